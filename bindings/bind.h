@@ -1,0 +1,50 @@
+// What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
+// table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
+// defines: vbl_fn, vbl_lua_register, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_opt_*
+#pragma once
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "core/tensor/tensor.h"
+
+// A row: name; C function; signature in the words of the field ("zeros(d1, d2, ..., [opts]) -> tensor"); help: what it does,
+// shapes, dtypes, ranges, defaults, errors.
+typedef struct vbl_fn {
+  const char *name;
+  lua_CFunction fn;
+  const char *signature;
+  const char *help;
+} vbl_fn;
+
+// Sets each row as a field of the table at the stack's top, and its signature and help in the registry under "module.name"
+// (module "" = vbl itself, e.g. "vbl.zeros"; methods: module "tensor:"). The array ends with a NULL name.
+void vbl_lua_register(lua_State *L, const char *module, const vbl_fn *rows);
+
+// Raises err as a Lua error with the script's line before it. Free what you hold first.
+int vbl_lua_raise(lua_State *L, const vbl_error *err);
+
+// Argument `arg` as a tensor; errors: not a tensor, released.
+vbl_tensor *vbl_lua_check_tensor(lua_State *L, int arg);
+vbl_tensor *vbl_lua_opt_tensor(lua_State *L, int arg);   // NULL for nil or none
+vbl_tensor *vbl_lua_test_tensor(lua_State *L, int arg);  // NULL when it is no (live) tensor
+// Pushes a new userdata that takes over the caller's reference; registered in the current scope. Never fails but for memory.
+void vbl_lua_push_tensor(lua_State *L, vbl_tensor *t);
+
+// Fields of an option table at `arg` (nil or none: the default). Wrong type: an error that names function and field.
+double vbl_lua_opt_number(lua_State *L, int arg, const char *field, double fallback);
+int64_t vbl_lua_opt_integer(lua_State *L, int arg, const char *field, int64_t fallback);
+bool vbl_lua_opt_bool(lua_State *L, int arg, const char *field, bool fallback);
+const char *vbl_lua_opt_string(lua_State *L, int arg, const char *field, const char *fallback);  // stays on no stack: valid while the table is
+// One of `choices` (NULL-terminated), as its index; else an error that lists them and names the nearest.
+int vbl_lua_opt_choice(lua_State *L, int arg, const char *field, const char *const *choices, int fallback);
+// Error for a key of the table that is not among `known` (NULL-terminated), naming the nearest.
+void vbl_lua_check_keys(lua_State *L, int arg, const char *const *known);
+
+// The modules in C; each leaves its table on the stack (lua_CFunction for luaL_requiref). The first is vbl itself.
+int vbl_open_tensor(lua_State *L);      // bindings/tensor*.c:  vbl.zeros ..., tensor methods, scope, no_grad, backward
+int vbl_open_functional(lua_State *L);  // bindings/functional.c: "vbl.functional.c": the ops of core/ops
+int vbl_open_optim(lua_State *L);       // bindings/optim.c:    "vbl.optim.c"
+int vbl_open_measure(lua_State *L);     // bindings/measure.c:  "vbl.measure.c"
+int vbl_open_store(lua_State *L);       // bindings/store.c:    "vbl.store.c": files, json, safetensors, npy, png, atomic writes
+int vbl_open_data(lua_State *L);        // bindings/data.c:     "vbl.data.c": tokenizer, images, scenes, loader
+int vbl_open_system(lua_State *L);      // bindings/system.c:   "vbl.system.c": time, threads, memory, signals, terminal, processes

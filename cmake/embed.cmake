@@ -1,0 +1,17 @@
+# Writes OUT: every Lua file of FILES as a byte array, in a table `vbl_embedded` of {module name, bytes, size}.
+# lua/vbl/nn/init.lua is module vbl.nn; lua/vbl/cmd/doctor.lua is vbl.cmd.doctor.
+set(arrays "")
+set(rows "")
+set(i 0)
+foreach(file ${FILES})
+  file(RELATIVE_PATH name ${ROOT} ${file})
+  string(REGEX REPLACE "\\.lua$" "" name ${name})
+  string(REGEX REPLACE "/init$" "" name ${name})
+  string(REPLACE "/" "." name ${name})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(APPEND arrays "static const unsigned char module_${i}[] = {${bytes}0};\n")
+  string(APPEND rows "  {\"${name}\", (const char *)module_${i}, sizeof module_${i} - 1},\n")
+  math(EXPR i "${i} + 1")
+endforeach()
+file(WRITE ${OUT} "#include \"bindings/embedded.h\"\n${arrays}const vbl_embedded_module vbl_embedded[] = {\n${rows}  {NULL, NULL, 0}};\n")

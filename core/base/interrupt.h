@@ -1,0 +1,10 @@
+// The interrupt flag: set by Ctrl-C and SIGTERM, polled at kernel, loader and training-step boundaries.
+// defines: vbl_interrupt_request, vbl_interrupt_pending, vbl_interrupt_clear, vbl_interrupt_check
+#pragma once
+#include "core/base/status.h"
+
+void vbl_interrupt_request(int signal_number);  // async-signal-safe
+int vbl_interrupt_pending(void);                // 0, or the signal's number
+void vbl_interrupt_clear(void);
+// VBL_OK, or VBL_EINTERRUPT with "interrupted". Does not clear the flag: whoever handles the interrupt does.
+vbl_status vbl_interrupt_check(vbl_error *err);
