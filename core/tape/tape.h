@@ -16,7 +16,8 @@ typedef struct vbl_attrs {
   double alpha;         // scale, divisor, temperature, exponent
   double eps;
   double p;             // dropout probability in [0, 1); 0 = no dropout
-  int64_t n[6];         // op-specific integers: dims, sizes, heads
+  int64_t n[16];        // op-specific integers: dims, sizes, heads
+  double v[6];          // op-specific numbers: means and deviations of the pixels
   vbl_philox_key rng;   // seed and site of a dropout
   uint32_t step;        // optimizer step, for dropout counters
 } vbl_attrs;

@@ -35,6 +35,7 @@ typedef struct vbl_tensor {
   struct vbl_node *node;  // the op that made it, when gradients flow through it; NULL for leaves
   int output;             // which output of node
   struct vbl_tensor *grad;  // leaves only; same shape, contiguous, f32 (f64 for f64 leaves); may be a view of a gradient block
+  bool has_grad;            // grad holds a value. zero_grad only clears this: the next backward then writes instead of adding
 } vbl_tensor;
 
 size_t vbl_dtype_size(vbl_dtype d);
