@@ -1,0 +1,59 @@
+-- The whole test framework in Lua: check.group("name", function() ... end), check.ok, check.equal, check.near, check.error,
+-- check.skip(why), and check.done() as the last line of a test file.
+local check = {passed = 0, failed = 0}
+
+local function report(ok, message, ...)
+  if ok then
+    check.passed = check.passed + 1
+    return true
+  end
+  check.failed = check.failed + 1
+  local where = debug.getinfo(3, "Sl")
+  io.stderr:write(string.format("%s:%d: ", where.short_src, where.currentline), string.format(message, ...), "\n")
+  return false
+end
+
+function check.ok(value, message) return report(value, "%s", message or "expected a true value") end
+
+function check.equal(got, want)
+  return report(got == want, "got %s, expected %s", tostring(got), tostring(want))
+end
+
+-- |got - want| <= tolerance; NaN fails.
+function check.near(got, want, tolerance)
+  return report(math.abs(got - want) <= tolerance, "got %.12g, expected %.12g +- %g", got, want, tolerance)
+end
+
+-- fn must raise an error whose message holds every given plain text.
+function check.error(fn, ...)
+  local ok, message = pcall(fn)
+  if ok then return report(false, "expected an error") end
+  for _, part in ipairs {...} do
+    if not tostring(message):find(part, 1, true) then
+      return report(false, "error lacks %q: %s", part, tostring(message))
+    end
+  end
+  return report(true, "")
+end
+
+function check.group(name, fn)
+  local failed = check.failed
+  local ok, message = xpcall(fn, debug.traceback)
+  if not ok then
+    check.failed = check.failed + 1
+    io.stderr:write(name, ": ", message, "\n")
+  end
+  print((check.failed == failed and "ok    " or "FAIL  ") .. name)
+end
+
+function check.skip(why)
+  print("SKIPPED: " .. why)
+  os.exit(77, true)
+end
+
+function check.done()
+  print(string.format("%d passed, %d failed", check.passed, check.failed))
+  os.exit(check.failed == 0 and check.passed > 0, true)
+end
+
+return check
