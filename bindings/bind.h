@@ -1,6 +1,7 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
-// defines: vbl_fn, vbl_lua_register, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_opt_*
+// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, VBL_LUA_TRY,
+//          vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>
@@ -16,12 +17,31 @@ typedef struct vbl_fn {
   const char *help;
 } vbl_fn;
 
-// Sets each row as a field of the table at the stack's top, and its signature and help in the registry under "module.name"
-// (module "" = vbl itself, e.g. "vbl.zeros"; methods: module "tensor:"). The array ends with a NULL name.
+// Sets each row as a field of the table at the stack's top and documents it. The array ends with a NULL name.
 void vbl_lua_register(lua_State *L, const char *module, const vbl_fn *rows);
+// Registry table of help: [full name] = {signature=, help=}. Full names: "vbl.zeros" (module ""), "tensor:sum" (module
+// "tensor:", methods), else "module.name". Lua code adds rows of its own with vbl.document(full_name, signature, help).
+#define VBL_LUA_HELP "vbl.help"
+void vbl_lua_document(lua_State *L, const char *module, const char *name, const char *signature, const char *help);
 
-// Raises err as a Lua error with the script's line before it. Free what you hold first.
+// Raises err as a Lua error with the script's line before it: the first frame that is no C function and no module of vbl's own
+// (chunk name "=vbl..."), else the first Lua frame. Free what you hold first.
 int vbl_lua_raise(lua_State *L, const vbl_error *err);
+// The same with a message of lua_pushfstring's formats.
+int vbl_lua_error(lua_State *L, const char *format, ...);
+// Calls a core function that fills `err` (declared by the macro; write &err in the call). Out of memory: collects all garbage
+// and tries once more. Raises when it fails, so whatever the caller holds must belong to a Lua object.
+#define VBL_LUA_TRY(L, call)                                                     \
+  do {                                                                           \
+    vbl_error err;                                                               \
+    vbl_status vbl_lua_try_ = (call);                                            \
+    if (vbl_lua_try_ == VBL_ENOMEM && vbl_lua_collect(L)) vbl_lua_try_ = (call); \
+    if (vbl_lua_try_ != VBL_OK) vbl_lua_raise(L, &err);                          \
+  } while (0)
+bool vbl_lua_collect(lua_State *L);  // a full collection; false when it frees nothing (called by a finaliser)
+
+// The choice (NULL-terminated list) nearest to a misspelt word, or NULL when none is near.
+const char *vbl_lua_nearest(const char *word, const char *const *choices);
 
 // Argument `arg` as a tensor; errors: not a tensor, released.
 vbl_tensor *vbl_lua_check_tensor(lua_State *L, int arg);
