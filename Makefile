@@ -1,0 +1,43 @@
+# Thin: CMake builds, ctest tests, tools/setup.sh sees to the packages.
+#   make   make run   make test   make bench   make asan   make tsan   make lint   make clean
+JOBS ?= $(shell nproc)
+C_FILES = $(shell git ls-files '*.c' '*.h')
+
+.PHONY: build setup run test bench asan tsan lint clean
+
+build: setup
+	@test -f build/CMakeCache.txt || cmake --preset release -G Ninja
+	cmake --build build -j $(JOBS)
+
+setup:
+	@tools/setup.sh
+
+run: build
+	build/vbl experiments/pretrain_all.lua
+
+test: build
+	@tools/test.sh build quick unit
+
+bench: build
+	@if test -x tests/bench/run; then tests/bench/run; else echo "no benchmarks: tests/bench/run is missing"; fi
+
+asan: setup
+	@test -f build-asan/CMakeCache.txt || cmake --preset asan -G Ninja
+	cmake --build build-asan -j $(JOBS)
+	@tools/test.sh build-asan quick unit
+
+# One OpenMP thread: libgomp is not built for ThreadSanitizer, which takes its barriers for races. Our own threads (data
+# loading) are seen.
+tsan: setup
+	@test -f build-tsan/CMakeCache.txt || cmake --preset tsan -G Ninja
+	cmake --build build-tsan -j $(JOBS)
+	@OMP_NUM_THREADS=1 tools/test.sh build-tsan quick unit
+
+lint: build
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppressions-list=.cppcheck \
+	  --error-exitcode=1 -j $(JOBS) -I . core kernels bindings
+	clang-tidy --quiet -p build $(filter core/%.c,$(C_FILES))
+
+clean:
+	rm -rf build build-asan build-tsan build-debug

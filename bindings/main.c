@@ -1,0 +1,181 @@
+// vbl: the interpreter of Lua 5.4 with the engine inside. Options as lua(1); the first word may also name a command
+// (lua/vbl/cmd/NAME.lua). Here: the command line and exit codes; modules, signals and tracebacks are beside this file.
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bindings/program.h"
+
+static const char usage[] =
+    "usage: vbl [-e code] [-i] [-l module] [-v] [script [key=value ...] [flags]]\n"
+    "       vbl command ...      (vbl doctor: what this machine has; vbl test: the tests)\n"
+    "  -e code    run code           -l module  require it into a global of its name\n"
+    "  -i         prompt afterwards  -v         print the version\n"
+    "  -          run the standard input; --  end of options; no script on a terminal: the prompt\n"
+    "  script --help   prints an experiment's config keys, --plan what it would do\n";
+
+typedef struct options {
+  bool interactive, version, help;
+  bool code;   // an -e was given
+  int script;  // index of the script or command in argv; argc when there is none
+  const char *bad;
+} options;
+
+static int fail(lua_State *L) {
+  fprintf(stderr, "vbl: %s\n", lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return EXIT_FAILURE;
+}
+
+// Reads the options up to the script; -e and -l are run later, in order.
+static options read_options(int argc, char **argv) {
+  options o = {.script = argc};
+  for (int i = 1; i < argc; i++) {
+    const char *word = argv[i];
+    if (word[0] != '-' || strcmp(word, "-") == 0) return o.script = i, o;
+    if (strcmp(word, "--") == 0) return o.script = i + 1, o;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+      o.help = true;
+    else if (strcmp(word, "-i") == 0)
+      o.interactive = o.version = true;
+    else if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0)
+      o.version = true;
+    else if (word[1] == 'e' || word[1] == 'l') {
+      if (word[1] == 'e') o.code = true;
+      if (word[2] == '\0' && ++i >= argc) return o.bad = word, o;
+    } else
+      return o.bad = word, o;
+  }
+  return o;
+}
+
+// The global `arg`: [0] is the script, positive its arguments, negative what stands before it.
+static void set_arg(lua_State *L, int argc, char **argv, int script) {
+  int origin = script < argc ? script : 0;
+  lua_createtable(L, argc - origin, origin);
+  for (int i = 0; i < argc; i++) {
+    lua_pushstring(L, argv[i]);
+    lua_rawseti(L, -2, i - origin);
+  }
+  lua_setglobal(L, "arg");
+}
+
+static int require(lua_State *L, const char *module) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  return vbl_call(L, 1, 1);
+}
+
+// Runs the -e and -l options in their order. Returns an exit code.
+static int run_options(lua_State *L, char **argv, int end) {
+  for (int i = 1; i < end; i++) {
+    if (argv[i][0] != '-' || (argv[i][1] != 'e' && argv[i][1] != 'l')) continue;
+    bool code = argv[i][1] == 'e';
+    const char *value = argv[i][2] != '\0' ? argv[i] + 2 : argv[++i];
+    if (code) {
+      if (luaL_loadbuffer(L, value, strlen(value), "=(command line)") != LUA_OK || vbl_call(L, 0, 0) != LUA_OK) return fail(L);
+    } else {
+      const char *equals = strchr(value, '=');
+      if (require(L, equals == NULL ? value : equals + 1) != LUA_OK) return fail(L);
+      lua_pushlstring(L, value, equals == NULL ? strlen(value) : (size_t)(equals - value));
+      lua_insert(L, -2);
+      lua_pushglobaltable(L);
+      lua_insert(L, -3);
+      lua_settable(L, -3);
+      lua_pop(L, 1);
+    }
+  }
+  return EXIT_SUCCESS;
+}
+
+// A script's result is its exit code when it is an integer, else 0.
+static int run_chunk(lua_State *L, int argc, char **argv, int first) {
+  int n = argc > first ? argc - first : 0;
+  luaL_checkstack(L, n + 2, "too many arguments");
+  for (int i = 0; i < n; i++) lua_pushstring(L, argv[first + i]);
+  if (vbl_call(L, n, 1) != LUA_OK) return fail(L);
+  int code = lua_isinteger(L, -1) ? (int)lua_tointeger(L, -1) : EXIT_SUCCESS;
+  lua_pop(L, 1);
+  return code;
+}
+
+static int run_script(lua_State *L, int argc, char **argv, int script) {
+  bool standard_input = script >= argc || (strcmp(argv[script], "-") == 0 && strcmp(argv[script - 1], "--") != 0);
+  const char *file = standard_input ? NULL : argv[script];
+  if (file != NULL) vbl_script_folder(L, file);
+  if (luaL_loadfile(L, file) != LUA_OK) return fail(L);
+  return run_chunk(L, argc, argv, script + 1);
+}
+
+// Whether the word is plain and lua/vbl/cmd/WORD.lua exists. A script has a path, a suffix, or no command's name.
+static bool is_command(const char *word) {
+  char module[64];
+  if (strspn(word, "abcdefghijklmnopqrstuvwxyz_") != strlen(word)) return false;
+  int n = snprintf(module, sizeof module, "vbl.cmd.%s", word);
+  return n > 0 && (size_t)n < sizeof module && vbl_has_module(module);
+}
+
+// A command module returns function(words...) -> exit code or nil.
+static int run_command(lua_State *L, int argc, char **argv, int command) {
+  char module[64];
+  snprintf(module, sizeof module, "vbl.cmd.%s", argv[command]);
+  if (require(L, module) != LUA_OK) return fail(L);
+  return run_chunk(L, argc, argv, command + 1);
+}
+
+static int run_prompt(lua_State *L) {
+  if (require(L, "vbl.repl") != LUA_OK || vbl_call(L, 0, 1) != LUA_OK) return fail(L);
+  int code = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return code;
+}
+
+static int run(lua_State *L, int argc, char **argv, const options *o) {
+  int code = run_options(L, argv, o->script);
+  if (code != EXIT_SUCCESS) return code;
+  bool prompt = o->interactive;
+  if (o->script < argc)
+    code = is_command(argv[o->script]) && strcmp(argv[o->script - 1], "--") != 0 ? run_command(L, argc, argv, o->script)
+                                                                                 : run_script(L, argc, argv, o->script);
+  else if (!o->interactive && !o->code && !o->version) {
+    if (!isatty(STDIN_FILENO)) return run_script(L, argc, argv, o->script);
+    prompt = true;
+  }
+  return prompt ? run_prompt(L) : code;
+}
+
+// The interpreter with libraries, modules, strict globals and the global `vbl`.
+static int start(lua_State *L, int argc, char **argv, const options *o) {
+  luaL_openlibs(L);
+  vbl_open_modules(L);
+  vbl_signals_coroutines(L);
+  vbl_signals_start(L);
+  set_arg(L, argc, argv, o->script);
+  if (require(L, "vbl") != LUA_OK) return fail(L);
+  lua_setglobal(L, "vbl");
+  if (require(L, "vbl.strict") != LUA_OK) return fail(L);
+  lua_pop(L, 1);
+  return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+  options o = read_options(argc, argv);
+  if (o.bad != NULL) {
+    fprintf(stderr, "vbl: unknown or incomplete option '%s'\n%s", o.bad, usage);
+    return EXIT_FAILURE;
+  }
+  if (o.help) return fputs(usage, stdout) < 0;
+  if (o.version) printf("vbl %s, %s\n", VBL_VERSION, LUA_RELEASE);
+  lua_State *L = luaL_newstate();
+  if (L == NULL) {
+    fputs("vbl: no memory for the interpreter\n", stderr);
+    return EXIT_FAILURE;
+  }
+  int code = start(L, argc, argv, &o);
+  if (code == EXIT_SUCCESS) code = run(L, argc, argv, &o);
+  int interrupt = vbl_signals_settle();  // one that nobody handled
+  lua_close(L);
+  return interrupt != 0 ? 128 + interrupt : code;
+}

@@ -1,0 +1,27 @@
+// The parts of the program around the interpreter: where modules are found, how signals reach a script, how a call reports.
+// defines: vbl_open_modules, vbl_has_module, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
+//          vbl_signals_resume, vbl_call, vbl_open_edit, vbl_process_rows
+#pragma once
+#include "bindings/bind.h"
+
+// Puts the C modules into package.preload and two searchers before Lua's own: the program's Lua modules (the folder VBL_LUA
+// where it has them, else the embedded text) and modules beside the script.
+void vbl_open_modules(lua_State *L);
+bool vbl_has_module(const char *name);                     // one of the program's own Lua modules
+void vbl_script_folder(lua_State *L, const char *script);  // `require` then also looks beside this script
+
+// SIGINT and SIGTERM are noted in core/base/interrupt.h and, unless held, raise "interrupted" at the next Lua instruction of
+// the running thread; SIGPIPE is ignored. One interpreter per process.
+void vbl_signals_start(lua_State *L);
+// Replaces coroutine.resume and coroutine.wrap by equals that note the running thread, so that its loops can be stopped too.
+void vbl_signals_coroutines(lua_State *L);
+// Ends an interrupt: clears flag and hook. Returns the signal's number, or 0.
+int vbl_signals_settle(void);
+void vbl_signals_resume(void);  // after a hold: a signal noted meanwhile raises now
+
+// lua_pcall with a traceback of the script's and vbl's own frames. A table with __tostring as error (a usage error) gets none.
+// On failure leaves one string.
+int vbl_call(lua_State *L, int arguments, int results);
+
+int vbl_open_edit(lua_State *L);         // "vbl.edit.c": the prompt's line editor
+extern const vbl_fn vbl_process_rows[];  // the part of "vbl.system.c" that starts other programs

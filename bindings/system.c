@@ -1,0 +1,255 @@
+// Module "vbl.system.c": clock, terminal, files and folders, threads, memory, the machine, interrupts. Processes: process.c.
+// Paths are bytes as the system takes them; functions on files return nil and a message where the system refuses.
+// defines: vbl_open_system
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bindings/program.h"
+#include "core/base/interrupt.h"
+#include "core/base/threads.h"
+#include "kernels/kernels.h"
+
+static int push_clock(lua_State *L, clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  lua_pushnumber(L, (double)t.tv_sec + 1e-9 * (double)t.tv_nsec);
+  return 1;
+}
+
+static int system_time(lua_State *L) { return push_clock(L, CLOCK_REALTIME); }
+static int system_monotonic(lua_State *L) { return push_clock(L, CLOCK_MONOTONIC); }
+
+static int system_sleep(lua_State *L) {
+  double seconds = luaL_checknumber(L, 1);
+  luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "expected seconds from 0 to 1e9");
+  struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+  lua_pushboolean(L, nanosleep(&t, NULL) == 0);
+  return 1;
+}
+
+static int descriptor(lua_State *L, int arg, int fallback) {
+  static const char *const names[] = {"stdin", "stdout", "stderr", NULL};
+  return luaL_checkoption(L, arg, names[fallback], names);
+}
+
+static int system_isatty(lua_State *L) {
+  lua_pushboolean(L, isatty(descriptor(L, 1, STDOUT_FILENO)));
+  return 1;
+}
+
+static int system_width(lua_State *L) {
+  struct winsize w;
+  if (ioctl(descriptor(L, 1, STDOUT_FILENO), TIOCGWINSZ, &w) != 0 || w.ws_col == 0) return 0;
+  lua_pushinteger(L, w.ws_col);
+  return 1;
+}
+
+static int system_pid(lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
+static int system_mkdir(lua_State *L) {
+  char path[4096];
+  size_t n;
+  const char *given = luaL_checklstring(L, 1, &n);
+  luaL_argcheck(L, n > 0 && n < sizeof path, 1, "expected a path of 1 to 4095 bytes");
+  memcpy(path, given, n + 1);
+  struct stat s;
+  for (char *c = path + 1;; c++) {
+    if (*c != '/' && *c != '\0') continue;
+    char end = *c;
+    *c = '\0';
+    if (mkdir(path, 0777) != 0 && (errno != EEXIST || stat(path, &s) != 0 || !S_ISDIR(s.st_mode)))
+      return luaL_fileresult(L, 0, path);
+    *c = end;
+    if (end == '\0') return luaL_fileresult(L, 1, NULL);
+  }
+}
+
+static int system_list(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  DIR *folder = opendir(path);
+  if (folder == NULL) return luaL_fileresult(L, 0, path);
+  lua_newtable(L);
+  lua_Integer n = 0;
+  for (struct dirent *e; (e = readdir(folder)) != NULL;) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    lua_pushstring(L, e->d_name);
+    lua_rawseti(L, -2, ++n);
+  }
+  closedir(folder);
+  lua_getglobal(L, "table");
+  lua_getfield(L, -1, "sort");
+  lua_pushvalue(L, -3);
+  lua_call(L, 1, 0);
+  lua_pop(L, 1);
+  return 1;
+}
+
+static int system_exists(lua_State *L) {
+  lua_pushboolean(L, access(luaL_checkstring(L, 1), F_OK) == 0);
+  return 1;
+}
+
+static int system_stat(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct stat s;
+  if (stat(path, &s) != 0) return luaL_fileresult(L, 0, path);
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, S_ISDIR(s.st_mode) ? "directory" : S_ISREG(s.st_mode) ? "file" : "other");
+  lua_setfield(L, -2, "type");
+  lua_pushinteger(L, s.st_size);
+  lua_setfield(L, -2, "size");
+  lua_pushnumber(L, (double)s.st_mtim.tv_sec + 1e-9 * (double)s.st_mtim.tv_nsec);
+  lua_setfield(L, -2, "mtime");
+  return 1;
+}
+
+static int system_disk_free(lua_State *L) {
+  const char *path = luaL_optstring(L, 1, ".");
+  struct statvfs s;
+  if (statvfs(path, &s) != 0) return luaL_fileresult(L, 0, path);
+  lua_pushinteger(L, (lua_Integer)(s.f_bavail * s.f_frsize));
+  return 1;
+}
+
+static int system_threads(lua_State *L) {
+  lua_pushinteger(L, vbl_threads());
+  return 1;
+}
+
+static int system_set_threads(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  vbl_error err;
+  if (vbl_set_threads(n < 0 || n > 1 << 20 ? -1 : (int)n, &err) != VBL_OK) return vbl_lua_raise(L, &err);
+  return 0;
+}
+
+static int system_interrupted(lua_State *L) {
+  int number = vbl_interrupt_pending();
+  if (number == 0) return 0;
+  lua_pushinteger(L, number);
+  return 1;
+}
+
+static int system_clear_interrupt(lua_State *L) {
+  (void)L;
+  vbl_signals_settle();
+  return 0;
+}
+
+static int system_hold_interrupts(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TBOOLEAN);
+  vbl_interrupt_hold(lua_toboolean(L, 1));
+  if (!lua_toboolean(L, 1)) vbl_signals_resume();
+  return 0;
+}
+
+static int system_attempt(lua_State *L) {
+  luaL_checkany(L, 1);
+  int ok = vbl_call(L, lua_gettop(L) - 1, LUA_MULTRET) == LUA_OK;
+  int interrupt = ok ? 0 : vbl_signals_settle();
+  lua_pushboolean(L, ok);
+  lua_insert(L, 1);
+  if (ok) return lua_gettop(L);
+  if (interrupt == 0) return 2;
+  lua_pushinteger(L, interrupt);
+  return 3;
+}
+
+static int system_rss_bytes(lua_State *L) {
+  long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (f == NULL) return luaL_fileresult(L, 0, "/proc/self/statm");
+  int fields = fscanf(f, "%*s %ld", &pages);
+  fclose(f);
+  lua_pushinteger(L, fields == 1 ? (lua_Integer)pages * sysconf(_SC_PAGESIZE) : 0);
+  return 1;
+}
+
+static int system_peak_rss_bytes(lua_State *L) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  lua_pushinteger(L, (lua_Integer)usage.ru_maxrss * 1024);
+  return 1;
+}
+
+static int system_memory_bytes(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+  lua_pushinteger(L, (lua_Integer)sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE));
+  return 2;
+}
+
+// "model name : ..." of /proc/cpuinfo; "unknown" where there is none.
+static void push_cpu_model(lua_State *L) {
+  char line[256], model[256] = "unknown";
+  FILE *f = fopen("/proc/cpuinfo", "r");
+  while (f != NULL && fgets(line, sizeof line, f) != NULL)
+    if (sscanf(line, "model name : %255[^\n]", model) == 1) break;
+  if (f != NULL) fclose(f);
+  lua_pushstring(L, model);
+}
+
+static int system_cpu(lua_State *L) {
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, vbl_cpu_backend()->isa);
+  lua_setfield(L, -2, "isa");
+  lua_pushinteger(L, sysconf(_SC_NPROCESSORS_ONLN));
+  lua_setfield(L, -2, "cores");
+  push_cpu_model(L);
+  lua_setfield(L, -2, "model");
+  return 1;
+}
+
+static int system_uname(lua_State *L) {
+  struct utsname u;
+  if (uname(&u) != 0) return luaL_fileresult(L, 0, NULL);
+  lua_pushfstring(L, "%s %s %s", u.sysname, u.release, u.machine);
+  return 1;
+}
+
+static const vbl_fn rows[] = {
+    {"time", system_time, "time() -> number", "Seconds since 1970."},
+    {"monotonic", system_monotonic, "monotonic() -> number", "Seconds of a clock that never goes back; its zero means nothing."},
+    {"sleep", system_sleep, "sleep(seconds) -> boolean", "Waits; false when a signal ended it early."},
+    {"isatty", system_isatty, "isatty(['stdin'|'stdout'|'stderr']) -> boolean", "Whether it is a terminal. Default: stdout."},
+    {"width", system_width, "width(['stdin'|'stdout'|'stderr']) -> integer or nil",
+     "Columns of the terminal; nil when it is none."},
+    {"pid", system_pid, "pid() -> integer", "This process's number."},
+    {"mkdir", system_mkdir, "mkdir(path) -> true or nil, message", "Makes a folder and those above it; one that exists is fine."},
+    {"list", system_list, "list(path) -> {name, ...} or nil, message", "The names in a folder, sorted, without . and .. ."},
+    {"exists", system_exists, "exists(path) -> boolean", "Whether there is anything at path."},
+    {"stat", system_stat, "stat(path) -> {type, size, mtime} or nil, message", "type: file, directory or other; size in bytes."},
+    {"disk_free", system_disk_free, "disk_free([path]) -> integer or nil, message", "Free bytes for this user where path is."},
+    {"threads", system_threads, "threads() -> integer", "How many threads kernels use."},
+    {"set_threads", system_set_threads, "set_threads(n)", "n from 1 to 1024."},
+    {"interrupted", system_interrupted, "interrupted() -> integer or nil", "The pending signal: 2 (Ctrl-C), 15 (SIGTERM), or nil."},
+    {"clear_interrupt", system_clear_interrupt, "clear_interrupt()", "Says that the interrupt has been handled."},
+    {"hold_interrupts", system_hold_interrupts, "hold_interrupts(on)",
+     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same."},
+    {"attempt", system_attempt, "attempt(fn, ...) -> true, results... or false, message[, signal]",
+     "pcall with a traceback; an interrupt that ended fn is cleared and its signal returned."},
+    {"rss_bytes", system_rss_bytes, "rss_bytes() -> integer", "Resident memory now."},
+    {"peak_rss_bytes", system_peak_rss_bytes, "peak_rss_bytes() -> integer", "The most resident memory so far."},
+    {"memory_bytes", system_memory_bytes, "memory_bytes() -> total, free",
+     "The machine's memory; free without reclaimable caches."},
+    {"cpu", system_cpu, "cpu() -> {isa, cores, model}", "The instruction set that kernels use, cores online, the model's name."},
+    {"uname", system_uname, "uname() -> string", "System, release, machine."},
+    {NULL, NULL, NULL, NULL}};
+
+int vbl_open_system(lua_State *L) {
+  lua_newtable(L);
+  vbl_lua_register(L, "system", rows);
+  vbl_lua_register(L, "system", vbl_process_rows);
+  return 1;
+}

@@ -1,0 +1,31 @@
+-- Strict globals. Reading one that was never assigned raises, with the nearest name; assigning a new one is for a main
+-- chunk (and the prompt): inside a function it is nearly always a missing `local`. nil counts as assigned.
+
+local nearest = require "vbl.nearest"
+
+local declared = {}
+
+-- A list of its own: nearest would index _G, and come back here.
+local function names()
+  local list = {}
+  for name in next, _G do list[#list + 1] = tostring(name) end
+  return list
+end
+
+setmetatable(_G, {
+  __index = function(_, name)
+    if declared[name] then return nil end
+    error(("undefined global '%s'%s"):format(tostring(name), nearest.hint(name, names())), 2)
+  end,
+  __newindex = function(globals, name, value)
+    local what = debug.getinfo(2, "S").what
+    if what == "Lua" and not declared[name] then
+      error(("assignment to undefined global '%s' inside a function (local %s?)"):format(tostring(name), tostring(name)), 2)
+    end
+    declared[name] = true
+    rawset(globals, name, value)
+  end,
+  __metatable = false,
+})
+
+return true

@@ -1,0 +1,21 @@
+#!/bin/sh
+# usage: tools/test.sh BUILD TIER...   Runs these tiers with ctest; then what was skipped and why; ctest's summary line last.
+set -u
+build=$1
+shift
+tiers=$(echo "$@" | tr ' ' '|')
+log=$build/Testing/Temporary/LastTest.log
+ctest --test-dir "$build" --output-on-failure -L "^($tiers)\$" >"$build/test.out" 2>&1
+code=$?
+cat "$build/test.out"
+echo
+echo "tiers run: $*"
+for tier in quick unit gpu full; do
+  case " $* " in
+    *" $tier "*) ;;
+    *) echo "tier not run: $tier ($(ctest --test-dir "$build" -N -L "^$tier\$" | sed -n 's/^Total Tests: //p') tests)" ;;
+  esac
+done
+awk '/^[0-9]+\/[0-9]+ Testing: / {name = $3} /SKIPPED: / {sub(/.*SKIPPED: /, ""); print "skipped: " name ": " $0}' "$log"
+grep '% tests passed' "$build/test.out" || { echo "no test ran"; exit 1; }
+exit $code
