@@ -1,0 +1,81 @@
+-- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning.
+-- flags.parse(words, i, into, fail) -> next i    reads words[i], a flag, into the table; fail(message) raises
+-- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error
+local nearest = require "vbl.nearest"
+local system = require "vbl.system.c"
+
+local flags = {}
+
+flags.rows = {
+  {"device", "cpu|cuda[:n]", "where tensors live (cpu)"},
+  {"seed", "N", "of everything that is drawn (0)"},
+  {"resume", "RUN", "continue a run, bit for bit"},
+  {"threads", "N", "threads of the kernels (every core)"},
+  {"out", "DIR", "where run folders go (runs)"},
+  {"name", "NAME", "the run's name (the script's)"},
+  {"plan", nil, "parameters, FLOPs, memory, steps; trains nothing"},
+  {"help", nil, "this text"},
+}
+
+local function row_of(name)
+  for _, row in ipairs(flags.rows) do
+    if row[1] == name then return row end
+  end
+end
+
+local function names()
+  local list = {}
+  for i, row in ipairs(flags.rows) do list[i] = "--" .. row[1] end
+  return list
+end
+
+local function integer(name, text, least, most, fail)
+  local n = math.tointeger(tonumber(text))
+  if not n or n < least or n > most then
+    fail(("--%s: expected a whole number from %d to %d, got '%s'"):format(name, least, most, text))
+  end
+  return n
+end
+
+function flags.parse(words, i, into, fail)
+  local name, value = words[i]:match "^%-%-([^=]*)=?(.*)$"
+  local has_value = words[i]:find("=", 1, true) ~= nil
+  local row = name and row_of(name)
+  if not row then
+    fail(("unknown flag '%s'%s"):format(words[i], nearest.hint((words[i]:gsub("=.*", "")), names())))
+  end
+  if not row[2] then
+    if has_value then fail(("--%s takes no value, got '%s'"):format(name, value)) end
+    into[name] = true
+    return i + 1
+  end
+  if not has_value then
+    i = i + 1
+    value = words[i]
+    if value == nil then fail(("--%s: expected %s after it"):format(name, row[2])) end
+  end
+  if value == "" then fail(("--%s: expected %s, got an empty word"):format(name, row[2])) end
+  if name == "seed" then value = integer(name, value, 0, 0xffffffff, fail) end
+  if name == "threads" then value = integer(name, value, 1, 1024, fail) end
+  into[name] = value
+  return i + 1
+end
+
+local function check_device(device, fail)
+  if device ~= "cpu" and device ~= "cuda" and not device:find "^cuda:%d+$" then
+    fail(("--device: expected cpu, cuda or cuda:N, got '%s'"):format(device))
+  end
+  local wanted = device == "cuda" and "cuda:0" or device
+  for _, present in ipairs(require "vbl".devices()) do
+    if present == wanted then return end
+  end
+  fail(("--device %s: there is no such device here; use --device cpu (vbl doctor says what is missing)"):format(device))
+end
+
+function flags.apply(into, fail)
+  check_device(into.device, fail)
+  if into.threads then system.set_threads(into.threads) end
+  into.threads = system.threads()
+end
+
+return flags

@@ -1,0 +1,170 @@
+-- An experiment's config: the script's first table, with the words of the command line merged in.
+--
+--   local config = vbl.config {
+--     epochs = 4,                                     -- passes over the training pairs
+--     model = {preset = "tiny", fusion = "stacked"},  -- see vbl.models.vilbert
+--   }
+--
+--   vbl script.lua epochs=8 model.preset=small model.layers='{2, 4}' --seed 3
+--
+-- vbl.config(defaults[, schemas]) -> config
+--   A value is parsed by its default's type: number, boolean, string, or table as a Lua constructor (lists are replaced, named
+--   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
+--   that the table does not list, so that the command line may; unset ones stay nil. The comment behind a key is its --help.
+--   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags.
+--   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
+-- vbl.config.write(config) -> Lua source that returns an equal table
+local flags = require "vbl.config.flags"
+local nearest = require "vbl.nearest"
+local values = require "vbl.config.values"
+
+local usage_error = {__tostring = function(e) return e.message end}
+
+local function fail(message)
+  error(setmetatable({message = ("%s: %s"):format(arg and arg[0] or "config", message)}, usage_error), 0)
+end
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local result = {}
+  for key, item in pairs(value) do result[key] = copy(item) end
+  return result
+end
+
+local function named(t) return type(t) == "table" and next(t) ~= nil and #t == 0 end
+
+-- rows[path] = {default, meaning, types = set}: every key the command line may name.
+local function collect(rows, prefix, t)
+  for key, value in pairs(t) do
+    if type(key) == "string" then
+      local path = prefix .. key
+      rows[path] = {value, types = {[type(value)] = true}}
+      if named(value) then collect(rows, path .. ".", value) end
+    end
+  end
+end
+
+local function collect_schemas(rows, schemas)
+  for prefix, keys in pairs(schemas) do
+    for key, row in pairs(keys) do
+      local path = prefix .. "." .. key
+      local known = rows[path] or {row[1], types = {}, schema = true}
+      known.meaning = row[2]
+      known.types[row.type or type(row[1])] = true
+      rows[path] = known
+    end
+  end
+end
+
+local function paths(rows)
+  local list = {}
+  for path in pairs(rows) do list[#list + 1] = path end
+  table.sort(list)
+  return list
+end
+
+local function expected(row)
+  local list = {}
+  for kind in pairs(row.types) do list[#list + 1] = kind == "table" and "table such as {1, 3}" or kind end
+  table.sort(list)
+  return table.concat(list, " or ")
+end
+
+local function ill_typed(path, row, got)
+  local default = row[1] ~= nil and (" (default %s)"):format(values.show(row[1])) or ""
+  fail(("key '%s': expected a %s, got %s%s"):format(path, expected(row), got, default))
+end
+
+local function unknown(path, rows) fail(("unknown key '%s'%s"):format(path, nearest.hint(path, paths(rows)))) end
+
+-- Puts value at a.b.c, making the tables between.
+local function assign(config, path, value)
+  local t = config
+  for part in path:gmatch "([^.]+)%." do
+    if type(t[part]) ~= "table" then t[part] = {} end
+    t = t[part]
+  end
+  t[path:match "[^.]+$"] = value
+end
+
+local function check_list(path, list, default)
+  local kind = type(default) == "table" and default[1] ~= nil and type(default[1])
+  for i, item in ipairs(list) do
+    if kind and type(item) ~= kind then
+      fail(("key '%s': item %d: expected a %s, got %s"):format(path, i, kind, values.show(item)))
+    end
+  end
+end
+
+local merge
+
+local function merge_table(config, rows, path, value)
+  local default = rows[path][1]
+  if not named(default) then
+    check_list(path, value, default)
+    return assign(config, path, value)
+  end
+  for key, item in pairs(value) do
+    if type(key) ~= "string" then
+      fail(("key '%s': expected named fields such as %s, got %s"):format(path, values.show(default), values.show(value)))
+    end
+    merge(config, rows, path .. "." .. key, item)
+  end
+end
+
+function merge(config, rows, path, value)
+  local row = rows[path]
+  if not row then unknown(path, rows) end
+  if not row.types[type(value)] then ill_typed(path, row, values.show(value)) end
+  if type(value) == "table" then return merge_table(config, rows, path, value) end
+  assign(config, path, value)
+end
+
+local function merge_word(config, rows, word)
+  local path, text = word:match "^([%a_][%w_.]*)=(.*)$"
+  if not path then fail(("expected key=value or a flag, got '%s' (--help lists the keys)"):format(word)) end
+  local row = rows[path]
+  if not row then unknown(path, rows) end
+  local value = values.parse(text, row.types)
+  if value == nil then ill_typed(path, row, "'" .. text .. "'") end
+  merge(config, rows, path, value)
+end
+
+-- The words as {flag = value}, and the key=value words left over.
+local function split(words)
+  local name = (arg and arg[0] or "run"):match "[^/]*$":gsub("%.lua$", "")
+  local given, rest = {device = "cpu", seed = 0, out = "runs", plan = false, name = name}, {}
+  local i = 1
+  while i <= #words do
+    if words[i]:find "^%-%-" then
+      i = flags.parse(words, i, given, fail)
+    else
+      rest[#rest + 1] = words[i]
+      i = i + 1
+    end
+  end
+  return given, rest
+end
+
+local function new(_, defaults, schemas)
+  if type(defaults) ~= "table" then error(("config: expected a table of keys, got %s"):format(type(defaults)), 2) end
+  if defaults.flags ~= nil then error("config: 'flags' holds the flags and cannot be a key", 2) end
+  local rows = {}
+  collect(rows, "", defaults)
+  collect_schemas(rows, schemas or {})
+  local given, rest = split(arg or {})
+  if given.help then
+    local caller = debug.getinfo(2, "Sl")
+    require "vbl.config.help"(rows, caller.source:match "^@(.*)", caller.currentline)
+    os.exit(0, true)
+  end
+  local config = copy(defaults)
+  for _, word in ipairs(rest) do merge_word(config, rows, word) end
+  flags.apply(given, fail)
+  config.flags = given
+  return config
+end
+
+return setmetatable({
+  write = function(config) return "return " .. values.write(config) .. "\n" end,
+}, {__call = new})
