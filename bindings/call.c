@@ -38,6 +38,7 @@ static int on_error(lua_State *L) {
   for (int level = 1; lua_getstack(L, level, &frame) && shown < FRAMES; level++) {
     lua_getinfo(L, "Snl", &frame);
     if (strcmp(frame.what, "C") == 0) continue;
+    if (strcmp(frame.source, "=vbl.repl") == 0) break;  // the prompt's own frames say nothing
     add_frame(L, &text, &frame);
     shown++;
   }

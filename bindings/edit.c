@@ -100,12 +100,9 @@ static int edit_read(lua_State *L) {
   int n = 0;
   if (edit.line == NULL) return luaL_error(L, "read: open() comes first");
   strncpy(edit.prompt, luaL_checkstring(L, 1), sizeof edit.prompt - 1);
+  el_resize(edit.line);
   const char *text = el_gets(edit.line, &n);
-  if (vbl_interrupt_pending() != 0) {
-    el_set(edit.line, EL_PREP_TERM, 0);
-    lua_pushboolean(L, 0);
-    return 1;
-  }
+  if (vbl_interrupt_pending() != 0) return luaL_error(L, "interrupted");
   if (text == NULL || n <= 0) return 0;
   lua_pushlstring(L, text, (size_t)(text[n - 1] == '\n' ? n - 1 : n));
   return 1;
@@ -121,7 +118,7 @@ static int edit_remember(lua_State *L) {
 static const vbl_fn rows[] = {
     {"open", edit_open, "open(history file or nil, complete)",
      "Starts the editor. complete(text before the cursor) -> text to insert, text to show or nil."},
-    {"read", edit_read, "read(prompt) -> string, false or nil", "One line; false: a signal came; nil: the end of input."},
+    {"read", edit_read, "read(prompt) -> string or nil", "One line; nil: the end of input; raises when a signal comes."},
     {"remember", edit_remember, "remember(line)", "Adds a line to the history and its file."},
     {NULL, NULL, NULL, NULL}};
 

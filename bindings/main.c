@@ -39,7 +39,7 @@ static options read_options(int argc, char **argv) {
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
       o.help = true;
     else if (strcmp(word, "-i") == 0)
-      o.interactive = o.version = true;
+      o.interactive = true;
     else if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0)
       o.version = true;
     else if (word[1] == 'e' || word[1] == 'l') {

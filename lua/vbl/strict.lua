@@ -18,8 +18,8 @@ setmetatable(_G, {
     error(("undefined global '%s'%s"):format(tostring(name), nearest.hint(name, names())), 2)
   end,
   __newindex = function(globals, name, value)
-    local what = debug.getinfo(2, "S").what
-    if what == "Lua" and not declared[name] then
+    local caller = debug.getinfo(2, "S")
+    if caller.what == "Lua" and caller.source ~= "=prompt" and not declared[name] then
       error(("assignment to undefined global '%s' inside a function (local %s?)"):format(tostring(name), tostring(name)), 2)
     end
     declared[name] = true

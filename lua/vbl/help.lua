@@ -1,0 +1,55 @@
+-- Help from the binding tables: every function that vbl_lua_register or vbl.document has seen, under its full name
+-- ("vbl.zeros", "tensor:sum", "system.time").
+-- help(name) -> string: the entry, the entries that end in `name`, or a hint; help() lists the modules.
+-- help.names(prefix) -> {full names that begin with prefix}, sorted
+local nearest = require "vbl.nearest"
+
+local help = {}
+
+local function rows() return debug.getregistry()["vbl.help"] or {} end
+
+function help.names(prefix)
+  local list = {}
+  for name in pairs(rows()) do
+    if name:sub(1, #prefix) == prefix then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+local function entry(name)
+  local row = rows()[name]
+  return row and ("%s\n  %s\n  %s"):format(name, row.signature, (row.help:gsub("\n", "\n  ")))
+end
+
+-- The full names whose last part is `word`.
+local function ending_in(word)
+  local list = {}
+  for _, name in ipairs(help.names "") do
+    if name:match "[^.:]*$" == word then list[#list + 1] = name end
+  end
+  return list
+end
+
+local function modules()
+  local counts, list = {}, {}
+  for name in pairs(rows()) do
+    local module = name:match "^(.*[.:])[^.:]*$" or name
+    counts[module] = (counts[module] or 0) + 1
+  end
+  for module, n in pairs(counts) do list[#list + 1] = ("  ?%-24s %d functions"):format(module, n) end
+  table.sort(list)
+  return "?name explains a function, ?module. lists a module:\n" .. table.concat(list, "\n")
+end
+
+local function look_up(_, name)
+  if not name or name == "" then return modules() end
+  if rows()[name] then return entry(name) end
+  if name:find "[.:]$" and help.names(name)[1] then return table.concat(help.names(name), "\n") end
+  local found = ending_in(name:match "[^.:]*$")
+  if #found == 0 then return ("no help for '%s'%s"):format(name, nearest.hint(name, rows())) end
+  for i, full in ipairs(found) do found[i] = entry(full) end
+  return table.concat(found, "\n\n")
+end
+
+return setmetatable(help, {__call = look_up})
