@@ -1,6 +1,6 @@
 // BERT's basic tokenization: text to lower-case words without accents, the first half of WordPiece.
-// Source: google-research/bert, tokenization.py, BasicTokenizer with do_lower_case = True; Unicode 14 (utf8proc).
-// defines: vbl_word_fn, vbl_basic_tokenize, vbl_utf8_check
+// Source: google-research/bert, tokenization.py, BasicTokenizer with do_lower_case = True; the Unicode version is utf8proc's (15.0
+// with 2.8). defines: vbl_word_fn, vbl_basic_tokenize, vbl_utf8_check
 #pragma once
 #include "core/base/status.h"
 

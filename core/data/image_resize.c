@@ -1,0 +1,183 @@
+// Antialiased bicubic resizing in 8 bits, with the same fixed point as PIL's ImagingResample (Pillow, src/libImaging/Resample.c):
+// weights of 22 fractional bits, one pass rounded to 8 bits, then the other; a size that stays has the weights 1 and 0, exactly.
+// The filter is Keys' cubic convolution (IEEE ASSP 29, 1981) with a = -0.5, stretched by the scale when shrinking. defines:
+// vbl_image_resize, vbl_image_fit
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/data/image.h"
+
+enum { PRECISION_BITS = 32 - 8 - 2 };
+
+// The weights of output positions [first, first + count) along one axis.
+typedef struct weights {
+  int taps;     // weights a position has room for
+  int *start;   // [count] first input position
+  int *length;  // [count] how many
+  int32_t *w;   // [count][taps]
+} weights;
+
+static double cubic(double x) {
+  const double a = -0.5;
+  x = fabs(x);
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0.0;
+}
+
+static void weights_free(weights *k) {
+  free(k->start);
+  free(k->length);
+  free(k->w);
+}
+
+// One output position: input window, normalised weights, rounded to fixed point.
+static void position(const weights *k, int i, double center, double stretch, int in, double *real) {
+  double support = 2.0 * stretch, sum = 0;
+  int first = (int)(center - support + 0.5), last = (int)(center + support + 0.5);
+  if (first < 0) first = 0;
+  if (last > in) last = in;
+  for (int x = 0; x < last - first; x++) sum += real[x] = cubic((x + first - center + 0.5) / stretch);
+  for (int x = 0; x < last - first; x++) {
+    double w = (sum != 0 ? real[x] / sum : real[x]) * (1 << PRECISION_BITS);
+    k->w[(size_t)i * (size_t)k->taps + (size_t)x] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
+  }
+  k->start[i] = first;
+  k->length[i] = last - first;
+}
+
+static vbl_status weights_new(int in, int out, int first, int count, weights *k, vbl_error *err) {
+  double scale = (double)in / out, stretch = scale < 1 ? 1 : scale;
+  size_t n = (size_t)count;
+  k->taps = (int)ceil(2.0 * stretch) * 2 + 1;
+  k->start = malloc(n * sizeof(int));
+  k->length = malloc(n * sizeof(int));
+  k->w = malloc(n * (size_t)k->taps * sizeof(int32_t));
+  double *real = malloc((size_t)k->taps * sizeof(double));
+  bool ok = k->start != NULL && k->length != NULL && k->w != NULL && real != NULL;
+  for (int i = 0; ok && i < count; i++) position(k, i, (first + i + 0.5) * scale, stretch, in, real);
+  free(real);
+  return ok ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "out of memory while resizing");
+}
+
+static uint8_t clip8(int32_t sum) {
+  int32_t v = sum >> PRECISION_BITS;
+  return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+// count weighted inputs, `step` bytes apart, for 3 channels.
+static void blend(const uint8_t *in, size_t step, const int32_t *w, int count, uint8_t *out) {
+  int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
+  for (int i = 0; i < count; i++, in += step) {
+    r += in[0] * w[i];
+    g += in[1] * w[i];
+    b += in[2] * w[i];
+  }
+  out[0] = clip8(r);
+  out[1] = clip8(g);
+  out[2] = clip8(b);
+}
+
+// The part of a resized image that is wanted: whole (width, height), and the window [x, x + columns) x [y, y + rows) of it.
+typedef struct window {
+  int width, height, x, y, columns, rows;
+} window;
+
+// Pixels whose first one stands at (x, y) of the input; `stride` pixels a row.
+typedef struct pixels {
+  const uint8_t *rgb;
+  int x, y;
+  size_t stride;
+} pixels;
+
+static const uint8_t *pixel(const pixels *p, int x, int y) {
+  return p->rgb + 3 * ((size_t)(y - p->y) * p->stride + (size_t)(x - p->x));
+}
+
+// Input positions that the weights reach: [first, last).
+static int first_of(const weights *k) { return k->start[0]; }
+static int last_of(const weights *k, int count) { return k->start[count - 1] + k->length[count - 1]; }
+
+// Rows [first, last), resized along the width, into out (last - first, columns, 3).
+static void horizontal(const pixels *in, const weights *k, int columns, int first, int last, uint8_t *out) {
+  for (int y = first; y < last; y++)
+    for (int x = 0; x < columns; x++, out += 3)
+      blend(pixel(in, k->start[x], y), 3, k->w + (size_t)x * (size_t)k->taps, k->length[x], out);
+}
+
+// Columns [first, last), resized along the height, into out (rows, last - first, 3).
+static void vertical(const pixels *in, const weights *k, int rows, int first, int last, uint8_t *out) {
+  for (int y = 0; y < rows; y++)
+    for (int x = first; x < last; x++, out += 3)
+      blend(pixel(in, x, k->start[y]), 3 * in->stride, k->w + (size_t)y * (size_t)k->taps, k->length[y], out);
+}
+
+// The vertical pass comes first where the height loses more than twice as many rows as the width loses columns (Pillow 13).
+static bool vertical_first(const vbl_image *in, const window *to) {
+  return to->height < in->height && in->height - to->height > 2 * (in->width - to->width);
+}
+
+static vbl_status two_passes(const vbl_image *in, const window *to, const weights *kx, const weights *ky, uint8_t *out,
+                             vbl_error *err) {
+  pixels source = {in->rgb, 0, 0, (size_t)in->width}, middle = {0};
+  int left = first_of(kx), right = last_of(kx, to->columns), top = first_of(ky), bottom = last_of(ky, to->rows);
+  bool down = vertical_first(in, to);
+  size_t size = down ? (size_t)to->rows * (size_t)(right - left) : (size_t)(bottom - top) * (size_t)to->columns;
+  uint8_t *buffer = malloc(3 * size);
+  if (buffer == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory while resizing");
+  if (down) {
+    vertical(&source, ky, to->rows, left, right, buffer);
+    middle = (pixels){buffer, left, 0, (size_t)(right - left)};
+    horizontal(&middle, kx, to->columns, 0, to->rows, out);
+  } else {
+    horizontal(&source, kx, to->columns, top, bottom, buffer);
+    middle = (pixels){buffer, 0, top, (size_t)to->columns};
+    vertical(&middle, ky, to->rows, 0, to->columns, out);
+  }
+  free(buffer);
+  return VBL_OK;
+}
+
+static vbl_status resample(const vbl_image *in, const window *to, uint8_t *out, vbl_error *err) {
+  weights kx = {0}, ky = {0};
+  vbl_status status = weights_new(in->width, to->width, to->x, to->columns, &kx, err);
+  if (status == VBL_OK) status = weights_new(in->height, to->height, to->y, to->rows, &ky, err);
+  if (status == VBL_OK) status = two_passes(in, to, &kx, &ky, out, err);
+  weights_free(&kx);
+  weights_free(&ky);
+  return status;
+}
+
+static vbl_status check_sizes(const vbl_image *in, int width, int height, vbl_error *err) {
+  if (in->width >= 1 && in->height >= 1 && width >= 1 && height >= 1 && width <= VBL_IMAGE_MAX_SIDE && height <= VBL_IMAGE_MAX_SIDE)
+    return VBL_OK;
+  return vbl_fail(err, VBL_EINVAL, "resize %d x %d to %d x %d: each side must be 1 to %d", in->width, in->height, width, height,
+                  VBL_IMAGE_MAX_SIDE);
+}
+
+vbl_status vbl_image_resize(const vbl_image *in, int width, int height, uint8_t *out, vbl_error *err) {
+  VBL_TRY(check_sizes(in, width, height, err));
+  window to = {width, height, 0, 0, width, height};
+  return resample(in, &to, out, err);
+}
+
+vbl_status vbl_image_fit(const vbl_image *in, int size, vbl_crop crop, uint8_t *chw, vbl_error *err) {
+  VBL_TRY(check_sizes(in, size, size, err));
+  window to = {size, size, 0, 0, size, size};
+  if (crop == VBL_CROP_CENTER) {
+    if (in->width > in->height)
+      to.width = (int)((int64_t)size * in->width / in->height);
+    else
+      to.height = (int)((int64_t)size * in->height / in->width);
+    to.x = (int)rint((to.width - size) / 2.0);
+    to.y = (int)rint((to.height - size) / 2.0);
+  }
+  size_t area = (size_t)size * (size_t)size;
+  uint8_t *rgb = malloc(3 * area);
+  if (rgb == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image of %d x %d", size, size);
+  vbl_status status = resample(in, &to, rgb, err);
+  for (size_t i = 0; status == VBL_OK && i < area; i++)
+    for (size_t c = 0; c < 3; c++) chw[c * area + i] = rgb[3 * i + c];
+  free(rgb);
+  return status;
+}

@@ -1,0 +1,275 @@
+// Images: files made here byte by byte (PNG with stored deflate blocks), bad files one by one, and resizing against its
+// definition in double precision.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/data/image.h"
+#include "tests/check.h"
+
+static char path[] = "/tmp/vbl-test-image-XXXXXX";
+
+// --- a small PNG writer: any bit depth, stored blocks ---
+
+static uint32_t crc32_of(const uint8_t *p, size_t n) {
+  uint32_t c = 0xFFFFFFFFu;
+  for (size_t i = 0; i < n; i++) {
+    c ^= p[i];
+    for (int k = 0; k < 8; k++) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
+  }
+  return ~c;
+}
+
+static void put32(uint8_t *p, uint32_t v) {
+  p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+}
+
+static size_t chunk(uint8_t *at, const char *type, const uint8_t *body, size_t n) {
+  put32(at, (uint32_t)n);
+  memcpy(at + 4, type, 4);
+  if (n > 0) memcpy(at + 8, body, n);
+  put32(at + 8 + n, crc32_of(at + 4, n + 4));
+  return n + 12;
+}
+
+// colour: 0 gray, 2 RGB, 6 RGBA. rows: height x (width * channels * depth / 8) bytes, fewer than 65,000 with filter bytes.
+static size_t png(int width, int height, int depth, int colour, const uint8_t *rows, uint8_t *out) {
+  static uint8_t raw[66000];
+  size_t row = (size_t)(width * (colour == 0 ? 1 : colour == 2 ? 3 : 4) * depth / 8), n = 7, at = 8;
+  memcpy(out, "\x89PNG\r\n\x1A\n", 8);
+  uint8_t header[13] = {0};
+  put32(header, (uint32_t)width), put32(header + 4, (uint32_t)height);
+  header[8] = (uint8_t)depth, header[9] = (uint8_t)colour;
+  for (int y = 0; y < height; y++, n += row + 1) {
+    raw[n] = 0;
+    memcpy(raw + n + 1, rows + (size_t)y * row, row);
+  }
+  size_t body = n - 7;
+  memcpy(raw, "\x78\x01\x01", 3);  // zlib header; a last, stored block
+  raw[3] = (uint8_t)body, raw[4] = (uint8_t)(body >> 8), raw[5] = (uint8_t)~raw[3], raw[6] = (uint8_t)~raw[4];
+  uint32_t a = 1, b = 0;
+  for (size_t i = 0; i < body; i++) a = (a + raw[7 + i]) % 65521, b = (b + a) % 65521;
+  put32(raw + n, b << 16 | a);
+  at += chunk(out + at, "IHDR", header, 13);
+  at += chunk(out + at, "IDAT", raw, n + 4);
+  return at + chunk(out + at, "IEND", NULL, 0);
+}
+
+// An 8 x 8 gray baseline JPEG of one block: DC difference 0 and end of block, so every pixel is 128.
+static size_t jpeg(uint8_t *out) {
+  uint8_t *o = out;
+  static const uint8_t start[] = {0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0};
+  static const uint8_t frame[] = {0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0};
+  static const uint8_t rest[] = {0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x3F, 0xFF, 0xD9};
+  memcpy(o, start, sizeof start), o += sizeof start;
+  memset(o, 1, 64), o += 64;
+  memcpy(o, frame, sizeof frame), o += sizeof frame;
+  for (int table = 0; table < 2; table++) {  // one code, "0": DC category 0, AC end of block
+    uint8_t dht[5 + 16 + 1] = {0xFF, 0xC4, 0, 20, (uint8_t)(table << 4), 1};
+    memcpy(o, dht, sizeof dht), o += sizeof dht;
+  }
+  memcpy(o, rest, sizeof rest), o += sizeof rest;
+  return (size_t)(o - out);
+}
+
+static void write_file(const uint8_t *bytes, size_t n) {
+  FILE *f = fopen(path, "wb");
+  fwrite(bytes, 1, n, f);
+  fclose(f);
+}
+
+static void check_refused(const uint8_t *bytes, size_t n, const char *reason) {
+  vbl_image image;
+  vbl_error err = {0};
+  write_file(bytes, n);
+  CHECK(vbl_image_read(path, &image, &err) == VBL_EIO && image.rgb == NULL);
+  CHECK(strstr(err.message, path) != NULL);
+  if (strstr(err.message, reason) == NULL) CHECK_STR(err.message, reason);
+  err = (vbl_error){0};
+  CHECK(vbl_image_probe(path, &err) == VBL_EIO && strstr(err.message, path) != NULL && strstr(err.message, reason) != NULL);
+}
+
+static void test_good(void) {
+  static uint8_t file[70000], rows[4 * 4 * 8];
+  vbl_image image;
+  vbl_error err;
+  for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)(7 * i);
+  size_t n = png(4, 4, 8, 2, rows, file);
+  CHECK_OK(vbl_image_decode(file, n, &image, &err), err);
+  CHECK(image.width == 4 && image.height == 4 && memcmp(image.rgb, rows, 48) == 0);
+  vbl_image_free(&image);
+  n = png(4, 4, 8, 0, rows, file);  // gray
+  CHECK_OK(vbl_image_decode(file, n, &image, &err), err);
+  for (int i = 0; i < 48; i++) CHECK(image.rgb[i] == rows[i / 3]);
+  vbl_image_free(&image);
+  n = png(4, 4, 16, 2, rows, file);  // 16 bits: the upper byte
+  CHECK_OK(vbl_image_decode(file, n, &image, &err), err);
+  for (int i = 0; i < 48; i++) CHECK(image.rgb[i] == rows[2 * i]);
+  vbl_image_free(&image);
+  n = png(4, 4, 8, 6, rows, file);  // alpha, on white
+  CHECK_OK(vbl_image_decode(file, n, &image, &err), err);
+  for (int i = 0; i < 48; i++) {
+    double a = rows[i / 3 * 4 + 3] / 255.0;
+    CHECK_NEAR(image.rgb[i], rows[i / 3 * 4 + i % 3] * a + 255 * (1 - a), 0.5 + 1e-9);
+  }
+  vbl_image_free(&image);
+  n = jpeg(file);
+  write_file(file, n);
+  CHECK_OK(vbl_image_probe(path, &err), err);
+  CHECK_OK(vbl_image_read(path, &image, &err), err);
+  CHECK(image.width == 8 && image.height == 8);
+  for (int i = 0; i < 192; i++) CHECK(image.rgb[i] == 128);
+  vbl_image_free(&image);
+  file[n] = file[n + 1] = 0x20;  // bytes after the end are allowed
+  write_file(file, n + 2);
+  CHECK_OK(vbl_image_probe(path, &err), err);
+}
+
+static void test_bad(void) {
+  static uint8_t file[70000], rows[20000 * 3];
+  vbl_image image;
+  vbl_error err = {0};
+  check_refused(file, 0, "an empty file (0 bytes)");
+  check_refused((const uint8_t *)"not an image\n", 13, "neither JPEG nor PNG");
+  check_refused((const uint8_t *)"<html>404</html>", 16, "a web page?");
+  check_refused(file, png(1, 1, 8, 2, rows, file), "1 x 1 pixels");
+  check_refused(file, png(20000, 3, 8, 0, rows, file), "20000 x 3 pixels; expected at most 16384");
+  CHECK(vbl_image_read("/nonexistent/a.jpg", &image, &err) == VBL_EIO && strstr(err.message, "/nonexistent/a.jpg") != NULL);
+  CHECK(vbl_image_read("/tmp", &image, &err) == VBL_EIO && strstr(err.message, "not a regular file") != NULL);
+  // Every way of cutting a PNG or a JPEG short.
+  size_t n = png(8, 8, 8, 2, rows, file);
+  for (size_t cut = 8; cut < n; cut++)
+    CHECK(vbl_image_decode(file, cut, &image, &err) == VBL_EIO && strstr(err.message, "truncated") != NULL);
+  check_refused(file, n - 1, "truncated");
+  n = jpeg(file);
+  for (size_t cut = 3; cut < n; cut++)
+    CHECK(vbl_image_decode(file, cut, &image, &err) == VBL_EIO && strstr(err.message, "truncated") != NULL);
+  check_refused(file, n - 2, "truncated");
+}
+
+static void test_bad_jpeg_frames(void) {
+  static uint8_t file[1000];
+  size_t n = jpeg(file), frame = 7 + 64;  // the SOF marker
+  file[frame + 4] = 12;
+  check_refused(file, n, "12 bits a channel");
+  jpeg(file);
+  file[frame + 1] = 0xC3;
+  check_refused(file, n, "lossless");
+  jpeg(file);
+  file[frame + 9] = 4;
+  check_refused(file, n, "CMYK JPEG without Adobe's marker");
+  jpeg(file);
+  file[frame + 5] = file[frame + 7] = 0x4E;  // 20,000 and more a side
+  check_refused(file, n, "expected at most 16384");
+  jpeg(file);
+  file[frame] = 0x00;
+  check_refused(file, n, "no marker at byte 71");
+}
+
+// One byte changed at a time: any result but a crash (the sanitizer builds look on).
+static void test_flips(void) {
+  static uint8_t file[2000], rows[8 * 8 * 3];
+  vbl_image image;
+  int refused = 0;
+  for (int kind = 0; kind < 2; kind++) {
+    size_t n = kind == 0 ? jpeg(file) : png(8, 8, 8, 2, rows, file);
+    for (size_t i = 0; i < n; i++) {
+      for (int bit = 0; bit < 8; bit++) {
+        file[i] ^= (uint8_t)(1 << bit);
+        refused += vbl_image_decode(file, n, &image, NULL) != VBL_OK;
+        vbl_image_free(&image);
+        file[i] ^= (uint8_t)(1 << bit);
+      }
+    }
+  }
+  CHECK(refused > 100);
+}
+
+// --- resizing ---
+
+static double cubic(double x) {
+  x = fabs(x);
+  return x < 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
+}
+
+// One line of n values to m, by the definition: weights are the filter at the distances in units of the stretch, normalised.
+static void line(const double *in, int n, int stride, double *out, int m, int out_stride) {
+  double scale = (double)n / m, stretch = scale < 1 ? 1 : scale;
+  for (int i = 0; i < m; i++) {
+    double sum = 0, total = 0, center = (i + 0.5) * scale;
+    for (int j = 0; j < n; j++) {
+      double d = (j + 0.5 - center) / stretch;
+      // PIL takes the inputs whose index lies in [round(center - 2 stretch), round(center + 2 stretch)); the filter is 0 beyond.
+      sum += cubic(d) * in[j * stride];
+      total += cubic(d);
+    }
+    out[i * out_stride] = sum / total;
+  }
+}
+
+static double clip(double v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
+
+// `down`: the vertical pass comes first.
+static void check_resize(bool down, int w, int h, int to_w, int to_h) {
+  uint8_t *rgb = malloc((size_t)(w * h * 3)), *out = malloc((size_t)(to_w * to_h * 3));
+  double *in = malloc(sizeof(double) * (size_t)(w * h)), *mid = malloc(sizeof(double) * (size_t)(to_w * h + to_h * w)),
+         *ref = malloc(sizeof(double) * (size_t)(to_w * to_h)), worst = 0;
+  uint32_t state = 1;
+  for (int i = 0; i < w * h * 3; i++) rgb[i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
+  vbl_image image = {w, h, rgb};
+  vbl_error err;
+  CHECK_OK(vbl_image_resize(&image, to_w, to_h, out, &err), err);
+  for (int c = 0; c < 3; c++) {
+    for (int i = 0; i < w * h; i++) in[i] = rgb[3 * i + c];
+    if (down) {
+      for (int x = 0; x < w; x++) line(in + x, h, w, mid + x, to_h, w);
+      for (int i = 0; i < w * to_h; i++) mid[i] = clip(mid[i]);
+      for (int y = 0; y < to_h; y++) line(mid + y * w, w, 1, ref + y * to_w, to_w, 1);
+    } else {
+      for (int y = 0; y < h; y++) line(in + y * w, w, 1, mid + y * to_w, to_w, 1);
+      for (int i = 0; i < to_w * h; i++) mid[i] = clip(mid[i]);
+      for (int x = 0; x < to_w; x++) line(mid + x, h, to_w, ref + x, to_h, to_w);
+    }
+    for (int i = 0; i < to_w * to_h; i++) worst = fmax(worst, fabs(clip(ref[i]) - out[3 * i + c]));
+  }
+  // Half a level for each rounding; the first's is weighted by sum |w| <= 1.375 of the second pass (a = -0.5); fixed point far
+  // below.
+  CHECK_NEAR(worst, 0, 0.5 + 1.375 * 0.5 + 0.01);
+  free(rgb), free(out), free(in), free(mid), free(ref);
+}
+
+static void test_resize(void) {
+  check_resize(false, 7, 5, 13, 11);
+  check_resize(false, 50, 40, 8, 9);
+  check_resize(false, 64, 48, 32, 24);
+  check_resize(true, 5, 300, 16, 16);
+  check_resize(true, 33, 1000, 32, 969);
+  check_resize(true, 16, 9, 16, 4);
+  check_resize(false, 4, 4, 1, 1);
+  check_resize(false, 9, 8, 9, 8);
+  static uint8_t rgb[37 * 23 * 3], whole[3 * 26 * 16], chw[3 * 16 * 16], squash[3 * 16 * 16];
+  vbl_error err;
+  for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * i >> 3);
+  vbl_image image = {37, 23, rgb};
+  // The window of the crop holds the same levels as the whole resized image: shortest side 16, width floor(16 * 37 / 23) = 25.
+  CHECK_OK(vbl_image_resize(&image, 25, 16, whole, &err), err);
+  CHECK_OK(vbl_image_fit(&image, 16, VBL_CROP_CENTER, chw, &err), err);
+  int left = 4;  // (25 - 16) / 2 = 4.5, half to even
+  for (int c = 0; c < 3; c++)
+    for (int y = 0; y < 16; y++)
+      for (int x = 0; x < 16; x++) CHECK(chw[(c * 16 + y) * 16 + x] == whole[(y * 25 + left + x) * 3 + c]);
+  CHECK_OK(vbl_image_resize(&image, 16, 16, whole, &err), err);
+  CHECK_OK(vbl_image_fit(&image, 16, VBL_CROP_SQUASH, squash, &err), err);
+  for (int i = 0; i < 16 * 16; i++) CHECK(squash[256 + i] == whole[3 * i + 1]);
+  CHECK(vbl_image_fit(&image, 0, VBL_CROP_CENTER, chw, &err) == VBL_EINVAL);
+}
+
+int main(void) {
+  close(mkstemp(path));
+  test_good();
+  test_bad();
+  test_bad_jpeg_frames();
+  test_flips();
+  test_resize();
+  unlink(path);
+  return check_done();
+}
