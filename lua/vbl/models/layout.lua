@@ -1,0 +1,68 @@
+-- Where each token stands: the index tensors that one batch's forward pass needs, made once and shared by all layers.
+--
+-- Text is packed: the rows of sample b are the consecutive rows offsets[b] .. + lengths[b], so that padding costs nothing.
+-- `packed = false` keeps the padding as rows (masked as keys): the same outputs on real tokens, for comparison only.
+local vbl = require "vbl"
+
+local layout = {}
+
+local function i32(t, columns)
+  local tensor = vbl.tensor(t, {dtype = "i32"})
+  return columns and tensor:reshape(#t // columns, columns) or tensor
+end
+
+-- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters).
+-- Returns {B, T, N, lengths, ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
+function layout.text(tokens, lengths, samples, max_positions, packed)
+  local B, T = tokens:size(1), tokens:size(2)
+  local rows_of, len = tokens:totable(), lengths:totable()
+  local ids, pos, seg, keys, rows, cls, scatter, first = {}, {}, {}, {}, {}, {}, {}, {}
+  local n = 0
+  for b = 1, B do
+    if len[b] < 1 or len[b] > T then
+      error(string.format("lengths[%d]: expected 1 to %d (the columns of tokens), got %d", b, T, len[b]), 0)
+    end
+    if len[b] > max_positions then
+      error(string.format("lengths[%d] = %d is longer than max_positions = %d", b, len[b], max_positions), 0)
+    end
+    local count = packed and len[b] or T
+    seg[2 * b - 1], seg[2 * b] = n, count
+    keys[2 * b - 1], keys[2 * b] = n, len[b]
+    cls[b], first[b] = n, n
+    for t = 1, count do
+      n = n + 1
+      ids[n], pos[n] = rows_of[b][t], t - 1
+      rows[2 * n - 1], rows[2 * n] = samples[b], t - 1
+      scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
+    end
+  end
+  return {B = B, T = T, N = n, lengths = len, first = first, ids = i32(ids), pos = i32(pos), seg = i32(seg, 2), keys = i32(keys, 2),
+          rows = i32(rows, 2), cls = i32(cls), scatter = i32(scatter), samples = i32(samples)}
+end
+
+local cache = {}
+
+-- B images of P tokens each (CLS included). What depends on B and P alone is kept between steps.
+function layout.image(B, P, samples)
+  local key = B .. "x" .. P
+  local shared = cache[key]
+  if not shared then
+    local seg, cls = {}, {}
+    for b = 0, B - 1 do
+      seg[2 * b + 1], seg[2 * b + 2] = b * P, P
+      cls[b + 1] = b * P
+    end
+    shared = {seg = i32(seg, 2):keep(), cls = i32(cls):keep()}
+    cache = {[key] = shared}
+  end
+  local rows, n = {}, 0
+  for b = 1, B do
+    for t = 0, P - 1 do
+      rows[n + 1], rows[n + 2] = samples[b], t
+      n = n + 2
+    end
+  end
+  return {B = B, P = P, N = B * P, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(rows, 2), samples = i32(samples)}
+end
+
+return layout

@@ -1,0 +1,220 @@
+-- vbl.models.vilbert{...}: the two-stream vision-language transformer. Text: BERT. Image: ViT. Fused by co-attention placed between
+-- the encoders' own layers (fusion = "interleaved") or in dual blocks on top of them ("stacked"). Keys: vilbert_config.lua.
+local vbl = require "vbl"
+local nn = require "vbl.nn"
+local F = require "vbl.nn.functional"
+local bert = require "vbl.models.bert"
+local vit = require "vbl.models.vit"
+local fusion = require "vbl.models.fusion"
+local layout = require "vbl.models.layout"
+local config = require "vbl.models.vilbert_config"
+local taps = require "vbl.models.taps"
+
+local Vilbert = {}
+Vilbert.__index = Vilbert
+
+local function counter()
+  local n = -1
+  return function()
+    n = n + 1
+    return n
+  end
+end
+
+local function build_fusion(self, scope, c, sites)
+  local blocks = {}
+  if c.fusion == "interleaved" then
+    for i = 1, #c.coattention.text do
+      blocks[i] = fusion.block(scope:child("fusion." .. i - 1), c, c.dim, c.coattention.dim, c.coattention.heads, true, sites)
+    end
+  else
+    local cross = {}
+    for _, i in ipairs(c.cross_attention_layers) do cross[i] = true end
+    for i = 0, c.depth - 1 do
+      blocks[i + 1] = fusion.block(scope:child("fusion." .. i), c, c.dim, c.dim, c.attention_heads, cross[i] or false, sites)
+    end
+  end
+  self.blocks = blocks
+end
+
+local function build_heads(self, scope, c)
+  local s, D = scope:child("heads"), c.dim
+  self.heads = {}
+  for _, name in ipairs(c.heads) do
+    if name == "mlm" then self.heads.mlm = nn.Linear(s, "mlm", D, c.vocab) end
+    if name == "ap" then self.heads.ap = nn.Linear(s, "ap", 2 * D, 1) end
+    if name == "ap_similarity" then self.heads.ap_similarity = nn.Linear(s, "ap_similarity", D, 1) end
+    -- exp of this leaf is the temperature; 0.07 to start with, as in CLIP (Radford et al. 2021).
+    if name == "temperature" then
+      self.heads.log_temperature = s:parameter("log_temperature", {1}, function() return vbl.full(1, math.log(0.07)) end)
+    end
+  end
+  if c.classifier then
+    local hidden, outputs = c.classifier.hidden or 512, c.classifier.outputs or 1
+    local fc1, fc2 = nn.Linear(scope, "classifier.fc1", 2 * D, hidden), nn.Linear(scope, "classifier.fc2", hidden, outputs)
+    self.classifier = function(x) return fc2(fc1(x):relu()) end
+  end
+end
+
+-- given: see vbl.models.vilbert_config.schema. Draws from vbl.manual_seed's stream. The result is in training mode.
+local function new(given)
+  local c = config.resolve(given or {})
+  local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {}, tapped = {}}, Vilbert)
+  local family = c.init == "family"
+  local bert_init = family and nn.init.normal(0.02)
+  local function fan_in(n) return nn.init.fan_in(n) end
+  local function normal() return bert_init end
+  local function zeros() return nn.init.zeros end
+  local encoder = nn.scope(self.list, "", family and normal or fan_in, family and zeros or fan_in)
+  local other = nn.scope(self.list, "", fan_in, fan_in)
+  local sites = counter()
+  self.text = bert.new(encoder, c, sites)
+  self.vision = vit.new(encoder, c, sites)
+  build_fusion(self, other, c, sites)
+  build_heads(self, other, c)
+  vbl.optim.pack(self.list)
+  if c.weights then self:load(c.weights, {strict = false}) end
+  return self
+end
+
+local function default_samples(B)
+  local list = {}
+  for b = 1, B do list[b] = b - 1 end
+  return list
+end
+
+local function pass_layouts(self, batch)
+  local c = self.config
+  local B = batch.tokens:size(1)
+  if batch.images:size(1) ~= B then
+    error(string.format("vilbert: tokens hold %d samples and images %d", B, batch.images:size(1)), 0)
+  end
+  local want = {B, 3, c.image, c.image}
+  for i, n in ipairs(batch.images:shape()) do
+    if n ~= want[i] or batch.images:ndim() ~= 4 then
+      error(string.format("vilbert: images: expected [%s], got [%s]", table.concat(want, ", "), table.concat(batch.images:shape(), ", ")), 0)
+    end
+  end
+  local samples = batch.samples or default_samples(B)
+  local P = (c.image // c.patch) ^ 2 // 1 | 0
+  return layout.text(batch.tokens, batch.lengths, samples, c.max_positions, c.packed), layout.image(B, P + 1, samples)
+end
+
+-- Runs encoder layers from..to (from 0, inclusive) of one stream, tapping each.
+local function run_layers(self, stream, name, x, lay, ctx, from, to)
+  for i = from, to do
+    x = stream.layers[i + 1]:forward(x, lay, ctx)
+    ctx.tap(name .. "." .. i, x, lay)
+  end
+  return x
+end
+
+local function interleaved(self, t, v, tl, vl, ctx)
+  local c, tdone, vdone = self.config, 0, 0
+  if ctx.cross then
+    for i, block in ipairs(self.blocks) do
+      local ti, vi = c.coattention.text[i], c.coattention.vision[i]
+      t = run_layers(self, self.text, "text", t, tl, ctx, tdone, ti - 1)
+      v = run_layers(self, self.vision, "vision", v, vl, ctx, vdone, vi - 1)
+      tdone, vdone = ti, vi
+      t, v = block:forward(t, v, tl, vl, ctx)
+      ctx.tap("fusion." .. i - 1 .. ".text", t, tl)
+      ctx.tap("fusion." .. i - 1 .. ".vision", v, vl)
+    end
+  end
+  t = self.text:finish(run_layers(self, self.text, "text", t, tl, ctx, tdone, c.layers - 1))
+  v = self.vision.norm(run_layers(self, self.vision, "vision", v, vl, ctx, vdone, c.layers - 1))
+  ctx.tap("vision.norm", v, vl)
+  return t, v
+end
+
+local function stacked(self, t, v, tl, vl, ctx)
+  local last = self.config.layers - 1
+  t = self.text:finish(run_layers(self, self.text, "text", t, tl, ctx, 0, last))
+  v = self.vision.norm(run_layers(self, self.vision, "vision", v, vl, ctx, 0, last))
+  ctx.tap("vision.norm", v, vl)
+  local unimodal = {text = t, vision = v}
+  for i, block in ipairs(self.blocks) do
+    if ctx.cross or not block.co then
+      t, v = block:forward(t, v, tl, vl, ctx)
+    end
+    ctx.tap("fusion." .. i - 1 .. ".text", t, tl)
+    ctx.tap("fusion." .. i - 1 .. ".vision", v, vl)
+  end
+  return t, v, unimodal
+end
+
+-- One pass on rows. batch: {tokens i32 [B,T], lengths i32 [B], images, mask= u8 [B,P] patches to hide, samples= array of sample
+-- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
+-- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention}.
+-- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}}.
+function Vilbert:run(batch, opts)
+  opts = opts or {}
+  local c = self.config
+  local tl, vl = pass_layouts(self, batch)
+  local found = {}
+  local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
+               cross = opts.cross ~= false, tap = taps.collector(self.tapped, found)}
+  local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
+  ctx.tap("text.embeddings", t, tl)
+  ctx.tap("vision.embeddings", v, vl)
+  local unimodal
+  if c.fusion == "stacked" then
+    t, v, unimodal = stacked(self, t, v, tl, vl, ctx)
+  else
+    if opts.unimodal and #self.blocks > 0 then
+      local alone = setmetatable({cross = false, tap = function() end, pass = ctx.pass + 512}, {__index = ctx})
+      local ut, uv = interleaved(self, self.text:embed(tl, alone), self.vision:embed(batch.images, batch.mask, vl, alone), tl, vl, alone)
+      unimodal = {text = ut, vision = uv}
+    end
+    t, v = interleaved(self, t, v, tl, vl, ctx)
+    unimodal = unimodal or {text = t, vision = v}
+  end
+  ctx.tap("text.final", t, tl)
+  ctx.tap("vision.final", v, vl)
+  return {text = t, vision = v, text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal}
+end
+
+-- rows [N, D] of one stream -> the CLS rows [B, D]
+function Vilbert.cls(rows, lay) return F.gather_rows(rows, lay.cls) end
+
+-- {tokens=i32 [B,T], lengths=i32 [B], images=f32 or u8 [B,3,H,W]} -> {text=[B,T,D], vision=[B,P,D], taps={name -> [B,T or P,D]}};
+-- rows past a length are 0. opts as in :run.
+function Vilbert:forward(batch, opts)
+  local out = self:run(batch, opts)
+  local result = {text = taps.unpack(out.text, out.text_layout), vision = taps.unpack(out.vision, out.vision_layout), taps = {}}
+  for name, tap in pairs(out.taps) do result.taps[name] = taps.unpack(tap.rows, tap.layout) end
+  return result
+end
+
+-- The taps of the next forwards, by patterns: "text.*" "vision.11" "fusion.*"; see vbl.models.taps. No argument or {} = none.
+function Vilbert:tap(patterns)
+  self.tapped = taps.check(patterns or {}, taps.names(self.config))
+  return self
+end
+
+function Vilbert:tap_names() return taps.names(self.config) end
+
+function Vilbert:train(on)
+  self.training = on ~= false
+  return self
+end
+
+function Vilbert:eval() return self:train(false) end
+
+-- An array of {name=, tensor=} in the model's order that also maps name -> tensor.
+function Vilbert:parameters() return self.list end
+
+local storage = require "vbl.models.parameters"
+Vilbert.num_parameters, Vilbert.freeze, Vilbert.unfreeze = storage.count, storage.freeze, storage.unfreeze
+Vilbert.load, Vilbert.save = storage.load, storage.save
+Vilbert.summary = require("vbl.models.summary").text
+Vilbert.flops = require("vbl.models.summary").flops
+
+function Vilbert:__tostring()
+  local c = self.config
+  return string.format("vilbert(%s, %d wide, %d+%d layers, %d fusion blocks, %d parameters)", c.fusion, c.dim, c.layers, c.layers, #self.blocks,
+                       self:num_parameters())
+end
+
+return new

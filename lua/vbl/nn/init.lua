@@ -1,0 +1,125 @@
+-- vbl.nn: parameters and the few modules that a transformer is made of.
+--
+-- A model is built through a scope: scope:parameter(name, shape, init) makes a leaf tensor and lists it under its full name
+-- ("bert.encoder.layer.0.output.dense.weight"), so a model's parameters are one ordered list, named as the files of the field
+-- name them. The math (forward and backward) is C: vbl.nn.functional.
+local vbl = require "vbl"
+local F = require "vbl.nn.functional"
+
+local nn = {functional = F}
+
+-- Initialisers: init(shape) -> tensor. fan_in is the number of inputs of a weight [out, in, ...].
+nn.init = {
+  zeros = function(shape) return vbl.zeros(table.unpack(shape)) end,
+  ones = function(shape) return vbl.ones(table.unpack(shape)) end,
+}
+
+-- Normal(0, std) cut at +-2, as BERT (std 0.02) and timm's trunc_normal_ (std 0.02, bounds -2 and 2) draw it.
+function nn.init.normal(std)
+  return function(shape) return (vbl.randn(table.unpack(shape)) * std):maximum(-2):minimum(2) end
+end
+
+-- Uniform in +-1/sqrt(fan_in): the default of PyTorch's nn.Linear (Kaiming uniform with a = sqrt 5).
+function nn.init.fan_in(fan_in)
+  return function(shape)
+    local bound = 1 / math.sqrt(fan_in)
+    return vbl.rand(table.unpack(shape)) * (2 * bound) - bound
+  end
+end
+
+local Scope = {}
+Scope.__index = Scope
+
+-- list: the model's array of {name=, tensor=}; weight_init: fan_in -> initialiser of weights; bias_init likewise.
+function nn.scope(list, prefix, weight_init, bias_init)
+  return setmetatable({list = list, prefix = prefix, weight_init = weight_init, bias_init = bias_init}, Scope)
+end
+
+-- A scope whose names start with this one's prefix and `name`.
+function Scope:child(name)
+  return nn.scope(self.list, self.prefix .. name .. ".", self.weight_init, self.bias_init)
+end
+
+function Scope:parameter(name, shape, init)
+  local tensor = vbl.no_grad(init, shape):keep()
+  tensor:requires_grad_(true)
+  local full = self.prefix .. name
+  self.list[#self.list + 1] = {name = full, tensor = tensor}
+  self.list[full] = tensor
+  return tensor
+end
+
+local function module(class)
+  class.__index = class
+  class.__call = function(self, ...) return self:forward(...) end
+  return class
+end
+
+-- y = x W' + b [, then GELU (erf)]. weight [out, in], bias [out].
+local Linear = module {}
+function nn.Linear(scope, name, inputs, outputs, opts)
+  local s = scope:child(name)
+  return setmetatable({
+    path = scope.prefix .. name, inputs = inputs, outputs = outputs, opts = opts,
+    weight = s:parameter("weight", {outputs, inputs}, s.weight_init(inputs)),
+    bias = s:parameter("bias", {outputs}, s.bias_init(inputs)),
+  }, Linear)
+end
+function Linear:forward(x) return nn.at(self.path, F.linear, x, self.weight, self.bias, self.opts) end
+function Linear:__tostring() return string.format("Linear(%d -> %d)", self.inputs, self.outputs) end
+
+-- Query, key and value side by side: y [N, 3 * outputs] from one GEMM (the three weights are neighbours in memory).
+local LinearGroup = module {}
+function nn.LinearGroup(scope, names, inputs, outputs)
+  local weights, biases = {}, {}
+  for i, name in ipairs(names) do
+    weights[i] = scope:parameter(name .. ".weight", {outputs, inputs}, scope.weight_init(inputs))
+  end
+  for i, name in ipairs(names) do
+    biases[i] = scope:parameter(name .. ".bias", {outputs}, scope.bias_init(inputs))
+  end
+  return setmetatable({path = scope.prefix .. names[1], inputs = inputs, outputs = outputs, weights = weights, biases = biases},
+                      LinearGroup)
+end
+function LinearGroup:forward(x) return nn.at(self.path, F.linear_group, x, self.weights, self.biases) end
+function LinearGroup:__tostring() return string.format("LinearGroup(%d -> %d x %d)", self.inputs, #self.weights, self.outputs) end
+
+local LayerNorm = module {}
+function nn.LayerNorm(scope, name, width, eps)
+  local s = scope:child(name)
+  return setmetatable({
+    path = scope.prefix .. name, width = width, eps = eps,
+    weight = s:parameter("weight", {width}, nn.init.ones), bias = s:parameter("bias", {width}, nn.init.zeros),
+  }, LayerNorm)
+end
+function LayerNorm:forward(x) return nn.at(self.path, F.layer_norm, x, self.weight, self.bias, {eps = self.eps}) end
+-- sum = residual + dropout(x), y = norm(sum); drop: nn.dropout's result. Returns y, sum.
+function LayerNorm:residual(x, residual, drop)
+  local attrs = {eps = self.eps}
+  for k, v in pairs(drop) do attrs[k] = v end
+  local sum, y = nn.at(self.path, F.residual_norm, x, residual, self.weight, self.bias, attrs)
+  return y, sum
+end
+function LayerNorm:__tostring() return string.format("LayerNorm(%d, eps=%g)", self.width, self.eps) end
+
+-- Calls fn(...); an error gets the module's path before its message: "bert.encoder.layer.0.output.dense: linear: expected ...".
+-- Errors of the core are strings "file:line: message"; the place goes to the front again.
+function nn.at(path, fn, ...)
+  local function give(ok, ...)
+    if ok then return ... end
+    local message = ...
+    if type(message) ~= "string" then error(message, 0) end
+    local where, rest = message:match("^([^%s:]+:%d+: )(.*)$")
+    error((where or "") .. path .. ": " .. (rest or message), 0)
+  end
+  return give(pcall(fn, ...))
+end
+
+-- Fields that a dropout site adds to an op's options. ctx: the pass's {p, seed, step, pass, training}; rows i32 [N, 2]
+-- (sample, position), or for attention `samples` i32 [B]. Not training, or p = 0: nothing is dropped.
+function nn.dropout(ctx, site, rows, samples)
+  if not ctx.training or ctx.p == 0 then return {} end
+  return {p = ctx.p, seed = ctx.seed, step = ctx.step, site = site + 1024 * ctx.pass, rows = rows, samples = samples}
+end
+
+return nn
