@@ -1,0 +1,87 @@
+-- Alignment prediction: half of the pairs get another image's caption (never one of the same image, never an equal text); one logit
+-- says whether caption and image belong together, binary cross-entropy.
+--   head = "concat": on [text CLS ; image CLS] after the fusion (the thesis's; alone it stays at ln 2)
+--   head = "similarity": on 10 x the element-wise product of the L2-normalised CLS vectors as they are before any co-attention
+-- contrastive = {weight = 1, temperature = 0.07, learnable = false, on = "unimodal"}: InfoNCE in both directions over the matched pairs
+-- of the effective batch (van den Oord et al. 2018; Radford et al. 2021), on the CLS vectors before any co-attention. on = "fused" is
+-- the thesis's way: a fused vector has already seen its partner, so the pair gives itself away.
+local vbl = require "vbl"
+local tasks = require "vbl.tasks"
+local F = require "vbl.nn.functional"
+
+local Ap = {}
+Ap.__index = Ap
+
+local function contrastive_options(given)
+  if not given then return false end
+  local c = tasks.options("ap contrastive", given, {temperature = 0.07, learnable = false, on = "unimodal"})
+  if c.on ~= "unimodal" and c.on ~= "fused" then error("task ap: contrastive.on: expected \"unimodal\" or \"fused\", got " .. tostring(c.on), 3) end
+  return c
+end
+
+local function new(opts)
+  local self = setmetatable(tasks.options("ap", opts, {head = "concat", contrastive = false}), Ap)
+  if self.head ~= "concat" and self.head ~= "similarity" then
+    error("task ap: head: expected \"concat\" or \"similarity\", got " .. tostring(self.head), 2)
+  end
+  self.contrastive = contrastive_options(self.contrastive)
+  return self
+end
+
+function Ap:check(model)
+  local name = self.head == "concat" and "ap" or "ap_similarity"
+  if not model.heads[name] then error(string.format("task ap: head = \"%s\" needs the model's head \"%s\"; add it to heads", self.head, name), 0) end
+  if self.contrastive and self.contrastive.learnable and not model.heads.log_temperature then
+    error("task ap: a learnable temperature needs the model's head \"temperature\"; add it to heads", 0)
+  end
+end
+
+function Ap:prepare(data, batch, key)
+  local swapped = data:swap_captions(batch, key)  -- {tokens, lengths, labels = array of 0 or 1 (1: the pair belongs together)}
+  return {n = batch.n, labels = swapped.labels, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = batch.images}}
+end
+
+local function logits(self, model, out)
+  if self.head == "concat" then
+    return model.heads.ap(vbl.cat({model.cls(out.text, out.text_layout), model.cls(out.vision, out.vision_layout)}, 2))
+  end
+  local t = F.normalize_rows(model.cls(out.unimodal.text, out.text_layout))
+  local v = F.normalize_rows(model.cls(out.unimodal.vision, out.vision_layout))
+  return model.heads.ap_similarity((t * v) * 10)
+end
+
+-- CLS rows of the matched pairs, normalised: {text [m, D], vision [m, D]}
+local function matched_rows(self, model, out, labels)
+  local source = self.contrastive.on == "unimodal" and out.unimodal or out
+  local t, v = {}, {}
+  local tcls, vcls = out.text_layout.first, out.vision_layout.P
+  for i, y in ipairs(labels) do
+    if y == 1 then t[#t + 1], v[#v + 1] = tcls[i], (i - 1) * vcls end
+  end
+  local function rows(x, index) return F.normalize_rows(F.gather_rows(x, vbl.tensor(index, {dtype = "i32"}))) end
+  if #t == 0 then return nil end
+  return {rows(source.text, t), rows(source.vision, v)}
+end
+
+function Ap:forward(model, work, lo, hi, pass)
+  local part = tasks.part(work.batch, lo, hi)
+  local out = model:run(part, {pass = pass, unimodal = self.head == "similarity" or self.contrastive and self.contrastive.on == "unimodal"})
+  local y = table.move(work.labels, lo, hi, 1, {})
+  local logit = logits(self, model, out):reshape(-1)
+  local loss = F.bce_with_logits(logit, vbl.tensor(y), {divisor = work.n})
+  local right = 0
+  for i, z in ipairs(logit:totable()) do
+    if (z > 0) == (y[i] == 1) then right = right + 1 end
+  end
+  return {loss = loss, keys = self.contrastive and matched_rows(self, model, out, y),
+          stats = {["loss.ap"] = {loss:item(), 0}, ["accuracy.ap"] = {right, #y}}}
+end
+
+function Ap:join(keys, model)
+  local c = self.contrastive
+  local temperature = c.learnable and model.heads.log_temperature:exp():reshape() or c.temperature
+  local loss = F.info_nce(keys[1], keys[2], {temperature = temperature, symmetric = true})
+  return loss * c.weight, {["loss.contrastive"] = loss:item()}
+end
+
+return new

@@ -1,0 +1,46 @@
+-- vbl.tasks: what a model is trained for. tasks.mlm, tasks.ap, tasks.mim.
+--
+-- A task is a table with name, weight (number, or function(step, total_steps) -> number), batch (how many of the step's samples it
+-- uses; nil = all) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
+--   task:prepare(data, batch, key) -> work       draws the task's corruption for the effective batch. key: {seed=, step=, epoch=}
+--                                                 (Philox counters: the draw depends on nothing else). work: {n=, views of the batch}
+--   task:forward(model, work, lo, hi, pass) -> {loss=, keys=, stats=}
+--                                                 samples lo..hi. loss: their share of the batch's loss (already divided by the whole
+--                                                 batch's count), a scalar tensor or nil. keys: list of tensors whose rows, joined over the
+--                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count}.
+--   task:join(keys, model) -> loss, {name -> number}    those terms (InfoNCE) from the joined keys; absent where there are none.
+-- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
+local tasks = {}
+
+-- Samples lo..hi of a batch of tensors, with their numbers in the effective batch.
+function tasks.part(batch, lo, hi)
+  local n = hi - lo + 1
+  local samples = {}
+  for i = 1, n do samples[i] = lo + i - 2 end
+  return {
+    tokens = batch.tokens:narrow(1, lo, n), lengths = batch.lengths:narrow(1, lo, n), images = batch.images:narrow(1, lo, n),
+    mask = batch.mask and batch.mask:narrow(1, lo, n), samples = samples,
+  }
+end
+
+-- The options of a task, checked: known = {key = default}; a key that is not there is an error.
+function tasks.options(name, given, known)
+  local nearest = require "vbl.nearest"
+  local all = {weight = 1}
+  for k, v in pairs(known) do all[k] = v end
+  for k, v in pairs(given or {}) do
+    if known[k] == nil and k ~= "weight" and k ~= "batch" then
+      error(string.format("task %s: unknown option '%s'%s", name, tostring(k), nearest.hint(k, setmetatable({batch = 1, weight = 1}, {__index = known}))), 3)
+    end
+    all[k] = v
+  end
+  all.name = name
+  return all
+end
+
+return setmetatable(tasks, {__index = function(t, name)
+  if name == "mlm" or name == "ap" or name == "mim" then
+    t[name] = require("vbl.tasks." .. name)
+    return t[name]
+  end
+end})

@@ -1,0 +1,60 @@
+-- Contrastive masked image modelling: the image goes through the whole model twice with the same text, clean and with patches masked
+-- in the normalised pixels. InfoNCE from the masked view's patch tokens of vision.final (queries) to the clean view's (keys), never
+-- CLS, L2-normalised, mean over the queries; every chosen position of the batch is a candidate.
+--   probability = 0.3     share of the patches to hide, each sample
+--   positions = "unmasked" (the thesis's) | "masked" | "all"
+--   target = "grad" (gradients flow into the clean view too) | "stop"
+--   temperature = 0.07
+local vbl = require "vbl"
+local tasks = require "vbl.tasks"
+local F = require "vbl.nn.functional"
+
+local Mim = {}
+Mim.__index = Mim
+
+local function new(opts)
+  local self = setmetatable(tasks.options("mim", opts, {probability = 0.3, positions = "unmasked", target = "grad", temperature = 0.07}), Mim)
+  if not ({unmasked = 1, masked = 1, all = 1})[self.positions] then
+    error("task mim: positions: expected \"unmasked\", \"masked\" or \"all\", got " .. tostring(self.positions), 2)
+  end
+  if self.target ~= "grad" and self.target ~= "stop" then error("task mim: target: expected \"grad\" or \"stop\", got " .. tostring(self.target), 2) end
+  return self
+end
+
+function Mim:check() end
+
+function Mim:prepare(data, batch, key)
+  local mask = data:mask_patches(batch.n, {probability = self.probability, seed = key.seed, step = key.step})
+  return {n = batch.n, mask = mask, batch = {tokens = batch.tokens, lengths = batch.lengths, images = batch.images}}
+end
+
+-- Row numbers, in [B * P] rows with CLS first, of the chosen patches.
+local function chosen(positions, mask, P)
+  local index = {}
+  for b, row in ipairs(mask) do
+    for j, hidden in ipairs(row) do
+      if positions == "all" or (hidden == 1) == (positions == "masked") then index[#index + 1] = (b - 1) * P + j end
+    end
+  end
+  return index
+end
+
+function Mim:forward(model, work, lo, hi, pass)
+  local clean = tasks.part(work.batch, lo, hi)
+  local mask = work.mask:narrow(1, lo, hi - lo + 1)
+  local masked = setmetatable({mask = mask}, {__index = clean})
+  local index = chosen(self.positions, mask:totable(), mask:size(2) + 1)
+  if #index == 0 then return {stats = {["loss.mim"] = {0, 1}}} end
+  index = vbl.tensor(index, {dtype = "i32"})
+  local function tokens(batch, number) return F.normalize_rows(F.gather_rows(model:run(batch, {pass = number}).vision, index)) end
+  local q = tokens(masked, pass)
+  local k = self.target == "stop" and vbl.no_grad(tokens, clean, pass + 1) or tokens(clean, pass + 1)
+  return {keys = {q, k}, stats = {}}
+end
+
+function Mim:join(keys)
+  local loss = F.info_nce(keys[1], keys[2], {temperature = self.temperature})
+  return loss, {["loss.mim"] = loss:item(), ["candidates.mim"] = keys[2]:size(1)}
+end
+
+return new
