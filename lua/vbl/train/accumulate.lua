@@ -1,0 +1,122 @@
+-- The gradient of one effective batch, in micro-batches that fit in memory: the same gradient as from one big batch.
+--
+-- Losses that are means over samples or tokens are divided by the whole batch's count, so their parts add up. InfoNCE needs all
+-- rows at once: the representations of every micro-batch are computed first without a graph, the loss and its gradient with respect
+-- to them once for the whole batch, and each micro-batch is then run again and backpropagated from its slice of that gradient (Gao et
+-- al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). Dropout masks depend on (seed, site, step,
+-- sample) only, so the second run is the first.
+local vbl = require "vbl"
+
+local accumulate = {}
+
+local function add_stats(total, stats)
+  for name, s in pairs(stats) do
+    local t = total[name] or {0, 0}
+    total[name] = {t[1] + s[1], t[2] + s[2]}
+  end
+end
+
+local function add_values(total, values)
+  for name, v in pairs(values or {}) do total[name] = {v, 0} end
+end
+
+-- stats: name -> {sum, count}; count 0: the sums are shares of one value.
+function accumulate.values(stats)
+  local values = {}
+  for name, s in pairs(stats) do values[name] = s[2] > 0 and s[1] / s[2] or s[1] end
+  return values
+end
+
+local function plus(a, b) return a and b and a + b or a or b end
+
+local function whole(model, task, work, pass, scale, stats)
+  local out = task:forward(model, work, 1, work.n, pass)
+  local loss = out.loss
+  add_stats(stats, out.stats)
+  if out.keys then
+    local joined, values = task:join(out.keys, model)
+    add_values(stats, values)
+    loss = plus(loss, joined)
+  end
+  if loss and scale then (loss * scale):backward() end
+  return loss and loss:item() or 0
+end
+
+local function parts(n, micro)
+  local list = {}
+  for lo = 1, n, micro do list[#list + 1] = {lo, math.min(lo + micro - 1, n)} end
+  return list
+end
+
+-- First runs: the keys of every part, joined, as leaves; and how many rows each part gave.
+local function collect_keys(model, task, work, ranges, pass)
+  local columns, counts = {}, {}
+  for i, r in ipairs(ranges) do
+    local keys = vbl.scope(function()
+      local out = vbl.no_grad(function() return task:forward(model, work, r[1], r[2], pass) end)
+      return out.keys or false
+    end)
+    counts[i] = keys and keys[1]:size(1) or 0
+    for j, k in ipairs(keys or {}) do
+      columns[j] = columns[j] or {}
+      table.insert(columns[j], k)
+    end
+  end
+  if #columns == 0 then return nil, counts end
+  local joined = {}
+  for j, list in ipairs(columns) do joined[j] = vbl.cat(list, 1):requires_grad_(true) end
+  return joined, counts
+end
+
+local function split(model, task, work, micro, pass, scale, stats)
+  local ranges, total = parts(work.n, micro), 0
+  local keys, counts
+  if task.join then keys, counts = collect_keys(model, task, work, ranges, pass) end
+  if keys then
+    local joined, values = task:join(keys, model)
+    add_values(stats, values)
+    total = joined:item()
+    if scale then (joined * scale):backward() end
+  end
+  local row = 1
+  for i, r in ipairs(ranges) do
+    vbl.scope(function()
+      local out = task:forward(model, work, r[1], r[2], pass)
+      add_stats(stats, out.stats)
+      local roots, seeds = {}, {}
+      if out.loss then
+        total = total + out.loss:item()
+        roots[1], seeds[1] = out.loss * (scale or 1), vbl.ones()
+      end
+      for j, k in ipairs(out.keys or {}) do
+        if keys[j].grad and k.requires_grad then
+          roots[#roots + 1], seeds[#seeds + 1] = k, keys[j].grad:narrow(1, row, counts[i])
+        end
+      end
+      if scale and #roots > 0 then vbl.backward(roots, seeds) end
+    end)
+    row = row + (counts and counts[i] or 0)
+  end
+  return total
+end
+
+-- Adds the gradient of scale * (the task's loss on work) to the model's parameters; scale nil: no gradient, evaluation only.
+-- Returns the loss and its parts, name -> {sum, count}.
+function accumulate.backward(model, task, work, micro, pass, scale)
+  local stats, loss = {}, nil
+  vbl.scope(function()
+    if micro >= work.n then
+      loss = whole(model, task, work, pass, scale, stats)
+    else
+      loss = split(model, task, work, micro, pass, scale, stats)
+    end
+  end)
+  return loss, stats
+end
+
+-- The same without gradients.
+function accumulate.evaluate(model, task, work, micro, pass)
+  return vbl.no_grad(function() return accumulate.backward(model, task, work, micro, pass, nil) end)
+end
+
+return accumulate

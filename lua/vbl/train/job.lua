@@ -1,0 +1,97 @@
+-- A job: everything that a run is made of, built from the config and nothing else.
+local vbl = require "vbl"
+local options = require "vbl.train.options"
+local tasks = require "vbl.tasks"
+local sched = require "vbl.sched"
+local mix = require "vbl.train.mix"
+local summary = require "vbl.models.summary"
+local nearest = require "vbl.nearest"
+local system = require "vbl.system.c"
+
+local job = {}
+
+local function complete(config)
+  local c = setmetatable({flags = config.flags, name = config.name}, getmetatable(config))
+  for key, row in pairs(options) do
+    if config[key] == nil then c[key] = row[2] else c[key] = config[key] end
+    if type(c[key]) ~= row[1] then error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0) end
+  end
+  for key in pairs(config) do
+    if not options[key] and key ~= "flags" and key ~= "name" then
+      error(string.format("config: the trainer has no key '%s'%s", tostring(key), nearest.hint(key, options)), 0)
+    end
+  end
+  if c.batch < 1 or c.batch % 1 ~= 0 then error("config: batch: expected a whole number of at least 1, got " .. tostring(c.batch), 0) end
+  if c.epochs < 0 or c.epochs % 1 ~= 0 then error("config: epochs: expected a whole number of at least 0, got " .. tostring(c.epochs), 0) end
+  return c
+end
+
+local function task_list(config)
+  local list = {}
+  for _, name in ipairs {"mlm", "ap", "mim"} do
+    if config.tasks[name] then list[#list + 1] = tasks[name](config.tasks[name]) end
+  end
+  for name in pairs(config.tasks) do
+    if not tasks[name] then error(string.format("config: tasks: unknown task '%s'%s", name, nearest.hint(name, {"mlm", "ap", "mim"})), 0) end
+  end
+  for _, task in ipairs(list) do
+    if task.batch and task.batch > config.batch then
+      error(string.format("config: tasks.%s.batch = %d is larger than batch = %d", task.name, task.batch, config.batch), 0)
+    end
+  end
+  return list
+end
+
+-- As many samples as half of the free memory holds, halving from the whole batch.
+local function fit_micro_batch(config, model, T)
+  if config.micro_batch > 0 then return math.min(config.micro_batch, config.batch) end
+  local one = summary.activation_bytes(model, T) * 2
+  local micro, free = config.batch, system.available_memory()
+  while micro > 1 and micro * one > free / 2 do micro = (micro + 1) // 2 end
+  return micro
+end
+
+local function heads_for(list)
+  local heads = {}
+  for _, task in ipairs(list) do
+    if task.name == "mlm" then heads[#heads + 1] = "mlm" end
+    if task.name == "ap" then
+      heads[#heads + 1] = task.head == "concat" and "ap" or "ap_similarity"
+      if task.contrastive and task.contrastive.learnable then heads[#heads + 1] = "temperature" end
+    end
+  end
+  return heads
+end
+
+-- parts: {data=, model=, tasks=} to use in place of what the config would build.
+function job.new(config, parts)
+  parts = parts or {}
+  local self = {config = complete(config)}
+  config = self.config
+  local seed = config.flags.seed
+  vbl.manual_seed(seed)
+  self.tasks = parts.tasks or task_list(config)
+  local model_config = setmetatable({}, nil)
+  for k, v in pairs(config.model) do model_config[k] = v end
+  local image = model_config.image or require("vbl.models.vilbert_config").presets[model_config.preset or "tiny"].image
+  self.data = parts.data or vbl.data.open(config.data, setmetatable({image = image, seed = seed}, {__index = config.data_options}))
+  self.train, self.test = self.data:split("train"), self.data:split("test")
+  model_config.vocab = model_config.vocab or self.data.tokenizer:size()
+  model_config.heads = model_config.heads or heads_for(self.tasks)
+  self.model = parts.model or vbl.models.vilbert(model_config)
+  self.model.rng.seed = seed
+  self.mix = mix.new(self.tasks, self.model, config.mix, seed)
+  for _, task in ipairs(self.tasks) do task:check(self.model) end
+  if #config.freeze > 0 then self.model:freeze(config.freeze) end
+  self.epoch_steps = math.max(1, (self.train:size() + config.batch - 1) // config.batch)
+  self.total_steps = self.epoch_steps * config.epochs
+  self.warmup = math.floor(config.warmup * self.total_steps)
+  self.schedule = self.total_steps > 0 and sched.warmup_cosine(self.total_steps, self.warmup, config.min_lr_fraction) or sched.constant()
+  self.micro = fit_micro_batch(config, self.model, self.data:mean_length())
+  self.optimizer = vbl.optim.adamw(self.model:parameters(), {
+    lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip,
+  })
+  return self
+end
+
+return job

@@ -1,0 +1,131 @@
+-- How several tasks share a step. how = "joint": every task each step, their gradients summed; "alternating": one task a step, in turn;
+-- "sampled": one task a step, drawn in proportion to the weights. weighting = "fixed": the tasks' own weights; "uncertainty": each loss
+-- L becomes exp(-s) L + s with a learnt s (Kendall, Gal, Cipolla 2018); "gradient": every task's gradient is brought to the tasks'
+-- mean norm, then weighted.
+local vbl = require "vbl"
+local accumulate = require "vbl.train.accumulate"
+local random = require "vbl.data.c"
+
+local Mix = {}
+Mix.__index = Mix
+
+local mix = {}
+
+local function weight_of(task, step, total)
+  local w = task.weight
+  return type(w) == "function" and w(step, total) or w
+end
+
+-- opts: {how=, weighting=}; leaves of "uncertainty" are appended to the model's parameters (mix.log_variance.<task>).
+function mix.new(tasks, model, opts, seed)
+  local self = setmetatable({tasks = tasks, model = model, how = opts.how or "joint", weighting = opts.weighting or "fixed", seed = seed}, Mix)
+  if not ({joint = 1, alternating = 1, sampled = 1})[self.how] then error("mix.how: expected joint, alternating or sampled, got " .. self.how, 2) end
+  if not ({fixed = 1, uncertainty = 1, gradient = 1})[self.weighting] then
+    error("mix.weighting: expected fixed, uncertainty or gradient, got " .. self.weighting, 2)
+  end
+  if self.weighting == "uncertainty" then
+    self.log_variance = {}
+    for _, task in ipairs(tasks) do
+      local s = vbl.zeros(1):keep():requires_grad_(true)
+      self.log_variance[task.name] = s
+      local name = "mix.log_variance." .. task.name
+      model.list[#model.list + 1] = {name = name, tensor = s}
+      model.list[name] = s
+    end
+  end
+  return self
+end
+
+-- The tasks of step `step`.
+function Mix:active(step, total)
+  if self.how == "joint" then return self.tasks end
+  if self.how == "alternating" then return {self.tasks[(step - 1) % #self.tasks + 1]} end
+  local sum, at = 0, 0
+  for _, task in ipairs(self.tasks) do sum = sum + weight_of(task, step, total) end
+  local u = random.uniform(self.seed, "order", step) * sum
+  for _, task in ipairs(self.tasks) do
+    at = at + weight_of(task, step, total)
+    if u < at then return {task} end
+  end
+  return {self.tasks[#self.tasks]}
+end
+
+local function gradient_norm(list)
+  local sum = 0
+  for _, p in ipairs(list) do
+    local g = p.tensor.grad
+    if g then sum = sum + g:square():sum():item() end
+  end
+  return math.sqrt(sum)
+end
+
+-- Moves the model's gradients into `sums` (name -> tensor), scaled.
+local function stow(list, sums, scale)
+  for _, p in ipairs(list) do
+    local g = p.tensor.grad
+    if g then
+      local scaled = g * scale
+      sums[p.name] = sums[p.name] and sums[p.name] + scaled or scaled
+    end
+  end
+end
+
+-- weight of a task's loss in this step's sum; for "uncertainty" also lets the gradient flow into its s.
+function Mix:scale(task, step, total, loss)
+  local w = weight_of(task, step, total)
+  local s = self.log_variance and self.log_variance[task.name]
+  if not s then return w end
+  if loss then vbl.scope(function() ((-s):exp() * loss + s):sum():backward() end) end
+  return w * math.exp(-s:item())
+end
+
+-- works: task name -> work. Leaves the step's gradient in the parameters. separate: also measures each task's gradient norm (costs a
+-- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured}.
+function Mix:backward(works, micro, step, total, separate)
+  local model, result = self.model, {}
+  separate = separate or self.weighting == "gradient"
+  vbl.scope(function()
+    local sums, gradients, pass = {}, {}, 0
+    for _, task in ipairs(self:active(step, total)) do
+      local scale = self:scale(task, step, total)
+      local r = {weight = scale}
+      r.loss, r.stats = accumulate.backward(model, task, works[task.name], micro, pass, scale)
+      self:scale(task, step, total, r.loss)
+      if separate then
+        r.norm = gradient_norm(model.list)
+        gradients[task.name] = {}
+        stow(model.list, self.weighting == "gradient" and gradients[task.name] or sums, 1)
+        for _, p in ipairs(model.list) do p.tensor.grad = nil end
+      end
+      result[task.name], pass = r, pass + 2
+    end
+    if self.weighting == "gradient" then self:equalise(result, gradients, sums) end
+    if separate then
+      for _, p in ipairs(model.list) do
+        if sums[p.name] then p.tensor.grad = sums[p.name] end
+      end
+    end
+  end)
+  return result
+end
+
+-- "gradient": scale each task's gradient to the tasks' mean norm. (Its weight has gone into the gradient's scale already, so the norm
+-- it had without the weight is norm / weight.)
+function Mix:equalise(result, gradients, sums)
+  local mean, n = 0, 0
+  for _, r in pairs(result) do
+    mean, n = mean + r.norm / r.weight, n + 1
+  end
+  mean = mean / n
+  for _, task in ipairs(self.tasks) do
+    local r = result[task.name]
+    if r and r.norm > 0 then
+      local scale = mean * r.weight / r.norm
+      for name, g in pairs(gradients[task.name]) do
+        sums[name] = sums[name] and sums[name] + g * scale or g * scale
+      end
+    end
+  end
+end
+
+return mix

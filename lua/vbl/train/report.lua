@@ -1,0 +1,103 @@
+-- What a run says: the opening and closing lines, the line of an epoch, the lines of the layers, the progress line; and the same
+-- numbers in metrics.jsonl.
+local vbl = require "vbl"
+local analysis = require "vbl.analysis"
+local summary = require "vbl.models.summary"
+local system = require "vbl.system.c"
+
+local report = {}
+
+local titles = {mlm = "MLM", ap = "AP", mim = "MIM", contrastive = "contrastive"}
+
+local function sorted(t)
+  local keys = {}
+  for k in pairs(t) do keys[#keys + 1] = k end
+  table.sort(keys)
+  return keys
+end
+
+local function metrics(run, step, epoch, split, values)
+  for _, name in ipairs(sorted(values)) do
+    run:metric {step = step, epoch = epoch, split = split, name = name, value = values[name]}
+  end
+end
+
+function report.opening(run, job, s)
+  local c = job.config
+  for line in job.data:describe():gmatch("[^\n]+") do run:log("%s", line) end
+  run:log("%s, %s trainable", tostring(job.model), summary.comma(job.model:num_parameters("trainable")))
+  run:log("%d steps (%d an epoch), batch %d in micro-batches of %d, seed %d, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
+          c.flags.seed, system.threads(), run.path)
+  if s.step > 0 then run:log("resumed at step %d of %d", s.step, job.total_steps) end
+end
+
+-- "train loss MLM: 6.7365, test loss MLM: 5.5988, train loss AP: ..., accuracy AP: 0.9998, ..."
+function report.epoch_line(job, epoch, train, test, intervals)
+  local parts = {string.format("Epoch %d/%d", epoch, job.config.epochs)}
+  local function add(format, title, value)
+    if value then parts[#parts + 1] = string.format(format, title, value) end
+  end
+  for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
+    add("train loss %s: %.4f", titles[name], train["loss." .. name])
+    add("test loss %s: %.4f", titles[name], test["loss." .. name])
+    if name == "mlm" then add("test loss %s, images shuffled: %.4f", "MLM", test["loss.mlm_shuffled"]) end
+    if name == "ap" and test["accuracy.ap"] then
+      local i = intervals["accuracy.ap"]
+      parts[#parts + 1] = string.format("accuracy AP: %.4f [%.4f, %.4f]", test["accuracy.ap"], i[1], i[2])
+    end
+  end
+  if test["candidates.mim"] then parts[#parts + 1] = string.format("MIM chance: %.4f", math.log(test["candidates.mim"])) end
+  return table.concat(parts, ", ")
+end
+
+function report.epoch(run, job, epoch, step, train, test, intervals)
+  run:log("%s", report.epoch_line(job, epoch, train, test, intervals))
+  metrics(run, step, epoch, "train", train)
+  metrics(run, step, epoch, "test", test)
+  for name, i in pairs(intervals) do metrics(run, step, epoch, "test", {[name .. ".low"] = i[1], [name .. ".high"] = i[2]}) end
+end
+
+function report.step(run, step, epoch, values) metrics(run, step, epoch, "step", values) end
+
+-- One line a layer and partner; matched and mismatched stand together.
+function report.layers(run, epoch, step, results, partners)
+  local n = #results[partners[1]]
+  for i = 1, n do
+    for _, partner in ipairs(partners) do
+      local layer = results[partner][i]
+      run:log("%s%s", analysis.line(layer), partner == "matched" and "" or " (" .. partner .. ")")
+      for _, name in ipairs(analysis.names) do
+        run:metric {step = step, epoch = epoch, split = "probe." .. partner, name = string.format("layer.%d.%s", i - 1, name), value = layer[name]}
+      end
+    end
+  end
+end
+
+local function clock(seconds)
+  if seconds ~= seconds or seconds == math.huge then return "?" end
+  seconds = math.floor(seconds + 0.5)
+  if seconds >= 3600 then return string.format("%d:%02d:%02d", seconds // 3600, seconds // 60 % 60, seconds % 60) end
+  return string.format("%d:%02d", seconds // 60, seconds % 60)
+end
+
+function report.progress(job, s, values)
+  local parts = {string.format("epoch %d/%d step %d/%d", (s.step - 1) // job.epoch_steps + 1, job.config.epochs, s.step, job.total_steps)}
+  for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
+    local v = values["loss." .. name]
+    if v then parts[#parts + 1] = string.format("%s %.3f", titles[name], v) end
+  end
+  local rate = s.samples / math.max(s.seconds, 1e-9)
+  local left = (job.total_steps - s.step) * job.config.batch / rate
+  parts[#parts + 1] = string.format("%.0f samples/s  ETA %s  %.0f MB", rate, clock(left), system.rss_bytes() / 1e6)
+  return table.concat(parts, "  ")
+end
+
+function report.closing(run, job, s)
+  local memory = vbl.memory()
+  run:log("%d samples in %s of training: %.1f samples/s; peak memory %.0f MB (tensors %.0f MB)", s.samples, clock(s.seconds),
+          s.samples / math.max(s.seconds, 1e-9), system.peak_rss_bytes() / 1e6, memory.peak / 1e6)
+  for line in job.data:report():gmatch("[^\n]+") do run:log("%s", line) end
+  run:log("run folder %s", run.path)
+end
+
+return report
