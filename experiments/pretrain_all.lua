@@ -1,0 +1,26 @@
+-- Pretrains a two-stream model on masked language modelling, alignment prediction and contrastive masked image modelling, and after each
+-- epoch measures, layer by layer, how far the two streams' representations align.
+--   vbl experiments/pretrain_all.lua                                         on the built-in scenes
+--   vbl experiments/pretrain_all.lua data=captions:captions.tsv              on photographs: lines of image path, tab, caption
+local vbl = require "vbl"
+
+local config = vbl.config {
+  data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
+  data_options = {train = 6000},      -- scenes: pairs an epoch; captions: vocabulary=PATH, test_fraction=, crop=
+  model = {preset = "tiny", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  tasks = {
+    mlm = {weight = 1},
+    ap = {weight = 1, head = "concat", contrastive = {weight = 1, temperature = 0.07}},
+    mim = {weight = 1, probability = 0.3},
+  },
+  epochs = 4,                         -- passes over the training pairs
+  batch = 32,                         -- pairs an optimizer step
+  lr = 1e-3,                          -- peak learning rate
+  warmup = 0.05,                      -- share of the steps that warm up linearly
+  min_lr_fraction = 0.2,              -- the cosine ends at this share of the peak
+  weight_decay = 0.01,                -- of tensors of two or more dims
+  test_samples = 1024,                -- held-out pairs
+  probe_samples = 256,                -- held-out pairs of the layer analysis
+}
+
+vbl.train.pretrain(config)
