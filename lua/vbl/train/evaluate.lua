@@ -34,13 +34,15 @@ local function add(total, prefix, stats, weight)
 end
 
 -- split: a view of the data set; -> name -> value (loss.mlm, loss.mlm_shuffled, loss.ap, accuracy.ap, loss.mim, ...) and
--- intervals: name -> {low, high, n} for accuracies. opts: {batch, micro, samples, seed}
+-- intervals: name -> {low, high, n} for accuracies. opts: {batch, micro, samples, seed, safe_point = called
+-- between batches}
 function evaluate.run(model, tasks, split, opts)
   local training = model.training
   model:eval()
   local total, n = {}, math.min(opts.samples or split:size(), split:size())
   local ok, message = pcall(function()
     for first = 1, n, opts.batch do
+      if opts.safe_point then opts.safe_point() end
       vbl.scope(function()
         local count = math.min(opts.batch, n - first + 1)
         local batch = split:range(first, count)

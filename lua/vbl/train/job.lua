@@ -46,7 +46,7 @@ end
 local function fit_micro_batch(config, model, T)
   if config.micro_batch > 0 then return math.min(config.micro_batch, config.batch) end
   local one = summary.activation_bytes(model, T) * 2
-  local micro, free = config.batch, system.available_memory()
+  local micro, _, free = config.batch, system.memory_bytes()
   while micro > 1 and micro * one > free / 2 do micro = (micro + 1) // 2 end
   return micro
 end

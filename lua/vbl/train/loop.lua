@@ -81,10 +81,10 @@ local function evaluation(job, run, epoch, means)
   local config = job.config
   local step = epoch * job.epoch_steps
   local test, intervals = evaluate.run(job.model, job.tasks, job.test, {batch = config.batch, micro = job.micro, samples = config.test_samples,
-                                                                        seed = config.flags.seed})
+                                                                        seed = config.flags.seed, safe_point = safe_point})
   report.epoch(run, job, epoch, step, means, test, intervals)
   if config.probe_samples > 0 then
-    local results = probe.run(job.model, job.test, {samples = config.probe_samples, partners = config.partners})
+    local results = probe.run(job.model, job.test, {samples = config.probe_samples, partners = config.partners, safe_point = safe_point})
     report.layers(run, epoch, step, results, config.partners)
   end
   return test
@@ -112,8 +112,9 @@ local function train_step(job, run, s, step, batch)
   local config = job.config
   local measured = step % config.log_every == 0
   local started = system.monotonic()
+  s.busy = true
   local values = loop.step(job, batch, step, measured, s.saved)
-  s.step = step
+  s.step, s.busy = step, false
   s.seconds = s.seconds + system.monotonic() - started
   s.samples = s.samples + batch.n
   for name, v in pairs(values) do
@@ -124,15 +125,22 @@ local function train_step(job, run, s, step, batch)
   run:progress(report.progress(job, s, values))
 end
 
--- Ctrl-C or SIGTERM: the step under way is dropped, what was reached is saved, and the error goes on.
+-- Where a held interrupt may end the run: between steps and between batches of an evaluation, never inside an update.
+local function safe_point()
+  if system.interrupted() then error("interrupted", 0) end
+end
+
+-- After Ctrl-C or SIGTERM what was reached is saved, and the error goes on to end the script. A second Ctrl-C within two seconds breaks
+-- into a step, whose half-done update is not saved: the checkpoint before it stays.
 local function stop(job, run, s, message)
-  if not system.interrupted() then error(message, 0) end
-  local signal = system.interrupted()
-  system.clear_interrupt()
-  state.save(run, "last", job, s)
-  run:log("interrupted at step %d of %d; saved. Go on with: --resume %s", s.step, job.total_steps, run.path)
+  if system.interrupted() then
+    if not s.busy then state.save(run, "last", job, s) end
+    run:log("interrupted at step %d of %d; go on with --resume %s", s.step, job.total_steps, run.path)
+  else
+    run:log("stopped at step %d of %d: %s", s.step, job.total_steps, message)
+  end
   run:close()
-  system.request_interrupt(signal)
+  system.hold_interrupts(false)
   error(message, 0)
 end
 
@@ -144,6 +152,7 @@ local function train(job, run, s)
   local next_batch = batches(job, s.step + 1)
   for step = s.step + 1, job.total_steps do
     vbl.scope(function() train_step(job, run, s, step, next_batch(step)) end)
+    safe_point()
     if step % job.epoch_steps == 0 then
       s.epoch = step // job.epoch_steps
       finish_epoch(job, run, s)
@@ -163,8 +172,10 @@ function loop.run(config, parts)
   run = run or state.create(job)
   local s = state.restore(run, job, stored)
   report.opening(run, job, s)
-  local ok, message = xpcall(train, function(m) return type(m) == "string" and m or tostring(m) end, job, run, s)
+  system.hold_interrupts(true)
+  local ok, message = pcall(train, job, run, s)
   if not ok then stop(job, run, s, message) end
+  system.hold_interrupts(false)
   report.closing(run, job, s)
   run:close()
   return {folder = run.path, test = s.test, model = job.model, data = job.data}

@@ -54,14 +54,15 @@ local function batch_features(model, batch, layers, partner)
   return rows
 end
 
--- The features of n held-out pairs of `split`, in batches of `size`.
-local function collect(model, split, layers, partner, n, size)
+-- The features of n held-out pairs of `split`, in batches of opts.batch.
+local function collect(model, split, layers, partner, n, opts)
   local found = {}
   for i, layer in ipairs(layers) do
     found[i] = {name = layer.name, coattention = layer.coattention, text = {}, vision = {}, max_sim_tp = 0, max_sim_pt = 0}
   end
-  local first = 1
+  local first, size = 1, opts.batch or 64
   while first <= n do
+    if opts.safe_point then opts.safe_point() end
     -- A last batch of one pair could not be mismatched: it joins the one before it.
     local count = n - first + 1 <= size + 1 and n - first + 1 or size
     local kept = vbl.scope(function() return batch_features(model, split:range(first, count), layers, partner) end)
@@ -89,7 +90,7 @@ function probe.run(model, split, opts)
   local ok, message = pcall(function()
     for _, partner in ipairs(opts.partners or {"matched", "mismatched"}) do
       vbl.scope(function()
-        local features = vbl.no_grad(function() return collect(model, split, layers, partner, n, opts.batch or 64) end)
+        local features = vbl.no_grad(function() return collect(model, split, layers, partner, n, opts) end)
         results[partner] = analysis.layers(features)
       end)
     end
