@@ -1,0 +1,22 @@
+-- Alignment prediction with no other task. Read off the concatenated CLS vectors (head=concat, the thesis's) it stays at chance, loss ln 2,
+-- from scratch; read off the product of the two unimodal CLS vectors it learns, and with the contrastive term it learns fast.
+--   vbl experiments/pretrain_ap_only.lua                                   plain BCE, similarity head
+--   vbl experiments/pretrain_ap_only.lua tasks.ap.contrastive={weight=1}   with the unimodal contrastive term
+--   vbl experiments/pretrain_ap_only.lua tasks.ap.head=concat              the thesis's head
+local vbl = require "vbl"
+
+local config = vbl.config({
+  data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
+  data_options = {train = 16000},     -- pairs an epoch
+  model = {preset = "tiny", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  tasks = {ap = {head = "similarity", contrastive = false}},
+  epochs = 3,                         -- passes over the training pairs
+  batch = 64,                         -- pairs an optimizer step
+  lr = 1e-3,                          -- peak learning rate
+  warmup = 0.05,                      -- share of the steps that warm up linearly
+  weight_decay = 0.01,                -- of tensors of two or more dims
+  test_samples = 2048,                -- held-out pairs
+  probe_samples = 256,                -- held-out pairs of the layer analysis
+})
+
+vbl.train.pretrain(config)
