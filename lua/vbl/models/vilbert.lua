@@ -57,9 +57,10 @@ local function build_heads(self, scope, c)
 end
 
 -- given: see vbl.models.vilbert_config.schema. Draws from vbl.manual_seed's stream. The result is in training mode.
-local function new(given)
+-- dry: parameters are shapes without memory, to be counted and not run.
+local function new(given, dry)
   local c = config.resolve(given or {})
-  local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {}, tapped = {}}, Vilbert)
+  local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {dry = dry}, tapped = {}}, Vilbert)
   local family = c.init == "family"
   local bert_init = family and nn.init.normal(0.02)
   local function fan_in(n) return nn.init.fan_in(n) end
@@ -72,6 +73,8 @@ local function new(given)
   self.vision = vit.new(encoder, c, sites)
   build_fusion(self, other, c, sites)
   build_heads(self, other, c)
+  self.list.dry = nil
+  if dry then return self end
   vbl.optim.pack(self.list)
   if c.weights then self:load(c.weights, {strict = false}) end
   return self

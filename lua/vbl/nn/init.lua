@@ -27,10 +27,25 @@ function nn.init.fan_in(fan_in)
   end
 end
 
+-- A parameter that has a shape and no memory, for counting a model (--plan) without making it.
+local Shape = {}
+Shape.__index = Shape
+function Shape:numel()
+  local n = 1
+  for _, d in ipairs(self.dims) do n = n * d end
+  return n
+end
+function Shape:shape() return self.dims end
+function Shape:requires_grad_(on)
+  self.requires_grad = on
+  return self
+end
+
 local Scope = {}
 Scope.__index = Scope
 
--- list: the model's array of {name=, tensor=}; weight_init: fan_in -> initialiser of weights; bias_init likewise.
+-- list: the model's array of {name=, tensor=}; weight_init: fan_in -> initialiser of weights; bias_init likewise. list.dry: parameters
+-- are shapes only.
 function nn.scope(list, prefix, weight_init, bias_init)
   return setmetatable({list = list, prefix = prefix, weight_init = weight_init, bias_init = bias_init}, Scope)
 end
@@ -41,7 +56,7 @@ function Scope:child(name)
 end
 
 function Scope:parameter(name, shape, init)
-  local tensor = vbl.no_grad(init, shape):keep()
+  local tensor = self.list.dry and setmetatable({dims = shape}, Shape) or vbl.no_grad(init, shape):keep()
   tensor:requires_grad_(true)
   local full = self.prefix .. name
   self.list[#self.list + 1] = {name = full, tensor = tensor}

@@ -11,7 +11,7 @@ local train = {}
 -- Returns the run: {folder = path, test = name -> value at the last epoch, model =, data =}; with --plan, nil.
 function train.pretrain(config, parts)
   if config.flags.plan then
-    print(plan.text(job_of.new(config, parts)))
+    print(plan.text(job_of.new(config, parts, true)))
     return nil
   end
   return loop.run(config, parts or {})

@@ -63,8 +63,8 @@ local function heads_for(list)
   return heads
 end
 
--- parts: {data=, model=, tasks=} to use in place of what the config would build.
-function job.new(config, parts)
+-- parts: {data=, model=, tasks=} to use in place of what the config would build. dry: a job to be counted (--plan), not run.
+function job.new(config, parts, dry)
   parts = parts or {}
   local self = {config = complete(config)}
   config = self.config
@@ -78,9 +78,8 @@ function job.new(config, parts)
   self.train, self.test = self.data:split("train"), self.data:split("test")
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   model_config.heads = model_config.heads or heads_for(self.tasks)
-  self.model = parts.model or vbl.models.vilbert(model_config)
+  self.model = parts.model or vbl.models.vilbert(model_config, dry)
   self.model.rng.seed = seed
-  self.mix = mix.new(self.tasks, self.model, config.mix, seed)
   for _, task in ipairs(self.tasks) do task:check(self.model) end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
   self.epoch_steps = math.max(1, (self.train:size() + config.batch - 1) // config.batch)
@@ -88,6 +87,8 @@ function job.new(config, parts)
   self.warmup = math.floor(config.warmup * self.total_steps)
   self.schedule = self.total_steps > 0 and sched.warmup_cosine(self.total_steps, self.warmup, config.min_lr_fraction) or sched.constant()
   self.micro = fit_micro_batch(config, self.model, self.data:mean_length())
+  if dry then return self end
+  self.mix = mix.new(self.tasks, self.model, config.mix, seed)
   self.optimizer = vbl.optim.adamw(self.model:parameters(), {
     lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip,
   })
