@@ -1,0 +1,48 @@
+-- Accumulation gives the big batch's gradient: 32x1, 8x4 and 4x8 against 1x32, for MLM, AP with InfoNCE, and MIM, with dropout on.
+local check = require "check"
+local vbl = require "vbl"
+local accumulate = require "vbl.train.accumulate"
+
+local function job()
+  return vbl.train.job {
+    flags = {seed = 3, device = "cpu"}, name = "accumulate", data = "scenes", data_options = {train = 64, test = 32},
+    model = {preset = "tiny", dim = 32, layers = 2, attention_heads = 4, mlp = 64, patch = 16, dropout = 0.1, init = "fan_in"},
+    tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}}, batch = 32, epochs = 1,
+  }
+end
+
+local function gradients(j, task, micro)
+  local batch = j.train:range(1, 32)
+  local work = task:prepare(j.train, batch, {seed = 3, step = 1, epoch = 1})
+  j.model.rng.step = 1
+  for _, p in ipairs(j.model:parameters()) do p.tensor.grad = nil end
+  local loss = accumulate.backward(j.model, task, work, micro, 0, 1)
+  local grads = {}
+  for _, p in ipairs(j.model:parameters()) do grads[p.name] = p.tensor.grad and p.tensor.grad:clone() end
+  return grads, loss
+end
+
+-- Relative L2 distance over all parameters together.
+local function distance(a, b)
+  local difference, size = 0, 0
+  for name, g in pairs(a) do
+    difference = difference + (g:to("f64") - b[name]:to("f64")):square():sum():item()
+    size = size + g:to("f64"):square():sum():item()
+  end
+  return math.sqrt(difference / size)
+end
+
+local j = job()
+for _, task in ipairs(j.tasks) do
+  check.group("accumulation, " .. task.name, function()
+    local whole, loss = gradients(j, task, 32)
+    for _, micro in ipairs {1, 4, 8, 5} do
+      local parts, same = gradients(j, task, micro)
+      check.near(same, loss, 2e-6 * math.abs(loss))
+      local d = distance(whole, parts)
+      print(string.format("  micro %2d: gradients' relative L2 %.2e", micro, d))
+      check.near(d, 0, 1e-6)
+    end
+  end)
+end
+check.done()
