@@ -3,7 +3,7 @@
 --   vbl experiments/overfit_batch.lua
 local vbl = require "vbl"
 
-local config = vbl.config {
+local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
   data_options = {train = 64, test = 64},
   model = {preset = "tiny", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
@@ -12,7 +12,7 @@ local config = vbl.config {
   epochs = 1,                         -- (the batch stays the same)
   lr = 1e-3,                          -- peak learning rate
   warmup = 0.05,                      -- share of the steps that warm up
-}
+}, vbl.train.schemas())
 local steps, show = 400, 40
 
 local job = vbl.train.job(config)

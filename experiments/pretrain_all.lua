@@ -4,7 +4,7 @@
 --   vbl experiments/pretrain_all.lua data=captions:captions.tsv              on photographs: lines of image path, tab, caption
 local vbl = require "vbl"
 
-local config = vbl.config {
+local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
   data_options = {train = 6000},      -- scenes: pairs an epoch; captions: vocabulary=PATH, test_fraction=, crop=
   model = {preset = "tiny", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
@@ -21,6 +21,6 @@ local config = vbl.config {
   weight_decay = 0.01,                -- of tensors of two or more dims
   test_samples = 1024,                -- held-out pairs
   probe_samples = 256,                -- held-out pairs of the layer analysis
-}
+}, vbl.train.schemas())
 
 vbl.train.pretrain(config)

@@ -17,6 +17,6 @@ local config = vbl.config({
   weight_decay = 0.01,                -- of tensors of two or more dims
   test_samples = 2048,                -- held-out pairs
   probe_samples = 256,                -- held-out pairs of the layer analysis
-})
+}, vbl.train.schemas())
 
 vbl.train.pretrain(config)

@@ -10,7 +10,7 @@
 -- vbl.config(defaults[, schemas]) -> config
 --   A value is parsed by its default's type: number, boolean, string, or table as a Lua constructor (lists are replaced, named
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
---   that the table does not list, so that the command line may; unset ones stay nil. The comment behind a key is its --help.
+--   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys. The comment behind a key is its --help.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
 -- vbl.config.write(config) -> Lua source that returns an equal table
@@ -47,7 +47,7 @@ end
 local function collect_schemas(rows, schemas)
   for prefix, keys in pairs(schemas) do
     for key, row in pairs(keys) do
-      local path = prefix .. "." .. key
+      local path = prefix == "" and key or prefix .. "." .. key
       local known = rows[path] or {row[1], types = {}, schema = true}
       known.meaning = row[2]
       known.types[row.type or type(row[1])] = true

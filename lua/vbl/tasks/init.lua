@@ -12,6 +12,24 @@
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
 local tasks = {}
 
+-- Options by task: {type, meaning}; each task's file gives the defaults and says more.
+tasks.schema = {
+  mlm = {
+    weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
+    probability = {"number", "share of the tokens to predict (0.15)"},
+  },
+  ap = {
+    weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
+    head = {"string", "concat: on the fused CLS vectors; similarity: on the product of the unimodal ones (concat)"},
+    contrastive = {"table", "{weight=, temperature=, learnable=, on=\"unimodal\"|\"fused\"}: InfoNCE over the matched pairs (none)"},
+  },
+  mim = {
+    weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
+    probability = {"number", "share of the patches to hide (0.3)"}, positions = {"string", "unmasked, masked or all (unmasked)"},
+    target = {"string", "grad, or stop: no gradient into the clean view (grad)"}, temperature = {"number", "of InfoNCE (0.07)"},
+  },
+}
+
 -- Samples lo..hi of a batch of tensors, with their numbers in the effective batch.
 function tasks.part(batch, lo, hi)
   local n = hi - lo + 1
