@@ -1,0 +1,14 @@
+// Measures on explicit n x n kernel or distance matrices. Inside core/measure only.
+// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_cka
+#pragma once
+#include "core/measure/measure.h"
+
+// Squared Euclidean distances of the rows (n, n); pairs closer than rounding are exactly 0, as are equal rows.
+vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err);
+// K - row means - column means + mean, in place; k symmetric (n, n).
+vbl_status vbl_double_centre(double *k, int64_t n, vbl_error *err);
+// U-centring (Szekely and Rizzo 2014): zero diagonal, rows sum to 0; <Ku, Lu> = n (n-3) HSIC1. In place, k symmetric, n >= 4.
+vbl_status vbl_u_centre(double *k, int64_t n, vbl_error *err);
+// Debiased CKA from its three HSIC1; `kk`, `ll`: the uncentred sums of squares against which 0 is judged.
+vbl_status vbl_debiased_ratio(double xy, double xx, double yy, double kk, double ll, int64_t n, vbl_measure_result *r);
+vbl_status vbl_rbf_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err);

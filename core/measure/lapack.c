@@ -1,0 +1,184 @@
+// OpenBLAS behind a row-major face. A row-major matrix is the transpose of the column-major one in the same memory, so
+// A = U S V' here is A' = V S U' there: U and V' change places, nothing is copied.
+// defines: vbl_lapack_open, vbl_gemm, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
+#include "core/measure/lapack.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/measure/prepared.h"
+
+typedef void dgemm_fn(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a, int lda, const double *b,
+                      int ldb, double beta, double *c, int ldc);
+// The trailing size_t arguments are the hidden lengths of Fortran's character arguments.
+typedef void dgesdd_fn(const char *job, const int *m, const int *n, double *a, const int *lda, double *s, double *u, const int *ldu,
+                       double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info, size_t);
+typedef void dgeqrf_fn(const int *m, const int *n, double *a, const int *lda, double *tau, double *work, const int *lwork,
+                       int *info);
+typedef void dsyevd_fn(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
+                       const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
+
+static struct {
+  pthread_once_t once;
+  dgemm_fn *dgemm;
+  dgesdd_fn *dgesdd;
+  dgeqrf_fn *dgeqrf;
+  dsyevd_fn *dsyevd;
+  const char *core;
+  vbl_status status;
+  vbl_error error;
+} blas = {.once = PTHREAD_ONCE_INIT};
+
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+
+#define LIBRARY "OpenBLAS (Debian package libopenblas0-openmp)"
+
+#ifdef VBL_OPENBLAS
+// The library picks its kernels in its constructor, and 0.3.21 takes SSE3 ones on processors it does not know.
+static void choose_core(void) {
+  if (getenv("OPENBLAS_CORETYPE") != NULL) return;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
+    setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+}
+
+static void *symbol(void *library, const char *name) {
+  void *p = dlsym(library, name);
+  if (p == NULL && blas.status == VBL_OK)
+    blas.status = vbl_fail(&blas.error, VBL_EDEVICE, "%s: %s lacks %s: reinstall the package", LIBRARY, VBL_OPENBLAS, name);
+  return p;
+}
+
+static void open_library(void) {
+  choose_core();
+  void *library = dlopen(VBL_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) {
+    blas.status = vbl_fail(&blas.error, VBL_EDEVICE, "%s is needed for this measure and cannot be opened: %s", LIBRARY, dlerror());
+    return;
+  }
+  blas.dgemm = (dgemm_fn *)symbol(library, "cblas_dgemm");
+  blas.dgesdd = (dgesdd_fn *)symbol(library, "dgesdd_");
+  blas.dgeqrf = (dgeqrf_fn *)symbol(library, "dgeqrf_");
+  blas.dsyevd = (dsyevd_fn *)symbol(library, "dsyevd_");
+  void (*set_threads)(int) = (void (*)(int))symbol(library, "openblas_set_num_threads");
+  char *(*core_name)(void) = (char *(*)(void))symbol(library, "openblas_get_corename");
+  if (blas.status != VBL_OK) return;
+  set_threads(1);
+  blas.core = core_name();
+}
+#else
+static void open_library(void) {
+  blas.status = vbl_fail(&blas.error, VBL_EDEVICE,
+                         "%s was not found when vbl was built: install it, then configure and build again", LIBRARY);
+}
+#endif
+
+vbl_status vbl_lapack_open(const char **core, vbl_error *err) {
+  pthread_once(&blas.once, open_library);
+  if (blas.status != VBL_OK) return vbl_fail(err, blas.status, "%s", blas.error.message);
+  if (core != NULL) *core = blas.core;
+  return VBL_OK;
+}
+
+static vbl_status check_size(int64_t m, int64_t n, vbl_error *err) {
+  VBL_TRY(vbl_lapack_open(NULL, err));
+  if (m < 1 || n < 1 || m > INT_MAX || n > INT_MAX)
+    return vbl_fail(err, VBL_EINVAL, "matrix of %lld x %lld: expected sizes from 1 to 2^31 - 1", (long long)m, (long long)n);
+  return VBL_OK;
+}
+
+void vbl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda, const double *b,
+              int64_t ldb, double beta, double *c, int64_t ldc) {
+  blas.dgemm(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta,
+             c, (int)ldc);
+}
+
+// job 'N': s alone; 'S': thin factors. u and vt are those of the row-major matrix.
+static vbl_status gesdd(char job, int64_t rows, int64_t columns, double *a, double *u, double *s, double *vt, vbl_error *err) {
+  VBL_TRY(check_size(rows, columns, err));
+  int m = (int)columns, n = (int)rows, r = m < n ? m : n, lwork = -1, info = 0;
+  double query = 0;
+  blas.dgesdd(&job, &m, &n, a, &m, s, vt, &m, u, &r, &query, &lwork, NULL, &info, 1);
+  lwork = query < (double)INT_MAX ? (int)query : INT_MAX;
+  double *work = malloc(sizeof(double) * (size_t)lwork);
+  int *iwork = malloc(sizeof(int) * 8 * (size_t)r);
+  vbl_status status = VBL_OK;
+  if (work == NULL || iwork == NULL)
+    status = vbl_fail(err, VBL_ENOMEM, "SVD of %d x %d: out of memory", n, m);
+  else
+    blas.dgesdd(&job, &m, &n, a, &m, s, vt, &m, u, &r, work, &lwork, iwork, &info, 1);
+  if (status == VBL_OK && info != 0)
+    status = vbl_fail(err, VBL_ENUMERIC, "SVD of %d x %d did not converge (dgesdd info %d)", n, m, info);
+  free(work);
+  free(iwork);
+  return status;
+}
+
+vbl_status vbl_svd_values(int64_t m, int64_t n, double *a, double *s, vbl_error *err) {
+  return gesdd('N', m, n, a, NULL, s, NULL, err);
+}
+
+vbl_status vbl_svd_full(int64_t m, int64_t n, double *a, double *u, double *s, double *vt, vbl_error *err) {
+  return gesdd('S', m, n, a, u, s, vt, err);
+}
+
+// For m < n: A' = Q R (the column-major view of A's memory is tall), so A = R' Q' has the left factor and singular values of R'.
+// Puts R' as a row-major (m, m) matrix into r: R' there is R in column-major memory, its upper triangle.
+static vbl_status reduce_wide(int64_t m, int64_t n, double *a, double *r, vbl_error *err) {
+  int rows = (int)n, columns = (int)m, lwork = -1, info = 0;
+  double query = 0, *tau = NULL, *work = NULL;
+  blas.dgeqrf(&rows, &columns, a, &rows, &query, &query, &lwork, &info);
+  lwork = (int)query;
+  vbl_status status = vbl_doubles(columns, "QR", &tau, err);
+  if (status == VBL_OK) status = vbl_doubles(lwork, "QR", &work, err);
+  if (status == VBL_OK) {
+    blas.dgeqrf(&rows, &columns, a, &rows, tau, work, &lwork, &info);
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < m; j++) r[i * m + j] = j <= i ? a[i * n + j] : 0;
+  }
+  free(tau);
+  free(work);
+  return status;
+}
+
+vbl_status vbl_svd_left(int64_t m, int64_t n, double *a, double *u, double *s, vbl_error *err) {
+  VBL_TRY(check_size(m, n, err));
+  int64_t r = m < n ? m : n;
+  double *core = NULL, *vt = NULL;
+  vbl_status status = VBL_OK;
+  if (m < n) {
+    status = vbl_doubles(m * m, "SVD", &core, err);
+    if (status == VBL_OK) status = reduce_wide(m, n, a, core, err);
+  }
+  if (status == VBL_OK) status = vbl_doubles(r * r, "SVD", &vt, err);
+  if (status == VBL_OK) status = gesdd('S', m, m < n ? m : n, core != NULL ? core : a, u, s, vt, err);
+  free(core);
+  free(vt);
+  return status;
+}
+
+vbl_status vbl_symmetric_eigen(int64_t n, double *a, double *w, bool vectors, vbl_error *err) {
+  VBL_TRY(check_size(n, n, err));
+  int size = (int)n, lwork = -1, liwork = -1, info = 0, iquery = 0;
+  double query = 0;
+  const char *job = vectors ? "V" : "N";
+  blas.dsyevd(job, "L", &size, a, &size, w, &query, &lwork, &iquery, &liwork, &info, 1, 1);
+  lwork = (int)query;
+  liwork = iquery;
+  double *work = malloc(sizeof(double) * (size_t)lwork);
+  int *iwork = malloc(sizeof(int) * (size_t)liwork);
+  vbl_status status = VBL_OK;
+  if (work == NULL || iwork == NULL)
+    status = vbl_fail(err, VBL_ENOMEM, "eigenvalues of %d x %d: out of memory", size, size);
+  else
+    blas.dsyevd(job, "L", &size, a, &size, w, work, &lwork, iwork, &liwork, &info, 1, 1);
+  if (status == VBL_OK && info != 0)
+    status = vbl_fail(err, VBL_ENUMERIC, "eigenvalues of %d x %d did not converge (dsyevd info %d)", size, size, info);
+  free(work);
+  free(iwork);
+  return status;
+}

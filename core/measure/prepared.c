@@ -1,0 +1,244 @@
+// Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
+// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{unit,gram,self,svd}, vbl_dot, vbl_distance2, vbl_doubles, vbl_element
+#include "core/measure/prepared.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/measure/knn.h"
+#include "core/measure/lapack.h"
+
+double vbl_dot(const double *a, const double *b, int64_t d) {
+  double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+  int64_t i = 0;
+  for (; i + 4 <= d; i += 4) {
+    s0 += a[i] * b[i];
+    s1 += a[i + 1] * b[i + 1];
+    s2 += a[i + 2] * b[i + 2];
+    s3 += a[i + 3] * b[i + 3];
+  }
+  for (; i < d; i++) s0 += a[i] * b[i];
+  return (s0 + s1) + (s2 + s3);
+}
+
+double vbl_distance2(const double *a, const double *b, int64_t d) {
+  double s0 = 0, s1 = 0;
+  int64_t i = 0;
+  for (; i + 2 <= d; i += 2) {
+    double u = a[i] - b[i], v = a[i + 1] - b[i + 1];
+    s0 += u * u;
+    s1 += v * v;
+  }
+  for (; i < d; i++) s0 += (a[i] - b[i]) * (a[i] - b[i]);
+  return s0 + s1;
+}
+
+vbl_status vbl_doubles(int64_t count, const char *what, double **out, vbl_error *err) {
+  *out = count < 0 || count > INT64_MAX / 8 ? NULL : malloc(sizeof(double) * (size_t)(count > 0 ? count : 1));
+  if (*out == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory for %.0f MB", what, (double)count * 8e-6);
+  return VBL_OK;
+}
+
+double vbl_element(const void *data, vbl_dtype dtype, int64_t i) {
+  if (dtype == VBL_F64) return ((const double *)data)[i];
+  if (dtype == VBL_F32) return (double)((const float *)data)[i];
+  uint32_t bits = (uint32_t)((const uint16_t *)data)[i] << 16;  // bf16 is the upper half of an f32
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return (double)f;
+}
+
+static vbl_status copy_rows(vbl_prepared *p, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
+                            const char *name, vbl_error *err) {
+  for (int64_t i = 0; i < p->n; i++)
+    for (int64_t j = 0; j < p->d; j++) {
+      double v = vbl_element(data, dtype, i * row_stride + j * column_stride);
+      if (!isfinite(v))
+        return vbl_fail(err, VBL_ENUMERIC, "%s: %s at row %lld of %lld, column %lld of %lld: measures need finite numbers", name,
+                        isnan(v) ? "NaN" : "Inf", (long long)i + 1, (long long)p->n, (long long)j + 1, (long long)p->d);
+      p->raw[i * p->d + j] = v;
+    }
+  return VBL_OK;
+}
+
+// Mean of each column in two passes; a constant column is exactly its value, so that it centres to exactly 0.
+static void centre(vbl_prepared *p) {
+  for (int64_t j = 0; j < p->d; j++) {
+    const double *x = p->raw + j;
+    double sum = 0, rest = 0;
+    bool constant = true;
+    for (int64_t i = 0; i < p->n; i++) {
+      sum += x[i * p->d];
+      constant &= x[i * p->d] == x[0];
+    }
+    double mean = constant ? x[0] : sum / (double)p->n;
+    for (int64_t i = 0; i < p->n; i++) rest += x[i * p->d] - mean;
+    p->mean[j] = mean + rest / (double)p->n;
+  }
+  for (int64_t i = 0; i < p->n; i++)
+    for (int64_t j = 0; j < p->d; j++) p->centred[i * p->d + j] = p->raw[i * p->d + j] - p->mean[j];
+}
+
+// Euclidean length without overflow or underflow of the squares.
+static double length(const double *x, int64_t d) {
+  double largest = 0, sum = 0;
+  for (int64_t j = 0; j < d; j++) largest = fmax(largest, fabs(x[j]));
+  if (largest == 0 || (largest > 1e-120 && largest < 1e120)) return sqrt(vbl_dot(x, x, d));
+  for (int64_t j = 0; j < d; j++) sum += (x[j] / largest) * (x[j] / largest);
+  return largest * sqrt(sum);
+}
+
+static void norms(vbl_prepared *p) {
+  p->first_zero_row = -1;
+  for (int64_t i = 0; i < p->n; i++) {
+    const double *c = p->centred + i * p->d;
+    p->norm[i] = length(p->raw + i * p->d, p->d);
+    p->centred_norm2[i] = vbl_dot(c, c, p->d);
+    p->total += p->centred_norm2[i];
+    if (p->norm[i] == 0) {
+      if (p->zero_rows++ == 0) p->first_zero_row = i;
+    }
+  }
+}
+
+typedef struct row_ref {
+  const double *row;
+  int64_t d, i;
+} row_ref;
+
+static int compare_rows(const void *a, const void *b) {
+  const row_ref *x = a, *y = b;
+  for (int64_t j = 0; j < x->d; j++)
+    if (x->row[j] != y->row[j]) return x->row[j] < y->row[j] ? -1 : 1;
+  return x->i < y->i ? -1 : 1;
+}
+
+static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
+  row_ref *rows = malloc(sizeof *rows * (size_t)p->n);
+  if (rows == NULL) return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
+  for (int64_t i = 0; i < p->n; i++) rows[i] = (row_ref){p->raw + i * p->d, p->d, i};
+  qsort(rows, (size_t)p->n, sizeof *rows, compare_rows);
+  for (int64_t i = 1; i < p->n; i++) {
+    int64_t j = 0;
+    while (j < p->d && rows[i].row[j] == rows[i - 1].row[j]) j++;
+    p->duplicates += j == p->d;
+  }
+  free(rows);
+  return VBL_OK;
+}
+
+static vbl_status fill(vbl_prepared *p, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
+                       const char *name, vbl_error *err) {
+  VBL_TRY(vbl_doubles(p->n * p->d, name, &p->raw, err));
+  VBL_TRY(vbl_doubles(p->n * p->d, name, &p->centred, err));
+  VBL_TRY(vbl_doubles(p->d, name, &p->mean, err));
+  VBL_TRY(vbl_doubles(p->n, name, &p->norm, err));
+  VBL_TRY(vbl_doubles(p->n, name, &p->centred_norm2, err));
+  VBL_TRY(copy_rows(p, data, dtype, row_stride, column_stride, name, err));
+  centre(p);
+  norms(p);
+  return count_duplicates(p, err);
+}
+
+vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
+                       const char *name, vbl_prepared **out, vbl_error *err) {
+  *out = NULL;
+  if (n < 1 || d < 1 || n > INT32_MAX || d > INT32_MAX)
+    return vbl_fail(err, VBL_EINVAL, "%s: expected a matrix of at least 1 row and 1 column, got [%lld, %lld]", name, (long long)n,
+                    (long long)d);
+  if (dtype != VBL_F32 && dtype != VBL_F64 && dtype != VBL_BF16)
+    return vbl_fail(err, VBL_EINVAL, "%s: expected f32, f64 or bf16 numbers", name);
+  vbl_prepared *p = calloc(1, sizeof *p);
+  if (p == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory", name);
+  p->n = n;
+  p->d = d;
+  p->self = NAN;
+  vbl_status status = fill(p, data, dtype, row_stride, column_stride, name, err);
+  if (status == VBL_OK)
+    *out = p;
+  else
+    vbl_prepared_free(p);
+  return status;
+}
+
+void vbl_prepared_free(vbl_prepared *p) {
+  if (p == NULL) return;
+  vbl_knn_free(p->knn);
+  if (p->svd != NULL) {
+    free(p->svd->u);
+    free(p->svd->s);
+    free(p->svd);
+  }
+  free(p->raw);
+  free(p->centred);
+  free(p->mean);
+  free(p->norm);
+  free(p->centred_norm2);
+  free(p->unit);
+  free(p->gram);
+  free(p);
+}
+
+vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err) {
+  if (p->unit != NULL) return VBL_OK;
+  VBL_TRY(vbl_doubles(p->n * p->d, "unit rows", &p->unit, err));
+  for (int64_t i = 0; i < p->n; i++)
+    for (int64_t j = 0; j < p->d; j++) p->unit[i * p->d + j] = p->norm[i] == 0 ? 0 : p->raw[i * p->d + j] / p->norm[i];
+  return VBL_OK;
+}
+
+vbl_status vbl_prepared_gram(vbl_prepared *p, vbl_error *err) {
+  if (p->gram != NULL) return VBL_OK;
+  VBL_TRY(vbl_lapack_open(NULL, err));
+  VBL_TRY(vbl_doubles(p->n * p->n, "Gram matrix", &p->gram, err));
+  vbl_gemm(false, true, p->n, p->n, p->d, 1, p->centred, p->d, p->centred, p->d, 0, p->gram, p->n);
+  return VBL_OK;
+}
+
+// |Xc'Xc|_F^2 from the smaller of the two products.
+vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err) {
+  if (!isnan(p->self)) return VBL_OK;
+  if (p->n <= p->d) {
+    VBL_TRY(vbl_prepared_gram(p, err));
+    p->self = vbl_dot(p->gram, p->gram, p->n * p->n);
+    return VBL_OK;
+  }
+  double *c = NULL;
+  VBL_TRY(vbl_lapack_open(NULL, err));
+  VBL_TRY(vbl_doubles(p->d * p->d, "covariance", &c, err));
+  vbl_gemm(true, false, p->d, p->d, p->n, 1, p->centred, p->d, p->centred, p->d, 0, c, p->d);
+  p->self = vbl_dot(c, c, p->d * p->d);
+  free(c);
+  return VBL_OK;
+}
+
+static vbl_status compute_svd(vbl_prepared *p, vbl_svd *v, vbl_error *err) {
+  v->columns = p->n < p->d ? p->n : p->d;
+  VBL_TRY(vbl_doubles(p->n * v->columns, "SVD", &v->u, err));
+  VBL_TRY(vbl_doubles(v->columns, "SVD", &v->s, err));
+  double *copy = NULL;
+  VBL_TRY(vbl_doubles(p->n * p->d, "SVD", &copy, err));
+  memcpy(copy, p->centred, sizeof(double) * (size_t)(p->n * p->d));
+  vbl_status status = vbl_svd_left(p->n, p->d, copy, v->u, v->s, err);
+  free(copy);
+  double cut = status == VBL_OK ? v->s[0] * (double)(p->n > p->d ? p->n : p->d) * DBL_EPSILON : 0;
+  while (status == VBL_OK && v->rank < v->columns && v->s[v->rank] > cut) v->rank++;
+  return status;
+}
+
+vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err) {
+  if (p->svd != NULL) return VBL_OK;
+  vbl_svd *v = calloc(1, sizeof *v);
+  if (v == NULL) return vbl_fail(err, VBL_ENOMEM, "SVD: out of memory");
+  vbl_status status = compute_svd(p, v, err);
+  if (status == VBL_OK) {
+    p->svd = v;
+    return VBL_OK;
+  }
+  free(v->u);
+  free(v->s);
+  free(v);
+  return status;
+}

@@ -1,0 +1,68 @@
+// A matrix made ready for measures: its f64 rows, centred copy, norms and counts, and, filled on first use and then shared by
+// all measures, unit rows, Gram matrix, SVD and neighbour lists.
+// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{unit,gram,self,svd,knn}
+#pragma once
+#include "core/base/status.h"
+#include "core/tensor/tensor.h"
+
+typedef enum vbl_knn_metric { VBL_KNN_COSINE, VBL_KNN_IP, VBL_KNN_EUCLIDEAN } vbl_knn_metric;
+
+// The k nearest rows of each row, itself left out by index; ordered by key, then by index.
+typedef struct vbl_knn {
+  vbl_knn_metric metric;
+  int64_t n, k;
+  int32_t *index;    // (n, k)
+  int64_t tie_rows;  // rows whose k-th and (k+1)-th keys are equal
+  // Fractional ties, in compressed rows: entries start[i] .. start[i + 1] of candidate and weight, candidates ascending. A row
+  // strictly nearer than the k-th key weighs 1, the t rows at the k-th key (k - strict) / t each; a row's weights sum to k.
+  int64_t *start;  // (n + 1)
+  int32_t *candidate;
+  double *weight;
+  struct vbl_knn *next;
+} vbl_knn;
+
+// Thin SVD of the centred matrix, cut at its numerical rank: sigma >= sigma_1 max(n, d) eps.
+typedef struct vbl_svd {
+  int64_t rank, columns;  // columns = min(n, d) is u's row length
+  double *u;              // (n, columns), the first `rank` columns count
+  double *s;              // (columns), descending
+} vbl_svd;
+
+typedef struct vbl_prepared {
+  int64_t n, d;
+  double *raw;            // (n, d)
+  double *centred;        // (n, d); constant columns are exactly 0
+  double *mean;           // (d)
+  double *norm;           // (n), |x_i| of the raw rows
+  double *centred_norm2;  // (n), |x_i - mean|^2
+  double total;           // sum of centred_norm2: 0 means constant
+  int64_t duplicates;     // rows equal to an earlier row
+  int64_t zero_rows, first_zero_row;
+  double *unit;  // (n, d) raw rows / norm, zero rows stay 0;  NULL until asked for, as are the next three
+  double *gram;  // (n, n) of the centred rows
+  double self;   // |Xc'Xc|_F^2, NaN until asked for
+  vbl_svd *svd;
+  vbl_knn *knn;
+} vbl_prepared;
+
+// data: (n, d) of dtype f32, f64 or bf16 with element strides. Errors: n or d < 1, NaN or Inf (first row and column, from 1).
+// `name` ("X", "text of layer1") starts the messages.
+vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
+                       const char *name, vbl_prepared **out, vbl_error *err);
+void vbl_prepared_free(vbl_prepared *p);  // NULL is allowed
+
+vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err);
+vbl_status vbl_prepared_gram(vbl_prepared *p, vbl_error *err);
+vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err);
+vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err);
+// The list for (k, metric), made on first use; it belongs to p. 1 <= k <= n - 1; cosine needs rows that are not zero.
+vbl_status vbl_prepared_knn(vbl_prepared *p, int64_t k, vbl_knn_metric metric, const vbl_knn **out, vbl_error *err);
+
+// sum a_i b_i over d elements in a fixed order, so that equal rows give equal bits wherever they lie.
+double vbl_dot(const double *a, const double *b, int64_t d);
+// sum (a_i - b_i)^2, in a fixed order.
+double vbl_distance2(const double *a, const double *b, int64_t d);
+// count doubles (> 0 bytes are taken even for 0), or VBL_ENOMEM naming what for.
+vbl_status vbl_doubles(int64_t count, const char *what, double **out, vbl_error *err);
+// One element of f32, f64 or bf16 data as double.
+double vbl_element(const void *data, vbl_dtype dtype, int64_t i);

@@ -1,0 +1,191 @@
+// Orthogonal Procrustes of the centred matrices, the narrower one zero-padded. In the coordinates of the two SVDs, A = Ux Sx and
+// B = Uy Sy, M = A'B has the singular values of Xc'Yc, so N = |Xc'Yc|_* needs no matrix wider than the ranks.
+// similarity s = N / (|Xc| |Yc|); distance sqrt(|Xc|^2 + |Yc|^2 - 2 N); normalised_distance sqrt(2 - 2 s); angular acos(s)
+// (Schonemann 1966; Williams et al., NeurIPS 2021).
+// defines: vbl_procrustes, vbl_aligned_cosine
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/measure/lapack.h"
+#include "core/measure/result.h"
+#include "core/measure/stats.h"
+
+// M (mx, my) = Sx Ux'[rows] Uy Sy, with X's row i against Y's row order[i] (NULL: i), zero beyond the ranks.
+static vbl_status cross_coordinates(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, int64_t mx, int64_t my,
+                                    double **out, vbl_error *err) {
+  int64_t n = x->n, rx = x->svd->rank, ry = y->svd->rank, ldy = y->svd->columns;
+  double *shuffled = NULL, *m = NULL;
+  const double *uy = y->svd->u;
+  VBL_TRY(vbl_doubles(mx * my, "Procrustes", &m, err));
+  if (order != NULL) {
+    vbl_status status = vbl_doubles(n * ldy, "Procrustes", &shuffled, err);
+    if (status != VBL_OK) {
+      free(m);
+      return status;
+    }
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t j = 0; j < ldy; j++) shuffled[i * ldy + j] = uy[order[i] * ldy + j];
+    uy = shuffled;
+  }
+  for (int64_t i = 0; i < mx * my; i++) m[i] = 0;
+  vbl_gemm(true, false, rx, ry, n, 1, x->svd->u, x->svd->columns, uy, ldy, 0, m, my);
+  for (int64_t i = 0; i < rx; i++)
+    for (int64_t j = 0; j < ry; j++) m[i * my + j] *= x->svd->s[i] * y->svd->s[j];
+  free(shuffled);
+  *out = m;
+  return VBL_OK;
+}
+
+// Sum of singular values of M. `rough`: through the eigenvalues of M M', half the digits at a fraction of the time.
+static vbl_status nuclear_norm(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, bool rough, double *sum,
+                               vbl_error *err) {
+  int64_t rx = x->svd->rank, ry = y->svd->rank, r = rx < ry ? rx : ry;
+  double *m = NULL, *s = NULL, *g = NULL;
+  vbl_status status = cross_coordinates(x, y, order, rx, ry, &m, err);
+  if (status == VBL_OK) status = vbl_doubles(r, "Procrustes", &s, err);
+  if (status == VBL_OK && rough) status = vbl_doubles(r * r, "Procrustes", &g, err);
+  if (status == VBL_OK && rough) {
+    vbl_gemm(rx > ry, rx <= ry, r, r, rx > ry ? rx : ry, 1, m, ry, m, ry, 0, g, r);
+    status = vbl_symmetric_eigen(r, g, s, false, err);
+  } else if (status == VBL_OK) {
+    status = vbl_svd_values(rx, ry, m, s, err);
+  }
+  *sum = 0;
+  for (int64_t i = 0; status == VBL_OK && i < r; i++) *sum += rough ? sqrt(fmax(s[i], 0)) : s[i];
+  free(m);
+  free(s);
+  free(g);
+  return status;
+}
+
+// Mean nuclear norm over a few fixed permutations: it hardly varies between them.
+static vbl_status shuffled_norm(const vbl_prepared *x, const vbl_prepared *y, double *mean, vbl_error *err) {
+  enum { DRAWS = 2 };
+  int64_t *order = malloc(sizeof *order * (size_t)x->n);
+  if (order == NULL) return vbl_fail(err, VBL_ENOMEM, "Procrustes: out of memory");
+  vbl_status status = VBL_OK;
+  *mean = 0;
+  for (int64_t draw = 0; draw < DRAWS && status == VBL_OK; draw++) {
+    double sum = 0;
+    vbl_permutation(x->n, 0, draw, order);
+    status = nuclear_norm(x, y, order, true, &sum, err);
+    *mean += sum / DRAWS;
+  }
+  free(order);
+  return status;
+}
+
+// W' M V = diag(s) with square factors: the zero-padded M is (r, r), r the larger rank. p: (r, r), wt: (r, r).
+static vbl_status rotations(const vbl_prepared *x, const vbl_prepared *y, int64_t r, double *p, double *wt, vbl_error *err) {
+  double *m = NULL, *s = NULL;
+  vbl_status status = cross_coordinates(x, y, NULL, r, r, &m, err);
+  if (status == VBL_OK) status = vbl_doubles(r, "Procrustes", &s, err);
+  if (status == VBL_OK) status = vbl_svd_full(r, r, m, p, s, wt, err);
+  free(m);
+  free(s);
+  return status;
+}
+
+// A = U S padded to r columns, times the (r, r) matrix q (transposed: `t`), into out (n, r).
+static vbl_status rotated(const vbl_prepared *x, int64_t r, const double *q, bool t, double *out, vbl_error *err) {
+  const vbl_svd *v = x->svd;
+  double *a = NULL;
+  VBL_TRY(vbl_doubles(x->n * r, "Procrustes", &a, err));
+  for (int64_t i = 0; i < x->n; i++)
+    for (int64_t j = 0; j < r; j++) a[i * r + j] = j < v->rank ? v->u[i * v->columns + j] * v->s[j] : 0;
+  vbl_gemm(false, t, x->n, r, r, 1, a, r, q, r, 0, out, r);
+  free(a);
+  return VBL_OK;
+}
+
+// Both matrices in the common frame of the best rotation: a, b (n, r); the caller frees them.
+static vbl_status align(const vbl_prepared *x, const vbl_prepared *y, int64_t *r, double **a, double **b, vbl_error *err) {
+  *r = x->svd->rank > y->svd->rank ? x->svd->rank : y->svd->rank;
+  double *p = NULL, *wt = NULL;
+  vbl_status status = vbl_doubles(*r * *r, "Procrustes", &p, err);
+  if (status == VBL_OK) status = vbl_doubles(*r * *r, "Procrustes", &wt, err);
+  if (status == VBL_OK) status = vbl_doubles(x->n * *r, "Procrustes", a, err);
+  if (status == VBL_OK) status = vbl_doubles(x->n * *r, "Procrustes", b, err);
+  if (status == VBL_OK) status = rotations(x, y, *r, p, wt, err);
+  if (status == VBL_OK) status = rotated(x, *r, p, false, *a, err);
+  if (status == VBL_OK) status = rotated(y, *r, wt, true, *b, err);
+  free(p);
+  free(wt);
+  return status;
+}
+
+// |Xc Q - Yc|_F, both divided by their norms if `normalised`; summed directly: |Xc|^2 + |Yc|^2 - 2 N cancels for similar inputs.
+static vbl_status aligned_distance(const vbl_prepared *x, const vbl_prepared *y, bool normalised, double *distance,
+                                   vbl_error *err) {
+  double *a = NULL, *b = NULL, sum = 0;
+  double sx = normalised ? 1 / sqrt(x->total) : 1, sy = normalised ? 1 / sqrt(y->total) : 1;
+  int64_t r = 0;
+  vbl_status status = align(x, y, &r, &a, &b, err);
+  for (int64_t i = 0; status == VBL_OK && i < x->n * r; i++) sum += (sx * a[i] - sy * b[i]) * (sx * a[i] - sy * b[i]);
+  free(a);
+  free(b);
+  *distance = sqrt(sum);
+  return status;
+}
+
+static double form_of(int form, double s, double nx, double ny) {
+  if (form == 1) return sqrt(fmax(0, nx * nx + ny * ny - 2 * s * nx * ny));
+  if (form == 2) return sqrt(fmax(0, 2 - 2 * s));
+  return form == 3 ? acos(fmin(1, s)) : s;
+}
+
+static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, bool *ready, vbl_measure_result *r, vbl_error *err) {
+  *ready = false;
+  VBL_TRY(vbl_begin_pair(measure, x, y, 2, r, err));
+  r->preprocessing = "centred, zero-padded to one width";
+  if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
+  VBL_TRY(vbl_prepared_svd(x, err));
+  VBL_TRY(vbl_prepared_svd(y, err));
+  r->dims_x = x->svd->rank;
+  r->dims_y = y->svd->rank;
+  if (x->d >= x->n || y->d >= x->n) r->warnings |= VBL_WARN_D_GE_N;
+  *ready = true;
+  return VBL_OK;
+}
+
+vbl_status vbl_procrustes(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
+  bool ready;
+  double norm = 0, chance = 0, distance = 0;
+  VBL_TRY(begin("procrustes", x, y, &ready, r, err));
+  if (!ready) return VBL_OK;
+  double nx = sqrt(x->total), ny = sqrt(y->total);
+  VBL_TRY(shuffled_norm(x, y, &chance, err));
+  r->chance = form_of(o->form, chance / (nx * ny), nx, ny);
+  r->chance_source = "2 permutations of fixed seed";
+  if (o->form == 0) {
+    VBL_TRY(nuclear_norm(x, y, NULL, false, &norm, err));
+    return vbl_value(r, fmin(1, norm / (nx * ny)));
+  }
+  VBL_TRY(aligned_distance(x, y, o->form != 1, &distance, err));
+  // |u - v| of unit vectors is the chord: angle = 2 asin(chord / 2), exact for small angles too.
+  return vbl_value(r, o->form == 3 ? 2 * asin(fmin(1, distance / 2)) : distance);
+}
+
+// Mean cosine of the rows of Xc Q and Yc; rows at the centre have no direction and are skipped with a count.
+vbl_status vbl_aligned_cosine(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r,
+                              vbl_error *err) {
+  bool ready;
+  double *a = NULL, *b = NULL, sum = 0;
+  int64_t dims = 0;
+  (void)o;
+  VBL_TRY(begin("aligned_cosine", x, y, &ready, r, err));
+  if (!ready) return VBL_OK;
+  vbl_status status = align(x, y, &dims, &a, &b, err);
+  r->skipped = 0;
+  for (int64_t i = 0; status == VBL_OK && i < x->n; i++) {
+    double scale = sqrt(x->centred_norm2[i]) * sqrt(y->centred_norm2[i]);
+    r->skipped += scale == 0;
+    if (scale > 0) sum += vbl_dot(a + i * dims, b + i * dims, dims) / scale;
+  }
+  free(a);
+  free(b);
+  if (status != VBL_OK) return status;
+  if (r->skipped > 0) r->warnings |= VBL_WARN_ZERO_ROWS_SKIPPED;
+  if (r->skipped == x->n) return vbl_undefined(r, VBL_MEASURE_ZERO_ROW);
+  return vbl_value(r, sum / (double)(x->n - r->skipped));
+}
