@@ -1,0 +1,117 @@
+// The CPU's block-reusing allocator; the contract is in cpu.h.
+// defines: vbl_cpu_alloc, vbl_cpu_free, vbl_cpu_alloc_stats, vbl_cpu_alloc_reset_peak, vbl_cpu_alloc_trim
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "kernels/cpu/cpu.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define REUSE 0
+#else
+#define REUSE 1
+#endif
+
+enum { ALIGNMENT = 64, STEPS = 8, CLASSES = 64 * STEPS };
+static const size_t huge_page = (size_t)2 << 20;
+
+typedef struct block {
+  struct block *next;
+} block;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static block *free_list[CLASSES];
+static vbl_memory_stats stats;
+
+// The class of a request and, through *capacity, the bytes of its blocks: 64 * (8 + step) * 2^octave / 8, from 64 bytes up.
+// Requests to 512 bytes are multiples of 64.
+static int size_class(size_t bytes, size_t *capacity) {
+  const size_t units = bytes <= ALIGNMENT ? 1 : (bytes + ALIGNMENT - 1) / ALIGNMENT;
+  if (units <= STEPS) {
+    *capacity = units * ALIGNMENT;
+    return (int)units - 1;
+  }
+  const int octave = 63 - __builtin_clzll(units - 1) - 3;  // units - 1 lies in [8, 16) * 2^octave
+  const size_t step = (units - 1) >> octave;               // 8 .. 15
+  *capacity = ((step + 1) << octave) * ALIGNMENT;
+  return (octave + 1) * STEPS + (int)(step - STEPS);
+}
+
+static void *from_system(size_t capacity) {
+  void *p = aligned_alloc(capacity >= 2 * huge_page ? huge_page : ALIGNMENT, capacity);
+  if (p && capacity >= 2 * huge_page) madvise(p, capacity, MADV_HUGEPAGE);  // a hint: refusal costs nothing but speed
+  return p;
+}
+
+// The lock is held.
+static void give_back(void) {
+  for (int c = 0; c < CLASSES; c++) {
+    while (free_list[c]) {
+      block *b = free_list[c];
+      free_list[c] = b->next;
+      free(b);
+    }
+  }
+  stats.cached = 0;
+}
+
+void *vbl_cpu_alloc(size_t bytes) {
+  if (bytes > PTRDIFF_MAX / 2) return NULL;
+  size_t capacity;
+  const int c = size_class(bytes, &capacity);
+  pthread_mutex_lock(&lock);
+  void *p = free_list[c];
+  if (p) {
+    free_list[c] = free_list[c]->next;
+    stats.cached -= capacity;
+  } else {
+    p = from_system(capacity);
+    if (!p && stats.cached > 0) {
+      give_back();
+      p = from_system(capacity);
+    }
+  }
+  if (p) {
+    stats.allocations++;
+    stats.live += capacity;
+    if (stats.live > stats.peak) stats.peak = stats.live;
+  }
+  pthread_mutex_unlock(&lock);
+  return p;
+}
+
+void vbl_cpu_free(void *p, size_t bytes) {
+  if (!p) return;
+  size_t capacity;
+  const int c = size_class(bytes, &capacity);
+  pthread_mutex_lock(&lock);
+  stats.live -= capacity;
+  if (REUSE) {
+    block *b = p;
+    b->next = free_list[c];
+    free_list[c] = b;
+    stats.cached += capacity;
+  } else {
+    free(p);
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+vbl_memory_stats vbl_cpu_alloc_stats(void) {
+  pthread_mutex_lock(&lock);
+  const vbl_memory_stats now = stats;
+  pthread_mutex_unlock(&lock);
+  return now;
+}
+
+void vbl_cpu_alloc_reset_peak(void) {
+  pthread_mutex_lock(&lock);
+  stats.peak = stats.live;
+  pthread_mutex_unlock(&lock);
+}
+
+void vbl_cpu_alloc_trim(void) {
+  pthread_mutex_lock(&lock);
+  give_back();
+  pthread_mutex_unlock(&lock);
+}
