@@ -54,7 +54,8 @@ void vbl_lua_push_tensor(lua_State *L, vbl_tensor *t);
 double vbl_lua_opt_number(lua_State *L, int arg, const char *field, double fallback);
 int64_t vbl_lua_opt_integer(lua_State *L, int arg, const char *field, int64_t fallback);
 bool vbl_lua_opt_bool(lua_State *L, int arg, const char *field, bool fallback);
-const char *vbl_lua_opt_string(lua_State *L, int arg, const char *field, const char *fallback);  // stays on no stack: valid while the table is
+const char *vbl_lua_opt_string(lua_State *L, int arg, const char *field,
+                               const char *fallback);  // stays on no stack: valid while the table is
 // One of `choices` (NULL-terminated), as its index; else an error that lists them and names the nearest.
 int vbl_lua_opt_choice(lua_State *L, int arg, const char *field, const char *const *choices, int fallback);
 // Error for a key of the table that is not among `known` (NULL-terminated), naming the nearest.

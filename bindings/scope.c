@@ -1,0 +1,125 @@
+// vbl.scope, vbl.no_grad, vbl.enable_grad: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
+// the running C function's stack, so an error keeps its traceback and passes through unchanged. defines: vbl_scope_rows,
+// vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording
+#include "bindings/tensor.h"
+
+#define SCOPE_META     "vbl.scope"
+#define RECORDING_META "vbl.recording"
+
+static int close_scope(lua_State *L) {
+  vbl_scope *scope = lua_touserdata(L, 1);
+  vbl_lua_state *state = vbl_lua_get_state(L);
+  state->scope = scope->parent;
+  while (scope->list.next != &scope->list)
+    vbl_handle_release((vbl_handle *)scope->list.next, "at the end of its scope; return it or call :keep()");
+  return 0;
+}
+
+static int close_recording(lua_State *L) {
+  vbl_set_recording(*(const bool *)lua_touserdata(L, 1));
+  return 0;
+}
+
+// Gives the userdata at the top its metatable, with __close, and makes it to be closed.
+static void guard(lua_State *L, const char *meta, lua_CFunction close) {
+  if (luaL_newmetatable(L, meta)) {
+    lua_pushcfunction(L, close);
+    lua_setfield(L, -2, "__close");
+  }
+  lua_setmetatable(L, -2);
+}
+
+vbl_scope *vbl_lua_open_scope(lua_State *L) {
+  luaL_checkstack(L, 4, "scope");
+  vbl_scope *scope = lua_newuserdatauv(L, sizeof *scope, 0);
+  vbl_lua_state *state = vbl_lua_get_state(L);
+  *scope = (vbl_scope){{&scope->list, &scope->list}, state->scope};
+  guard(L, SCOPE_META, close_scope);
+  lua_toclose(L, -1);
+  state->scope = scope;
+  return scope;
+}
+
+void vbl_lua_set_recording(lua_State *L, bool on) {
+  luaL_checkstack(L, 4, "recording");
+  bool *old = lua_newuserdatauv(L, sizeof *old, 0);
+  *old = vbl_recording();
+  guard(L, RECORDING_META, close_recording);
+  lua_toclose(L, -1);
+  vbl_set_recording(on);
+}
+
+// Moves the tensors in the value at the top from `scope` to its parent; `seen` is the index of a table of tables walked.
+static void leave(lua_State *L, vbl_scope *scope, int seen) {
+  vbl_handle *h = vbl_lua_test_handle(L, -1);
+  if (h != NULL) {
+    if (h->scope != scope) return;
+    vbl_handle_unlink(h);
+    vbl_handle_link(h, scope->parent);
+  }
+  if (!lua_istable(L, -1)) return;
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, seen) != LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 1);
+  lua_pushvalue(L, -1);
+  lua_pushboolean(L, true);
+  lua_rawset(L, seen);
+  luaL_checkstack(L, 6, "nested tables");
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) leave(L, scope, seen);
+}
+
+void vbl_lua_leave_scope(lua_State *L, vbl_scope *scope, int first) {
+  int last = lua_gettop(L);
+  lua_newtable(L);
+  for (int i = first; i <= last; i++) {
+    lua_pushvalue(L, i);
+    leave(L, scope, last + 1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+// With the stack fn, arguments, guard: calls fn(arguments...); its results lie above the guard. Returns their number.
+static int call_below_guard(lua_State *L) {
+  int guard_at = lua_gettop(L);
+  luaL_checkstack(L, guard_at, "arguments");
+  for (int i = 1; i < guard_at; i++) lua_pushvalue(L, i);
+  lua_call(L, guard_at - 2, LUA_MULTRET);
+  return lua_gettop(L) - guard_at;
+}
+
+static int scope_call(lua_State *L) {
+  luaL_checkany(L, 1);
+  vbl_scope *scope = vbl_lua_open_scope(L);
+  int guard_at = lua_gettop(L), results = call_below_guard(L);
+  vbl_lua_leave_scope(L, scope, guard_at + 1);
+  return results;
+}
+
+static int with_recording(lua_State *L, bool on) {
+  luaL_checkany(L, 1);
+  vbl_lua_set_recording(L, on);
+  return call_below_guard(L);
+}
+
+static int no_grad(lua_State *L) { return with_recording(L, false); }
+static int enable_grad(lua_State *L) { return with_recording(L, true); }
+
+static int is_recording(lua_State *L) {
+  lua_pushboolean(L, vbl_recording());
+  return 1;
+}
+
+const vbl_fn vbl_scope_rows[] = {
+    {"scope", scope_call, "scope(fn, ...) -> results of fn",
+     "Calls fn(...) and then frees every tensor made in it that is neither returned (also inside tables) nor kept (t:keep()); also "
+     "when "
+     "fn raises. What a graph or a .grad needs lives on. Scopes nest; what leaves one belongs to the one around it."},
+    {"no_grad", no_grad, "no_grad(fn, ...) -> results of fn", "Calls fn(...) without recording for backward."},
+    {"enable_grad", enable_grad, "enable_grad(fn, ...) -> results of fn",
+     "Calls fn(...) recording for backward, also inside no_grad."},
+    {"is_grad_enabled", is_recording, "is_grad_enabled() -> boolean", "Whether ops are recorded for backward."},
+    {NULL, NULL, NULL, NULL}};

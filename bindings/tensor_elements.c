@@ -1,0 +1,119 @@
+// Single elements and arguments: doubles in and out of any dtype, dims and sizes from Lua.
+// defines: vbl_read_element, vbl_write_element, vbl_fits_dtype, vbl_lua_check_dim, vbl_lua_check_shape, vbl_lua_check_dtype
+#include <math.h>
+#include <string.h>
+
+#include "bindings/tensor.h"
+
+bool vbl_is_real(vbl_dtype dtype) { return dtype == VBL_F32 || dtype == VBL_F64 || dtype == VBL_BF16; }
+
+bool vbl_fits_dtype(vbl_dtype dtype, double value) {
+  if (vbl_is_real(dtype)) return true;
+  if (value != floor(value)) return false;  // also NaN
+  return dtype == VBL_U8 ? value >= 0 && value <= 255 : value >= INT32_MIN && value <= INT32_MAX;
+}
+
+static float from_bf16(uint16_t bits) {
+  uint32_t wide = (uint32_t)bits << 16;
+  float value;
+  memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+// Round to nearest, ties to even; a NaN stays one.
+static uint16_t to_bf16(float value) {
+  uint32_t wide;
+  memcpy(&wide, &value, sizeof wide);
+  if (isnan(value)) return (uint16_t)(wide >> 16) | 0x40;
+  return (uint16_t)((wide + 0x7FFF + ((wide >> 16) & 1)) >> 16);
+}
+
+double vbl_read_element(vbl_dtype dtype, const void *data, int64_t i) {
+  switch (dtype) {
+    case VBL_F32:
+      return ((const float *)data)[i];
+    case VBL_F64:
+      return ((const double *)data)[i];
+    case VBL_BF16:
+      return from_bf16(((const uint16_t *)data)[i]);
+    case VBL_I32:
+      return ((const int32_t *)data)[i];
+    default:
+      return ((const uint8_t *)data)[i];
+  }
+}
+
+void vbl_write_element(vbl_dtype dtype, void *data, int64_t i, double value) {
+  switch (dtype) {
+    case VBL_F32:
+      ((float *)data)[i] = (float)value;
+      break;
+    case VBL_F64:
+      ((double *)data)[i] = value;
+      break;
+    case VBL_BF16:
+      ((uint16_t *)data)[i] = to_bf16((float)value);
+      break;
+    case VBL_I32:
+      ((int32_t *)data)[i] = (int32_t)value;
+      break;
+    default:
+      ((uint8_t *)data)[i] = (uint8_t)value;
+  }
+}
+
+vbl_dtype vbl_lua_check_dtype(lua_State *L, const char *name) {
+  static const char *const names[] = {"f32", "f64", "bf16", "i32", "u8", NULL};
+  vbl_dtype dtype = VBL_F32;
+  if (vbl_dtype_parse(name, &dtype)) return dtype;
+  const char *near = vbl_lua_nearest(name, names);
+  vbl_lua_error(L, "no dtype '%s' (%s%s%sknown: f32, f64, bf16, i32, u8)", name, near ? "did you mean '" : "", near ? near : "",
+                near ? "'? " : "");
+  return dtype;
+}
+
+void vbl_lua_check_device(lua_State *L, const char *name) {
+  if (strcmp(name, "cpu") == 0) return;
+  if (strncmp(name, "cuda", 4) == 0)
+    vbl_lua_error(L, "device '%s': this vbl has no CUDA backend, use device = \"cpu\" (vbl.devices() lists what there is)", name);
+  vbl_lua_error(L, "no device '%s' (vbl.devices() lists what there is: \"cpu\")", name);
+}
+
+int vbl_lua_check_dim(lua_State *L, int arg, int ndim) {
+  lua_Integer dim = luaL_checkinteger(L, arg);
+  if (dim == 0 || dim > ndim || dim < -ndim)
+    vbl_lua_error(L, "dim %I is out of range for a tensor of %d dims (dims count from 1, negative ones from the end)",
+                  (LUAI_UACINT)dim, ndim);
+  return (int)(dim > 0 ? dim - 1 : dim + ndim);
+}
+
+static int64_t check_size(lua_State *L, int index, int dim, bool minus_one) {
+  int ok = 0;
+  lua_Integer size = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &ok) : 0;
+  if (!ok) vbl_lua_error(L, "size of dim %d: expected an integer, got %s", dim + 1, luaL_tolstring(L, index, NULL));
+  if (size < (minus_one ? -1 : 0)) vbl_lua_error(L, "size of dim %d: expected 0 or more, got %I", dim + 1, (LUAI_UACINT)size);
+  return size;
+}
+
+int vbl_lua_check_shape(lua_State *L, int arg, bool minus_one, int64_t shape[VBL_MAX_DIMS], int *next) {
+  bool table = lua_istable(L, arg);
+  lua_Integer n = 0;
+  if (table) {
+    n = luaL_len(L, arg);
+    if (n == 0 && (lua_pushnil(L), lua_next(L, arg))) {  // an option table where sizes may stand: no sizes
+      lua_pop(L, 2);
+      *next = arg;
+      return 0;
+    }
+  } else {
+    while (lua_type(L, arg + (int)n) == LUA_TNUMBER) n++;
+  }
+  if (n > VBL_MAX_DIMS) vbl_lua_error(L, "%I dims are too many: a tensor has at most %d", (LUAI_UACINT)n, VBL_MAX_DIMS);
+  for (int d = 0; d < n; d++) {
+    if (table) lua_rawgeti(L, arg, d + 1);
+    shape[d] = check_size(L, table ? -1 : arg + d, d, minus_one);
+    if (table) lua_pop(L, 1);
+  }
+  *next = table ? arg + 1 : arg + (int)n;
+  return (int)n;
+}

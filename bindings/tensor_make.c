@@ -1,0 +1,136 @@
+// Constructors: from tables and numbers, constant fills, sequences.
+// defines: vbl_make_rows, vbl_lua_new_tensor, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_finish
+#include "bindings/tensor_make.h"
+
+#include <math.h>
+
+const vbl_backend *vbl_lua_backend(vbl_dtype dtype) {
+  // f64 is computed with by the reference backend, which shares the host's memory.
+  return dtype == VBL_F64 ? vbl_reference_backend() : vbl_cpu_backend();
+}
+
+vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape) {
+  vbl_handle *h = vbl_lua_new_handle(L);
+  vbl_tensor *t = NULL;
+  VBL_LUA_TRY(L, vbl_tensor_new(vbl_lua_backend(dtype), dtype, ndim, shape, &t, &err));
+  vbl_lua_fill_handle(L, h, t);
+  return t;
+}
+
+vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, vbl_dtype dtype) {
+  double value = luaL_checknumber(L, arg);
+  if (!vbl_fits_dtype(dtype, value))
+    vbl_lua_error(L, "%s is no %s (convert the tensor with :to(\"f32\") first)", luaL_tolstring(L, arg, NULL),
+                  vbl_dtype_name(dtype));
+  vbl_tensor *t = vbl_lua_new_tensor(L, dtype, 0, NULL);
+  vbl_write_element(dtype, vbl_tensor_data(t), 0, value);
+  return t;
+}
+
+vbl_make_options vbl_lua_make_options(lua_State *L, int arg, vbl_dtype fallback) {
+  static const char *const known[] = {"dtype", "device", "requires_grad", NULL};
+  vbl_lua_check_keys(L, arg, known);
+  const char *dtype = vbl_lua_opt_string(L, arg, "dtype", NULL);
+  vbl_lua_check_device(L, vbl_lua_opt_string(L, arg, "device", "cpu"));
+  vbl_make_options options = {dtype == NULL ? fallback : vbl_lua_check_dtype(L, dtype),
+                              vbl_lua_opt_bool(L, arg, "requires_grad", false)};
+  if (options.requires_grad && !vbl_is_real(options.dtype))
+    vbl_lua_error(L, "only f32, f64 and bf16 tensors can require a gradient, not %s", vbl_dtype_name(options.dtype));
+  return options;
+}
+
+// A new tensor of the sizes from `arg` on, and the options after them; pushed.
+vbl_tensor *vbl_lua_make(lua_State *L, int arg, vbl_dtype fallback) {
+  int64_t shape[VBL_MAX_DIMS];
+  int next;
+  int ndim = vbl_lua_check_shape(L, arg, false, shape, &next);
+  vbl_make_options options = vbl_lua_make_options(L, next, fallback);
+  if (!lua_isnone(L, next + 1) || (!lua_isnoneornil(L, next) && !lua_istable(L, next)))
+    vbl_lua_error(L, "expected sizes, then an option table, got %s as argument %d", luaL_typename(L, next), next);
+  vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, ndim, shape);
+  t->requires_grad = options.requires_grad;
+  return t;
+}
+
+static int filled(lua_State *L, int arg, double value) {
+  vbl_tensor *t = vbl_lua_make(L, arg, VBL_F32);
+  if (!vbl_fits_dtype(t->dtype, value)) vbl_lua_error(L, "%f is no %s", (LUAI_UACNUMBER)value, vbl_dtype_name(t->dtype));
+  VBL_LUA_TRY(L, vbl_tensor_fill(t, value, &err));
+  return 1;
+}
+
+static int make_zeros(lua_State *L) { return filled(L, 1, 0); }
+static int make_ones(lua_State *L) { return filled(L, 1, 1); }
+
+static int make_empty(lua_State *L) {
+  vbl_lua_make(L, 1, VBL_F32);
+  return 1;
+}
+
+static int make_full(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  double value = luaL_checknumber(L, 2);
+  lua_remove(L, 2);
+  return filled(L, 1, value);
+}
+
+static int make_eye(lua_State *L) {
+  int64_t n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n >= 0, 1, "expected 0 or more");
+  vbl_make_options options = vbl_lua_make_options(L, 2, VBL_F32);
+  vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 2, (int64_t[]){n, n});
+  VBL_LUA_TRY(L, vbl_tensor_fill(t, 0, &err));
+  for (int64_t i = 0; i < n; i++) vbl_write_element(t->dtype, vbl_tensor_data(t), i * (n + 1), 1);
+  t->requires_grad = options.requires_grad;
+  return 1;
+}
+
+// n numbers start + i * step, checked against the dtype.
+static int sequence(lua_State *L, int options_at, double start, double step, int64_t n) {
+  vbl_make_options options = vbl_lua_make_options(L, options_at, VBL_F32);
+  vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 1, &n);
+  for (int64_t i = 0; i < n; i++) {
+    double value = start + (double)i * step;
+    if (!vbl_fits_dtype(t->dtype, value))
+      vbl_lua_error(L, "element %I is %f, no %s", (LUAI_UACINT)(i + 1), value, vbl_dtype_name(t->dtype));
+    vbl_write_element(t->dtype, vbl_tensor_data(t), i, value);
+  }
+  t->requires_grad = options.requires_grad;
+  return 1;
+}
+
+static int make_arange(lua_State *L) {
+  int numbers = 0;
+  while (numbers < 3 && lua_type(L, numbers + 1) == LUA_TNUMBER) numbers++;
+  double first = luaL_checknumber(L, 1);
+  double start = numbers > 1 ? first : 0, stop = numbers > 1 ? lua_tonumber(L, 2) : first;
+  double step = numbers > 2 ? lua_tonumber(L, 3) : 1, count = ceil((stop - start) / step);
+  if (!isfinite(count)) vbl_lua_error(L, "arange: expected finite numbers and a step that is not 0");
+  return sequence(L, numbers + 1, start, step, count > 0 ? (int64_t)count : 0);
+}
+
+static int make_linspace(lua_State *L) {
+  double start = luaL_checknumber(L, 1), stop = luaL_checknumber(L, 2);
+  int64_t n = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, n >= 1, 3, "expected 1 or more");
+  return sequence(L, 4, start, n > 1 ? (stop - start) / (double)(n - 1) : 0, n);
+}
+
+#define SIZES      "d1, d2, ..., [opts]"
+#define OPTIONS    "opts: dtype (\"f32\", \"f64\", \"bf16\", \"i32\", \"u8\"; default f32), device (\"cpu\"), requires_grad (false). "
+#define SIZES_HELP "Sizes are numbers or one table of them, none gives a scalar; at most 6 dims. "
+
+const vbl_fn vbl_make_rows[] = {
+    {"tensor", vbl_make_tensor, "tensor(values, [opts]) -> tensor",
+     "A tensor from a number (a scalar) or nested tables of numbers, all of one length at each level. " OPTIONS
+     "Errors: ragged tables and values that are no number (with their path), values that an integer dtype cannot hold."},
+    {"zeros", make_zeros, "zeros(" SIZES ") -> tensor", "A tensor of zeros. " SIZES_HELP OPTIONS},
+    {"ones", make_ones, "ones(" SIZES ") -> tensor", "A tensor of ones. " SIZES_HELP OPTIONS},
+    {"empty", make_empty, "empty(" SIZES ") -> tensor", "A tensor of undefined content. " SIZES_HELP OPTIONS},
+    {"full", make_full, "full({d1, d2, ...}, value, [opts]) -> tensor", "A tensor that holds `value` everywhere. " OPTIONS},
+    {"eye", make_eye, "eye(n, [opts]) -> tensor [n, n]", "The identity matrix. " OPTIONS},
+    {"arange", make_arange, "arange([start = 0,] stop, [step = 1], [opts]) -> tensor [n]",
+     "start, start + step, ... below stop (above it where step < 0); stop itself is not in. " OPTIONS},
+    {"linspace", make_linspace, "linspace(start, stop, n, [opts]) -> tensor [n]",
+     "n >= 1 numbers at equal distances, both ends in. " OPTIONS},
+    {NULL, NULL, NULL, NULL}};
