@@ -1,7 +1,6 @@
-// Backward from Lua; memory and devices.
+// Backward from Lua.
 // defines: vbl_grad_rows, vbl_grad_methods
 #include "bindings/tensor.h"
-#include "core/base/threads.h"
 
 static void run_backward(lua_State *L, vbl_tensor *const *roots, vbl_tensor *const *seeds, int count, bool keep_graph) {
   vbl_lua_state *state = vbl_lua_get_state(L);
@@ -51,40 +50,6 @@ static int backward_many(lua_State *L) {
   return 0;
 }
 
-static int memory(lua_State *L) {
-  vbl_memory_stats stats = vbl_memory();
-  lua_createtable(L, 0, 4);
-  lua_pushinteger(L, (lua_Integer)stats.live);
-  lua_setfield(L, -2, "live");
-  lua_pushinteger(L, (lua_Integer)stats.cached);
-  lua_setfield(L, -2, "cached");
-  lua_pushinteger(L, (lua_Integer)stats.peak);
-  lua_setfield(L, -2, "peak");
-  lua_pushinteger(L, (lua_Integer)stats.allocations);
-  lua_setfield(L, -2, "allocations");
-  return 1;
-}
-
-static int reset_peak_memory(lua_State *L) {
-  (void)L;
-  vbl_memory_reset_peak();
-  return 0;
-}
-
-static int devices(lua_State *L) {
-  const vbl_backend *cpu = vbl_cpu_backend();
-  lua_createtable(L, 1, 0);
-  lua_createtable(L, 0, 3);
-  lua_pushstring(L, cpu->name);
-  lua_setfield(L, -2, "name");
-  lua_pushstring(L, cpu->isa);
-  lua_setfield(L, -2, "isa");
-  lua_pushinteger(L, vbl_threads());
-  lua_setfield(L, -2, "threads");
-  lua_rawseti(L, -2, 1);
-  return 1;
-}
-
 const vbl_fn vbl_grad_methods[] = {{"backward", method_backward, "t:backward([seed, [{keep_graph = false}]])",
                                     "Adds the gradients of sum(seed * t) to the .grad of the leaves that require one. No seed: "
                                     "ones, t must have one element. Frees the "
@@ -94,9 +59,4 @@ const vbl_fn vbl_grad_methods[] = {{"backward", method_backward, "t:backward([se
 const vbl_fn vbl_grad_rows[] = {
     {"backward", backward_many, "backward({root, ...}, [{seed or nil, ...}], [{keep_graph = false}])",
      "t:backward from several roots at once, in one walk: gradients of the sum over i of sum(seed[i] * root[i])."},
-    {"memory", memory, "memory() -> {live, cached, peak, allocations}",
-     "Bytes in tensors, in the allocator's free blocks, the most in tensors since vbl.reset_peak_memory; tensors' memory blocks "
-     "ever made."},
-    {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
-    {"devices", devices, "devices() -> {{name, isa, threads}, ...}", "What can compute here."},
     {NULL, NULL, NULL, NULL}};

@@ -143,8 +143,6 @@ static void add_metatable(lua_State *L) {
   lua_newtable(L);
   const vbl_fn *methods[] = {vbl_handle_methods, vbl_method_rows, vbl_math_rows, vbl_view_rows, vbl_grad_methods};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) vbl_lua_register(L, "tensor:", methods[i]);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "methods");  // for completion
   lua_pushcclosure(L, vbl_tensor_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
@@ -156,8 +154,8 @@ int vbl_open_tensor(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
   add_metatable(L);
   lua_newtable(L);
-  const vbl_fn *functions[] = {vbl_make_rows,  vbl_random_rows, vbl_algebra_rows,
-                               vbl_scope_rows, vbl_grad_rows,   vbl_checkpoint_rows};
+  const vbl_fn *functions[] = {vbl_make_rows, vbl_random_rows,     vbl_algebra_rows,    vbl_scope_rows,
+                               vbl_grad_rows, vbl_checkpoint_rows, vbl_environment_rows};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) vbl_lua_register(L, "", functions[i]);
   lua_pushliteral(L, VBL_VERSION);
   lua_setfield(L, -2, "version");

@@ -63,7 +63,8 @@ static int math_mul(lua_State *L) {
 #define BINARY(NAME) \
   static int math_##NAME(lua_State *L) { return binary(L, &vbl_op_##NAME); }
 BINARY(div)
-BINARY(pow) BINARY(maximum) BINARY(minimum) BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
+BINARY(pow)
+BINARY(maximum) BINARY(minimum) BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
 #undef BINARY
 
 #define UNARY(NAME)                                       \
@@ -219,14 +220,7 @@ const vbl_fn vbl_math_rows[] = {
      "a [.., M, K] times b [.., K, N] -> [.., M, N]; the dims before are equal, or one side has two dims."},
     {NULL, NULL, NULL, NULL}};
 
-static int is_tensor(lua_State *L) {
-  lua_pushboolean(L, vbl_lua_test_handle(L, 1) != NULL);
-  return 1;
-}
-
-const vbl_fn vbl_algebra_rows[] = {
-    {"matmul", math_matmul, "matmul(a, b) -> tensor", "a:matmul(b)."},
-    {"cat", make_cat, "cat({t1, t2, ...}, [dim = 1]) -> tensor",
-     "Tensors joined along one dim; all other sizes and the dtypes are equal."},
-    {"is_tensor", is_tensor, "is_tensor(value) -> boolean", "Whether the value is a tensor (also a released one)."},
-    {NULL, NULL, NULL, NULL}};
+const vbl_fn vbl_algebra_rows[] = {{"matmul", math_matmul, "matmul(a, b) -> tensor", "a:matmul(b)."},
+                                   {"cat", make_cat, "cat({t1, t2, ...}, [dim = 1]) -> tensor",
+                                    "Tensors joined along one dim; all other sizes and the dtypes are equal."},
+                                   {NULL, NULL, NULL, NULL}};

@@ -80,11 +80,6 @@ static int method_reshape(lua_State *L) {
   vbl_tensor *t = vbl_lua_check_tensor(L, 1);
   int64_t shape[VBL_MAX_DIMS];
   int ndim = check_new_shape(L, t, shape);
-  // A view where the strides allow it, else of a contiguous copy.
-  vbl_tensor *view = NULL;
-  if (!vbl_tensor_is_contiguous(t) && vbl_tensor_reshape_view(t, ndim, shape, &view, NULL) != VBL_OK)
-    t = vbl_lua_apply_unary(L, &vbl_op_contiguous, t);
-  vbl_tensor_release(view);
   vbl_lua_reshape(L, t, ndim, shape);
   return 1;
 }

@@ -1,0 +1,65 @@
+// What vbl says about itself: memory, devices, help.
+// defines: vbl_environment_rows
+#include "bindings/tensor.h"
+#include "core/base/threads.h"
+
+static int memory(lua_State *L) {
+  vbl_memory_stats stats = vbl_memory();
+  lua_createtable(L, 0, 4);
+  lua_pushinteger(L, (lua_Integer)stats.live);
+  lua_setfield(L, -2, "live");
+  lua_pushinteger(L, (lua_Integer)stats.cached);
+  lua_setfield(L, -2, "cached");
+  lua_pushinteger(L, (lua_Integer)stats.peak);
+  lua_setfield(L, -2, "peak");
+  lua_pushinteger(L, (lua_Integer)stats.allocations);
+  lua_setfield(L, -2, "allocations");
+  return 1;
+}
+
+static int reset_peak_memory(lua_State *L) {
+  (void)L;
+  vbl_memory_reset_peak();
+  return 0;
+}
+
+static int devices(lua_State *L) {
+  const vbl_backend *cpu = vbl_cpu_backend();
+  lua_createtable(L, 1, 0);
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, cpu->name);
+  lua_setfield(L, -2, "name");
+  lua_pushstring(L, cpu->isa);
+  lua_setfield(L, -2, "isa");
+  lua_pushinteger(L, vbl_threads());
+  lua_setfield(L, -2, "threads");
+  lua_rawseti(L, -2, 1);
+  return 1;
+}
+
+static int document(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, VBL_LUA_HELP);
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, luaL_checkstring(L, 2));
+  lua_setfield(L, -2, "signature");
+  lua_pushstring(L, luaL_checkstring(L, 3));
+  lua_setfield(L, -2, "help");
+  lua_setfield(L, -2, luaL_checkstring(L, 1));
+  return 0;
+}
+
+static int is_tensor(lua_State *L) {
+  lua_pushboolean(L, vbl_lua_test_handle(L, 1) != NULL);
+  return 1;
+}
+
+const vbl_fn vbl_environment_rows[] = {
+    {"memory", memory, "memory() -> {live, cached, peak, allocations}",
+     "Bytes in tensors, in the allocator's free blocks, the most in tensors since vbl.reset_peak_memory; tensors' memory blocks "
+     "ever made."},
+    {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
+    {"devices", devices, "devices() -> {{name, isa, threads}, ...}", "What can compute here."},
+    {"document", document, "document(full_name, signature, help)",
+     "Adds a function to what ?name tells; full_name as \"vbl.optim.adamw\"."},
+    {"is_tensor", is_tensor, "is_tensor(value) -> boolean", "Whether the value is a tensor (also a released one)."},
+    {NULL, NULL, NULL, NULL}};

@@ -1,0 +1,37 @@
+-- vbl: tensors (C, bindings/tensor*.c), and the library's modules, each loaded when it is first used: vbl.models is
+-- require "vbl.models". A name that vbl has not is an error that tells the nearest one.
+local vbl = require "vbl.tensor.c"
+
+local modules = {
+  nn = "modules and functions of networks", optim = "optimizers", sched = "learning-rate schedules", models = "the two-stream transformer",
+  tasks = "pretraining and downstream tasks", train = "training", data = "data sets, tokenizer, loader", measure = "measures of alignment",
+  analysis = "alignment layer by layer", plot = "plots", report = "reports of runs", runs = "run folders", sweep = "sweeps over configs",
+  dist = "several processes", config = "experiment configs",
+}
+-- Functions of vbl that live in a module: vbl.load is require("vbl.store").load.
+local functions = {load = "vbl.store", save = "vbl.store"}
+
+for name, about in pairs(modules) do vbl.document("vbl." .. name, "vbl." .. name, "Module: " .. about .. ".") end
+
+local function names()
+  local list = {}
+  for name in next, vbl do list[#list + 1] = name end
+  for name in pairs(modules) do list[#list + 1] = name end
+  for name in pairs(functions) do list[#list + 1] = name end
+  return list
+end
+
+return setmetatable(vbl, {
+  __index = function(self, name)
+    local value
+    if modules[name] then
+      value = require("vbl." .. name)
+    elseif functions[name] then
+      value = require(functions[name])[name]
+    else
+      error(("vbl has no '%s'%s"):format(tostring(name), require("vbl.nearest").hint(tostring(name), names())), 2)
+    end
+    rawset(self, name, value)
+    return value
+  end,
+})

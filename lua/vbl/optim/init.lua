@@ -1,0 +1,85 @@
+-- vbl.optim: AdamW and SGD over a model's parameters.
+--
+-- Parameters are an ordered list of {name = "bert...weight", tensor = t}, as model:parameters() gives (which also finds a tensor by
+-- its name). Decay goes to tensors of two or more dims except cls_token and pos_embed. A parameter that got no gradient since
+-- zero_grad is left alone: no decay, no step.
+--   local opt = vbl.optim.adamw(model:parameters(), {lr = 1e-4, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1})
+--   loss:backward()
+--   local norm = opt:step()      -- or opt:step(lr); the gradients' global norm before clipping
+--   opt:zero_grad()
+-- The arithmetic and its source: core/optim/optim.h.
+local core = require "vbl.optim.c"
+local vbl = require "vbl.tensor.c"
+
+local optim = {}
+
+local function split(parameters)
+  local names, tensors = {}, {}
+  for i, p in ipairs(parameters) do names[i], tensors[i] = p.name, p.tensor end
+  if #names == 0 then error("vbl.optim: expected an ordered list of {name=, tensor=}, got none (model:parameters() gives it)", 3) end
+  return names, tensors
+end
+
+local function decays(name, tensor)
+  return tensor:ndim() >= 2 and not name:find "cls_token$" and not name:find "pos_embed$"
+end
+
+local Optimizer = {}
+Optimizer.__index = Optimizer
+
+-- One step at learning rate lr (default: the one given at the start). Returns the gradients' global norm before clipping.
+-- NaN or Inf in a gradient is an error that names the parameter; then nothing has changed.
+function Optimizer:step(lr) return self.core:step(lr or self.lr) end
+-- The next backward writes the gradients instead of adding to them.
+function Optimizer:zero_grad() self.core:zero_grad() end
+-- {m = tensor, v = tensor (AdamW), steps = {one number for each parameter}}: the optimizer's own tensors, not copies.
+function Optimizer:state() return self.core:state() end
+function Optimizer:load_state(state) self.core:load_state(state) end
+function Optimizer:__tostring() return string.format("%s(lr=%g, %d parameters)", self.kind, self.lr, self.count) end
+
+local function new(kind, parameters, given, defaults)
+  local opts = {}
+  for key, value in pairs(defaults) do opts[key] = value end
+  for key, value in pairs(given or {}) do
+    if defaults[key] == nil and key ~= "lr_scale" then
+      error(string.format("vbl.optim.%s: no option '%s'%s", kind, tostring(key), require("vbl.nearest").hint(key, defaults)), 3)
+    end
+    opts[key] = value
+  end
+  local names, tensors = split(parameters)
+  local decay, scale = {}, {}
+  for i, name in ipairs(names) do
+    decay[i] = decays(name, tensors[i])
+    scale[i] = opts.lr_scale and opts.lr_scale[name] or 1
+  end
+  local lr = opts.lr
+  opts.lr, opts.lr_scale = nil, nil
+  if opts.betas then
+    opts.beta1, opts.beta2 = opts.betas[1], opts.betas[2]
+    opts.betas = nil
+  end
+  return setmetatable({core = core.new(kind, names, tensors, decay, scale, opts), kind = kind, lr = lr, count = #names}, Optimizer)
+end
+
+vbl.document("vbl.optim.adamw", "adamw(parameters, [{lr = 1e-3, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1, lr_scale=}]) -> optimizer",
+  "AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW. clip: global norm over all parameters, 0 is none. lr_scale: name -> factor of the rate.\n" ..
+  "optimizer:step([lr]) -> gradient norm, :zero_grad(), :state(), :load_state(state).")
+function optim.adamw(parameters, opts)
+  return new("adamw", parameters, opts, {lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, clip = 1})
+end
+
+vbl.document("vbl.optim.sgd", "sgd(parameters, [{lr = .1, momentum = 0, weight_decay = 0, clip = 0, lr_scale=}]) -> optimizer",
+  "SGD with momentum, as torch.optim.SGD (no dampening, no Nesterov). Methods as of vbl.optim.adamw.")
+function optim.sgd(parameters, opts)
+  return new("sgd", parameters, opts, {lr = 0.1, momentum = 0, weight_decay = 0, clip = 0})
+end
+
+vbl.document("vbl.optim.pack", "pack(parameters)",
+  "Moves the parameters' data into one block in their order, and their gradients into another: one optimizer step is then few kernels, and " ..
+  "linears whose weights follow one another are one product. All f32 or all f64. Views made before keep the old data.")
+function optim.pack(parameters)
+  local _, tensors = split(parameters)
+  core.pack(tensors)
+end
+
+return optim
