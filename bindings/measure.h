@@ -1,0 +1,46 @@
+// What the files of the measures' binding share.
+// defines: vbl_measure_row, vbl_measure_rows, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
+// vbl_lua_measure_tokens
+#pragma once
+#include "bindings/bind.h"
+#include "core/measure/measure.h"
+
+// An option of a measure: where it goes in vbl_measure_options, whose defaults are vbl_measure_defaults.
+typedef enum vbl_option_kind {
+  OPTION_NUMBER,      // double
+  OPTION_INTEGER,     // int64_t
+  OPTION_CHOICE,      // int, one of `choices`
+  OPTION_NOT,         // int, 1 when the Lua value is false
+  OPTION_BANDWIDTH,   // "median", "median_full" or a number
+  OPTION_ROW_LABELS,  // (n) integers, a tensor or a table
+  OPTION_DIRECTIONS,  // [m, d] tensor; sets `projections` too
+} vbl_option_kind;
+
+typedef struct vbl_measure_option {
+  const char *key;
+  vbl_option_kind kind;
+  size_t offset;
+  const char *const *choices;
+} vbl_measure_option;
+
+typedef struct vbl_measure_row {
+  const char *name;
+  vbl_measure_fn *fn;
+  int matrices;                       // 1: f(X, opts), 2: f(X, Y, opts)
+  const vbl_measure_option *options;  // ends with a NULL key
+  const char *signature, *help;
+} vbl_measure_row;
+
+extern const vbl_measure_row vbl_measure_rows[];  // ends with a NULL name
+
+// Argument `arg` prepared: what vbl.measure.c.prepare gave, or a tensor [n, d], which is replaced on the stack by its preparation.
+vbl_prepared *vbl_lua_matrix(lua_State *L, int arg, const char *name);
+// Element data of a tensor on the host; a device's is copied into a userdata that replaces the tensor at `arg`.
+const void *vbl_lua_host_data(lua_State *L, int arg, const vbl_tensor *t, int64_t stride[VBL_MAX_DIMS]);
+// Field `field` of the options at `arg` as `count` integers (tensor or table of them), in memory that Lua owns and that stays on
+// the stack; NULL when absent.
+const int64_t *vbl_lua_integers(lua_State *L, int arg, const char *field, int64_t count);
+// Pushes the record of a result.
+void vbl_lua_push_record(lua_State *L, const vbl_measure_result *r);
+// Sets max_sim and what else reads tokens in the table at the stack's top.
+void vbl_lua_measure_tokens(lua_State *L);
