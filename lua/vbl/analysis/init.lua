@@ -86,11 +86,4 @@ function analysis.line(layer)
   return string.format("layer %s (co-attn-%s): %s", layer.name, layer.coattention and "True" or "False", table.concat(parts, ", "))
 end
 
--- The chance level beside each value, for a table or a report: name -> number (absent where none is known).
-function analysis.chance(layer)
-  local levels = {}
-  for name, record in pairs(layer.records) do levels[name] = record.chance end
-  return levels
-end
-
 return analysis
