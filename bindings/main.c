@@ -79,12 +79,11 @@ static int run_options(lua_State *L, char **argv, int end) {
     } else {
       const char *equals = strchr(value, '=');
       if (require(L, equals == NULL ? value : equals + 1) != LUA_OK) return fail(L);
-      lua_pushlstring(L, value, equals == NULL ? strlen(value) : (size_t)(equals - value));
-      lua_insert(L, -2);
       lua_pushglobaltable(L);
-      lua_insert(L, -3);
-      lua_settable(L, -3);
-      lua_pop(L, 1);
+      lua_pushlstring(L, value, equals == NULL ? strlen(value) : (size_t)(equals - value));
+      lua_pushvalue(L, -3);
+      lua_rawset(L, -3);
+      lua_pop(L, 2);
     }
   }
   return EXIT_SUCCESS;

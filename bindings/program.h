@@ -1,6 +1,6 @@
 // The parts of the program around the interpreter: where modules are found, how signals reach a script, how a call reports.
 // defines: vbl_open_modules, vbl_has_module, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
-//          vbl_signals_resume, vbl_call, vbl_open_edit, vbl_process_rows
+//          vbl_signals_resume, vbl_call, vbl_open_edit, vbl_process_rows, vbl_machine_rows
 #pragma once
 #include "bindings/bind.h"
 
@@ -24,4 +24,6 @@ void vbl_signals_resume(void);  // after a hold: a signal noted meanwhile raises
 int vbl_call(lua_State *L, int arguments, int results);
 
 int vbl_open_edit(lua_State *L);         // "vbl.edit.c": the prompt's line editor
-extern const vbl_fn vbl_process_rows[];  // the part of "vbl.system.c" that starts other programs
+
+// The parts of "vbl.system.c" that start other programs and that look at the machine.
+extern const vbl_fn vbl_process_rows[], vbl_machine_rows[];

@@ -51,6 +51,12 @@ static void on_signal(int number) {
   errno = saved;
 }
 
+// A signal that the parent has set to be ignored (nohup, a shell's background job) stays so.
+static void catch_signal(int number, const struct sigaction *action) {
+  struct sigaction present;
+  if (sigaction(number, NULL, &present) == 0 && present.sa_handler != SIG_IGN) sigaction(number, action, NULL);
+}
+
 void vbl_signals_start(lua_State *L) {
   main_thread = L;
   running = L;
@@ -58,8 +64,8 @@ void vbl_signals_start(lua_State *L) {
   memset(&action, 0, sizeof action);
   sigemptyset(&action.sa_mask);
   action.sa_handler = on_signal;  // no SA_RESTART: a read at the prompt has to return
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  catch_signal(SIGINT, &action);
+  catch_signal(SIGTERM, &action);
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, NULL);
 }

@@ -1,22 +1,18 @@
-// Module "vbl.system.c": clock, terminal, files and folders, threads, memory, the machine, interrupts. Processes: process.c.
+// Module "vbl.system.c": clock, terminal, files and folders, threads, interrupts. The machine: machine.c, processes: process.c.
 // Paths are bytes as the system takes them; functions on files return nil and a message where the system refuses.
 // defines: vbl_open_system
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "bindings/program.h"
 #include "core/base/interrupt.h"
 #include "core/base/threads.h"
-#include "kernels/kernels.h"
 
 static int push_clock(lua_State *L, clockid_t clock) {
   struct timespec t;
@@ -167,57 +163,6 @@ static int system_attempt(lua_State *L) {
   return 3;
 }
 
-static int system_rss_bytes(lua_State *L) {
-  long pages = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  if (f == NULL) return luaL_fileresult(L, 0, "/proc/self/statm");
-  int fields = fscanf(f, "%*s %ld", &pages);
-  fclose(f);
-  lua_pushinteger(L, fields == 1 ? (lua_Integer)pages * sysconf(_SC_PAGESIZE) : 0);
-  return 1;
-}
-
-static int system_peak_rss_bytes(lua_State *L) {
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  lua_pushinteger(L, (lua_Integer)usage.ru_maxrss * 1024);
-  return 1;
-}
-
-static int system_memory_bytes(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
-  lua_pushinteger(L, (lua_Integer)sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE));
-  return 2;
-}
-
-// "model name : ..." of /proc/cpuinfo; "unknown" where there is none.
-static void push_cpu_model(lua_State *L) {
-  char line[256], model[256] = "unknown";
-  FILE *f = fopen("/proc/cpuinfo", "r");
-  while (f != NULL && fgets(line, sizeof line, f) != NULL)
-    if (sscanf(line, "model name : %255[^\n]", model) == 1) break;
-  if (f != NULL) fclose(f);
-  lua_pushstring(L, model);
-}
-
-static int system_cpu(lua_State *L) {
-  lua_createtable(L, 0, 3);
-  lua_pushstring(L, vbl_cpu_backend()->isa);
-  lua_setfield(L, -2, "isa");
-  lua_pushinteger(L, sysconf(_SC_NPROCESSORS_ONLN));
-  lua_setfield(L, -2, "cores");
-  push_cpu_model(L);
-  lua_setfield(L, -2, "model");
-  return 1;
-}
-
-static int system_uname(lua_State *L) {
-  struct utsname u;
-  if (uname(&u) != 0) return luaL_fileresult(L, 0, NULL);
-  lua_pushfstring(L, "%s %s %s", u.sysname, u.release, u.machine);
-  return 1;
-}
-
 static const vbl_fn rows[] = {
     {"time", system_time, "time() -> number", "Seconds since 1970."},
     {"monotonic", system_monotonic, "monotonic() -> number", "Seconds of a clock that never goes back; its zero means nothing."},
@@ -239,17 +184,12 @@ static const vbl_fn rows[] = {
      "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same."},
     {"attempt", system_attempt, "attempt(fn, ...) -> true, results... or false, message[, signal]",
      "pcall with a traceback; an interrupt that ended fn is cleared and its signal returned."},
-    {"rss_bytes", system_rss_bytes, "rss_bytes() -> integer", "Resident memory now."},
-    {"peak_rss_bytes", system_peak_rss_bytes, "peak_rss_bytes() -> integer", "The most resident memory so far."},
-    {"memory_bytes", system_memory_bytes, "memory_bytes() -> total, free",
-     "The machine's memory; free without reclaimable caches."},
-    {"cpu", system_cpu, "cpu() -> {isa, cores, model}", "The instruction set that kernels use, cores online, the model's name."},
-    {"uname", system_uname, "uname() -> string", "System, release, machine."},
     {NULL, NULL, NULL, NULL}};
 
 int vbl_open_system(lua_State *L) {
   lua_newtable(L);
   vbl_lua_register(L, "system", rows);
+  vbl_lua_register(L, "system", vbl_machine_rows);
   vbl_lua_register(L, "system", vbl_process_rows);
   return 1;
 }

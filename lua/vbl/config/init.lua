@@ -16,13 +16,10 @@
 -- vbl.config.write(config) -> Lua source that returns an equal table
 local flags = require "vbl.config.flags"
 local nearest = require "vbl.nearest"
+local usage = require "vbl.usage"
 local values = require "vbl.config.values"
 
-local usage_error = {__tostring = function(e) return e.message end}
-
-local function fail(message)
-  error(setmetatable({message = ("%s: %s"):format(arg and arg[0] or "config", message)}, usage_error), 0)
-end
+local function fail(message) usage(("%s: %s"):format(arg and arg[0] or "config", message)) end
 
 local function copy(value)
   if type(value) ~= "table" then return value end

@@ -1,0 +1,51 @@
+-- vbl test [tier ...]: runs the tests of the build folder that this program lies in; tiers quick, unit, gpu, full (default:
+-- quick unit). Exit code: ctest's; 77 when what was asked for cannot run here.
+local nearest = require "vbl.nearest"
+local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+local vbl = require "vbl"
+
+local tiers = {"quick", "unit", "gpu", "full"}
+
+local function known(tier)
+  for _, name in ipairs(tiers) do
+    if name == tier then return true end
+  end
+end
+
+local function has_gpu()
+  for _, name in ipairs(vbl.devices()) do
+    if name:find "^cuda" then return true end
+  end
+end
+
+-- The folder of sources that this build was configured from, or nil.
+local function source_folder(build)
+  local file = io.open(build .. "/CMakeCache.txt")
+  if not file then return nil end
+  local text = file:read "a"
+  file:close()
+  return text:match "CMAKE_HOME_DIRECTORY:INTERNAL=([^\n]*)"
+end
+
+return function(...)
+  local wanted = select("#", ...) > 0 and {...} or {"quick", "unit"}
+  for _, tier in ipairs(wanted) do
+    if not known(tier) then
+      usage(("test: no tier '%s'%s (tiers: %s)"):format(tier, nearest.hint(tier, tiers), table.concat(tiers, ", ")))
+    end
+    if tier == "gpu" and not has_gpu() then
+      print "SKIPPED: gpu: no GPU backend is built into this vbl, or no device is here (vbl doctor)"
+      return 77
+    end
+  end
+  local build = system.executable():match "^(.*)/"
+  local source = source_folder(build)
+  if not source then
+    print(("SKIPPED: no tests beside %s: they are built with the sources (make test)"):format(system.executable()))
+    return 77
+  end
+  local code, message = system.run {source .. "/tools/test.sh", build, table.unpack(wanted)}
+  if not code then usage("test: " .. message) end
+  return code
+end

@@ -1,0 +1,114 @@
+-- The prompt: through a pipe, and on a pseudo-terminal (editor, completion, Ctrl-C) where script(1) is there to make one.
+local check = require "check"
+local complete = require "vbl.complete"
+local help = require "vbl.help"
+local system = require "vbl.system.c"
+
+local program = system.executable()
+local folder = os.tmpname()
+os.remove(folder)
+assert(system.mkdir(folder))
+
+local function piped(input)
+  local path = folder .. "/input"
+  local file = assert(io.open(path, "w"))
+  file:write(input)
+  file:close()
+  return system.output {"sh", "-c", ("exec 2>&1; '%s' -i <'%s'"):format(program, path)}
+end
+
+check.group("piped: values, statements, errors", function()
+  check.equal(piped "1 + 1\n_ * 2\n", "2\n4\n")
+  check.equal(piped "= 7\n'a', nil, true\n", "7\na\tnil\ttrue\n")
+  check.equal(piped "x = 5\nfunction f()\n  y = x + 1\n  return y\nend\nf()\ny\n", "6\n6\n")
+  check.equal(piped "for i = 1, 2 do\nprint(i)\nend\n", "1\n2\n")
+  check.equal(piped "{1, 2, a = 'b'}\n", "{1, 2, a = \"b\"}\n")
+  check.equal(piped "local x = 1 print(x)\n-- only a comment\n3 -- three\n", "1\n3\n")
+  check.equal(piped "error 'boom'\n8\n", "prompt:1: boom\n  prompt:1: in the main chunk\n8\n")
+  check.equal(piped "x = = 2\n9\n", "prompt:1: unexpected symbol near '='\n9\n")
+  check.ok(piped "prnt\n":find("did you mean 'print'", 1, true))
+  check.ok(piped "f(\n":find("<eof>", 1, true))
+end)
+
+check.group("help", function()
+  check.ok(piped "?sleep\n":find("sleep(seconds) -> boolean", 1, true))
+  check.ok(help "system.sleep":find("sleep(seconds)", 1, true))
+  check.ok(help "system.":find("system.sleep", 1, true))
+  check.ok(help "slep":find("no help for 'slep'", 1, true))
+  check.ok(help():find("system.", 1, true))
+end)
+
+-- What Tab inserts after text, and what it shows.
+local function tab(text, insert, ...)
+  local got, shown = complete(text)
+  check.equal(got, insert)
+  for _, name in ipairs {...} do check.ok(shown and shown:find(name, 1, true), text .. ": " .. tostring(shown)) end
+end
+
+word = "text"
+object = setmetatable({field = 1, _private = 2}, {__index = {method = print}})
+
+check.group("completion", function()
+  tab("print(str", "ing")
+  tab("string.for", "mat")
+  tab("string.re", "", "rep", "reverse")
+  tab("('x'", "")
+  tab("local fu", "nction")
+  tab("no_such.thing", "")
+  tab("word:up", "per")
+  tab("object.", "", "field", "method")
+  tab("object:", "method")
+  tab("object._", "private")
+  tab("vbl.versio", "n")
+  check.ok(not select(2, complete "object."):find("_private", 1, true))
+end)
+
+-- $1: the program, $2: TERM. `at PATTERN N` waits until N lines of the screen match, at most 10 s.
+local shell = [[
+rm -f keys screen; mkfifo keys
+env --default-signal=INT TERM=$2 XDG_STATE_HOME=$PWD/state HOME=$PWD LC_ALL=C.UTF-8 script -qfec "$1" screen <keys >/dev/null 2>&1 &
+exec 3>keys
+at() {
+  i=0
+  until [ "$(grep -acs "$1" screen)" -ge "$2" ] 2>/dev/null; do
+    i=$((i + 1))
+    if [ $i -gt 200 ]; then echo "waited for $1:"; cat -A screen; exit 9; fi
+    sleep 0.05
+  done
+}
+]]
+
+-- Types into a terminal: each step {pattern, keys, n} waits for n lines (default 1) that match, then sends keys. Nothing is
+-- sent together with Ctrl-C: the terminal drops what was typed just before it.
+local function typed(steps, terminal)
+  local script = {("cd '%s'"):format(folder), shell}
+  for _, step in ipairs(steps) do
+    script[#script + 1] = ("at '%s' %d; printf '%s' >&3"):format(step[1], step[3] or 1, step[2])
+  end
+  script[#script + 1] = "wait $!; tr -d '\r' <screen"
+  return system.output {"sh", "-c", table.concat(script, "\n"), "sh", program, terminal}
+end
+
+local session = {
+  {"^vbl ", [[print("rea" .. "dy") while true do end\n]]}, {"^ready", [[\003]]}, {"interrupted", [[kept = 42\n]]},
+  {"kept = 42", "thrown away"}, {"away", [[\003]]}, {"^> ", [[print("val" .. "ue", kept)\n]], 4}, {"^value", [[\004]]},
+}
+
+if not system.output {"script", "--version"} then
+  print "SKIPPED: the prompt on a terminal: script(1) is not installed (package bsdutils)"
+else
+  check.group("terminal: Ctrl-C keeps everything alive", function()
+    local screen, code = typed(session, "xterm")
+    check.equal(code, 0)
+    check.ok(screen:find "value%s+42", screen)
+    check.ok(system.stat(folder .. "/state/vbl/history"), "no history file")
+  end)
+  check.group("TERM=dumb: the same session with plain lines", function()
+    local screen, code = typed(session, "dumb")
+    check.equal(code, 0)
+    check.ok(screen:find "value%s+42", screen)
+  end)
+end
+
+system.run {"rm", "-rf", folder}
+check.done()
