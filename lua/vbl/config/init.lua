@@ -10,7 +10,8 @@
 -- vbl.config(defaults[, schemas]) -> config
 --   A value is parsed by its default's type: number, boolean, string, or table as a Lua constructor (lists are replaced, named
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
---   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys. The comment behind a key is its --help.
+--   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys.
+--   The comment behind a key is its --help.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
 -- vbl.config.write(config) -> Lua source that returns an equal table
