@@ -35,7 +35,7 @@ tsan: setup
 
 lint: build
 	clang-format --dry-run -Werror $(C_FILES)
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppressions-list=.cppcheck \
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --library=tools/cppcheck.cfg --suppressions-list=.cppcheck \
 	  --error-exitcode=1 -j $(JOBS) -I . core kernels bindings
 	clang-tidy --quiet -p build $(filter core/%.c,$(C_FILES))
 

@@ -136,7 +136,7 @@ check.group("commands", function()
   expect("cd $D && echo 'print \"a file\"' >doctor && $V -- doctor", 0, "a file")
   local _, code = sh "$V test gpu"
   local gpu = false
-  for _, name in ipairs(vbl.devices()) do gpu = gpu or name:find "^cuda" ~= nil end
+  for _, device in ipairs(vbl.devices()) do gpu = gpu or device.name:find "^cuda" ~= nil end
   if not gpu then check.equal(code, 77) end
 end)
 

@@ -50,12 +50,11 @@ local function gnuplot()
 end
 
 local function devices()
-  local list = vbl.devices()
-  line("ok", "devices", "%s", table.concat(list, ", "))
-  for _, name in ipairs(list) do
-    if name:find "^cuda" then return end
-  end
-  line("missing", "CUDA", "no CUDA backend in this build: training runs on the processor")
+  local names = {}
+  for i, device in ipairs(vbl.devices()) do names[i] = device.name end
+  local list = table.concat(names, ", ")
+  line("ok", "devices", "%s", list)
+  if not list:find "cuda" then line("missing", "CUDA", "no CUDA backend in this build: training runs on the processor") end
 end
 
 return function(...)

@@ -14,8 +14,8 @@ local function known(tier)
 end
 
 local function has_gpu()
-  for _, name in ipairs(vbl.devices()) do
-    if name:find "^cuda" then return true end
+  for _, device in ipairs(vbl.devices()) do
+    if device.name:find "^cuda" then return true end
   end
 end
 

@@ -67,7 +67,7 @@ local function check_device(device, fail)
   end
   local wanted = device == "cuda" and "cuda:0" or device
   for _, present in ipairs(require "vbl".devices()) do
-    if present == wanted then return end
+    if present.name == wanted then return end
   end
   fail(("--device %s: there is no such device here; use --device cpu (vbl doctor says what is missing)"):format(device))
 end
