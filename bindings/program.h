@@ -23,7 +23,7 @@ void vbl_signals_resume(void);  // after a hold: a signal noted meanwhile raises
 // On failure leaves one string.
 int vbl_call(lua_State *L, int arguments, int results);
 
-int vbl_open_edit(lua_State *L);         // "vbl.edit.c": the prompt's line editor
+int vbl_open_edit(lua_State *L);  // "vbl.edit.c": the prompt's line editor
 
 // The parts of "vbl.system.c" that start other programs and that look at the machine.
 extern const vbl_fn vbl_process_rows[], vbl_machine_rows[];
