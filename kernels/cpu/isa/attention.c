@@ -1,86 +1,258 @@
-// Scaled dot-product attention per sample and head, forward and backward (Vaswani et al. 2017; the backward recomputes the
-// probabilities from the log-sum-exp, Dao et al. 2022).
+// Scaled dot-product attention per sample and head (Vaswani et al. 2017), forward and backward; the backward recomputes the
+// probabilities from the log-sum-exp (Dao et al. 2022, algorithm 4).
+//
+// One task is one head of one sample; tasks share nothing, so their order does not matter to the result. A task goes through its
+// queries in blocks of at most 64 and keeps the block's scores transposed, S' [keys, queries], in cache. Transposed, the softmax
+// runs down the columns (one query per lane: no sums across a vector), a Philox call fills four whole rows, and all products
+// are vbl_tiles, whose left factor may have any strides:
+//   S' = K (scale Q)'    O = P V    dP' = V dO'    dV += P~' dO    dQ = dS K    dK += dS' Q
+// where P~ is P after dropout (factor F), dS = scale P (F dP - delta), delta = rowsum(dO O).
 // defines: vbl_cpu_attention, vbl_cpu_attention_backward
 #include <math.h>
 #include <string.h>
 
 #include "kernels/cpu/isa/dropout.h"
+#include "kernels/cpu/isa/tile.h"
 #include "kernels/cpu/isa/vecmath.h"
 
-static float dot(const float *a, const float *b, int64_t n) {
-  float total = 0;
-#pragma omp simd reduction(+ : total)
-  for (int64_t j = 0; j < n; j++) total += a[j] * b[j];
-  return total;
-}
-static void axpy(float a, const float *x, float *y, int64_t n) {
-#pragma omp simd
-  for (int64_t j = 0; j < n; j++) y[j] += a * x[j];
+enum { QUERIES = 64 };  // per block; a multiple of VBL_LANES
+
+// What all tasks share. Matrices are [rows, ld]; head h has the columns h * d .. h * d + d.
+typedef struct job {
+  const float *q, *k, *v;
+  int64_t ldq, ldk, ldv;
+  const int32_t (*q_seg)[2], (*k_seg)[2];
+  int64_t B, H, d, keys;  // keys: of the longest segment
+  float scale;
+  vbl_mask mask;
+} job;
+
+// One thread's memory, carved from one block: matrices of one head.
+typedef struct scratch {
+  float *base;
+  size_t bytes;
+  float *scores, *dscores;  // [keys, QUERIES]
+  float *qt, *dot;          // [d, QUERIES]: Q' and dO'
+  float *wide_keys;         // [keys, vbl_pad(d)]
+  float *wide_a, *wide_b;   // [QUERIES, vbl_pad(d)]
+} scratch;
+
+static bool scratch_make(scratch *w, const job *a) {
+  const size_t scores = (size_t)(a->keys * QUERIES), narrow = (size_t)(a->d * QUERIES), wide = (size_t)vbl_pad(a->d);
+  w->bytes = (2 * scores + 2 * narrow + ((size_t)a->keys + 2 * QUERIES) * wide) * sizeof(float);
+  w->base = vbl_cpu_alloc(w->bytes);
+  if (!w->base) {
+    vbl_cpu_fail(VBL_ENOMEM, "no memory for the score tiles of an attention");
+    return false;
+  }
+  w->scores = w->base;
+  w->dscores = w->scores + scores;
+  w->qt = w->dscores + scores;
+  w->dot = w->qt + narrow;
+  w->wide_keys = w->dot + narrow;
+  w->wide_a = w->wide_keys + (size_t)a->keys * wide;
+  w->wide_b = w->wide_a + QUERIES * wide;
+  return true;
 }
 
-void VBL_K(attention)(const void *q_, int64_t ldq, const void *k_, int64_t ldk, const void *v_, int64_t ldv,
-                      const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
-                      const vbl_dropout *drop, void *o_, int64_t ldo, void *lse_, vbl_stream s) {
-  (void)s;
-  float *lse = lse_;
-  const vbl_mask mask = vbl_mask_make(drop);
-#pragma omp parallel for schedule(static)
-  for (int64_t bh = 0; bh < B * H; bh++) {
-    const int64_t b = bh / H, h = bh % H, q0 = q_seg[b][0], k0 = k_seg[b][0], keys = k_seg[b][1];
-    const size_t bytes = (size_t)(2 * keys + 4) * sizeof(float);
-    float *p = vbl_cpu_alloc(bytes), *factor = p + keys;
-    for (int64_t i = 0; i < q_seg[b][1]; i++) {
-      const float *q = (const float *)q_ + (q0 + i) * ldq + h * d;
-      float *o = (float *)o_ + (q0 + i) * ldo + h * d, m = -INFINITY, total = 0;
-      for (int64_t j = 0; j < keys; j++) {
-        p[j] = (float)scale * dot(q, (const float *)k_ + (k0 + j) * ldk + h * d, d);
-        if (p[j] > m) m = p[j];
-      }
-      for (int64_t j = 0; j < keys; j++) total += p[j] = vbl_exp_neg(p[j] - m);
-      lse[(q0 + i) * H + h] = m + logf(total);
-      memset(o, 0, (size_t)d * sizeof(float));
-      if (mask.on) vbl_mask_row(&mask, (uint32_t)(i | h << 16), (uint32_t)mask.rows[b], 0, (keys + 3) / 4, factor);
-      for (int64_t j = 0; j < keys; j++) {
-        axpy(p[j] / total * (mask.on ? factor[j] : 1), (const float *)v_ + (k0 + j) * ldv + h * d, o, d);
-      }
-    }
-    vbl_cpu_free(p, bytes);
+static job job_make(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv, const int32_t (*q_seg)[2],
+                    const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale, const vbl_dropout *drop) {
+  job a = {.q = q, .k = k, .v = v, .ldq = ldq, .ldk = ldk, .ldv = ldv, .q_seg = q_seg, .k_seg = k_seg, .B = B, .H = H, .d = d};
+  a.scale = (float)scale;
+  a.mask = vbl_mask_make(drop);
+  for (int64_t b = 0; b < B; b++) a.keys = k_seg[b][1] > a.keys ? k_seg[b][1] : a.keys;
+  return a;
+}
+
+static bool worth_threads(const job *a) {
+  int64_t products = 0;
+  for (int64_t b = 0; b < a->B; b++) products += (int64_t)a->q_seg[b][1] * a->k_seg[b][1];
+  return products * a->H * a->d > 8 * VBL_GRAIN;
+}
+
+// out [d, width] = factor x', x [n, ldx] of width d; columns n .. width are zeros.
+static void transpose(const float *x, int64_t ldx, int64_t n, int64_t d, float factor, float *out, int64_t width) {
+  for (int64_t i = 0; i < n; i++) {
+    for (int64_t c = 0; c < d; c++) out[c * width + i] = factor * x[i * ldx + c];
+  }
+  for (int64_t c = 0; c < d; c++) {
+    for (int64_t i = n; i < width; i++) out[c * width + i] = 0;
   }
 }
 
-void VBL_K(attention_backward)(const void *q_, int64_t ldq, const void *k_, int64_t ldk, const void *v_, int64_t ldv,
-                               const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
-                               const vbl_dropout *drop, const void *o_, int64_t ldo, const void *lse_, const void *dout_,
-                               int64_t lddo, void *delta_, void *dq_, int64_t lddq, void *dk_, int64_t lddk, void *dv_,
-                               int64_t lddv, vbl_stream s) {
-  (void)s;
-  (void)delta_;
-  const float *lse = lse_;
-  const vbl_mask mask = vbl_mask_make(drop);
-#pragma omp parallel for schedule(static)
-  for (int64_t bh = 0; bh < B * H; bh++) {
-    const int64_t b = bh / H, h = bh % H, q0 = q_seg[b][0], k0 = k_seg[b][0], keys = k_seg[b][1];
-    const size_t bytes = (size_t)(keys + 4) * sizeof(float), row = (size_t)d * sizeof(float);
-    float *factor = vbl_cpu_alloc(bytes);
-    for (int64_t j = 0; j < keys; j++) {
-      memset((float *)dk_ + (k0 + j) * lddk + h * d, 0, row);
-      memset((float *)dv_ + (k0 + j) * lddv + h * d, 0, row);
+// x [n, *ld] of width d, readable in whole vectors: x itself, or where d is not a multiple of a vector a copy in `buffer`.
+static const float *whole_vectors(const float *x, int64_t *ld, int64_t n, int64_t d, float *buffer) {
+  if (d % VBL_LANES == 0) return x;
+  const int64_t wide = vbl_pad(d);
+  for (int64_t i = 0; i < n; i++) {
+    memcpy(buffer + i * wide, x + i * *ld, (size_t)d * sizeof(float));
+    memset(buffer + i * wide + d, 0, (size_t)(wide - d) * sizeof(float));
+  }
+  *ld = wide;
+  return buffer;
+}
+
+// In place: scores [keys, width] become exp(score - max of the column); max and total [width] are the columns'.
+static void exp_columns(float *scores, int64_t keys, int64_t width, float *max, float *total) {
+  for (int64_t i = 0; i < width; i++) {
+    max[i] = -INFINITY;
+    total[i] = 0;
+  }
+  for (int64_t j = 0; j < keys; j++) {
+    const float *row = scores + j * width;
+#pragma omp simd
+    for (int64_t i = 0; i < width; i++) max[i] = row[i] > max[i] ? row[i] : max[i];
+  }
+  for (int64_t j = 0; j < keys; j++) {
+    float *row = scores + j * width;
+#pragma omp simd
+    for (int64_t i = 0; i < width; i++) {
+      const float e = vbl_exp_neg(row[i] - max[i]);
+      row[i] = e;
+      total[i] += e;
     }
-    for (int64_t i = 0; i < q_seg[b][1]; i++) {
-      const float *q = (const float *)q_ + (q0 + i) * ldq + h * d, *dout = (const float *)dout_ + (q0 + i) * lddo + h * d;
-      float *dq = (float *)dq_ + (q0 + i) * lddq + h * d;
-      const float delta = dot(dout, (const float *)o_ + (q0 + i) * ldo + h * d, d);
-      memset(dq, 0, row);
-      if (mask.on) vbl_mask_row(&mask, (uint32_t)(i | h << 16), (uint32_t)mask.rows[b], 0, (keys + 3) / 4, factor);
-      for (int64_t j = 0; j < keys; j++) {
-        const float *k = (const float *)k_ + (k0 + j) * ldk + h * d, *v = (const float *)v_ + (k0 + j) * ldv + h * d;
-        const float p = vbl_exp((float)scale * dot(q, k, d) - lse[(q0 + i) * H + h]), f = mask.on ? factor[j] : 1;
-        const float ds = p * (f * dot(dout, v, d) - delta) * (float)scale;
-        axpy(p * f, dout, (float *)dv_ + (k0 + j) * lddv + h * d, d);
-        axpy(ds, k, dq, d);
-        axpy(ds, q, (float *)dk_ + (k0 + j) * lddk + h * d, d);
+  }
+}
+
+static void drop_scores(const job *a, int64_t b, int64_t h, int64_t first, float *scores, int64_t keys, int64_t width) {
+  float factor[4 * QUERIES];
+  for (int64_t j = 0; j < keys; j += 4) {
+    vbl_mask_columns(&a->mask, (uint32_t)(j / 4), (uint32_t)(first | h << 16), (uint32_t)a->mask.rows[b], width, factor);
+    float *block = scores + j * width;
+    const int64_t n = vbl_min64(4, keys - j) * width;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) block[i] *= factor[i];
+  }
+}
+
+// Queries first .. first + n of the task (b, h).
+static void forward_block(const job *a, const scratch *w, int64_t b, int64_t h, int64_t first, int64_t n, const float *v,
+                          int64_t ldv, float *o_, int64_t ldo, float *lse) {
+  const int64_t width = vbl_pad(n), keys = a->k_seg[b][1], row = a->q_seg[b][0] + first;
+  float max[QUERIES], total[QUERIES], *o = o_ + row * ldo + h * a->d;
+  transpose(a->q + row * a->ldq + h * a->d, a->ldq, n, a->d, a->scale, w->qt, width);
+  vbl_tiles(keys, width, a->d, a->k + a->k_seg[b][0] * a->ldk + h * a->d, a->ldk, 1, w->qt, width, false, w->scores, width);
+  exp_columns(w->scores, keys, width, max, total);
+  if (a->mask.on) drop_scores(a, b, h, first, w->scores, keys, width);
+  vbl_tiles(n, a->d, keys, w->scores, 1, width, v, ldv, false, o, ldo);
+  for (int64_t i = 0; i < n; i++) {
+    const float inverse = total[i] > 0 ? 1 / total[i] : 0;  // 0: no keys
+#pragma omp simd
+    for (int64_t c = 0; c < a->d; c++) o[i * ldo + c] *= inverse;
+    lse[(row + i) * a->H + h] = max[i] + logf(total[i]);
+  }
+}
+
+void VBL_K(attention)(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv, const int32_t (*q_seg)[2],
+                      const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale, const vbl_dropout *drop, void *o,
+                      int64_t ldo, void *lse, vbl_stream s) {
+  (void)s;
+  const job a = job_make(q, ldq, k, ldk, v, ldv, q_seg, k_seg, B, H, d, scale, drop);
+#pragma omp parallel if (worth_threads(&a))
+  {
+    scratch w;
+    const bool ready = scratch_make(&w, &a);
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < B * H; task++) {
+      const int64_t b = task / H, h = task % H, queries = q_seg[b][1];
+      int64_t ld = ldv;
+      if (!ready) continue;
+      const float *values = whole_vectors(a.v + k_seg[b][0] * ldv + h * d, &ld, k_seg[b][1], d, w.wide_keys);
+      for (int64_t first = 0; first < queries; first += QUERIES) {
+        forward_block(&a, &w, b, h, first, vbl_min64(QUERIES, queries - first), values, ld, o, ldo, lse);
       }
     }
-    vbl_cpu_free(factor, bytes);
+    if (ready) vbl_cpu_free(w.base, w.bytes);
+  }
+}
+
+// The gradient's side of a job.
+typedef struct gradient {
+  const float *o, *lse, *dout;
+  float *delta, *dq, *dk, *dv;
+  int64_t ldo, lddo, lddq, lddk, lddv;
+} gradient;
+
+// scores: S' becomes P~'; dscores: dP' becomes dS'. lse and delta [width] of the columns.
+static void score_gradients(const job *a, const scratch *w, int64_t b, int64_t h, int64_t first, int64_t width, const float *lse,
+                            const float *delta) {
+  float factor[4 * QUERIES];
+  const int64_t keys = a->k_seg[b][1];
+  const float scale = a->scale;
+  for (int64_t i = 0; i < 4 * QUERIES; i++) factor[i] = 1;
+  for (int64_t j = 0; j < keys; j++) {
+    if (a->mask.on && j % 4 == 0) {
+      vbl_mask_columns(&a->mask, (uint32_t)(j / 4), (uint32_t)(first | h << 16), (uint32_t)a->mask.rows[b], width, factor);
+    }
+    float *p_row = w->scores + j * width, *d_row = w->dscores + j * width;
+    const float *f = factor + j % 4 * width;
+#pragma omp simd
+    for (int64_t i = 0; i < width; i++) {
+      const float p = vbl_exp(p_row[i] - lse[i]);
+      d_row[i] = p * (f[i] * d_row[i] - delta[i]) * scale;
+      p_row[i] = p * f[i];
+    }
+  }
+}
+
+static void backward_block(const job *a, const gradient *g, const scratch *w, int64_t b, int64_t h, int64_t first, int64_t n,
+                           const float *wide_keys, int64_t ld_wide) {
+  const int64_t d = a->d, width = vbl_pad(n), keys = a->k_seg[b][1], row = a->q_seg[b][0] + first, key = a->k_seg[b][0];
+  const float *q = a->q + row * a->ldq + h * d, *k = a->k + key * a->ldk + h * d, *v = a->v + key * a->ldv + h * d;
+  const float *dout = g->dout + row * g->lddo + h * d, *o = g->o + row * g->ldo + h * d;
+  float lse[QUERIES] = {0}, delta[QUERIES] = {0};
+  for (int64_t i = 0; i < n; i++) {
+    float total = 0;
+#pragma omp simd reduction(+ : total)
+    for (int64_t c = 0; c < d; c++) total += dout[i * g->lddo + c] * o[i * g->ldo + c];
+    delta[i] = g->delta[(row + i) * a->H + h] = total;
+    lse[i] = g->lse[(row + i) * a->H + h];
+  }
+  transpose(q, a->ldq, n, d, a->scale, w->qt, width);
+  transpose(dout, g->lddo, n, d, 1, w->dot, width);
+  vbl_tiles(keys, width, d, k, a->ldk, 1, w->qt, width, false, w->scores, width);
+  vbl_tiles(keys, width, d, v, a->ldv, 1, w->dot, width, false, w->dscores, width);
+  score_gradients(a, w, b, h, first, width, lse, delta);
+  int64_t ld_q = a->ldq, ld_dout = g->lddo;
+  const float *wide_q = whole_vectors(q, &ld_q, n, d, w->wide_a), *wide_dout = whole_vectors(dout, &ld_dout, n, d, w->wide_b);
+  vbl_tiles(keys, d, n, w->scores, width, 1, wide_dout, ld_dout, first > 0, g->dv + key * g->lddv + h * d, g->lddv);
+  vbl_tiles(keys, d, n, w->dscores, width, 1, wide_q, ld_q, first > 0, g->dk + key * g->lddk + h * d, g->lddk);
+  vbl_tiles(n, d, keys, w->dscores, 1, width, wide_keys, ld_wide, false, g->dq + row * g->lddq + h * d, g->lddq);
+}
+
+void VBL_K(attention_backward)(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv,
+                               const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
+                               const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
+                               void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s) {
+  (void)s;
+  const job a = job_make(q, ldq, k, ldk, v, ldv, q_seg, k_seg, B, H, d, scale, drop);
+  const gradient g = {.o = o,
+                      .lse = lse,
+                      .dout = dout,
+                      .delta = delta,
+                      .dq = dq,
+                      .dk = dk,
+                      .dv = dv,
+                      .ldo = ldo,
+                      .lddo = lddo,
+                      .lddq = lddq,
+                      .lddk = lddk,
+                      .lddv = lddv};
+#pragma omp parallel if (worth_threads(&a))
+  {
+    scratch w;
+    const bool ready = scratch_make(&w, &a);
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < B * H; task++) {
+      const int64_t b = task / H, h = task % H, queries = q_seg[b][1];
+      int64_t ld = ldk, first = 0;
+      if (!ready) continue;
+      const float *keys = whole_vectors(a.k + k_seg[b][0] * ldk + h * d, &ld, k_seg[b][1], d, w.wide_keys);
+      do {  // once also without queries: dk and dv are then zeros
+        backward_block(&a, &g, &w, b, h, first, vbl_min64(QUERIES, queries - first), keys, ld);
+        first += QUERIES;
+      } while (first < queries);
+    }
+    if (ready) vbl_cpu_free(w.base, w.bytes);
   }
 }

@@ -1,6 +1,6 @@
 // Dropout masks from Philox (kernels.h says which counter an element has), vectorised over blocks of four columns.
 // u >= p with u = (word >> 8) 2^-24 is the same as word >> 8 >= ceil(p 2^24): integers, so that every build and device agrees.
-// defines: vbl_mask, vbl_mask_make, vbl_mask_row
+// defines: vbl_mask, vbl_mask_make, vbl_mask_row, vbl_mask_columns, vbl_dropout_row
 #pragma once
 #include <math.h>
 
@@ -38,6 +38,22 @@ static inline void vbl_mask_row(const vbl_mask *m, uint32_t position, uint32_t s
     factor[4 * i + 1] = r.v[1] >> 8 >= threshold ? scale : 0.0f;
     factor[4 * i + 2] = r.v[2] >> 8 >= threshold ? scale : 0.0f;
     factor[4 * i + 3] = r.v[3] >> 8 >= threshold ? scale : 0.0f;
+  }
+}
+
+// The same for four columns of `width` rows at positions position .. : factor [4, width], for a transposed matrix.
+static inline void vbl_mask_columns(const vbl_mask *m, uint32_t block, uint32_t position, uint32_t sample, int64_t width,
+                                    float *factor) {
+  const vbl_philox_key key = m->key;
+  const uint32_t threshold = m->threshold, step = m->step;
+  const float scale = m->scale;
+#pragma omp simd
+  for (int64_t i = 0; i < width; i++) {
+    const vbl_u32x4 r = vbl_philox(key, block, position + (uint32_t)i, sample, step);
+    factor[i] = r.v[0] >> 8 >= threshold ? scale : 0.0f;
+    factor[width + i] = r.v[1] >> 8 >= threshold ? scale : 0.0f;
+    factor[2 * width + i] = r.v[2] >> 8 >= threshold ? scale : 0.0f;
+    factor[3 * width + i] = r.v[3] >> 8 >= threshold ? scale : 0.0f;
   }
 }
 

@@ -16,7 +16,7 @@ static void pixels_make(pixels *x, vbl_dtype T, const double *mean, const double
   x->bytes = T == VBL_U8;
   if (!x->bytes) return;
   for (int c = 0; c < CHANNELS; c++) {
-    for (int v = 0; v < 256; v++) x->table[c][v] = (float)((v / 255.0 - (mean ? mean[c] : 0)) / (mean ? std[c] : 1));
+    for (int v = 0; v < 256; v++) x->table[c][v] = mean ? (float)((v / 255.0 - mean[c]) / std[c]) : (float)v;
   }
 }
 
