@@ -1,16 +1,9 @@
-// The reference backend's table. Its memory is the host's: to_host and from_host are plain copies.
+// The reference backend's table. Memory comes from the CPU backend's allocator; to_host and from_host are plain copies.
 // defines: vbl_reference_backend
-#include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
-
-static void *reference_alloc(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
-
-static void reference_free(void *p, size_t bytes) {
-  (void)bytes;
-  free(p);
-}
 
 static void reference_to_host(void *host, const void *device, size_t bytes, vbl_stream s) {
   (void)s;
@@ -22,20 +15,15 @@ static void reference_from_host(void *device, const void *host, size_t bytes, vb
   if (bytes > 0) memcpy(device, host, bytes);
 }
 
-static vbl_status reference_sync(vbl_stream s, vbl_error *err) {
-  (void)s, (void)err;
-  return VBL_OK;
-}
-
 static const vbl_backend reference = {
     .name = "reference",
     .host = true,
     .isa = "double loops",
-    .alloc = reference_alloc,
-    .free = reference_free,
+    .alloc = vbl_cpu_alloc,
+    .free = vbl_cpu_free,
     .to_host = reference_to_host,
     .from_host = reference_from_host,
-    .sync = reference_sync,
+    .sync = vbl_cpu_sync,
     .copy = vbl_ref_copy,
     .fill = vbl_ref_fill,
     .unary = vbl_ref_unary,
