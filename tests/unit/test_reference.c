@@ -171,7 +171,9 @@ static void test_dropout(void) {
   ref->dropout_add(x, NULL, &site, y, ROWS, WIDE, NULL);
   int kept = 0;
   for (int64_t i = 0; i < ROWS * WIDE; i++) {
-    CHECK(y[i] == 0 || y[i] == 3 / 0.75);
+    const int32_t *place = rows[i / WIDE], column = (int32_t)(i % WIDE);
+    vbl_u32x4 u = vbl_philox(site.rng, (uint32_t)column / 4, (uint32_t)place[1], (uint32_t)place[0], site.step);
+    CHECK(y[i] == (vbl_u32_to_unit(u.v[column % 4]) >= 0.25f ? 3 / 0.75 : 0));
     kept += y[i] != 0;
   }
   CHECK_NEAR(kept, 0.75 * ROWS * WIDE, 6 * sqrt(0.25 * 0.75 * ROWS * WIDE));  // six standard deviations
