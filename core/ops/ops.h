@@ -26,7 +26,11 @@
 //   affine              x -> alpha * x + eps                                  (scalar multiply and add)
 //   sum mean max min    x -> y                                                n[0] = dim or -1 for all, n[1] = keepdim; max, min: second output index i32
 //   matmul              a [..,M,K], b [..,K,N] -> [..,M,N]                    batch dims equal or one side 2-D
-//   reshape permute slice expand  x -> y (views)   cat  x... -> y (dim n[0])   contiguous  cast (n[0] = dtype)
+//   reshape expand      x -> y (views; reshape copies where strides ask for it)   n[0] = count, n[1..] = the new shape; reshape: one may be -1
+//   permute             x -> y (view)                                        n[0] = ndim, n[1..]: y's dim i is x's dim n[1+i]
+//   slice               x -> y (view)                                        n[0] = dim, n[1] = start, n[2] = length
+//   cat                 x1..xn -> y (n <= 12)                                n[0] = dim
+//   contiguous          x -> y     cast  x -> y                              cast: n[0] = dtype
 #pragma once
 #include "core/tape/tape.h"
 

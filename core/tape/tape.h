@@ -9,17 +9,17 @@
 #include "core/base/philox.h"
 #include "core/tensor/tensor.h"
 
-enum { VBL_MAX_INPUTS = 12, VBL_MAX_OUTPUTS = 3, VBL_MAX_SAVED = 8 };
+enum { VBL_MAX_INPUTS = 12, VBL_MAX_OUTPUTS = 3, VBL_MAX_SAVED = 8, VBL_MAX_TEMPS = 48 };
 
 // Everything that is not a tensor. Each op's comment says which fields it reads; the rest are zero.
 typedef struct vbl_attrs {
-  double alpha;         // scale, divisor, temperature, exponent
+  double alpha;  // scale, divisor, temperature, exponent
   double eps;
-  double p;             // dropout probability in [0, 1); 0 = no dropout
-  int64_t n[16];        // op-specific integers: dims, sizes, heads
-  double v[6];          // op-specific numbers: means and deviations of the pixels
-  vbl_philox_key rng;   // seed and site of a dropout
-  uint32_t step;        // optimizer step, for dropout counters
+  double p;            // dropout probability in [0, 1); 0 = no dropout
+  int64_t n[16];       // op-specific integers: dims, sizes, heads
+  double v[6];         // op-specific numbers: means and deviations of the pixels
+  vbl_philox_key rng;  // seed and site of a dropout
+  uint32_t step;       // optimizer step, for dropout counters
 } vbl_attrs;
 
 struct vbl_op;
@@ -27,12 +27,14 @@ typedef struct vbl_call {
   const struct vbl_op *op;
   vbl_attrs attrs;
   int inputs, outputs;
-  vbl_tensor *in[VBL_MAX_INPUTS];       // forward only; an optional input may be NULL
-  vbl_tensor *out[VBL_MAX_OUTPUTS];     // forward makes them
-  vbl_tensor *saved[VBL_MAX_SAVED];     // what forward keeps for backward: vbl_save
-  bool needs_grad[VBL_MAX_INPUTS];      // backward: which inputs want a gradient
-  bool recording;                       // forward: whether backward may follow (nothing need be saved when false)
-  struct vbl_node *node;                // backward only
+  vbl_tensor *in[VBL_MAX_INPUTS];    // forward only; an optional input may be NULL
+  vbl_tensor *out[VBL_MAX_OUTPUTS];  // forward makes them
+  vbl_tensor *saved[VBL_MAX_SAVED];  // what forward keeps for backward: vbl_save
+  vbl_tensor *temp[VBL_MAX_TEMPS];   // ends with the call: vbl_temp_*
+  int temps;
+  bool needs_grad[VBL_MAX_INPUTS];  // which inputs want a gradient (in forward: false unless recording)
+  bool recording;                   // forward: whether backward may follow (nothing need be saved when false)
+  struct vbl_node *node;            // backward only
 } vbl_call;
 
 typedef struct vbl_op {
@@ -50,6 +52,20 @@ vbl_status vbl_apply(const vbl_op *op, vbl_tensor *const *in, int inputs, const 
 
 // For forward functions: keeps an alias of t (input or output) for backward, in slot i.
 vbl_status vbl_save(vbl_call *c, int slot, const vbl_tensor *t, vbl_error *err);
+
+// Working memory that ends with the call (forward or backward), whatever its status; the reference is the call's.
+vbl_status vbl_temp_new(vbl_call *c, const struct vbl_backend *backend, vbl_dtype dtype, int ndim, const int64_t *shape,
+                        vbl_tensor **out, vbl_error *err);
+vbl_status vbl_temp_keep(vbl_call *c, vbl_tensor *t, vbl_error *err);  // takes over the caller's reference, also on failure
+
+// For backward functions. Shape and dtype of input i as forward saw it.
+typedef struct vbl_meta {
+  const struct vbl_backend *backend;
+  vbl_dtype dtype;
+  int ndim;
+  int64_t shape[VBL_MAX_DIMS];
+} vbl_meta;
+const vbl_meta *vbl_input_meta(const vbl_call *c, int i);
 
 // For backward functions. Two ways to deliver the gradient of input i (only where c->needs_grad[i]):
 // give: hands over a finished tensor of the input's shape (the reference stays the caller's; it may be aliased, not copied).
@@ -80,6 +96,9 @@ vbl_status vbl_record_custom(const char *name, vbl_tensor *const *ins, int input
                              vbl_custom custom, vbl_error *err);
 
 void vbl_node_release(struct vbl_node *node);  // for the tensor's end
+
+// Whose kernels compute on reals of this dtype in this memory: f64 is computed by the reference backend.
+const struct vbl_backend *vbl_kernels(const struct vbl_backend *memory, vbl_dtype dtype);
 
 extern const vbl_op *const vbl_op_table[];  // NULL-terminated
 const vbl_op *vbl_op_find(const char *name);

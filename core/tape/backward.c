@@ -1,0 +1,105 @@
+// The backward walk: from the roots, always the youngest node next, so that every node has its whole gradient when it runs.
+// defines: vbl_backward, vbl_backward_many
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/interrupt.h"
+#include "core/tape/walk.h"
+#include "kernels/kernels.h"
+
+static vbl_status spent_error(const struct vbl_node *node, vbl_error *err) {
+  return vbl_fail(err, VBL_EINVAL,
+                  "backward: the graph behind this tensor (at '%s') was freed by an earlier backward; run the "
+                  "forward pass again, or keep the graph in the first backward",
+                  node->name);
+}
+
+static vbl_status run_op(struct vbl_node *node, vbl_error *err) {
+  vbl_call c = {.op = node->op, .attrs = node->attrs, .inputs = node->inputs, .outputs = node->outputs, .node = node};
+  memcpy(c.saved, node->saved, sizeof c.saved);
+  for (int i = 0; i < node->inputs; i++) c.needs_grad[i] = vbl_edge_wants(&node->edges[i]);
+  vbl_status status = node->op->backward(&c, node->grad, err);
+  vbl_call_end(&c);
+  return status;
+}
+
+static vbl_status run_custom(struct vbl_node *node, vbl_error *err) {
+  vbl_tensor **in_grads = calloc((size_t)node->inputs + 1, sizeof *in_grads);
+  if (in_grads == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for gradients");
+  vbl_status status = node->custom.run(node->custom.context, node->grad, node->outputs, in_grads, node->inputs, err);
+  for (int i = 0; i < node->inputs; i++) {
+    if (status == VBL_OK && in_grads[i] != NULL && vbl_edge_wants(&node->edges[i]))
+      status = vbl_edge_give(&node->edges[i], in_grads[i], err);
+    vbl_tensor_release(in_grads[i]);
+  }
+  free(in_grads);
+  return status;
+}
+
+static bool has_gradient(const struct vbl_node *node) {
+  for (int i = 0; i < node->outputs; i++)
+    if (node->grad[i] != NULL) return true;
+  return false;
+}
+
+// Runs one node's backward and queues the nodes behind it (also after a failure: they may hold gradients to be dropped).
+static vbl_status run_node(vbl_walk *w, struct vbl_node *node, bool keep_graph, vbl_error *err) {
+  if (!has_gradient(node)) return VBL_OK;
+  VBL_TRY(vbl_interrupt_check(err));
+  if (node->spent) return spent_error(node, err);
+  VBL_TRY(vbl_walk_reserve(w, (size_t)node->inputs, err));
+  vbl_status status = node->op != NULL ? run_op(node, err) : run_custom(node, err);
+  for (int i = 0; i < node->inputs; i++)
+    if (node->edges[i].node != NULL) vbl_walk_push(w, node->edges[i].node);
+  if (status == VBL_OK && !keep_graph) vbl_node_spend(node);
+  return status == VBL_OK || status == VBL_EINTERRUPT ? status : vbl_context(err, "backward of %s", node->name);
+}
+
+// The edge that leads to a root, as if a node consumed it; nothing is retained.
+static vbl_status seed_root(vbl_tensor *t, vbl_tensor *seed, vbl_error *err) {
+  if (!t->requires_grad) return vbl_fail(err, VBL_EINVAL, "backward: the tensor depends on nothing that requires a gradient");
+  if (t->node != NULL && t->node->spent) return spent_error(t->node, err);
+  vbl_edge e = {.node = t->node, .output = t->output, .leaf = t->node == NULL ? t : NULL};
+  e.meta = (vbl_meta){.backend = t->storage->backend, .dtype = t->dtype, .ndim = t->ndim};
+  memcpy(e.meta.shape, t->shape, sizeof t->shape);
+  if (seed != NULL) return vbl_edge_give(&e, seed, err);
+  char text[VBL_SHAPE_TEXT];
+  if (vbl_tensor_numel(t) != 1)
+    return vbl_fail(err, VBL_EINVAL, "backward: expected a tensor of one element or a gradient for it, got %s",
+                    vbl_shape_text(t->ndim, t->shape, text));
+  vbl_tensor *one;
+  VBL_TRY(vbl_tensor_new(e.meta.backend, vbl_grad_dtype(t->dtype), t->ndim, t->shape, &one, err));
+  vbl_status status = vbl_tensor_fill(one, 1, err);
+  if (status == VBL_OK) status = vbl_edge_give(&e, one, err);
+  vbl_tensor_release(one);
+  return status;
+}
+
+static vbl_status walk(vbl_walk *w, vbl_tensor *const *roots, vbl_tensor *const *seeds, int count, bool keep_graph,
+                       vbl_error *err) {
+  VBL_TRY(vbl_walk_reserve(w, (size_t)count, err));
+  for (int i = 0; i < count; i++) {
+    if (roots[i]->node != NULL) vbl_walk_push(w, roots[i]->node);
+    VBL_TRY(seed_root(roots[i], seeds == NULL ? NULL : seeds[i], err));
+  }
+  vbl_status status = VBL_OK;
+  for (struct vbl_node *node; status == VBL_OK && (node = vbl_walk_pop(w)) != NULL;) {
+    status = run_node(w, node, keep_graph, err);
+    vbl_node_clear_grads(node);
+    vbl_node_release(node);
+  }
+  return status;
+}
+
+vbl_status vbl_backward_many(vbl_tensor *const *roots, vbl_tensor *const *seeds, int count, bool keep_graph, vbl_error *err) {
+  vbl_walk w = {0};
+  bool old = vbl_set_recording(false);
+  vbl_status status = walk(&w, roots, seeds, count, keep_graph, err);
+  vbl_set_recording(old);
+  vbl_walk_end(&w);
+  return status;
+}
+
+vbl_status vbl_backward(vbl_tensor *t, vbl_tensor *seed, bool keep_graph, vbl_error *err) {
+  return vbl_backward_many(&t, &seed, 1, keep_graph, err);
+}

@@ -1,0 +1,50 @@
+// Nodes of the tape, for the tape's own files.
+//
+// A node holds an edge per input (where that input's gradient goes: an output of another node, or a leaf) and aliases of
+// just the tensors that its backward reads. It never holds the tensors it made, so the graph has no cycles and a result that
+// nobody saved is freed as soon as the program drops it.
+// defines: vbl_node, vbl_edge, vbl_node_new, vbl_node_spend, vbl_edge_give, vbl_edge_target
+#pragma once
+#include "core/tape/tape.h"
+
+typedef struct vbl_edge {
+  struct vbl_node *node;  // of the input, when an op made it
+  int output;
+  vbl_tensor *leaf;  // the input itself, when it is a leaf that requires a gradient
+  vbl_meta meta;
+} vbl_edge;  // node and leaf NULL: no gradient wanted
+
+struct vbl_node {
+  int refs;
+  uint64_t sequence;  // order of making: every consumer of a node's outputs has a higher number
+  const vbl_op *op;   // NULL for a custom node
+  const char *name;
+  vbl_custom custom;
+  vbl_attrs attrs;
+  int inputs, outputs;
+  vbl_edge *edges;    // [inputs]
+  vbl_tensor **grad;  // [outputs], during a backward walk: sums of what flowed in so far
+  vbl_tensor *saved[VBL_MAX_SAVED];
+  bool queued;            // in the heap of a walk
+  bool spent;             // backward has run and what it needs was freed
+  struct vbl_node *next;  // in the list of nodes to be freed
+};
+
+static inline bool vbl_edge_wants(const vbl_edge *e) { return e->node != NULL || e->leaf != NULL; }
+
+static inline bool vbl_is_real(vbl_dtype d) { return d == VBL_F32 || d == VBL_F64 || d == VBL_BF16; }
+static inline bool vbl_wants_grad(const vbl_tensor *t) { return t != NULL && t->requires_grad && vbl_is_real(t->dtype); }
+// bf16 has its gradient in f32.
+static inline vbl_dtype vbl_grad_dtype(vbl_dtype d) { return d == VBL_F64 ? VBL_F64 : VBL_F32; }
+
+// A node with edges to the inputs (NULL allowed) and one reference.
+vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int outputs, struct vbl_node **out, vbl_error *err);
+// Makes t output number `output` of the node (t has no history yet); integers stay without.
+void vbl_node_attach(struct vbl_node *node, vbl_tensor *t, int output);
+void vbl_node_spend(struct vbl_node *node);  // frees saved tensors and edges
+void vbl_node_clear_grads(struct vbl_node *node);
+
+vbl_status vbl_edge_give(vbl_edge *e, vbl_tensor *grad, vbl_error *err);
+vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, vbl_error *err);
+
+void vbl_call_end(vbl_call *c);  // releases the call's temporaries

@@ -1,0 +1,82 @@
+// Moving elements: copies between strides and dtypes, fills, single elements.
+// defines: vbl_tensor_copy, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
+#include <string.h>
+
+#include "core/tensor/storage.h"
+#include "kernels/kernels.h"
+
+static const int64_t no_stride[VBL_MAX_DIMS];
+
+// Host backends share the host's memory, so either may copy for both.
+static bool one_memory(const vbl_backend *a, const vbl_backend *b) { return a == b || (a->host && b->host); }
+
+static void copy_elements(vbl_tensor *dst, const vbl_tensor *src) {
+  if (vbl_tensor_numel(dst) == 0) return;
+  dst->storage->backend->copy(src->dtype, vbl_tensor_data(src), src->stride, dst->dtype, vbl_tensor_data(dst), dst->stride,
+                              dst->ndim, dst->shape, NULL);
+}
+
+vbl_status vbl_tensor_copy(vbl_tensor *dst, const vbl_tensor *src, vbl_error *err) {
+  if (!vbl_tensor_same_shape(dst, src)) {
+    char a[VBL_SHAPE_TEXT], b[VBL_SHAPE_TEXT];
+    return vbl_fail(err, VBL_EINVAL, "copy: expected shape %s, got %s", vbl_shape_text(dst->ndim, dst->shape, a),
+                    vbl_shape_text(src->ndim, src->shape, b));
+  }
+  if (!one_memory(dst->storage->backend, src->storage->backend))
+    return vbl_fail(err, VBL_EINVAL, "copy: expected a tensor on %s, got one on %s", dst->storage->backend->name,
+                    src->storage->backend->name);
+  copy_elements(dst, src);
+  return VBL_OK;
+}
+
+// A strided tensor is filled by copying one element with strides of 0.
+vbl_status vbl_tensor_fill(vbl_tensor *t, double value, vbl_error *err) {
+  const vbl_backend *backend = t->storage->backend;
+  if (vbl_tensor_is_contiguous(t)) {
+    backend->fill(t->dtype, vbl_tensor_data(t), vbl_tensor_numel(t), value, NULL);
+    return VBL_OK;
+  }
+  vbl_tensor *one;
+  VBL_TRY(vbl_tensor_new(backend, t->dtype, 0, NULL, &one, err));
+  backend->fill(t->dtype, vbl_tensor_data(one), 1, value, NULL);
+  backend->copy(t->dtype, vbl_tensor_data(one), no_stride, t->dtype, vbl_tensor_data(t), t->stride, t->ndim, t->shape, NULL);
+  vbl_tensor_release(one);
+  return VBL_OK;
+}
+
+static vbl_status converted(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor **out, vbl_error *err) {
+  VBL_TRY(vbl_tensor_new(t->storage->backend, dtype, t->ndim, t->shape, out, err));
+  copy_elements(*out, t);
+  return VBL_OK;
+}
+
+vbl_status vbl_tensor_contiguous(const vbl_tensor *t, vbl_tensor **out, vbl_error *err) {
+  if (!vbl_tensor_is_contiguous(t)) return converted(t, t->dtype, out, err);
+  *out = vbl_tensor_retain((vbl_tensor *)t);
+  return VBL_OK;
+}
+
+vbl_status vbl_tensor_to_dtype(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor **out, vbl_error *err) {
+  if (t->dtype != dtype) return converted(t, dtype, out, err);
+  *out = vbl_tensor_retain((vbl_tensor *)t);
+  return VBL_OK;
+}
+
+static int64_t element_at(const vbl_tensor *t, const int64_t *index) {
+  int64_t at = t->offset;
+  for (int i = 0; i < t->ndim; i++) at += index[i] * t->stride[i];
+  return at;
+}
+
+// One element converted by the backend's own rules, so that they are written once.
+double vbl_tensor_get(const vbl_tensor *t, const int64_t *index) {
+  double value;
+  const char *at = (const char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
+  t->storage->backend->copy(t->dtype, at, no_stride, VBL_F64, &value, no_stride, 0, no_stride, NULL);
+  return value;
+}
+
+void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {
+  char *at = (char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
+  t->storage->backend->copy(VBL_F64, &value, no_stride, t->dtype, at, no_stride, 0, no_stride, NULL);
+}
