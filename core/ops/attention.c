@@ -1,0 +1,117 @@
+// Multi-head attention on packed sequences (Vaswani et al. 2017; computed as in FlashAttention-2, Dao 2023).
+// defines: vbl_op_attention
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ops/common.h"
+
+static int by_start(const void *a, const void *b) {
+  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+  return (x > y) - (x < y);
+}
+
+// Each [start, length] lies within `rows`; *covered: they are all rows, none twice. apart: an overlap is an error.
+static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_t rows, bool apart, bool *covered, vbl_error *err) {
+  const int64_t B = seg->shape[0];
+  int64_t total = 0, end = 0;
+  *covered = false;
+  if (!seg->storage->backend->host) return VBL_OK;
+  const size_t bytes = (size_t)B * 2 * sizeof(int32_t);
+  int32_t(*s)[2] = malloc(bytes + 1);
+  if (s == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %" PRId64 " segments", B);
+  if (B > 0) memcpy(s, vbl_tensor_data(seg), bytes);
+  qsort(s, (size_t)B, sizeof *s, by_start);
+  bool inside = true, overlap = false;
+  for (int64_t b = 0; b < B; b++) {
+    inside &= s[b][0] >= 0 && s[b][1] >= 0 && (int64_t)s[b][0] + s[b][1] <= rows;
+    overlap |= s[b][1] > 0 && s[b][0] < end;
+    if (s[b][1] > 0) end = s[b][0] + (int64_t)s[b][1];
+    total += s[b][1];
+  }
+  free(s);
+  if (!inside) return vbl_fail(err, VBL_EINVAL, "a segment of %s (start, length) leaves the %" PRId64 " rows", what, rows);
+  if (overlap && apart)
+    return vbl_fail(err, VBL_EINVAL, "segments of %s overlap; rows that two samples share have no gradient", what);
+  *covered = !overlap && total == rows;
+  return VBL_OK;
+}
+
+typedef struct operands {
+  vbl_tensor *q, *k, *v, *q_seg, *k_seg, *samples;
+  int64_t ldq, ldk, ldv, Nq, Nk, width, B, H;
+} operands;
+
+static vbl_status shapes(vbl_call *c, operands *o, vbl_error *err) {
+  VBL_TRY(vbl_expect(c->in[0], "q", 2, (int64_t[]){-1, -1}, err));
+  o->Nq = c->in[0]->shape[0], o->width = c->in[0]->shape[1], o->H = c->attrs.n[0];
+  VBL_TRY(vbl_expect(c->in[1], "k", 2, (int64_t[]){-1, o->width}, err));
+  o->Nk = c->in[1]->shape[0];
+  VBL_TRY(vbl_expect(c->in[2], "v", 2, (int64_t[]){o->Nk, o->width}, err));
+  if (o->H < 1 || o->width % o->H != 0)
+    return vbl_fail(err, VBL_EINVAL, "expected a number of heads that divides the width %" PRId64 ", got %" PRId64, o->width, o->H);
+  VBL_TRY(vbl_expect(c->in[3], "q_seg", 2, (int64_t[]){-1, 2}, err));
+  o->B = c->in[3]->shape[0];
+  return vbl_expect(c->in[4], "k_seg", 2, (int64_t[]){o->B, 2}, err);
+}
+
+static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error *err) {
+  VBL_TRY(shapes(c, o, err));
+  VBL_TRY(vbl_in_rows(c, r, 0, &o->q, &o->ldq, err));
+  VBL_TRY(vbl_in_rows(c, r, 1, &o->k, &o->ldk, err));
+  VBL_TRY(vbl_in_rows(c, r, 2, &o->v, &o->ldv, err));
+  VBL_TRY(vbl_in_i32(c, 3, "q_seg", &o->q_seg, err));
+  VBL_TRY(vbl_in_i32(c, 4, "k_seg", &o->k_seg, err));
+  bool q_covered, k_covered;
+  VBL_TRY(check_segments(o->q_seg, "q", o->Nq, true, &q_covered, err));
+  VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, &k_covered, err));
+  c->attrs.n[1] = q_covered;
+  c->attrs.n[2] = k_covered;
+  if (c->attrs.alpha == 0) c->attrs.alpha = 1 / sqrt((double)(o->width / o->H));
+  return VBL_OK;
+}
+
+// q [Nq,H*d], k, v [Nk,H*d] (column blocks of wider matrices are read in place), q_seg, k_seg i32 [B,2], samples? i32 [B]
+// -> o [Nq,H*d] = softmax(alpha q k') v per sample and head; rows of q outside all segments give 0. alpha 0: 1/sqrt(d).
+// n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered.
+static vbl_status forward(vbl_call *c, vbl_error *err) {
+  vbl_real r;
+  vbl_dropout drop;
+  operands a;
+  vbl_tensor *o, *lse;
+  VBL_TRY(vbl_op_real(c, &r, err));
+  VBL_TRY(inputs(c, &r, &a, err));
+  VBL_TRY(vbl_op_dropout(c, 5, "samples", a.B, 1, &a.samples, &drop, err));
+  VBL_TRY(vbl_out_real(c, &r, 0, 2, (int64_t[]){a.Nq, a.width}, &o, err));
+  VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){a.Nq, a.H}, &lse, err));
+  if (!c->attrs.n[1]) vbl_zero(&r, o);
+  r.be->attention(vbl_tensor_data(a.q), a.ldq, vbl_tensor_data(a.k), a.ldk, vbl_tensor_data(a.v), a.ldv, vbl_tensor_data(a.q_seg),
+                  vbl_tensor_data(a.k_seg), a.B, a.H, a.width / a.H, c->attrs.alpha, &drop, vbl_tensor_data(o), a.width,
+                  vbl_tensor_data(lse), NULL);
+  const vbl_tensor *keep[] = {a.q, a.k, a.v, a.q_seg, a.k_seg, o, lse, a.samples};
+  for (int i = 0; i < 8; i++)
+    if (keep[i] != NULL) VBL_TRY(vbl_save(c, i, keep[i], err));
+  return VBL_OK;
+}
+
+static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
+  const vbl_real r = vbl_real_of(grad[0]);
+  vbl_tensor *const *s = c->saved, *d[3], *delta;
+  const int64_t Nq = s[0]->shape[0], width = s[0]->shape[1], B = s[3]->shape[0], H = c->attrs.n[0];
+  const vbl_dropout drop = vbl_saved_dropout(c, s[7]);
+  VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){Nq, H}, &delta, err));
+  for (int i = 0; i < 3; i++) {
+    VBL_TRY(vbl_grad_buffer(c, &r, i, &d[i], err));
+    if (!c->attrs.n[i == 0 ? 1 : 2]) vbl_zero(&r, d[i]);
+  }
+  r.be->attention_backward(vbl_tensor_data(s[0]), vbl_row_stride(s[0]), vbl_tensor_data(s[1]), vbl_row_stride(s[1]),
+                           vbl_tensor_data(s[2]), vbl_row_stride(s[2]), vbl_tensor_data(s[3]), vbl_tensor_data(s[4]), B, H,
+                           width / H, c->attrs.alpha, &drop, vbl_tensor_data(s[5]), width, vbl_tensor_data(s[6]),
+                           vbl_tensor_data(grad[0]), width, vbl_tensor_data(delta), vbl_tensor_data(d[0]), width,
+                           vbl_tensor_data(d[1]), width, vbl_tensor_data(d[2]), width, NULL);
+  for (int i = 0; i < 3; i++) VBL_TRY(vbl_grad_commit(c, &r, i, d[i], err));
+  return VBL_OK;
+}
+
+const vbl_op vbl_op_attention = {"attention", 5, 6, 1, forward, backward};
