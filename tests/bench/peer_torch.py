@@ -32,6 +32,7 @@ small: the two-stream model of tests/golden/vilbert_torch.py, preset "small", B 
     mim  patches 0, 3, 6, ... of every image are zeroed in the masked view (22 of 64); queries: its other 42 patch tokens of vision.final,
          keys: the clean view's at the same places, 1344 candidates, L2-normalised, InfoNCE query -> key, temperature 0.07; gradients flow
          into both views
+  31,803,963 parameters, about 560 GFLOP a step (3 x 4 passes x 46.4, and 2.6 for the MLM head).
 """
 import argparse
 import itertools
