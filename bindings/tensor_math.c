@@ -64,7 +64,8 @@ static int math_mul(lua_State *L) {
   static int math_##NAME(lua_State *L) { return binary(L, &vbl_op_##NAME); }
 BINARY(div)
 BINARY(pow)
-BINARY(maximum) BINARY(minimum) BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
+BINARY(maximum)
+BINARY(minimum) BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
 #undef BINARY
 
 #define UNARY(NAME)                                       \
@@ -156,6 +157,7 @@ static int64_t cat_groups(lua_State *L, int64_t n, const vbl_attrs *attrs) {
 
 static int make_cat(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
   int64_t n = luaL_len(L, 1);
   if (n < 1) vbl_lua_error(L, "cat: expected a list of one tensor or more");
   lua_rawgeti(L, 1, 1);

@@ -1,0 +1,127 @@
+-- Arithmetic and gradients from Lua: values by hand, backward, several roots, checkpoints.
+local check = require "check"
+local vbl = require "vbl"
+
+local function list(t) return table.concat(t:reshape(-1):totable(), " ") end
+local function near(t, want, tolerance)
+  for i, v in ipairs(t:reshape(-1):totable()) do check.near(v, want[i], tolerance or 1e-6) end
+end
+
+check.group("arithmetic", function()
+  local a, b = vbl.tensor {1, 2, 4}, vbl.tensor {2, 2, 2}
+  check.equal(list(a + b), "3.0 4.0 6.0")
+  check.equal(list(a - 1), "0.0 1.0 3.0")
+  check.equal(list(1 - a), "0.0 -1.0 -3.0")
+  check.equal(list(2 * a), "2.0 4.0 8.0")
+  check.equal(list(a / b), "0.5 1.0 2.0")
+  check.equal(list(a / 2), "0.5 1.0 2.0")
+  check.equal(list(4 / a), "4.0 2.0 1.0")
+  check.equal(list(a ^ 2), "1.0 4.0 16.0")
+  check.equal(list(-a), "-1.0 -2.0 -4.0")
+  check.equal(list(a:gt(b)), "0.0 0.0 1.0")
+  check.equal(list(a:eq(2)), "0.0 1.0 0.0")
+  check.equal(list(a:maximum(2)), "2.0 2.0 4.0")
+  check.equal(list(vbl.tensor({1, 2}, {dtype = "i32"}) + 1), "2 3")
+  check.error(function() return vbl.tensor({1}, {dtype = "i32"}) + 0.5 end, "0.5 is no i32")
+  check.error(function() return a + vbl.zeros(2) end, "add")
+  check.error(function() return a .. b end)
+  check.equal(a == a:detach(), false)
+  near(a:exp():log(), {1, 2, 4})
+  near(a:sqrt(), {1, math.sqrt(2), 2})
+  near(a:sigmoid(), {1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-4))})
+  check.equal(list(vbl.cat({a, b})), "1.0 2.0 4.0 2.0 2.0 2.0")
+  local parts = {}
+  for i = 1, 30 do parts[i] = vbl.full({1, 2}, i) end
+  check.equal(vbl.cat(parts)[{30, 2}], 30.0)
+  check.equal(vbl.cat(parts, 2):size(2), 60)
+  check.error(function() vbl.cat {} end, "one tensor or more")
+end)
+
+check.group("reductions, products, softmax", function()
+  local m = vbl.tensor {{1, 5, 3}, {4, 2, 6}}
+  check.equal(m:sum():item(), 21.0)
+  check.equal(list(m:sum(1)), "5.0 7.0 9.0")
+  check.equal(table.concat(m:mean(-1, true):shape(), ","), "2,1")
+  local values, index = m:max(2)
+  check.equal(list(values), "5.0 6.0")
+  check.equal(list(index), "1 2")
+  check.equal(m:min():item(), 1.0)
+  near(m:var(2), {4, 4})
+  near(m:std(), {math.sqrt(3.5)})
+  check.equal(list(m:matmul(m:t())), "35.0 32.0 32.0 56.0")
+  check.equal(list(vbl.matmul(m, vbl.eye(3))), list(m))
+  near(m:softmax():sum(2), {1, 1})
+  near(m:log_softmax():exp(), m:softmax():reshape(-1):totable())
+  check.error(function() m:softmax(1) end, "last dim")
+end)
+
+check.group("backward", function()
+  local x = vbl.tensor({1, 2, 3}, {requires_grad = true})
+  check.equal(x.grad, nil)
+  local y = (x * x):sum()
+  y:backward()
+  check.equal(list(x.grad), "2.0 4.0 6.0")
+  check.equal(x.grad == x.grad, true)
+  check.error(function() y:backward() end, "backward")
+  (x * 3):backward(vbl.tensor {1, 0, 2})
+  check.equal(list(x.grad), "5.0 4.0 12.0")
+  x.grad = nil
+  check.equal(x.grad, nil)
+  local a, b = (x * 2):sum(), x:square()
+  vbl.backward({a, b}, {nil, vbl.ones(3)})
+  check.equal(list(x.grad), "4.0 6.0 8.0")
+  check.error(function() (x * 2):backward() end, "one element")
+  check.error(function() vbl.backward {} end, "list")
+  x.grad = nil
+  local z = x:square():sum()
+  z:backward(nil, {keep_graph = true})
+  z:backward()
+  check.equal(list(x.grad), "4.0 8.0 12.0")
+  x.grad = nil
+  local view = x:clone()[{{2, 3}}]
+  view:sum():backward()
+  check.equal(list(x.grad), "0.0 1.0 1.0")
+end)
+
+check.group("a graph outlives its scope", function()
+  local x = vbl.tensor({1, 2}, {requires_grad = true})
+  local loss = vbl.scope(function() return (x:exp() * x):square():sum() end)
+  vbl.scope(function() loss:backward() end)
+  -- d/dx (x e^x)^2 = 2 x e^2x (1 + x)
+  near(x.grad, {4 * math.exp(2), 12 * math.exp(4)}, 1e-3)
+end)
+
+check.group("checkpoint", function()
+  local function block(w)
+    return function(x, y) return (x * w):tanh() + y, x:matmul(y) end
+  end
+  local function run(checkpointed)
+    vbl.manual_seed(3)
+    local x, y = vbl.randn(4, 4, {requires_grad = true}), vbl.randn(4, 4, {requires_grad = true})
+    local w = vbl.randn(4, {requires_grad = true})
+    local a, b
+    if checkpointed then
+      a, b = vbl.checkpoint(block(w), x * 2, y)
+    else
+      a, b = block(w)(x * 2, y)
+    end
+    (a:square():sum() + b:sum()):backward()
+    return {a, b, x.grad, y.grad, w.grad}
+  end
+  local plain, again = run(false), run(true)
+  for i = 1, 5 do check.equal(plain[i]:allclose(again[i], {rtol = 0, atol = 0}), true) end
+  check.equal(vbl.no_grad(function() return vbl.checkpoint(function(x) return x * 2 end, vbl.ones(1, {requires_grad = true})) end).requires_grad, false)
+  local w = vbl.ones(2, {requires_grad = true})
+  vbl.checkpoint(function(x) return x * w end, vbl.ones(2)):sum():backward()
+  check.equal(list(w.grad), "1.0 1.0")
+  local calls = 0
+  local bad = vbl.checkpoint(function(x)
+    calls = calls + 1
+    if calls == 2 then error "second run" end
+    return x * 2
+  end, vbl.ones(1, {requires_grad = true}))
+  check.error(function() bad:backward() end, "second run", "checkpoint")
+  check.error(function() vbl.checkpoint(function() return 1 end, vbl.ones(1, {requires_grad = true})) end, "result 1", "number")
+end)
+
+check.done()
