@@ -63,7 +63,8 @@ check.group("backward", function()
   check.equal(list(x.grad), "2.0 4.0 6.0")
   check.equal(x.grad == x.grad, true)
   check.error(function() y:backward() end, "backward")
-  (x * 3):backward(vbl.tensor {1, 0, 2})
+  local tripled = x * 3
+  tripled:backward(vbl.tensor {1, 0, 2})
   check.equal(list(x.grad), "5.0 4.0 12.0")
   x.grad = nil
   check.equal(x.grad, nil)
