@@ -64,24 +64,15 @@ const vbl_functional vbl_functional_rows[] = {
      "y = dropout(x) + residual. x, residual [N, D]. " DROPOUT_HELP ROWS_HELP},
     {"attention",
      &vbl_op_attention,
-     {IN("q"), MAYBE("k"), MAYBE("v"), IN("q_seg"), IN("k_seg"), OPTION("samples")},
-     {{"heads", VBL_AT_INTEGER, 0, VBL_REQUIRED},
-      {"width", VBL_AT_INTEGER, 1, 0},
-      {"q_column", VBL_AT_INTEGER, 2, 0},
-      {"k_column", VBL_AT_INTEGER, 3, 0},
-      {"v_column", VBL_AT_INTEGER, 4, 0},
-      {"scale", VBL_AT_ALPHA, 0, 0},
-      DROPOUT,
-      ALSO("samples")},
-     "attention(q, [k], [v], q_seg, k_seg, {heads=, width=, q_column=, k_column=, v_column=, scale=, p=, samples=, seed=, site=, "
-     "step=}) -> o",
-     "softmax(q k' scale) v by sample and head. q [Nq, Cq] and k [Nk, Ck] hold the samples' rows one after another; no k: q's "
-     "matrix, no v: k's. "
-     "Sample b's queries are rows q_seg[b][0] .. + q_seg[b][1] (i32 [B, 2]), its keys and values k_seg[b]. width: columns of all "
-     "heads (default all of "
-     "q's); q_column, k_column, v_column: where they begin in their matrices (from 0), so that one matrix may hold q, k and v. "
-     "scale: default "
-     "1/sqrt(width / heads). o [Nq, width]. " DROPOUT_HELP "samples i32 [B]: the samples' numbers, needed where p > 0. "},
+     {IN("q"), IN("k"), IN("v"), IN("q_seg"), IN("k_seg"), OPTION("samples")},
+     {{"heads", VBL_AT_INTEGER, 0, VBL_REQUIRED}, {"scale", VBL_AT_ALPHA, 0, 0}, DROPOUT, ALSO("samples")},
+     "attention(q, k, v, q_seg, k_seg, {heads=, scale=, p=, samples=, seed=, site=, step=}) -> o",
+     "softmax(q k' scale) v by sample and head. q [Nq, W], k and v [Nk, W] hold the samples' rows one after another and may be "
+     "column blocks of "
+     "wider matrices. Sample b's queries are rows q_seg[b][0] .. + q_seg[b][1] (i32 [B, 2]; rows from 0), its keys and values "
+     "k_seg[b]. "
+     "W = heads * head width; scale: default 1/sqrt(head width). o [Nq, W]. " DROPOUT_HELP
+     "samples i32 [B]: the samples' numbers, needed where p > 0. "},
     {"text_embedding",
      &vbl_op_text_embedding,
      {IN("ids"), IN("pos"), IN("word"), IN("position"), IN("type")},
