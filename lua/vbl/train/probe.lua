@@ -43,12 +43,14 @@ local function batch_features(model, batch, layers, partner)
   local mismatched = partner == "mismatched"
   local images = mismatched and up(batch.images) or batch.images
   local out = model:run({tokens = batch.tokens, lengths = batch.lengths, images = images}, {cross = partner ~= "none"})
-  local rows = {}
+  -- The closing [SEP] matches nothing in an image.
+  local lengths, rows = batch.lengths:totable(), {}
+  for b, n in ipairs(lengths) do lengths[b] = math.max(n - 1, 0) end
   for i, layer in ipairs(layers) do
     local t, v = out.taps[layer.text], out.taps[layer.vision]
     local text, vision = taps.unpack(t.rows, t.layout), taps.unpack(v.rows, v.layout)
     if mismatched then vision = down(vision) end
-    local tp, pt = vbl.measure.max_sim(text, vision, {text_lengths = batch.lengths})
+    local tp, pt = vbl.measure.max_sim(text, vision, {text_lengths = lengths})
     rows[i] = {text:select(2, 1):contiguous(), vision:select(2, 1):contiguous(), tp, pt}
   end
   return rows
