@@ -74,7 +74,7 @@ check.group("configuration errors", function()
   fails({fusion = "interleaved", coattention = {text = {1}, vision = {1, 2}}}, "same length")
   fails({fusion = "interleaved", depth = 4}, "stacked")
   fails({fusion = "stacked", cross_attention_layers = {4}}, "from 0 to 3")
-  fails({heads = {"mml"}}, "did you mean 'mlm'")
+  fails({heads = {"mlmm"}}, "did you mean 'mlm'")
 end)
 
 check.group("forward, padding and taps", function()
