@@ -23,7 +23,11 @@ local function set_trainable(model, globs, on)
         any = true
       end
     end
-    if not any then error(string.format("freeze: no parameter is named '%s'%s", glob, nearest.hint(glob, model.list)), 0) end
+    if not any then
+      local names = {}
+      for i, p in ipairs(model.list) do names[i] = p.name end
+      error(string.format("freeze: no parameter is named '%s'%s", glob, nearest.hint(glob, names)), 0)
+    end
   end
   return model
 end

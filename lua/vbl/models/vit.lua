@@ -52,7 +52,7 @@ end
 -- pixel (zeros after normalisation) or, where the model has one, by the learned mask token in place of its embedding.
 function Vit:embed(images, mask, lay, ctx)
   local token = mask and self.mask_token
-  local patches = F.patchify(images, {patch = self.patch, mean = self.mean, std = self.std, mask = not token and mask or nil})
+  local patches = F.patchify(images, {patch = self.patch, mean = self.mean, std = self.std, mask = not token and mask and mask:reshape(-1) or nil})
   local x = nn.at(self.path .. "patch_embed.proj", F.linear, patches, self.weight:reshape(self.weight:size(1), -1), self.bias)
   if token then
     local hidden = mask:reshape(-1, 1):to("f32")
