@@ -77,6 +77,11 @@ local function batches(job, from)
   end
 end
 
+-- Where a held interrupt may end the run: between steps and between batches of an evaluation, never inside an update.
+local function safe_point()
+  if system.interrupted() then error("interrupted", 0) end
+end
+
 local function evaluation(job, run, epoch, means)
   local config = job.config
   local step = epoch * job.epoch_steps
@@ -123,11 +128,6 @@ local function train_step(job, run, s, step, batch)
   end
   if measured then report.step(run, step, batch.epoch, values) end
   run:progress(report.progress(job, s, values))
-end
-
--- Where a held interrupt may end the run: between steps and between batches of an evaluation, never inside an update.
-local function safe_point()
-  if system.interrupted() then error("interrupted", 0) end
 end
 
 -- After Ctrl-C or SIGTERM what was reached is saved, and the error goes on to end the script. A second Ctrl-C within two seconds breaks
