@@ -122,7 +122,7 @@ check.group("fusion block", function()
     local function fan_in(k) return nn.init.fan_in(k) end
     local block = fusion.block(nn.scope(list, "", fan_in, fan_in):child(c.weights), {mlp = 64}, 32, c.coattention, c.heads, c.cross, function() return 0 end)
     local model = {parameters = function() return list end}
-    check.equal(copy_into(model, file), 32)
+    check.equal(copy_into(model, file), 36)
     local text, vision = file["input.text"]:clone():requires_grad_(true), file["input.vision"]:clone():requires_grad_(true)
     local t, v = block:forward(F.gather_rows(text:reshape(27, 32), index), vision:reshape(51, 32), tl, vl, {training = false, p = 0})
     local text_out, vision_out = F.scatter_rows(t, index, {rows = 27}):reshape(3, 9, 32), v:reshape(3, 17, 32)
