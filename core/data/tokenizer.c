@@ -9,7 +9,7 @@
 
 enum { MAX_WORD_CHARS = 200 };  // tokenization.py: max_input_chars_per_word
 
-vbl_status vbl_tokens_add(vbl_tokens *t, int32_t id, vbl_error *err) {
+vbl_status vbl_token_list_add(vbl_token_list *t, int32_t id, vbl_error *err) {
   if (t->size == t->room) {
     int32_t room = t->room == 0 ? 64 : 2 * t->room;
     int32_t *ids = realloc(t->id, (size_t)room * sizeof *ids);
@@ -21,14 +21,14 @@ vbl_status vbl_tokens_add(vbl_tokens *t, int32_t id, vbl_error *err) {
   return VBL_OK;
 }
 
-void vbl_tokens_free(vbl_tokens *t) {
+void vbl_token_list_free(vbl_token_list *t) {
   free(t->id);
-  *t = (vbl_tokens){0};
+  *t = (vbl_token_list){0};
 }
 
 typedef struct speller {
   const vbl_vocabulary *vocabulary;
-  vbl_tokens *out;
+  vbl_token_list *out;
 } speller;
 
 // The longest piece of word[start..bytes) that the vocabulary holds; *end is where it stops. -1: none.
@@ -55,27 +55,27 @@ static vbl_status spell(void *self, const char *word, size_t bytes, size_t chars
       s->out->size = before;
       break;
     }
-    VBL_TRY(vbl_tokens_add(s->out, id, err));
+    VBL_TRY(vbl_token_list_add(s->out, id, err));
   }
   if (s->out->size > before) return VBL_OK;
-  return vbl_tokens_add(s->out, vbl_vocabulary_special(s->vocabulary, VBL_UNK), err);
+  return vbl_token_list_add(s->out, vbl_vocabulary_special(s->vocabulary, VBL_UNK), err);
 }
 
-vbl_status vbl_tokenize(const vbl_vocabulary *v, const char *text, size_t bytes, vbl_tokens *out, vbl_error *err) {
+vbl_status vbl_tokenize(const vbl_vocabulary *v, const char *text, size_t bytes, vbl_token_list *out, vbl_error *err) {
   speller s = {v, out};
   return vbl_basic_tokenize(text, bytes, spell, &s, err);
 }
 
-vbl_status vbl_encode(const vbl_vocabulary *v, const char *text, size_t bytes, int32_t positions, vbl_tokens *out, bool *truncated,
-                      vbl_error *err) {
+vbl_status vbl_encode(const vbl_vocabulary *v, const char *text, size_t bytes, int32_t positions, vbl_token_list *out,
+                      bool *truncated, vbl_error *err) {
   if (positions < 3)
     return vbl_fail(err, VBL_EINVAL, "encode: %d positions; expected at least 3 ([CLS], a token, [SEP])", positions);
   int32_t start = out->size;
-  VBL_TRY(vbl_tokens_add(out, vbl_vocabulary_special(v, VBL_CLS), err));
+  VBL_TRY(vbl_token_list_add(out, vbl_vocabulary_special(v, VBL_CLS), err));
   VBL_TRY(vbl_tokenize(v, text, bytes, out, err));
   *truncated = out->size - start > positions - 1;
   if (*truncated) out->size = start + positions - 1;
-  return vbl_tokens_add(out, vbl_vocabulary_special(v, VBL_SEP), err);
+  return vbl_token_list_add(out, vbl_vocabulary_special(v, VBL_SEP), err);
 }
 
 vbl_status vbl_detokenize(const vbl_vocabulary *v, const int32_t *id, int32_t n, vbl_bytes *out, vbl_error *err) {

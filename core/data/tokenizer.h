@@ -1,27 +1,27 @@
 // WordPiece (Wu et al. 2016; google-research/bert): texts to token ids and back, over a vocabulary.
 // All functions only read the vocabulary: any number of threads may call them.
-// defines: vbl_tokens, vbl_tokenize, vbl_encode, vbl_detokenize
+// defines: vbl_token_list, vbl_tokenize, vbl_encode, vbl_detokenize
 #pragma once
 #include "core/data/bytes.h"
 #include "core/data/vocabulary.h"
 
 // A growing list of token ids.
-typedef struct vbl_tokens {
+typedef struct vbl_token_list {
   int32_t *id;
   int32_t size, room;
-} vbl_tokens;
+} vbl_token_list;
 
-vbl_status vbl_tokens_add(vbl_tokens *t, int32_t id, vbl_error *err);
-void vbl_tokens_free(vbl_tokens *t);
+vbl_status vbl_token_list_add(vbl_token_list *t, int32_t id, vbl_error *err);
+void vbl_token_list_free(vbl_token_list *t);
 
 // Appends the ids of text[0..bytes), without [CLS] and [SEP]. Words of more than 200 characters, and words that the vocabulary
 // cannot spell, are [UNK]. VBL_EINVAL with the byte offset for invalid UTF-8.
-vbl_status vbl_tokenize(const vbl_vocabulary *v, const char *text, size_t bytes, vbl_tokens *out, vbl_error *err);
+vbl_status vbl_tokenize(const vbl_vocabulary *v, const char *text, size_t bytes, vbl_token_list *out, vbl_error *err);
 
 // Appends [CLS], the text's ids and [SEP], at most `positions` (>= 3) in all: what is too long loses its last words, not [SEP],
 // and *truncated is set (else cleared).
-vbl_status vbl_encode(const vbl_vocabulary *v, const char *text, size_t bytes, int32_t positions, vbl_tokens *out, bool *truncated,
-                      vbl_error *err);
+vbl_status vbl_encode(const vbl_vocabulary *v, const char *text, size_t bytes, int32_t positions, vbl_token_list *out,
+                      bool *truncated, vbl_error *err);
 
 // Appends the text of n ids: pieces joined, words parted by one blank, [PAD] [CLS] [SEP] left out. VBL_EINVAL for an id
 // outside the vocabulary.

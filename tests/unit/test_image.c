@@ -5,54 +5,9 @@
 
 #include "core/data/image.h"
 #include "tests/check.h"
+#include "tests/png.h"
 
 static char path[] = "/tmp/vbl-test-image-XXXXXX";
-
-// --- a small PNG writer: any bit depth, stored blocks ---
-
-static uint32_t crc32_of(const uint8_t *p, size_t n) {
-  uint32_t c = 0xFFFFFFFFu;
-  for (size_t i = 0; i < n; i++) {
-    c ^= p[i];
-    for (int k = 0; k < 8; k++) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-  }
-  return ~c;
-}
-
-static void put32(uint8_t *p, uint32_t v) {
-  p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
-}
-
-static size_t chunk(uint8_t *at, const char *type, const uint8_t *body, size_t n) {
-  put32(at, (uint32_t)n);
-  memcpy(at + 4, type, 4);
-  if (n > 0) memcpy(at + 8, body, n);
-  put32(at + 8 + n, crc32_of(at + 4, n + 4));
-  return n + 12;
-}
-
-// colour: 0 gray, 2 RGB, 6 RGBA. rows: height x (width * channels * depth / 8) bytes, fewer than 65,000 with filter bytes.
-static size_t png(int width, int height, int depth, int colour, const uint8_t *rows, uint8_t *out) {
-  static uint8_t raw[66000];
-  size_t row = (size_t)(width * (colour == 0 ? 1 : colour == 2 ? 3 : 4) * depth / 8), n = 7, at = 8;
-  memcpy(out, "\x89PNG\r\n\x1A\n", 8);
-  uint8_t header[13] = {0};
-  put32(header, (uint32_t)width), put32(header + 4, (uint32_t)height);
-  header[8] = (uint8_t)depth, header[9] = (uint8_t)colour;
-  for (int y = 0; y < height; y++, n += row + 1) {
-    raw[n] = 0;
-    memcpy(raw + n + 1, rows + (size_t)y * row, row);
-  }
-  size_t body = n - 7;
-  memcpy(raw, "\x78\x01\x01", 3);  // zlib header; a last, stored block
-  raw[3] = (uint8_t)body, raw[4] = (uint8_t)(body >> 8), raw[5] = (uint8_t)~raw[3], raw[6] = (uint8_t)~raw[4];
-  uint32_t a = 1, b = 0;
-  for (size_t i = 0; i < body; i++) a = (a + raw[7 + i]) % 65521, b = (b + a) % 65521;
-  put32(raw + n, b << 16 | a);
-  at += chunk(out + at, "IHDR", header, 13);
-  at += chunk(out + at, "IDAT", raw, n + 4);
-  return at + chunk(out + at, "IEND", NULL, 0);
-}
 
 // An 8 x 8 gray baseline JPEG of one block: DC difference 0 and end of block, so every pixel is 128.
 static size_t jpeg(uint8_t *out) {
@@ -263,6 +218,60 @@ static void test_resize(void) {
   CHECK(vbl_image_fit(&image, 0, VBL_CROP_CENTER, chw, &err) == VBL_EINVAL);
 }
 
+// --- golden: PIL's resize and crop (tests/golden/make_golden.py) ---
+
+// The bytes of a tensor of a safetensors file.
+static const uint8_t *tensor_of(const vbl_bytes *file, const char *name, long shape[3]) {
+  char key[64];
+  uint64_t header;
+  long first;
+  memcpy(&header, file->data, sizeof header);
+  snprintf(key, sizeof key, "\"%s\":", name);
+  const char *at = strstr((const char *)file->data + 8, key), *dims, *offsets;
+  if (at == NULL || (dims = strstr(at, "\"shape\"")) == NULL || (offsets = strstr(at, "\"data_offsets\"")) == NULL) return NULL;
+  if (shape != NULL && sscanf(strchr(dims, '['), "[%ld,%ld,%ld]", shape, shape + 1, shape + 2) != 3) return NULL;
+  if (sscanf(strchr(offsets, '['), "[%ld,", &first) != 1) return NULL;
+  return file->data + 8 + header + first;
+}
+
+static void check_golden(const vbl_bytes *file, const char *name) {
+  char key[64];
+  long in[3] = {0}, out[3] = {0};
+  int32_t size[4];
+  vbl_error err;
+  const uint8_t *input = tensor_of(file, (snprintf(key, sizeof key, "%s.input", name), key), in);
+  const uint8_t *sizes = tensor_of(file, (snprintf(key, sizeof key, "%s.size", name), key), NULL);
+  const uint8_t *output = tensor_of(file, (snprintf(key, sizeof key, "%s.output", name), key), out);
+  CHECK(input != NULL && sizes != NULL && output != NULL);
+  if (input == NULL || sizes == NULL || output == NULL) return;
+  memcpy(size, sizes, sizeof size);
+  uint8_t *rgb = malloc((size_t)(3 * in[1] * in[2])), *got = malloc((size_t)(3 * size[0] * size[1]));
+  for (long c = 0; c < 3; c++)
+    for (long i = 0; i < in[1] * in[2]; i++) rgb[3 * i + c] = input[c * in[1] * in[2] + i];
+  vbl_image image = {(int)in[2], (int)in[1], rgb};
+  CHECK_OK(vbl_image_resize(&image, size[1], size[0], got, &err), err);
+  int top = (int)rint((size[0] - size[2]) / 2.0), left = (int)rint((size[1] - size[3]) / 2.0), worst = 0;
+  for (int c = 0; c < 3; c++)
+    for (int y = 0; y < size[2]; y++)
+      for (int x = 0; x < size[3]; x++) {
+        int d = got[((y + top) * size[1] + x + left) * 3 + c] - output[(c * size[2] + y) * size[3] + x];
+        if (abs(d) > worst) worst = abs(d);
+      }
+  CHECK_NEAR(worst, 0, 1);
+  free(rgb), free(got);
+}
+
+static void test_golden(void) {
+  static const char *const names[] = {"down", "up", "mixed", "tiny", "much", "same", "tall", "wide"};
+  vbl_bytes file;
+  vbl_error err;
+  vbl_status status = vbl_bytes_read("tests/golden/preprocess.safetensors", 1 << 24, &file, &err);
+  CHECK_OK(status, err);
+  if (status != VBL_OK) return;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_golden(&file, names[i]);
+  vbl_bytes_free(&file);
+}
+
 int main(void) {
   close(mkstemp(path));
   test_good();
@@ -270,6 +279,7 @@ int main(void) {
   test_bad_jpeg_frames();
   test_flips();
   test_resize();
+  test_golden();
   unlink(path);
   return check_done();
 }

@@ -73,8 +73,9 @@ function job.new(config, parts, dry)
   self.tasks = parts.tasks or task_list(config)
   local model_config = setmetatable({}, nil)
   for k, v in pairs(config.model) do model_config[k] = v end
-  local image = model_config.image or require("vbl.models.vilbert_config").presets[model_config.preset or "tiny"].image
-  self.data = parts.data or vbl.data.open(config.data, setmetatable({image = image, seed = seed}, {__index = config.data_options}))
+  local preset = require("vbl.models.vilbert_config").presets[model_config.preset or "tiny"]
+  local sizes = {image = model_config.image or preset.image, patch = model_config.patch or preset.patch, seed = seed}
+  self.data = parts.data or vbl.data.open(config.data, setmetatable(sizes, {__index = config.data_options}))
   self.train, self.test = self.data:split("train"), self.data:split("test")
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   model_config.heads = model_config.heads or heads_for(self.tasks)

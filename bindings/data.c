@@ -1,0 +1,343 @@
+// "vbl.data.c": data sets, their tokenizer and the draws around them. Scripts use vbl.data (lua/vbl/data).
+// Indices of samples count from 1 in Lua; token ids and labels are data and count from 0.
+// defines: vbl_open_data, vbl_lua_check_data_set, vbl_lua_check_u32, vbl_lua_index_list
+#include "bindings/data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/philox.h"
+#include "core/data/corrupt.h"
+
+static void clear(vbl_lua_data_set *d) {
+  vbl_bad_images_free(&d->bad);
+  vbl_captions_free(d->captions);
+  vbl_scenes_source_free(&d->scenes_source);
+  vbl_vocabulary_free(d->scenes_vocabulary);
+  for (int k = 0; k < VBL_SPLITS; k++) free(d->scenes_split[k]);
+  *d = (vbl_lua_data_set){0};
+}
+
+static int set_gc(lua_State *L) {
+  clear(luaL_checkudata(L, 1, VBL_DATA_SET_META));
+  return 0;
+}
+
+vbl_lua_data_set *vbl_lua_check_data_set(lua_State *L, int arg) { return luaL_checkudata(L, arg, VBL_DATA_SET_META); }
+
+uint32_t vbl_lua_check_u32(lua_State *L, int arg, const char *what) {
+  lua_Integer v = luaL_checkinteger(L, arg);
+  if (v < 0 || v > UINT32_MAX) vbl_lua_error(L, "%s = %I; expected 0 to 2^32 - 1", what, (LUAI_UACINT)v);
+  return (uint32_t)v;
+}
+
+int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  lua_Integer length = luaL_len(L, arg);
+  if (length < 1 || length > INT32_MAX) vbl_lua_error(L, "a list of %I indices; expected at least one", (LUAI_UACINT)length);
+  int32_t *list = lua_newuserdatauv(L, (size_t)length * sizeof *list, 0);
+  for (lua_Integer i = 1; i <= length; i++) {
+    int integer;
+    lua_rawgeti(L, arg, i);
+    lua_Integer v = lua_tointegerx(L, -1, &integer);
+    if (!integer || v < 1 || v > n)
+      vbl_lua_error(L, "index %I of the list is %s; expected 1 to %d", (LUAI_UACINT)i, luaL_tolstring(L, -1, NULL), n);
+    list[i - 1] = (int32_t)(v - 1);
+    lua_pop(L, 1);
+  }
+  *count = (int32_t)length;
+  return list;
+}
+
+static vbl_lua_data_set *new_set(lua_State *L) {
+  vbl_lua_data_set *d = lua_newuserdatauv(L, sizeof *d, 0);
+  *d = (vbl_lua_data_set){0};
+  luaL_setmetatable(L, VBL_DATA_SET_META);
+  return d;
+}
+
+// train, then test; no dev split.
+static vbl_status fill_scenes(vbl_lua_data_set *d, int32_t train, int32_t test, vbl_error *err) {
+  static const vbl_split splits[2] = {VBL_SPLIT_TRAIN, VBL_SPLIT_TEST};
+  const char *words = vbl_scenes_words();
+  const int32_t size[2] = {train, test};
+  VBL_TRY(vbl_vocabulary_build(&words, 1, 1000, 1, &d->scenes_vocabulary, err));
+  VBL_TRY(vbl_scenes_source(&d->scenes, train + test, VBL_SCENE_TOKENS, d->scenes_vocabulary, &d->scenes_source, err));
+  for (int k = 0, next = 0; k < 2; k++) {
+    int32_t *list = malloc((size_t)size[k] * sizeof *list + 1);
+    if (list == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %d samples", size[k]);
+    for (int32_t i = 0; i < size[k]; i++) list[i] = next++;
+    d->scenes_split[splits[k]] = list;
+    d->scenes_split_size[splits[k]] = size[k];
+  }
+  d->source = &d->scenes_source;
+  return vbl_bad_images_init(&d->bad, d->source, 0, err);
+}
+
+static int open_scenes(lua_State *L) {
+  static const char *const known[] = {"image", "train", "test", "seed", "objects", NULL};
+  vbl_lua_check_keys(L, 1, known);
+  int64_t image = vbl_lua_opt_integer(L, 1, "image", 64), train = vbl_lua_opt_integer(L, 1, "train", 24000),
+          test = vbl_lua_opt_integer(L, 1, "test", 2048), seed = vbl_lua_opt_integer(L, 1, "seed", 0),
+          objects = vbl_lua_opt_integer(L, 1, "objects", 1);
+  if (image < 16 || image > 1024) vbl_lua_error(L, "scenes: image = %I; expected 16 to 1024", (LUAI_UACINT)image);
+  if (train < 1 || train > 1000000000) vbl_lua_error(L, "scenes: train = %I; expected 1 to 10^9", (LUAI_UACINT)train);
+  if (test < 0 || test > 1000000000) vbl_lua_error(L, "scenes: test = %I; expected 0 to 10^9", (LUAI_UACINT)test);
+  if (seed < 0 || seed > UINT32_MAX) vbl_lua_error(L, "scenes: seed = %I; expected 0 to 2^32 - 1", (LUAI_UACINT)seed);
+  if (objects < 1 || objects > 2) vbl_lua_error(L, "scenes: objects = %I; expected 1 or 2", (LUAI_UACINT)objects);
+  vbl_lua_data_set *d = new_set(L);
+  vbl_scenes scenes = {(uint32_t)seed, (int)image, (int)objects};
+  d->scenes = scenes;
+  VBL_LUA_TRY(L, (clear(d), d->scenes = scenes, fill_scenes(d, (int32_t)train, (int32_t)test, &err)));
+  return 1;
+}
+
+static vbl_status fill_captions(vbl_lua_data_set *d, const char *path, const vbl_captions_options *options, vbl_error *err) {
+  VBL_TRY(vbl_captions_open(path, options, &d->captions, err));
+  d->source = &d->captions->source;
+  return vbl_bad_images_init(&d->bad, d->source, (int64_t)(options->max_bad * (double)d->source->samples), err);
+}
+
+static int open_captions(lua_State *L) {
+  static const char *const known[] = {"image", "crop",          "max_tokens", "max_bad", "vocabulary", "vocabulary_limit",
+                                      "split", "test_fraction", NULL};
+  static const char *const crops[] = {"center", "squash", NULL};
+  const char *path = luaL_checkstring(L, 1);
+  vbl_lua_check_keys(L, 2, known);
+  vbl_captions_options o = {.image_size = (int)vbl_lua_opt_integer(L, 2, "image", 64),
+                            .crop = vbl_lua_opt_choice(L, 2, "crop", crops, 0) == 0 ? VBL_CROP_CENTER : VBL_CROP_SQUASH,
+                            .max_tokens = (int32_t)vbl_lua_opt_integer(L, 2, "max_tokens", 64),
+                            .max_bad = vbl_lua_opt_number(L, 2, "max_bad", 0.01),
+                            .vocabulary = vbl_lua_opt_string(L, 2, "vocabulary", NULL),
+                            .vocabulary_limit = (int)vbl_lua_opt_integer(L, 2, "vocabulary_limit", 8192),
+                            .split = vbl_lua_opt_string(L, 2, "split", NULL),
+                            .test_fraction = vbl_lua_opt_number(L, 2, "test_fraction", 0.1)};
+  vbl_lua_data_set *d = new_set(L);
+  VBL_LUA_TRY(L, (clear(d), fill_captions(d, path, &o, &err)));
+  return 1;
+}
+
+// --- data set ---
+
+static int set_hash(lua_State *L) {
+  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  uint64_t h = VBL_HASH_START;
+  if (d->captions != NULL) {
+    h = d->captions->hash;
+  } else {
+    int64_t what[5] = {d->scenes.seed, d->scenes.image_size, d->scenes.objects, d->scenes_split_size[VBL_SPLIT_TRAIN],
+                       d->scenes_split_size[VBL_SPLIT_TEST]};
+    h = vbl_hash_bytes(h, what, sizeof what);
+  }
+  char text[32];
+  snprintf(text, sizeof text, "fnv1a64:%016llx", (unsigned long long)h);
+  lua_pushstring(L, text);
+  return 1;
+}
+
+static int set_notes(lua_State *L) {
+  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  if (d->captions == NULL)
+    lua_pushliteral(L, "");
+  else
+    lua_pushlstring(L, (const char *)d->captions->report.data, d->captions->report.size);
+  return 1;
+}
+
+static int set_late(lua_State *L) {
+  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  lua_pushlstring(L, (const char *)d->bad.report.data, d->bad.report.size);
+  return 1;
+}
+
+static int set_counts(lua_State *L) {
+  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  const vbl_captions *c = d->captions;
+  const struct {
+    const char *name;
+    int64_t value;
+  } counts[] = {{"samples", d->source->samples},
+                {"bad_lines", c == NULL ? 0 : c->bad_lines},
+                {"bad_images", (c == NULL ? 0 : c->bad_images) + d->bad.count},
+                {"truncated", c == NULL ? 0 : c->truncated},
+                {"captions", c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS : c->first[d->source->samples]}};
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    lua_pushinteger(L, counts[i].value);
+    lua_setfield(L, -2, counts[i].name);
+  }
+  return 1;
+}
+
+// --- tokenizer: methods of the data set, which owns the vocabulary ---
+
+static const vbl_vocabulary *vocabulary_of(lua_State *L) { return vbl_lua_check_data_set(L, 1)->source->vocabulary; }
+
+static int tokenizer_size(lua_State *L) {
+  lua_pushinteger(L, vbl_vocabulary_size(vocabulary_of(L)));
+  return 1;
+}
+
+static int tokenizer_encode(lua_State *L) {
+  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  size_t bytes;
+  const char *text = luaL_checklstring(L, 2, &bytes);
+  vbl_token_list t = {0};
+  vbl_error err;
+  bool truncated;
+  vbl_status status = vbl_encode(d->source->vocabulary, text, bytes, d->source->max_tokens, &t, &truncated, &err);
+  int32_t *ids = NULL;
+  if (status == VBL_OK) {
+    ids = lua_newuserdatauv(L, (size_t)t.size * sizeof *ids, 0);
+    memcpy(ids, t.id, (size_t)t.size * sizeof *ids);
+  }
+  int32_t n = t.size;
+  vbl_token_list_free(&t);
+  if (status != VBL_OK) return vbl_lua_raise(L, &err);
+  lua_createtable(L, n, 0);
+  for (int32_t i = 0; i < n; i++) {
+    lua_pushinteger(L, ids[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_pushboolean(L, truncated);
+  return 2;
+}
+
+static int tokenizer_decode(lua_State *L) {
+  const vbl_vocabulary *v = vocabulary_of(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Integer n = luaL_len(L, 2);
+  luaL_argcheck(L, n >= 0 && n < INT32_MAX, 2, "expected a list of token ids");
+  int32_t *ids = lua_newuserdatauv(L, (size_t)n * sizeof *ids + 1, 0);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, 2, i);
+    lua_Integer id = luaL_checkinteger(L, -1);
+    ids[i - 1] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
+    lua_pop(L, 1);
+  }
+  vbl_bytes text = {0};
+  vbl_error err;
+  vbl_status status = vbl_detokenize(v, ids, (int32_t)n, &text, &err);
+  if (status == VBL_OK) lua_pushlstring(L, (const char *)text.data, text.size);
+  vbl_bytes_free(&text);
+  return status == VBL_OK ? 1 : vbl_lua_raise(L, &err);
+}
+
+static int tokenizer_token(lua_State *L) {
+  const vbl_vocabulary *v = vocabulary_of(L);
+  lua_Integer id = luaL_checkinteger(L, 2);
+  if (id < 0 || id >= vbl_vocabulary_size(v))
+    vbl_lua_error(L, "token id %I; expected 0 to %d", (LUAI_UACINT)id, vbl_vocabulary_size(v) - 1);
+  lua_pushstring(L, vbl_vocabulary_token(v, (int32_t)id));
+  return 1;
+}
+
+static int tokenizer_id(lua_State *L) {
+  size_t bytes;
+  const char *token = luaL_checklstring(L, 2, &bytes);
+  int32_t id = vbl_vocabulary_find(vocabulary_of(L), token, bytes);
+  if (id < 0) return 0;
+  lua_pushinteger(L, id);
+  return 1;
+}
+
+// --- draws ---
+
+static double check_share(lua_State *L, int arg, const char *what) {
+  double p = luaL_checknumber(L, arg);
+  if (!(p >= 0 && p <= 1)) vbl_lua_error(L, "%s = %f; expected 0 to 1", what, p);
+  return p;
+}
+
+static int32_t *i32_data(lua_State *L, int arg, int ndim, const char *what) {
+  vbl_tensor *t = vbl_lua_check_tensor(L, arg);
+  if (t->dtype != VBL_I32 || t->ndim != ndim || !vbl_tensor_is_contiguous(t)) {
+    char shape[VBL_SHAPE_TEXT];
+    vbl_lua_error(L, "%s: expected a contiguous i32 tensor of %d dims, got %s %s", what, ndim, vbl_dtype_name(t->dtype),
+                  vbl_shape_text(t->ndim, t->shape, shape));
+  }
+  return vbl_tensor_data(t);
+}
+
+// Rows are keyed by their number in the batch, which is the effective batch: the draw is the same however it is cut later.
+static int set_mask_tokens(lua_State *L) {
+  const vbl_vocabulary *v = vocabulary_of(L);
+  int32_t *tokens = i32_data(L, 2, 2, "mask_tokens: tokens"), *lengths = i32_data(L, 3, 1, "mask_tokens: lengths");
+  vbl_tensor *in = vbl_lua_check_tensor(L, 2);
+  int64_t B = in->shape[0], T = in->shape[1], count = 0;
+  if (vbl_lua_check_tensor(L, 3)->shape[0] != B) vbl_lua_error(L, "mask_tokens: lengths: expected [%I]", (LUAI_UACINT)B);
+  double probability = check_share(L, 4, "probability");
+  uint32_t seed = vbl_lua_check_u32(L, 5, "seed"), step = vbl_lua_check_u32(L, 6, "step");
+  int32_t *rows = lua_newuserdatauv(L, (size_t)B * sizeof *rows + 1, 0);
+  for (int32_t b = 0; b < B; b++) rows[b] = b;
+  vbl_tensor *masked = vbl_lua_new_tensor(L, VBL_I32, 2, in->shape), *labels = vbl_lua_new_tensor(L, VBL_I32, 2, in->shape);
+  int32_t *out = vbl_tensor_data(masked), *label = vbl_tensor_data(labels);
+  if (B * T > 0) memcpy(out, tokens, (size_t)(B * T) * sizeof *out);
+  vbl_mask_tokens(v, seed, step, probability, (int32_t)B, (int32_t)T, lengths, rows, out, label);
+  for (int64_t i = 0; i < B * T; i++) count += label[i] != VBL_IGNORE_LABEL;
+  lua_pushinteger(L, count);
+  return 3;
+}
+
+static int mask_patches(lua_State *L) {
+  int64_t shape[2] = {luaL_checkinteger(L, 1), luaL_checkinteger(L, 2)};
+  luaL_argcheck(L, shape[0] >= 1 && shape[0] < INT32_MAX, 1, "expected at least one sample");
+  luaL_argcheck(L, shape[1] >= 1 && shape[1] < INT32_MAX, 2, "expected at least one patch");
+  double fraction = check_share(L, 3, "probability");
+  uint32_t seed = vbl_lua_check_u32(L, 4, "seed"), step = vbl_lua_check_u32(L, 5, "step");
+  int32_t *rows = lua_newuserdatauv(L, (size_t)shape[0] * sizeof *rows, 0);
+  for (int32_t b = 0; b < shape[0]; b++) rows[b] = b;
+  vbl_tensor *mask = vbl_lua_new_tensor(L, VBL_U8, 2, shape);
+  vbl_mask_patches(seed, step, fraction, (int32_t)shape[0], (int32_t)shape[1], rows, vbl_tensor_data(mask));
+  return 1;
+}
+
+static int uniform(lua_State *L) {
+  static const char *const names[] = {"user", "init",    "order",  "caption", "mlm",     "ap",
+                                      "mim",  "augment", "scenes", "split",   "measure", NULL};
+  uint32_t seed = vbl_lua_check_u32(L, 1, "seed");
+  int stream = luaL_checkoption(L, 2, NULL, names);
+  // A counter that no order of samples uses: those have 0 in the first place.
+  lua_pushnumber(L, vbl_philox_uniform((vbl_philox_key){seed, (uint32_t)stream}, 1, 0, 0, vbl_lua_check_u32(L, 3, "step")));
+  return 1;
+}
+
+static const vbl_fn functions[] = {
+    {"scenes", open_scenes, "scenes(opts) -> set", "The built-in data set. opts: image, train, test, seed, objects."},
+    {"captions", open_captions, "captions(path, opts) -> set",
+     "A TSV of image path and caption. opts: image, crop, max_tokens, max_bad, vocabulary, vocabulary_limit, split, "
+     "test_fraction."},
+    {"mask_patches", mask_patches, "mask_patches(n, patches, share, seed, step) -> u8 [n, patches]",
+     "1 at round(share * patches) patches of each row, at least one unless share is 0."},
+    {"uniform", uniform, "uniform(seed, stream, step) -> number in [0, 1)", "One Philox draw; stream: the name of its purpose."},
+    {NULL, NULL, NULL, NULL}};
+
+static const vbl_fn methods[] = {
+    {"view", vbl_lua_data_set_view, "set:view(\"train\" or \"dev\" or \"test\") -> view", "The samples of one split."},
+    {"hash", set_hash, "set:hash() -> string", "Of the TSV, its split file and the images' sizes; or of the parameters of scenes."},
+    {"notes", set_notes, "set:notes() -> string", "What opening skipped, cut or found odd, a line each."},
+    {"late", set_late, "set:late() -> string", "Images that failed to decode since, a line each."},
+    {"counts", set_counts, "set:counts() -> {samples, captions, bad_lines, bad_images, truncated}", "Counts so far."},
+    {"size", tokenizer_size, "set:size() -> number of tokens in the vocabulary", "Ids are 0 to size - 1."},
+    {"encode", tokenizer_encode, "set:encode(text) -> {id, ...}, truncated",
+     "[CLS], the text's WordPiece ids, [SEP]; cut at max_tokens."},
+    {"decode", tokenizer_decode, "set:decode({id, ...}) -> text", "[PAD], [CLS] and [SEP] are left out, ## pieces joined."},
+    {"token", tokenizer_token, "set:token(id) -> text", "The token of an id."},
+    {"id", tokenizer_id, "set:id(token) -> id or nil", "The id of a token."},
+    {"mask_tokens", set_mask_tokens, "set:mask_tokens(tokens, lengths, probability, seed, step) -> tokens, labels, count",
+     "BERT's masking of i32 [B, T] with lengths [B]; labels are -100 elsewhere; count: how many are masked."},
+    {NULL, NULL, NULL, NULL}};
+
+int vbl_open_data(lua_State *L) {
+  luaL_newmetatable(L, VBL_DATA_SET_META);
+  lua_newtable(L);
+  vbl_lua_register(L, "data set:", methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, set_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+  vbl_lua_data_view(L);
+  lua_newtable(L);
+  vbl_lua_register(L, "data", functions);
+  return 1;
+}

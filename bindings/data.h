@@ -1,0 +1,30 @@
+// What the files of "vbl.data.c" share: the userdata of a data set, and argument checks.
+// defines: vbl_lua_data_set, vbl_lua_check_data_set, vbl_lua_check_u32, vbl_lua_index_list, vbl_lua_push_batch
+#pragma once
+#include "bindings/tensor.h"
+#include "core/data/batch.h"
+#include "core/data/captions.h"
+#include "core/data/scenes.h"
+
+#define VBL_DATA_SET_META "data set"
+
+// One of the two kinds; `source` is what the rest uses. Made empty, then filled.
+typedef struct vbl_lua_data_set {
+  vbl_source *source;
+  vbl_captions *captions;  // of a TSV
+  vbl_scenes scenes;       // the built-in set:
+  vbl_source scenes_source;
+  vbl_vocabulary *scenes_vocabulary;
+  int32_t *scenes_split[VBL_SPLITS], scenes_split_size[VBL_SPLITS];
+  vbl_bad_images bad;
+} vbl_lua_data_set;
+
+vbl_lua_data_set *vbl_lua_check_data_set(lua_State *L, int arg);
+uint32_t vbl_lua_check_u32(lua_State *L, int arg, const char *what);  // 0 .. 2^32-1
+// The list of numbers 1 .. n at `arg` as numbers from 0, in memory of the interpreter's (pushed). *count of them, at least one.
+int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count);
+// Pushes tokens [B, T], lengths [B] and images [B, 3, S, S] (nil without) and ends the batch. Returns 3.
+int vbl_lua_push_batch(lua_State *L, vbl_batch *batch);
+
+void vbl_lua_data_view(lua_State *L);     // the metatables and rows of data_view.c
+int vbl_lua_data_set_view(lua_State *L);  // set:view(name) -> view

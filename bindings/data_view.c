@@ -1,0 +1,319 @@
+// Views (the samples of a split) and loaders of "vbl.data.c".
+// A view keeps its data set in its user value, a loader its view: what they point into lives as long as they do.
+// defines: vbl_lua_data_set_view, vbl_lua_data_view, vbl_lua_push_batch
+#include <string.h>
+
+#include "bindings/data.h"
+#include "core/data/corrupt.h"
+#include "core/data/loader.h"
+
+#define VIEW_META   "data view"
+#define LOADER_META "loader"
+
+typedef struct view {
+  vbl_view v;
+  vbl_lua_data_set *set;
+} view;
+
+typedef struct loader {
+  vbl_loader *l;
+  view *of;
+} loader;
+
+int vbl_lua_data_set_view(lua_State *L) {
+  static const char *const names[] = {"train", "dev", "test", NULL};
+  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  int k = luaL_checkoption(L, 2, NULL, names);
+  view *w = lua_newuserdatauv(L, sizeof *w, 1);
+  bool captions = d->captions != NULL;
+  w->v = (vbl_view){d->source, captions ? d->captions->split[k] : d->scenes_split[k],
+                    captions ? d->captions->split_size[k] : d->scenes_split_size[k]};
+  w->set = d;
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  luaL_setmetatable(L, VIEW_META);
+  return 1;
+}
+
+static view *check_view(lua_State *L) { return luaL_checkudata(L, 1, VIEW_META); }
+
+static int32_t check_index(lua_State *L, int arg, const view *w) {
+  lua_Integer i = luaL_checkinteger(L, arg);
+  if (i < 1 || i > w->v.n) vbl_lua_error(L, "sample %I; expected 1 to %d", (LUAI_UACINT)i, w->v.n);
+  return w->v.sample[i - 1];
+}
+
+static int32_t check_caption(lua_State *L, int arg, const view *w, int32_t sample) {
+  lua_Integer k = luaL_optinteger(L, arg, 1), n = w->v.source->captions(w->v.source->self, sample);
+  if (k < 1 || k > n) vbl_lua_error(L, "caption %I; expected 1 to %I", (LUAI_UACINT)k, (LUAI_UACINT)n);
+  return (int32_t)(k - 1);
+}
+
+static int view_size(lua_State *L) {
+  lua_pushinteger(L, check_view(L)->v.n);
+  return 1;
+}
+
+static int push_integers(lua_State *L, const int32_t *list, int32_t n, int32_t plus) {
+  lua_createtable(L, n, 0);
+  for (int32_t i = 0; i < n; i++) {
+    lua_pushinteger(L, (lua_Integer)list[i] + plus);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int view_order(lua_State *L) {
+  const view *w = check_view(L);
+  uint32_t seed = vbl_lua_check_u32(L, 2, "seed"), epoch = vbl_lua_check_u32(L, 3, "epoch");
+  int32_t *order = lua_newuserdatauv(L, (size_t)w->v.n * sizeof *order + 1, 0);
+  vbl_epoch_order(seed, epoch, w->v.n, order);
+  return push_integers(L, order, w->v.n, 1);
+}
+
+static void push_copy(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape, const void *data) {
+  vbl_tensor *t = vbl_lua_new_tensor(L, dtype, ndim, shape);
+  memcpy(vbl_tensor_data(t), data, (size_t)vbl_tensor_numel(t) * vbl_dtype_size(dtype));
+}
+
+static int push_batch(lua_State *L) {
+  const vbl_batch *b = lua_touserdata(L, 1);
+  push_copy(L, VBL_I32, 2, (int64_t[]){b->B, b->T}, b->tokens);
+  push_copy(L, VBL_I32, 1, (int64_t[]){b->B}, b->lengths);
+  if (b->images == NULL)
+    lua_pushnil(L);
+  else
+    push_copy(L, VBL_U8, 4, (int64_t[]){b->B, 3, b->size, b->size}, b->images);
+  return 3;
+}
+
+int vbl_lua_push_batch(lua_State *L, vbl_batch *batch) {
+  lua_pushcfunction(L, push_batch);
+  lua_pushlightuserdata(L, batch);
+  int status = lua_pcall(L, 1, 3, 0);
+  vbl_batch_free(batch);
+  return status == LUA_OK ? 3 : lua_error(L);
+}
+
+// Arguments from 2 on: indices, seed, epoch, captions_from or nil, images (boolean).
+static vbl_request check_request(lua_State *L, const view *w) {
+  vbl_request r = {.seed = vbl_lua_check_u32(L, 3, "seed"), .epoch = vbl_lua_check_u32(L, 4, "epoch")};
+  int32_t n;
+  r.images = lua_isnoneornil(L, 6) || lua_toboolean(L, 6);
+  lua_settop(L, 6);
+  r.index = vbl_lua_index_list(L, 2, w->v.n, &r.n);
+  if (lua_isnil(L, 5)) return r;
+  r.from = vbl_lua_index_list(L, 5, w->v.n, &n);
+  if (n != r.n) vbl_lua_error(L, "%d indices and %d captions_from; expected as many", r.n, n);
+  return r;
+}
+
+static int view_batch(lua_State *L) {
+  view *w = check_view(L);
+  vbl_request r = check_request(L, w);
+  vbl_batch batch;
+  VBL_LUA_TRY(L, vbl_batch_fill(&w->v, &r, &w->set->bad, &batch, &err));
+  return vbl_lua_push_batch(L, &batch);
+}
+
+static int view_swap(lua_State *L) {
+  const view *w = check_view(L);
+  uint32_t seed = vbl_lua_check_u32(L, 3, "seed"), step = vbl_lua_check_u32(L, 4, "step");
+  uint32_t caption_seed = vbl_lua_check_u32(L, 5, "caption seed"), epoch = vbl_lua_check_u32(L, 6, "epoch");
+  double probability = luaL_optnumber(L, 7, 0.5);
+  int32_t n;
+  if (!(probability >= 0 && probability <= 1)) vbl_lua_error(L, "probability = %f; expected 0 to 1", probability);
+  int32_t *index = vbl_lua_index_list(L, 2, w->v.n, &n), *from = lua_newuserdatauv(L, (size_t)n * sizeof *from, 0);
+  float *matched = lua_newuserdatauv(L, (size_t)n * sizeof *matched, 0);
+  VBL_LUA_TRY(L, vbl_swap_captions(&w->v, seed, step, caption_seed, epoch, probability, n, index, from, matched, &err));
+  push_integers(L, from, n, 1);
+  lua_createtable(L, n, 0);
+  for (int32_t i = 0; i < n; i++) {
+    lua_pushinteger(L, (lua_Integer)matched[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 2;
+}
+
+// Pushes what `get` appends; raises after freeing.
+static int push_text(lua_State *L, vbl_bytes *text, vbl_status status, const vbl_error *err) {
+  if (status == VBL_OK) lua_pushlstring(L, (const char *)text->data, text->size);
+  vbl_bytes_free(text);
+  return status == VBL_OK ? 1 : vbl_lua_raise(L, err);
+}
+
+static int view_image_id(lua_State *L) {
+  const view *w = check_view(L);
+  vbl_bytes text = {0};
+  vbl_error err;
+  return push_text(L, &text, w->v.source->id(w->v.source->self, check_index(L, 2, w), &text, &err), &err);
+}
+
+static int view_captions(lua_State *L) {
+  const view *w = check_view(L);
+  lua_pushinteger(L, w->v.source->captions(w->v.source->self, check_index(L, 2, w)));
+  return 1;
+}
+
+static int view_caption(lua_State *L) {
+  const view *w = check_view(L);
+  int32_t sample = check_index(L, 2, w), caption = check_caption(L, 3, w, sample);
+  vbl_bytes text = {0};
+  vbl_error err;
+  return push_text(L, &text, w->v.source->text(w->v.source->self, sample, caption, &text, &err), &err);
+}
+
+static int view_text_equal(lua_State *L) {
+  const view *w = check_view(L);
+  const vbl_source *s = w->v.source;
+  int32_t a = check_index(L, 2, w), b = check_index(L, 3, w);
+  int32_t ka = check_caption(L, 4, w, a), kb = check_caption(L, 5, w, b);
+  lua_pushboolean(L, s->text_key(s->self, a, ka) == s->text_key(s->self, b, kb));
+  return 1;
+}
+
+static int view_mean_length(lua_State *L) {
+  const view *w = check_view(L);
+  const vbl_source *s = w->v.source;
+  vbl_token_list t = {0};
+  vbl_error err;
+  vbl_status status = VBL_OK;
+  int32_t n = w->v.n < 1000 ? w->v.n : 1000;
+  for (int32_t i = 0; i < n && status == VBL_OK; i++)
+    status = s->tokens(s->self, w->v.sample[(int64_t)i * w->v.n / n], 0, &t, &err);
+  double mean = n > 0 ? (double)t.size / n : 0;
+  vbl_token_list_free(&t);
+  if (status != VBL_OK) return vbl_lua_raise(L, &err);
+  lua_pushnumber(L, mean);
+  return 1;
+}
+
+static int view_scene(lua_State *L) {
+  const view *w = check_view(L);
+  if (w->set->captions != NULL) vbl_lua_error(L, "scene: only the built-in data set knows what its images show");
+  vbl_scene scene = vbl_scenes_describe(&w->set->scenes, check_index(L, 2, w));
+  lua_createtable(L, scene.objects, 0);
+  for (int i = 0; i < scene.objects; i++) {
+    const int values[4] = {scene.object[i].color, scene.object[i].shape, scene.object[i].size, scene.object[i].place};
+    static const char *const names[4] = {"color", "shape", "size", "place"};
+    lua_createtable(L, 0, 4);
+    for (int k = 0; k < 4; k++) {
+      lua_pushinteger(L, values[k]);
+      lua_setfield(L, -2, names[k]);
+    }
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int view_changed_caption(lua_State *L) {
+  static const char *const names[4] = {"color", "shape", "size", "place"};
+  const view *w = check_view(L);
+  if (w->set->captions != NULL) vbl_lua_error(L, "changed_caption: only the built-in data set can change an attribute");
+  int32_t sample = check_index(L, 2, w);
+  uint32_t seed = vbl_lua_check_u32(L, 3, "seed"), epoch = vbl_lua_check_u32(L, 4, "epoch");
+  int32_t caption = vbl_caption_choice(seed, epoch, sample, VBL_SCENE_CAPTIONS);
+  vbl_scene scene = vbl_scenes_describe(&w->set->scenes, sample);
+  int which = vbl_scenes_change(&w->set->scenes, &scene, sample, vbl_lua_check_u32(L, 5, "draw"));
+  vbl_bytes text = {0};
+  vbl_error err;
+  push_text(L, &text, vbl_scenes_text(&w->set->scenes, &scene, sample, caption, &text, &err), &err);
+  lua_pushstring(L, names[which]);
+  return 2;
+}
+
+// --- loader ---
+
+static int view_loader(lua_State *L) {
+  static const char *const known[] = {"threads", "ahead", NULL};
+  view *w = check_view(L);
+  lua_settop(L, 2);
+  vbl_lua_check_keys(L, 2, known);
+  int threads = (int)vbl_lua_opt_integer(L, 2, "threads", 2), ahead = (int)vbl_lua_opt_integer(L, 2, "ahead", 4);
+  loader *l = lua_newuserdatauv(L, sizeof *l, 1);
+  *l = (loader){NULL, w};
+  luaL_setmetatable(L, LOADER_META);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  VBL_LUA_TRY(L, vbl_loader_new(&w->v, threads, ahead, &l->l, &err));
+  return 1;
+}
+
+static loader *check_loader(lua_State *L) {
+  loader *l = luaL_checkudata(L, 1, LOADER_META);
+  if (l->l == NULL) vbl_lua_error(L, "the loader was released");
+  return l;
+}
+
+static int loader_submit(lua_State *L) {
+  loader *l = check_loader(L);
+  vbl_request r = check_request(L, l->of);
+  VBL_LUA_TRY(L, vbl_loader_submit(l->l, &r, &err));
+  return 0;
+}
+
+static int loader_next(lua_State *L) {
+  loader *l = check_loader(L);
+  vbl_batch batch;
+  vbl_error err;
+  if (vbl_loader_next(l->l, &l->of->set->bad, &batch, &err) != VBL_OK) return vbl_lua_raise(L, &err);
+  return vbl_lua_push_batch(L, &batch);
+}
+
+static int loader_waiting(lua_State *L) {
+  lua_pushinteger(L, vbl_loader_waiting(check_loader(L)->l));
+  return 1;
+}
+
+static int loader_release(lua_State *L) {
+  loader *l = luaL_checkudata(L, 1, LOADER_META);
+  vbl_loader *taken = l->l;
+  l->l = NULL;
+  vbl_loader_free(taken);
+  return 0;
+}
+
+static const vbl_fn view_methods[] = {
+    {"size", view_size, "view:size() -> n", "How many samples; they are numbered 1 to n."},
+    {"order", view_order, "view:order(seed, epoch) -> {index, ...}", "The permutation of an epoch."},
+    {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images]]) -> tokens, lengths, images",
+     "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own."},
+    {"swap", view_swap, "view:swap({index, ...}, seed, step, caption_seed, epoch[, probability]) -> captions_from, {0 or 1, ...}",
+     "Alignment prediction: with probability (0.5) another sample's caption, of another image and another text; 1: it stayed."},
+    {"image_id", view_image_id, "view:image_id(i) -> string", "The image's path, or the scene's number."},
+    {"captions", view_captions, "view:captions(i) -> n", "How many captions sample i has."},
+    {"caption", view_caption, "view:caption(i[, k]) -> string", "Caption k (1) of sample i."},
+    {"text_equal", view_text_equal, "view:text_equal(i, j[, k[, l]]) -> boolean",
+     "Whether caption k of i and l of j say the same: equal tokens, or for scenes equal attributes."},
+    {"mean_length", view_mean_length, "view:mean_length() -> number",
+     "Mean tokens of the first captions, at most 1,000 samples looked at."},
+    {"scene", view_scene, "view:scene(i) -> {{color=, shape=, size=, place=}, ...}", "Scenes: the attributes, numbers from 0."},
+    {"changed_caption", view_changed_caption, "view:changed_caption(i, seed, epoch, draw) -> text, attribute",
+     "Scenes: the caption of the epoch with one attribute changed (a hard negative), drawn by number."},
+    {"loader", view_loader, "view:loader{threads=2, ahead=4} -> loader", "Threads that make batches ahead of the step."},
+    {NULL, NULL, NULL, NULL}};
+
+static const vbl_fn loader_methods[] = {
+    {"submit", loader_submit, "loader:submit({index, ...}, seed, epoch[, captions_from[, images]])",
+     "Queues a batch; any number may wait."},
+    {"next", loader_next, "loader:next() -> tokens, lengths, images", "The next batch in the order of submission; waits for it."},
+    {"waiting", loader_waiting, "loader:waiting() -> n", "Batches submitted and not yet taken."},
+    {"release", loader_release, "loader:release()", "Stops the threads. Dropped loaders are released by the collector."},
+    {NULL, NULL, NULL, NULL}};
+
+void vbl_lua_data_view(lua_State *L) {
+  luaL_newmetatable(L, VIEW_META);
+  lua_newtable(L);
+  vbl_lua_register(L, "data view:", view_methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  luaL_newmetatable(L, LOADER_META);
+  lua_newtable(L);
+  vbl_lua_register(L, "loader:", loader_methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, loader_release);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, loader_release);
+  lua_setfield(L, -2, "__close");
+  lua_pop(L, 1);
+}
