@@ -1,0 +1,121 @@
+#include "core/store/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+vbl_status vbl_fail_errno(vbl_error *err, const char *action, const char *path) {
+  int code = errno;
+  return vbl_fail(err, code == ENOMEM ? VBL_ENOMEM : VBL_EIO, "%s: cannot %s: %s", path, action, strerror(code));
+}
+
+void vbl_bytes_free(vbl_bytes *b) {
+  free(b->data);
+  *b = (vbl_bytes){0};
+}
+
+// Reads to the end, growing: pipes and /proc files have no size.
+static vbl_status read_all(int fd, const char *path, size_t expected, vbl_bytes *out, vbl_error *err) {
+  size_t room = expected + 1;
+  out->data = malloc(room + 1);
+  while (out->data) {
+    ssize_t n = read(fd, out->data + out->size, room - out->size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return vbl_fail_errno(err, "read", path);
+    if (n == 0) {
+      out->data[out->size] = 0;
+      return VBL_OK;
+    }
+    out->size += (size_t)n;
+    if (out->size < room) continue;
+    room *= 2;
+    char *grown = realloc(out->data, room + 1);
+    if (!grown) break;
+    out->data = grown;
+  }
+  return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory to read the file", path);
+}
+
+vbl_status vbl_file_read(const char *path, vbl_bytes *out, vbl_error *err) {
+  *out = (vbl_bytes){0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return vbl_fail_errno(err, "open", path);
+  struct stat st;
+  vbl_status s = VBL_OK;
+  if (fstat(fd, &st) != 0)
+    s = vbl_fail_errno(err, "read", path);
+  else if (S_ISDIR(st.st_mode))
+    s = vbl_fail(err, VBL_EIO, "%s: is a folder, expected a file", path);
+  else
+    s = read_all(fd, path, (size_t)st.st_size, out, err);
+  close(fd);
+  if (s != VBL_OK) vbl_bytes_free(out);
+  return s;
+}
+
+vbl_status vbl_file_truncate(const char *path, uint64_t size, vbl_error *err) {
+  struct stat st;
+  if (stat(path, &st) != 0) return vbl_fail_errno(err, "open", path);
+  if ((uint64_t)st.st_size < size)
+    return vbl_fail(err, VBL_EIO, "%s: has %lld bytes, expected at least %llu: the file was cut or replaced", path,
+                    (long long)st.st_size, (unsigned long long)size);
+  if (truncate(path, (off_t)size) != 0) return vbl_fail_errno(err, "truncate", path);
+  return VBL_OK;
+}
+
+static bool is_folder(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err) {
+  char part[PATH_MAX];
+  if (existed) *existed = false;
+  if (!*path || strlen(path) >= sizeof part) return vbl_fail(err, VBL_EINVAL, "\"%s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
+  strcpy(part, path);
+  for (char *p = part + 1; *p; p++) {
+    if (*p != '/') continue;
+    *p = 0;
+    if (mkdir(part, 0777) != 0 && !is_folder(part)) return vbl_fail_errno(err, "make folder", part);
+    *p = '/';
+  }
+  if (mkdir(path, 0777) == 0) return VBL_OK;
+  int code = errno;
+  if (is_folder(path)) {
+    if (existed) *existed = true;
+    return VBL_OK;
+  }
+  errno = code;
+  return vbl_fail_errno(err, "make folder", path);
+}
+
+static vbl_status remove_children(const char *path, vbl_error *err) {
+  DIR *dir = opendir(path);
+  if (!dir) return vbl_fail_errno(err, "open folder", path);
+  vbl_status s = VBL_OK;
+  struct dirent *e;
+  while (s == VBL_OK && (e = readdir(dir))) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    char child[PATH_MAX];
+    if (snprintf(child, sizeof child, "%s/%s", path, e->d_name) >= (int)sizeof child)
+      s = vbl_fail(err, VBL_EIO, "%s/%s: path too long", path, e->d_name);
+    else
+      s = vbl_tree_remove(child, err);
+  }
+  closedir(dir);
+  return s;
+}
+
+vbl_status vbl_tree_remove(const char *path, vbl_error *err) {
+  struct stat st;
+  if (lstat(path, &st) != 0) return errno == ENOENT ? VBL_OK : vbl_fail_errno(err, "remove", path);
+  if (S_ISDIR(st.st_mode)) VBL_TRY(remove_children(path, err));
+  if ((S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) != 0 && errno != ENOENT) return vbl_fail_errno(err, "remove", path);
+  return VBL_OK;
+}

@@ -1,0 +1,22 @@
+// Whole files and folders: read, truncate, make, remove. Every error names the path and the system's reason.
+// defines: vbl_bytes, vbl_bytes_free, vbl_file_read, vbl_file_truncate, vbl_folder_make, vbl_tree_remove, vbl_fail_errno
+#pragma once
+#include "core/base/status.h"
+
+typedef struct vbl_bytes {
+  char *data;  // malloc; one NUL follows the last byte
+  size_t size;
+} vbl_bytes;
+
+void vbl_bytes_free(vbl_bytes *b);  // idempotent
+
+vbl_status vbl_file_read(const char *path, vbl_bytes *out, vbl_error *err);
+// Cuts a file to `size` bytes; VBL_EIO when it is shorter than that (it would be filled with zeros).
+vbl_status vbl_file_truncate(const char *path, uint64_t size, vbl_error *err);
+// Makes the folder, and its parents. *existed (may be NULL) says whether it was there already.
+vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err);
+// Removes a file, a link (not what it points to) or a folder with all that is in it. A missing path is no error.
+vbl_status vbl_tree_remove(const char *path, vbl_error *err);
+
+// VBL_EIO (VBL_ENOMEM for ENOMEM) with "path: cannot ACTION: strerror(errno)".
+vbl_status vbl_fail_errno(vbl_error *err, const char *action, const char *path);
