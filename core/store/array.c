@@ -5,9 +5,9 @@
 static const struct {
   uint8_t size, target;
 } dtypes[VBL_FILE_DTYPES] = {
-    [VBL_FILE_F32] = {4, VBL_F32},  [VBL_FILE_F64] = {8, VBL_F64}, [VBL_FILE_BF16] = {2, VBL_BF16}, [VBL_FILE_I32] = {4, VBL_I32},
-    [VBL_FILE_U8] = {1, VBL_U8},    [VBL_FILE_F16] = {2, VBL_F32}, [VBL_FILE_I64] = {8, VBL_I32},   [VBL_FILE_BOOL] = {1, VBL_U8},
-    [VBL_FILE_I8] = {1, VBL_I32},   [VBL_FILE_I16] = {2, VBL_I32}, [VBL_FILE_U16] = {2, VBL_I32},
+    [VBL_FILE_F32] = {4, VBL_F32}, [VBL_FILE_F64] = {8, VBL_F64}, [VBL_FILE_BF16] = {2, VBL_BF16}, [VBL_FILE_I32] = {4, VBL_I32},
+    [VBL_FILE_U8] = {1, VBL_U8},   [VBL_FILE_F16] = {2, VBL_F32}, [VBL_FILE_I64] = {8, VBL_I32},   [VBL_FILE_BOOL] = {1, VBL_U8},
+    [VBL_FILE_I8] = {1, VBL_I32},  [VBL_FILE_I16] = {2, VBL_I32}, [VBL_FILE_U16] = {2, VBL_I32},
 };
 
 size_t vbl_file_dtype_size(vbl_file_dtype d) { return dtypes[d].size; }

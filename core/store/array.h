@@ -6,8 +6,18 @@
 #include "core/tensor/tensor.h"
 
 typedef enum vbl_file_dtype {
-  VBL_FILE_F32, VBL_FILE_F64, VBL_FILE_BF16, VBL_FILE_I32, VBL_FILE_U8, VBL_FILE_F16, VBL_FILE_I64, VBL_FILE_BOOL, VBL_FILE_I8,
-  VBL_FILE_I16, VBL_FILE_U16, VBL_FILE_DTYPES
+  VBL_FILE_F32,
+  VBL_FILE_F64,
+  VBL_FILE_BF16,
+  VBL_FILE_I32,
+  VBL_FILE_U8,
+  VBL_FILE_F16,
+  VBL_FILE_I64,
+  VBL_FILE_BOOL,
+  VBL_FILE_I8,
+  VBL_FILE_I16,
+  VBL_FILE_U16,
+  VBL_FILE_DTYPES
 } vbl_file_dtype;
 
 size_t vbl_file_dtype_size(vbl_file_dtype d);

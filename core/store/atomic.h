@@ -5,7 +5,8 @@
 // Folder: PARENT/NAME is a symbolic link. The new content is made in PARENT/.NAME-PID-COUNTER, fsynced; then a new link is
 // renamed onto NAME (the one atomic step) and what NAME named before is removed. A folder starting with a dot that no link
 // names is a left-over; vbl_clean_stale removes those and stale PATH.tmp-PID files.
-// defines: vbl_atomic_file (open, write, commit, abort), vbl_atomic_write, vbl_atomic_folder (begin, commit, abort), vbl_clean_stale
+// defines: vbl_atomic_file (open, write, commit, abort), vbl_atomic_write, vbl_atomic_folder (begin, commit, abort),
+// vbl_clean_stale
 #pragma once
 #include <limits.h>
 

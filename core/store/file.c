@@ -15,13 +15,13 @@ vbl_status vbl_fail_errno(vbl_error *err, const char *action, const char *path) 
   return vbl_fail(err, code == ENOMEM ? VBL_ENOMEM : VBL_EIO, "%s: cannot %s: %s", path, action, strerror(code));
 }
 
-void vbl_bytes_free(vbl_bytes *b) {
+void vbl_file_bytes_free(vbl_file_bytes *b) {
   free(b->data);
-  *b = (vbl_bytes){0};
+  *b = (vbl_file_bytes){0};
 }
 
 // Reads to the end, growing: pipes and /proc files have no size.
-static vbl_status read_all(int fd, const char *path, size_t expected, vbl_bytes *out, vbl_error *err) {
+static vbl_status read_all(int fd, const char *path, size_t expected, vbl_file_bytes *out, vbl_error *err) {
   size_t room = expected + 1;
   out->data = malloc(room + 1);
   while (out->data) {
@@ -42,8 +42,8 @@ static vbl_status read_all(int fd, const char *path, size_t expected, vbl_bytes 
   return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory to read the file", path);
 }
 
-vbl_status vbl_file_read(const char *path, vbl_bytes *out, vbl_error *err) {
-  *out = (vbl_bytes){0};
+vbl_status vbl_file_read(const char *path, vbl_file_bytes *out, vbl_error *err) {
+  *out = (vbl_file_bytes){0};
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return vbl_fail_errno(err, "open", path);
   struct stat st;
@@ -55,7 +55,7 @@ vbl_status vbl_file_read(const char *path, vbl_bytes *out, vbl_error *err) {
   else
     s = read_all(fd, path, (size_t)st.st_size, out, err);
   close(fd);
-  if (s != VBL_OK) vbl_bytes_free(out);
+  if (s != VBL_OK) vbl_file_bytes_free(out);
   return s;
 }
 
@@ -77,7 +77,8 @@ static bool is_folder(const char *path) {
 vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err) {
   char part[PATH_MAX];
   if (existed) *existed = false;
-  if (!*path || strlen(path) >= sizeof part) return vbl_fail(err, VBL_EINVAL, "\"%s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
+  if (!*path || strlen(path) >= sizeof part)
+    return vbl_fail(err, VBL_EINVAL, "\"%s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
   strcpy(part, path);
   for (char *p = part + 1; *p; p++) {
     if (*p != '/') continue;

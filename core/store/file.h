@@ -1,16 +1,16 @@
 // Whole files and folders: read, truncate, make, remove. Every error names the path and the system's reason.
-// defines: vbl_bytes, vbl_bytes_free, vbl_file_read, vbl_file_truncate, vbl_folder_make, vbl_tree_remove, vbl_fail_errno
+// defines: vbl_file_bytes, vbl_file_bytes_free, vbl_file_read, vbl_file_truncate, vbl_folder_make, vbl_tree_remove, vbl_fail_errno
 #pragma once
 #include "core/base/status.h"
 
-typedef struct vbl_bytes {
+typedef struct vbl_file_bytes {
   char *data;  // malloc; one NUL follows the last byte
   size_t size;
-} vbl_bytes;
+} vbl_file_bytes;
 
-void vbl_bytes_free(vbl_bytes *b);  // idempotent
+void vbl_file_bytes_free(vbl_file_bytes *b);  // idempotent
 
-vbl_status vbl_file_read(const char *path, vbl_bytes *out, vbl_error *err);
+vbl_status vbl_file_read(const char *path, vbl_file_bytes *out, vbl_error *err);
 // Cuts a file to `size` bytes; VBL_EIO when it is shorter than that (it would be filled with zeros).
 vbl_status vbl_file_truncate(const char *path, uint64_t size, vbl_error *err);
 // Makes the folder, and its parents. *existed (may be NULL) says whether it was there already.

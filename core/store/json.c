@@ -71,7 +71,8 @@ static int utf8_length(const char *text, const char *end) {
   if (n > end - text) return 0;
   for (int i = 1; i < n; i++)
     if ((p[i] & 0xC0) != 0x80) return 0;
-  if ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] >= 0xA0) || (*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] >= 0x90)) return 0;
+  if ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] >= 0xA0) || (*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] >= 0x90))
+    return 0;
   return n;
 }
 
@@ -249,13 +250,26 @@ static vbl_status parse_value(parser *s, vbl_json *v) {
   v->line = s->line;
   if (s->p == s->end) return fail_at(s, s->p, "the text ends where a value is expected");
   switch (*s->p) {
-    case '{': v->type = VBL_JSON_OBJECT; return parse_children(s, v, '}');
-    case '[': v->type = VBL_JSON_ARRAY; return parse_children(s, v, ']');
-    case '"': v->type = VBL_JSON_STRING; return parse_string(s, &v->text, &v->size);
-    case 't': v->type = VBL_JSON_TRUE; break;
-    case 'f': v->type = VBL_JSON_FALSE; break;
-    case 'n': v->type = VBL_JSON_NULL; break;
-    default: return parse_number(s, v);
+    case '{':
+      v->type = VBL_JSON_OBJECT;
+      return parse_children(s, v, '}');
+    case '[':
+      v->type = VBL_JSON_ARRAY;
+      return parse_children(s, v, ']');
+    case '"':
+      v->type = VBL_JSON_STRING;
+      return parse_string(s, &v->text, &v->size);
+    case 't':
+      v->type = VBL_JSON_TRUE;
+      break;
+    case 'f':
+      v->type = VBL_JSON_FALSE;
+      break;
+    case 'n':
+      v->type = VBL_JSON_NULL;
+      break;
+    default:
+      return parse_number(s, v);
   }
   const char *name = v->type == VBL_JSON_TRUE ? "true" : v->type == VBL_JSON_FALSE ? "false" : "null";
   return word(s, name) ? VBL_OK : fail_at(s, s->p, "not a JSON value (NaN and Infinity are none)");
@@ -311,16 +325,24 @@ int vbl_json_number(double x, char buf[VBL_JSON_NUMBER_TEXT]) {
   return n;
 }
 
-int vbl_json_integer(int64_t x, char buf[VBL_JSON_NUMBER_TEXT]) { return snprintf(buf, VBL_JSON_NUMBER_TEXT, "%lld", (long long)x); }
+int vbl_json_integer(int64_t x, char buf[VBL_JSON_NUMBER_TEXT]) {
+  return snprintf(buf, VBL_JSON_NUMBER_TEXT, "%lld", (long long)x);
+}
 
 static const char *escape_of(char c) {
   switch (c) {
-    case '"': return "\\\"";
-    case '\\': return "\\\\";
-    case '\n': return "\\n";
-    case '\r': return "\\r";
-    case '\t': return "\\t";
-    default: return NULL;
+    case '"':
+      return "\\\"";
+    case '\\':
+      return "\\\\";
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    default:
+      return NULL;
   }
 }
 

@@ -4,24 +4,32 @@
 // written with the fewest of 15, 16 or 17 digits that read back to the same value, and keep a ".0" so that they stay doubles.
 // NaN and infinities have no JSON form: the reader refuses them, and so does the writer (vbl_json_number returns 0).
 // Strings are valid UTF-8 both ways. The process keeps LC_NUMERIC at "C".
-// defines: vbl_json, vbl_json_parse, vbl_json_free, vbl_json_get, vbl_json_number, vbl_json_integer, vbl_json_quoted_size, vbl_json_quote
+// defines: vbl_json, vbl_json_parse, vbl_json_free, vbl_json_get, vbl_json_number, vbl_json_integer, vbl_json_quoted_size,
+// vbl_json_quote
 #pragma once
 #include "core/base/status.h"
 
 enum { VBL_JSON_DEPTH = 128 };
 
 typedef enum vbl_json_type {
-  VBL_JSON_NULL, VBL_JSON_FALSE, VBL_JSON_TRUE, VBL_JSON_INTEGER, VBL_JSON_DOUBLE, VBL_JSON_STRING, VBL_JSON_ARRAY, VBL_JSON_OBJECT
+  VBL_JSON_NULL,
+  VBL_JSON_FALSE,
+  VBL_JSON_TRUE,
+  VBL_JSON_INTEGER,
+  VBL_JSON_DOUBLE,
+  VBL_JSON_STRING,
+  VBL_JSON_ARRAY,
+  VBL_JSON_OBJECT
 } vbl_json_type;
 
 typedef struct vbl_json {
   vbl_json_type type;
-  uint32_t line;          // where it starts, from 1
-  int64_t integer;        // INTEGER
-  double number;          // INTEGER and DOUBLE
-  const char *text;       // STRING: decoded, NUL after its `size` bytes (a NUL may be inside)
-  size_t size;            // STRING: bytes; ARRAY, OBJECT: number of children
-  const char *key;        // of a member of an object, decoded; keys with a NUL inside are refused
+  uint32_t line;     // where it starts, from 1
+  int64_t integer;   // INTEGER
+  double number;     // INTEGER and DOUBLE
+  const char *text;  // STRING: decoded, NUL after its `size` bytes (a NUL may be inside)
+  size_t size;       // STRING: bytes; ARRAY, OBJECT: number of children
+  const char *key;   // of a member of an object, decoded; keys with a NUL inside are refused
   struct vbl_json *child, *next;
 } vbl_json;
 

@@ -14,7 +14,8 @@
 
 enum { MAX_HEADER = 100000000 };  // the format's own limit
 
-static const char *const dtype_names[VBL_FILE_DTYPES] = {"F32", "F64", "BF16", "I32", "U8", "F16", "I64", "BOOL", "I8", "I16", "U16"};
+static const char *const dtype_names[VBL_FILE_DTYPES] = {"F32", "F64",  "BF16", "I32", "U8", "F16",
+                                                         "I64", "BOOL", "I8",   "I16", "U16"};
 
 static vbl_status bad(const vbl_safetensors *f, const char *name, const char *what, vbl_error *err) {
   return vbl_fail(err, VBL_EIO, "%s: tensor \"%s\": %s", f->path, name, what);
@@ -54,7 +55,8 @@ static vbl_status parse_entry(const vbl_safetensors *f, const vbl_json *v, uint6
   int d = 0;
   while (d < VBL_FILE_DTYPES && strcmp(dtype_names[d], dtype->text) != 0) d++;
   if (d == VBL_FILE_DTYPES)
-    return vbl_fail(err, VBL_EIO, "%s: tensor \"%s\": dtype %.20s is not supported (F32, F64, BF16, F16, I64, I32, I16, I8, U16, U8, BOOL)",
+    return vbl_fail(err, VBL_EIO,
+                    "%s: tensor \"%s\": dtype %.20s is not supported (F32, F64, BF16, F16, I64, I32, I16, I8, U16, U8, BOOL)",
                     f->path, e->name, dtype->text);
   e->dtype = (vbl_file_dtype)d;
   VBL_TRY(parse_shape(f, v, e, err));
@@ -63,8 +65,8 @@ static vbl_status parse_entry(const vbl_safetensors *f, const vbl_json *v, uint6
     return bad(f, e->name, "data_offsets is no pair of whole numbers", err);
   int64_t begin = range->child->integer, end = range->child->next->integer;
   if (begin < 0 || end < begin || (uint64_t)end > size - data)
-    return vbl_fail(err, VBL_EIO, "%s: tensor \"%s\": bytes %lld to %lld lie outside the %llu bytes of data (truncated file?)", f->path, e->name,
-                    (long long)begin, (long long)end, (unsigned long long)(size - data));
+    return vbl_fail(err, VBL_EIO, "%s: tensor \"%s\": bytes %lld to %lld lie outside the %llu bytes of data (truncated file?)",
+                    f->path, e->name, (long long)begin, (long long)end, (unsigned long long)(size - data));
   if (vbl_array_size(e->ndim, e->shape, vbl_file_dtype_size(e->dtype), &e->bytes, err) != VBL_OK)
     return vbl_context(err, "%s: tensor \"%s\"", f->path, e->name);
   if (e->bytes != (uint64_t)(end - begin))
@@ -96,7 +98,8 @@ static int by_name(const void *a, const void *b) { return strcmp(*(const char *c
 static vbl_status check_names(const char *path, const char **names, int64_t n, vbl_status code, vbl_error *err) {
   qsort(names, (size_t)n, sizeof *names, by_name);
   for (int64_t i = 1; i < n; i++)
-    if (strcmp(names[i - 1], names[i]) == 0) return vbl_fail(err, code, "%s: tensor \"%s\": the name appears twice", path, names[i]);
+    if (strcmp(names[i - 1], names[i]) == 0)
+      return vbl_fail(err, code, "%s: tensor \"%s\": the name appears twice", path, names[i]);
   return VBL_OK;
 }
 
@@ -109,8 +112,7 @@ static vbl_status check_layout(vbl_safetensors *f, uint64_t data, uint64_t size,
     if (e->begin > at) return bad(f, e->name, "a hole lies before its data", err);
     at += e->bytes;
   }
-  if (at != size)
-    return vbl_fail(err, VBL_EIO, "%s: %llu bytes after the last tensor", f->path, (unsigned long long)(size - at));
+  if (at != size) return vbl_fail(err, VBL_EIO, "%s: %llu bytes after the last tensor", f->path, (unsigned long long)(size - at));
   const char **names = malloc((size_t)(f->count + 1) * sizeof *names);
   if (!names) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", f->path);
   for (int64_t i = 0; i < f->count; i++) names[i] = f->entries[i].name;
@@ -143,7 +145,8 @@ static vbl_status read_header(vbl_safetensors *f, vbl_error *err) {
   uint64_t n = 0;
   if (fstat(f->fd, &st) != 0) return vbl_fail_errno(err, "read", f->path);
   uint64_t size = (uint64_t)st.st_size;
-  if (size < 8) return vbl_fail(err, VBL_EIO, "%s: %llu bytes, too short for a safetensors file", f->path, (unsigned long long)size);
+  if (size < 8)
+    return vbl_fail(err, VBL_EIO, "%s: %llu bytes, too short for a safetensors file", f->path, (unsigned long long)size);
   VBL_TRY(read_at(f, raw, 8, 0, err));
   for (int i = 7; i >= 0; i--) n = n << 8 | raw[i];
   if (n > MAX_HEADER || n > size - 8)
@@ -181,7 +184,8 @@ vbl_status vbl_safetensors_read(const vbl_safetensors *f, int64_t i, void *dst, 
   void *raw = malloc(e->bytes + 1);
   if (!raw) return bad(f, e->name, "not enough memory", err);
   vbl_status s = read_at(f, raw, e->bytes, e->begin, err);
-  if (s == VBL_OK && vbl_file_dtype_convert(e->dtype, raw, dst, (int64_t)(e->bytes / vbl_file_dtype_size(e->dtype)), e->name, err) != VBL_OK)
+  if (s == VBL_OK &&
+      vbl_file_dtype_convert(e->dtype, raw, dst, (int64_t)(e->bytes / vbl_file_dtype_size(e->dtype)), e->name, err) != VBL_OK)
     s = vbl_context(err, "%s: tensor", f->path);
   free(raw);
   return s;
@@ -220,10 +224,10 @@ static void add_entry(text *t, const vbl_array *a, uint64_t begin, uint64_t byte
   char buf[96];
   add_quoted(t, a->name);
   add(t, buf, (size_t)snprintf(buf, sizeof buf, ":{\"dtype\":\"%s\",\"shape\":[", dtype_names[a->dtype]));
-  for (int i = 0; i < a->ndim; i++)
-    add(t, buf, (size_t)snprintf(buf, sizeof buf, "%s%lld", i ? "," : "", (long long)a->shape[i]));
-  add(t, buf, (size_t)snprintf(buf, sizeof buf, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
-                               (unsigned long long)(begin + bytes)));
+  for (int i = 0; i < a->ndim; i++) add(t, buf, (size_t)snprintf(buf, sizeof buf, "%s%lld", i ? "," : "", (long long)a->shape[i]));
+  add(t, buf,
+      (size_t)snprintf(buf, sizeof buf, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
+                       (unsigned long long)(begin + bytes)));
 }
 
 static void add_metadata(text *t, int64_t pairs, const vbl_pair *metadata) {
@@ -248,15 +252,16 @@ static vbl_status check_written(const char *path, int64_t count, const vbl_array
       s = vbl_fail(err, VBL_EINVAL, "%s: tensor \"%s\": the name is empty, reserved or not UTF-8", path, name);
   }
   for (int64_t i = 0; i < pairs && s == VBL_OK; i++)
-    if (!vbl_json_quoted_size(metadata[i].key, strlen(metadata[i].key)) || !vbl_json_quoted_size(metadata[i].value, strlen(metadata[i].value)))
+    if (!vbl_json_quoted_size(metadata[i].key, strlen(metadata[i].key)) ||
+        !vbl_json_quoted_size(metadata[i].value, strlen(metadata[i].value)))
       s = vbl_fail(err, VBL_EINVAL, "%s: metadata \"%s\": not UTF-8", path, metadata[i].key);
   if (s == VBL_OK) s = check_names(path, names, count, VBL_EINVAL, err);
   free(names);
   return s;
 }
 
-static vbl_status make_header(const char *path, int64_t count, const vbl_array *tensors, int64_t pairs, const vbl_pair *metadata, text *t,
-                              vbl_error *err) {
+static vbl_status make_header(const char *path, int64_t count, const vbl_array *tensors, int64_t pairs, const vbl_pair *metadata,
+                              text *t, vbl_error *err) {
   uint64_t at = 0, bytes = 0;
   add_text(t, "{");
   if (pairs > 0) add_metadata(t, pairs, metadata);
