@@ -27,6 +27,7 @@ check() {
   program ninja || need ninja-build
   program pkg-config || need pkg-config
   module lua5.4 || need liblua5.4-dev
+  header zlib.h || need zlib1g-dev
   module libutf8proc || need libutf8proc-dev
   module libedit || need libedit-dev
   header stb/stb_image.h || need libstb-dev

@@ -11,6 +11,7 @@
 
 enum { END_SIZE = 22, CENTRAL_SIZE = 46, LOCAL_SIZE = 30, STORED = 0, DEFLATED = 8, DOS_1980 = 1 << 5 | 1 };
 
+// Little-endian numbers of at most 8 bytes.
 static uint32_t get(const char *p, int bytes) {
   uint32_t v = 0;
   for (int i = bytes - 1; i >= 0; i--) v = v << 8 | (uint8_t)p[i];
@@ -139,10 +140,11 @@ static vbl_status write_entry(vbl_atomic_file *f, const vbl_array *a, char **cen
   if (s == VBL_OK) s = vbl_atomic_file_write(f, a->name, name - 4, err);
   if (s == VBL_OK) s = vbl_atomic_file_write(f, ".npy", 4, err);
   if (s == VBL_OK) s = vbl_atomic_file_write(f, b.data, b.size, err);
+  uint64_t size = b.size;
   vbl_file_bytes_free(&b);
   memcpy(row, "PK\1\2", 4);
-  char *p = put_common(put(row + 4, 20, 2), crc, b.size, name);
-  p = put(p, 0, 10);  // comment, disk, attributes
+  char *p = put_common(put(row + 4, 20, 2), crc, size, name);
+  p = put(put(p, 0, 6), 0, 4);  // comment, disk, attributes
   p = put(p, at, 4);
   memcpy(p, a->name, name - 4);
   memcpy(p + name - 4, ".npy", 4);
