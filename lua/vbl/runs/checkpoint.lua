@@ -1,0 +1,133 @@
+-- Checkpoints of a run: checkpoints/KIND (last, best, epoch-N) is replaced as a whole (core/store/atomic.h). It holds NAME.safetensors
+-- for each group of tensors and state.json: {kind, files = {name -> {size, crc32}}, offsets = {log -> bytes}, fingerprint, state}.
+--
+--   checkpoint.write(folder, kind, parts, offsets)      parts {NAME = {names=, tensors=}, ..., state = table}; raises
+--   checkpoint.read(folder, kind, fingerprint) -> {NAME = name -> tensor, ..., state = table}, offsets; nil when there is none at all
+--   checkpoint.whole(folder) -> {{kind=, path=}, ...} of the undamaged ones, sorted
+-- A damaged, missing or foreign one is an error that names the file, or the first key of the fingerprint that differs, and the
+-- checkpoints that are whole.
+local c = require "vbl.store.c"
+local system = require "vbl.system.c"
+
+local checkpoint = {}
+
+local function check_kind(kind)
+  if kind ~= "last" and kind ~= "best" and not tostring(kind):find "^epoch%-%d+$" then
+    error(("checkpoint: expected the kind last, best or epoch-N, got '%s'"):format(tostring(kind)), 3)
+  end
+end
+
+local function write_parts(path, kind, parts, offsets)
+  local files, names = {}, {}
+  for name in pairs(parts) do
+    if name ~= "state" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local file = name .. ".safetensors"
+    local crc, size = c.safetensors_save(path .. "/" .. file, parts[name].names, parts[name].tensors, {format = "pt"})
+    files[file] = {size = size, crc32 = crc}
+  end
+  local state = {}
+  for key, value in pairs(parts.state) do state[key] = value end
+  local fingerprint = state.fingerprint
+  state.fingerprint = nil
+  local record = {kind = kind, files = files, offsets = offsets, fingerprint = fingerprint or {}, state = state}
+  c.write_atomic(path .. "/state.json", c.json_encode(record, {indent = 2, nan = "string"}))
+end
+
+function checkpoint.write(folder, kind, parts, offsets)
+  check_kind(kind)
+  c.make_folder(folder)
+  local new <close> = c.replace_folder(folder, kind)
+  write_parts(new:path(), kind, parts, offsets)
+  new:commit()
+end
+
+-- state.json of a whole checkpoint, or nil and what is wrong.
+local function verify(path)
+  local ok, record = pcall(function()
+    return c.json_decode(c.read_file(path .. "/state.json"), {where = path .. "/state.json", nan = "string"})
+  end)
+  if not ok then return nil, record end
+  if type(record) ~= "table" or type(record.files) ~= "table" or type(record.offsets) ~= "table" or type(record.state) ~= "table" then
+    return nil, path .. "/state.json: not the state of a checkpoint"
+  end
+  for file, expected in pairs(record.files) do
+    local found, crc, size = pcall(c.crc32_file, path .. "/" .. file)
+    if not found then return nil, crc end
+    if size ~= expected.size then
+      return nil, ("%s/%s: has %d bytes, expected %d: truncated or replaced"):format(path, file, size, expected.size)
+    end
+    if crc ~= expected.crc32 then return nil, ("%s/%s: its checksum differs: damaged or replaced"):format(path, file) end
+  end
+  return record
+end
+
+function checkpoint.whole(folder)
+  local list = {}
+  for _, kind in ipairs(system.list(folder) or {}) do
+    local path = folder .. "/" .. kind
+    if kind:sub(1, 1) ~= "." and verify(path) then list[#list + 1] = {kind = kind, path = path} end
+  end
+  return list
+end
+
+local function refuse(folder, kind, message)
+  local others = {}
+  for _, other in ipairs(checkpoint.whole(folder)) do
+    if other.kind ~= kind then others[#others + 1] = other.kind end
+  end
+  if #others == 0 then error(("%s (this run has no other whole checkpoint)"):format(message), 0) end
+  error(("%s\nwhole checkpoints of this run: %s; to go on from one of them:\n  rm -r '%s/%s'; cp -rL '%s/%s' '%s/%s'"):format(
+    message, table.concat(others, ", "), folder, kind, folder, others[#others], folder, kind), 0)
+end
+
+local function show(value)
+  if value == nil then return "nothing" end
+  return type(value) == "table" and c.json_encode(value, {nan = "string"}) or tostring(value)
+end
+
+-- The first key, in the order of the alphabet, in which two tables differ, as "a.b.c", with both values.
+local function first_difference(a, b, prefix)
+  local keys, seen = {}, {}
+  for _, t in ipairs {a, b} do
+    for key in pairs(t) do
+      if not seen[key] then keys[#keys + 1], seen[key] = key, true end
+    end
+  end
+  table.sort(keys, function(x, y) return tostring(x) < tostring(y) end)
+  for _, key in ipairs(keys) do
+    local x, y, path = a[key], b[key], prefix .. tostring(key)
+    if type(x) == "table" and type(y) == "table" then
+      local where, left, right = first_difference(x, y, path .. ".")
+      if where then return where, left, right end
+    elseif x ~= y and not (x ~= x and y ~= y) then
+      return path, show(x), show(y)
+    end
+  end
+end
+
+local function check_fingerprint(path, stored, fingerprint)
+  local text = c.json_encode(fingerprint, {nan = "string"})
+  local key, old, new = first_difference(stored, c.json_decode(text, {nan = "string"}), "")
+  if not key then return end
+  error(("%s: of another run: '%s' is %s in the checkpoint and %s in this config"):format(path, key, old, new), 0)
+end
+
+function checkpoint.read(folder, kind, fingerprint)
+  check_kind(kind)
+  local path = folder .. "/" .. kind
+  if not system.exists(path) then
+    if #checkpoint.whole(folder) == 0 then return nil end
+    refuse(folder, kind, path .. ": there is no such checkpoint")
+  end
+  local record, message = verify(path)
+  if not record then refuse(folder, kind, message) end
+  if fingerprint then check_fingerprint(path, record.fingerprint, fingerprint) end
+  local parts = {state = record.state}
+  for file in pairs(record.files) do parts[file:match "^(.*)%.safetensors$"] = c.safetensors_load(path .. "/" .. file) end
+  return parts, record.offsets
+end
+
+return checkpoint

@@ -1,0 +1,166 @@
+-- A run's folder, runs/DATE-TIME-NAME/: config.lua, manifest.json, log.txt, metrics.jsonl, TensorBoard events, checkpoints/, plots/.
+-- One process writes it (metrics.jsonl is locked); files that grow do so by whole lines, the others are replaced as a whole.
+--
+--   folder.create{out = "runs", name=, config = table, manifest = table} -> run
+--   folder.open(path) -> run, {config = table}     to go on: what killed writers left is cleaned
+--     the first run:load_checkpoint then cuts the growing files to what they were at that checkpoint, so that the rest of the run writes
+--     the same metrics as one that was never stopped
+--   run.path
+--   run:log(format, ...)  run:warn(format, ...)     "2025-09-03 21:03:36 - INFO - text" to the console and log.txt
+--   run:metric{step=, epoch=, split=, name=, value=}     to metrics.jsonl (vbl.runs.metrics) and the event file
+--   run:progress(text)     one line redrawn on a terminal (vbl.runs.console)
+--   run:checkpoint(kind, parts) -> true, or nil and a message (disk full: the older one is intact)     vbl.runs.checkpoint
+--   run:load_checkpoint(kind[, fingerprint]) -> {NAME = name -> tensor, state=}, or nil when the run has no checkpoint
+--   run:plots()     draws plots/ from metrics.jsonl
+--   run:close()
+local c = require "vbl.store.c"
+local checkpoint = require "vbl.runs.checkpoint"
+local console = require "vbl.runs.console"
+local events = require "vbl.runs.events"
+local metrics = require "vbl.runs.metrics"
+local system = require "vbl.system.c"
+
+local folder = {}
+
+local Run = {}
+Run.__index = Run
+
+local EVENTS = "events.out.tfevents.vbl"
+local growing = {"metrics.jsonl", "log.txt", EVENTS}
+
+-- Opens the growing files, metrics.jsonl with its lock first.
+local function attach(path)
+  local run = setmetatable({path = path, files = {}, screen = console.new()}, Run)
+  for _, name in ipairs(growing) do run.files[name] = c.append(path .. "/" .. name) end
+  return run
+end
+
+local function begin_events(run)
+  local file = run.files[EVENTS]
+  if file:tell() == 0 then file:write(events.header(os.time())) end
+end
+
+-- out/DATE-TIME-NAME, made; -2, -3, ... behind it when it is taken.
+local function make(out, name)
+  name = name:gsub("[^%w%-_.]+", "-")
+  local base = ("%s/%s-%s"):format(out, os.date "%Y-%m-%d-%H%M%S", name)
+  local path, n = base, 1
+  while not c.make_folder(path) do
+    n = n + 1
+    path = base .. "-" .. n
+  end
+  return path
+end
+
+-- The config as Lua source: its keys without the flags, and the seed, which is one of them.
+local function config_source(config)
+  local copy = {}
+  for key, value in pairs(config) do
+    if key ~= "flags" then copy[key] = value end
+  end
+  if config.flags then copy.seed = config.flags.seed end
+  return require("vbl.config").write(copy)
+end
+
+local function write_manifest(path, given)
+  local cpu = system.cpu()
+  local manifest = {created = os.date "%Y-%m-%d %H:%M:%S", vbl = require("vbl").version, isa = cpu.isa, cpu = cpu.model, system = system.uname(),
+                    threads = system.threads()}
+  for key, value in pairs(given or {}) do manifest[key] = value end
+  c.write_atomic(path .. "/manifest.json", c.json_encode(manifest, {indent = 2}))
+end
+
+function folder.create(opts)
+  local path = make(opts.out or "runs", opts.name or "run")
+  c.write_atomic(path .. "/config.lua", config_source(opts.config or {}))
+  write_manifest(path, opts.manifest)
+  local run = attach(path)
+  begin_events(run)
+  return run
+end
+
+function folder.config(path)
+  local file = path .. "/config.lua"
+  local chunk, message = load(c.read_file(file), "@" .. file, "t", {})
+  if not chunk then error(message, 0) end
+  local ok, config = pcall(chunk)
+  if not ok or type(config) ~= "table" then error(("%s: not a run's config: %s"):format(file, tostring(config)), 0) end
+  return config
+end
+
+function folder.open(path)
+  path = path:gsub("(.)/+$", "%1")
+  if not system.exists(path .. "/config.lua") then
+    error(("%s: not a run's folder (no config.lua in it)"):format(path), 0)
+  end
+  local config = folder.config(path)
+  local run = attach(path)
+  c.clean_stale(path)
+  if system.exists(path .. "/checkpoints") then c.clean_stale(path .. "/checkpoints") end
+  run.resuming = true
+  return run, {config = config}
+end
+
+local function write_log(run, level, format, ...)
+  local text = ("%s - %s - %s"):format(os.date "%Y-%m-%d %H:%M:%S", level, format:format(...))
+  run.screen.line(text)
+  run.files["log.txt"]:write(text .. "\n")
+end
+
+function Run:log(format, ...) write_log(self, "INFO", format, ...) end
+
+function Run:warn(format, ...) write_log(self, "WARNING", format, ...) end
+
+function Run:progress(text) self.screen.progress(text) end
+
+function Run:metric(row)
+  local time = system.time()
+  local line = {step = row.step, epoch = row.epoch, split = row.split, name = row.name, value = row.value, time = math.floor(time)}
+  for key, value in pairs(row) do
+    if key ~= "time" then line[key] = value end
+  end
+  self.files["metrics.jsonl"]:write(metrics.line(line))
+  local tag = row.split and row.split .. "/" .. row.name or row.name
+  self.files[EVENTS]:write(events.scalar(time, row.step, tag, row.value))
+end
+
+function Run:checkpoint(kind, parts)
+  local ok, message = pcall(function()
+    local offsets = {}
+    for name, file in pairs(self.files) do
+      file:sync()
+      offsets[name] = file:tell()
+    end
+    checkpoint.write(self.path .. "/checkpoints", kind, parts, offsets)
+  end)
+  if ok then return true end
+  if system.interrupted() then error(message, 0) end
+  return nil, message
+end
+
+-- The growing files as they were at the checkpoint; without one, empty.
+local function rewind(run, offsets)
+  for name, file in pairs(run.files) do file:truncate(offsets and offsets[name] or 0) end
+  begin_events(run)
+end
+
+function Run:load_checkpoint(kind, fingerprint)
+  local parts, offsets = checkpoint.read(self.path .. "/checkpoints", kind, fingerprint)
+  if self.resuming then rewind(self, offsets) end
+  self.resuming = nil
+  return parts
+end
+
+function Run:plots()
+  local ok, message = pcall(function() require("vbl.plot").from_run(self.path) end)
+  if ok then return end
+  if system.interrupted() then error(message, 0) end
+  self:warn("plots were not drawn: %s", message)
+end
+
+function Run:close()
+  self.screen.clear()
+  for _, file in pairs(self.files) do file:close() end
+end
+
+return folder

@@ -1,0 +1,38 @@
+-- metrics.jsonl: one JSON object a line, keys in the order step, epoch, split, name, value, time. Doubles are written so that they
+-- read back exactly; NaN and infinities are the strings "NaN", "Infinity", "-Infinity". `time` (seconds since 1970) is last and
+-- alone differs between a run and its repetition.
+--
+--   metrics.line{step=, epoch=, split=, name=, value=, time=} -> the line with its end
+--   metrics.read(path) -> array of those tables, numbers as numbers; a last line without its end (a killed writer) is left out
+--   metrics.without_time(text) -> the text without the times, to compare two runs
+local c = require "vbl.store.c"
+local nearest = require "vbl.nearest"
+
+local metrics = {}
+
+local keys = {"step", "epoch", "split", "name", "value", "time"}
+local types = {step = "number", epoch = "number", split = "string", name = "string", value = "number", time = "number"}
+
+function metrics.line(row)
+  for key, value in pairs(row) do
+    if not types[key] then error(("metric: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, keys)), 3) end
+    if type(value) ~= types[key] then error(("metric: %s is a %s, expected a %s"):format(key, type(value), types[key]), 3) end
+  end
+  for _, key in ipairs {"step", "name", "value"} do
+    if row[key] == nil then error(("metric: %s is missing"):format(key), 3) end
+  end
+  return c.json_encode(row, {order = keys, nan = "string"}) .. "\n"
+end
+
+function metrics.read(path)
+  local rows, number = {}, 0
+  for line in c.read_file(path):gmatch "([^\n]*)\n" do
+    number = number + 1
+    rows[number] = c.json_decode(line, {where = path .. ":" .. number, nan = "string"})
+  end
+  return rows
+end
+
+function metrics.without_time(text) return (text:gsub(',"time":[^,}\n]*}', "}")) end
+
+return metrics
