@@ -176,7 +176,10 @@ static int append_write(lua_State *L) {
     if (w < 0 && errno == EINTR) continue;
     if (w < 0) {  // half a line on a full disk: cut it off again, so that what is there stays readable
       int code = errno;
-      if (ftruncate(a->fd, a->size) != 0) code = errno;
+      if (ftruncate(a->fd, a->size) != 0) {  // then nothing may follow it
+        close(a->fd);
+        a->fd = -1;
+      }
       errno = code;
       return append_failed(L, a, "write");
     }

@@ -3,6 +3,7 @@
 --
 --   checkpoint.write(folder, kind, parts, offsets)      parts {NAME = {names=, tensors=}, ..., state = table}; raises
 --   checkpoint.read(folder, kind, fingerprint) -> {NAME = name -> tensor, ..., state = table}, offsets; nil when there is none at all
+--   checkpoint.check_kind(kind)     raises for a kind that is none
 --   checkpoint.whole(folder) -> {{kind=, path=}, ...} of the undamaged ones, sorted
 -- A damaged, missing or foreign one is an error that names the file, or the first key of the fingerprint that differs, and the
 -- checkpoints that are whole.
@@ -11,7 +12,7 @@ local system = require "vbl.system.c"
 
 local checkpoint = {}
 
-local function check_kind(kind)
+function checkpoint.check_kind(kind)
   if kind ~= "last" and kind ~= "best" and not tostring(kind):find "^epoch%-%d+$" then
     error(("checkpoint: expected the kind last, best or epoch-N, got '%s'"):format(tostring(kind)), 3)
   end
@@ -37,7 +38,7 @@ local function write_parts(path, kind, parts, offsets)
 end
 
 function checkpoint.write(folder, kind, parts, offsets)
-  check_kind(kind)
+  checkpoint.check_kind(kind)
   c.make_folder(folder)
   local new <close> = c.replace_folder(folder, kind)
   write_parts(new:path(), kind, parts, offsets)
@@ -116,7 +117,7 @@ local function check_fingerprint(path, stored, fingerprint)
 end
 
 function checkpoint.read(folder, kind, fingerprint)
-  check_kind(kind)
+  checkpoint.check_kind(kind)
   local path = folder .. "/" .. kind
   if not system.exists(path) then
     if #checkpoint.whole(folder) == 0 then return nil end

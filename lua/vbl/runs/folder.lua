@@ -125,6 +125,7 @@ function Run:metric(row)
 end
 
 function Run:checkpoint(kind, parts)
+  checkpoint.check_kind(kind)
   local ok, message = pcall(function()
     local offsets = {}
     for name, file in pairs(self.files) do
