@@ -125,11 +125,12 @@ const vbl_functional vbl_functional_rows[] = {
     {"info_nce",
      &vbl_op_info_nce,
      {IN("q"), IN("k"), OPTION("temperature")},
-     {{"temperature", VBL_AT_ALPHA_OR_INPUT, 0, 0.07}, {"symmetric", VBL_AT_BOOL, 0, 0}},
-     "info_nce(q, k, [{temperature = 0.07, symmetric = false}]) -> loss",
+     {{"temperature", VBL_AT_ALPHA_OR_INPUT, 0, 0.07}, {"symmetric", VBL_AT_BOOL, 0, 0}, {"divisor", VBL_AT_INTEGER, 1, 0}},
+     "info_nce(q, k, [{temperature = 0.07, symmetric = false, divisor=}]) -> loss",
      "Mean cross-entropy of softmax(q k' / temperature) with row i's key at i: q [N, D], k [M, D], M >= N (the rest are "
      "negatives). symmetric: "
-     "averaged with the same from k to q (M = N). temperature: a number or a scalar tensor. Normalise the rows first."},
+     "averaged with the same from k to q (M = N). divisor: instead of N. temperature: a number or a scalar tensor. Normalise the "
+     "rows first."},
     {"normalize_rows",
      &vbl_op_normalize_rows,
      {IN("x")},

@@ -1,6 +1,6 @@
 // vbl.scope, vbl.no_grad, vbl.enable_grad: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
-// the running C function's stack, so an error keeps its traceback and passes through unchanged. defines: vbl_scope_rows,
-// vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording
+// the running C function's stack, so an error keeps its traceback and passes through unchanged.
+// defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording
 #include "bindings/tensor.h"
 
 #define SCOPE_META     "vbl.scope"

@@ -1,5 +1,5 @@
 // Constructors: from tables and numbers, constant fills, sequences.
-// defines: vbl_make_rows, vbl_lua_new_tensor, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_finish
+// defines: vbl_make_rows, vbl_lua_new_tensor, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_make_options
 #include "bindings/tensor_make.h"
 
 #include <math.h>
@@ -39,7 +39,6 @@ vbl_make_options vbl_lua_make_options(lua_State *L, int arg, vbl_dtype fallback)
   return options;
 }
 
-// A new tensor of the sizes from `arg` on, and the options after them; pushed.
 vbl_tensor *vbl_lua_make(lua_State *L, int arg, vbl_dtype fallback) {
   int64_t shape[VBL_MAX_DIMS];
   int next;

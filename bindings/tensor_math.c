@@ -65,7 +65,8 @@ static int math_mul(lua_State *L) {
 BINARY(div)
 BINARY(pow)
 BINARY(maximum)
-BINARY(minimum) BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
+BINARY(minimum)
+BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
 #undef BINARY
 
 #define UNARY(NAME)                                       \

@@ -1,6 +1,6 @@
 // Random tensors: stream VBL_STREAM_USER of Philox. Every call draws with the next draw number, so element i of the n-th random
-// tensor after vbl.manual_seed is one number, whatever the threads and devices. Counter: (block of 4, block >> 32, draw, draw >>
-// 32). defines: vbl_random_rows
+// tensor after vbl.manual_seed is one number, whatever the threads and devices. Counter: (block of 4 as two words, draw as two).
+// defines: vbl_random_rows
 #include <math.h>
 
 #include "bindings/tensor_make.h"

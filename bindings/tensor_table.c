@@ -1,5 +1,5 @@
 // Nested Lua tables to tensors and back.
-// defines: vbl_make_tensor, vbl_lua_push_table
+// defines: vbl_make_tensor, vbl_lua_push_element, vbl_lua_push_table
 #include "bindings/tensor_make.h"
 
 typedef struct reading {

@@ -1,5 +1,5 @@
 // Views of tensors, differentiable: reshape, permute, narrow, select, ... Data is shared, not copied, unless said.
-// defines: vbl_view_rows, vbl_lua_slice, vbl_lua_reshape, vbl_lua_select
+// defines: vbl_view_rows, vbl_lua_slice, vbl_lua_reshape, vbl_lua_permute, vbl_lua_expand, vbl_lua_select, vbl_lua_check_index
 #include "bindings/tensor_view.h"
 
 #include <string.h>

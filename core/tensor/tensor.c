@@ -41,8 +41,10 @@ vbl_status vbl_tensor_on(vbl_storage *storage, vbl_dtype dtype, int ndim, const 
   t->offset = offset;
   t->ndim = ndim;
   t->dtype = dtype;
-  memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
-  memcpy(t->stride, stride, (size_t)ndim * sizeof *stride);
+  if (ndim > 0) {  // shape may be NULL for a scalar
+    memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
+    memcpy(t->stride, stride, (size_t)ndim * sizeof *stride);
+  }
   vbl_storage_retain(storage);
   *out = t;
   return VBL_OK;

@@ -63,6 +63,13 @@ check.group("the collector feels tensors' bytes", function()
   check.equal(vbl.memory().live, before)
 end)
 
+check.group("no memory is an error, and the program goes on", function()
+  local before = vbl.memory().live
+  check.error(function() vbl.empty(2 ^ 23 | 0, 2 ^ 23 | 0) end, "test_lua_scope.lua:", "memory")
+  check.equal(vbl.memory().live, before)
+  check.equal(vbl.ones(2):sum():item(), 2.0)
+end)
+
 check.group("no_grad and enable_grad", function()
   local x = vbl.ones(2, {requires_grad = true})
   check.equal(vbl.no_grad(function() return (x * 2).requires_grad end), false)
