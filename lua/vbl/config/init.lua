@@ -12,7 +12,7 @@
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
 --   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys.
 --   The comment behind a key is its --help.
---   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags.
+--   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; and words, the key=value words given.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
 -- vbl.config.write(config) -> Lua source that returns an equal table
 local flags = require "vbl.config.flags"
@@ -159,6 +159,7 @@ local function new(_, defaults, schemas)
   local config = copy(defaults)
   for _, word in ipairs(rest) do merge_word(config, rows, word) end
   flags.apply(given, fail)
+  given.words = rest
   config.flags = given
   return config
 end

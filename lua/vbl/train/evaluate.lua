@@ -23,6 +23,20 @@ local function shuffle_images(work)
   return setmetatable({batch = moved}, {__index = work})
 end
 
+-- Scenes: half own captions, half captions with one attribute changed. Returns the accuracy's {right, count}.
+local function one_attribute(model, task, split, batch, opts)
+  local changed = split:hard_negatives(batch, opts.seed)
+  local right, count = 0, 0
+  for label, source in pairs {[0] = changed, batch} do
+    local labels = {}
+    for i = 1, batch.n do labels[i] = label end
+    local work = {n = batch.n, labels = labels, batch = {tokens = source.tokens, lengths = source.lengths, images = batch.images}}
+    local _, stats = accumulate.evaluate(model, task, work, opts.micro, 0)
+    right, count = right + stats["accuracy.ap"][1], count + stats["accuracy.ap"][2]
+  end
+  return {["accuracy.ap_one_attribute"] = {right, count}}
+end
+
 local function add(total, prefix, stats, weight)
   for name, s in pairs(stats) do
     local key = prefix and name .. prefix or name
@@ -55,6 +69,7 @@ function evaluate.run(model, tasks, split, opts)
             _, stats = accumulate.evaluate(model, task, shuffle_images(work), opts.micro, 0)
             add(total, "_shuffled", stats, weight)
           end
+          if task.name == "ap" and split.data.name == "scenes" then add(total, nil, one_attribute(model, task, split, batch, opts), weight) end
         end
       end)
     end

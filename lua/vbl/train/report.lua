@@ -44,6 +44,7 @@ function report.epoch_line(job, epoch, train, test, intervals)
     if name == "ap" and test["accuracy.ap"] then
       local i = intervals["accuracy.ap"]
       parts[#parts + 1] = string.format("accuracy AP: %.4f [%.4f, %.4f]", test["accuracy.ap"], i[1], i[2])
+      add("%s, one attribute changed: %.4f", "AP", test["accuracy.ap_one_attribute"])
     end
   end
   if test["candidates.mim"] then parts[#parts + 1] = string.format("MIM chance: %.4f", math.log(test["candidates.mim"])) end

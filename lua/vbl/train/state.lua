@@ -27,8 +27,12 @@ function state.create(job)
   return folder.create {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job)}
 end
 
--- --resume RUN: the run and {config = the run's own config, checkpoint = {state=, model=, optimizer=} or nil}.
+-- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
 function state.open(config)
+  local words = config.flags.words or {}
+  if #words > 0 then
+    error(string.format("--resume %s goes on with the run's own config; leave out %s", config.flags.resume, table.concat(words, " ")), 0)
+  end
   local run, stored = folder.open(config.flags.resume)
   stored.config.flags = config.flags
   config.flags.seed = stored.config.seed or config.flags.seed
