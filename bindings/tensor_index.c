@@ -124,6 +124,22 @@ int vbl_tensor_index(lua_State *L) {
   return 1;
 }
 
+// t.grad = g: a copy of g into the leaf's gradient, as if a backward had written it.
+static void set_grad(lua_State *L, vbl_tensor *t) {
+  vbl_tensor *grad = vbl_lua_check_tensor(L, 3);
+  if (t->node != NULL || !t->requires_grad) vbl_lua_error(L, "grad: the tensor is not a leaf that requires a gradient");
+  if (!vbl_tensor_same_shape(t, grad)) {
+    char want[VBL_SHAPE_TEXT], got[VBL_SHAPE_TEXT];
+    vbl_lua_error(L, "grad: expected %s, got %s", vbl_shape_text(t->ndim, t->shape, want), vbl_shape_text(grad->ndim, grad->shape, got));
+  }
+  if (t->grad == NULL) {
+    vbl_dtype T = t->dtype == VBL_F64 ? VBL_F64 : VBL_F32;
+    VBL_LUA_TRY(L, vbl_tensor_new(t->storage->backend, T, t->ndim, t->shape, &t->grad, &err));
+  }
+  VBL_LUA_TRY(L, vbl_tensor_copy(t->grad, grad, &err));
+  t->has_grad = true;
+}
+
 static int set_field(lua_State *L, const char *name) {
   vbl_tensor *t = vbl_lua_check_tensor(L, 1);
   if (strcmp(name, "requires_grad") == 0) {
@@ -135,7 +151,11 @@ static int set_field(lua_State *L, const char *name) {
     t->has_grad = false;
     return 0;
   }
-  return vbl_lua_error(L, "a tensor's fields to set are requires_grad (true, false) and grad (nil), not '%s'", name);
+  if (strcmp(name, "grad") == 0) {
+    set_grad(L, t);
+    return 0;
+  }
+  return vbl_lua_error(L, "a tensor's fields to set are requires_grad (true, false) and grad (nil or a tensor), not '%s'", name);
 }
 
 int vbl_tensor_newindex(lua_State *L) {
