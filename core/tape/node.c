@@ -6,9 +6,10 @@
 #include <string.h>
 
 static void edge_from(vbl_edge *e, vbl_tensor *t) {
-  if (!vbl_wants_grad(t)) return;
+  if (t == NULL) return;
   e->meta = (vbl_meta){.backend = t->storage->backend, .dtype = t->dtype, .ndim = t->ndim};
   memcpy(e->meta.shape, t->shape, sizeof t->shape);
+  if (!vbl_wants_grad(t)) return;
   if (t->node != NULL) {
     e->node = t->node;
     e->node->refs++;
