@@ -1,0 +1,176 @@
+-- The one kind of line figure: a title, one shared legend, a grid of panels.
+--
+--   figure.draw(base, {title=, columns=, panels = {panel, ...}}) -> true, or false without gnuplot
+--     panel {title=, xlabel=, ylabel=, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool}
+--       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next one);
+--       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line.
+--       Values that are not finite are gaps.
+-- Colours: Okabe and Ito's, told apart by colour-blind readers; the sequential ones are samples of viridis.
+local gnuplot = require "vbl.plot.gnuplot"
+
+local figure = {}
+
+local PANEL_WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 74, 16, 34, 52
+local TITLE_HEIGHT, LEGEND_HEIGHT, LETTER = 36, 24, 8
+local LEGEND_MOST = 8
+
+local distinct = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}
+local viridis = {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {220, 205, 40}}
+
+local function sequential(order)
+  local at = 1 + math.max(0, math.min(1, order)) * (#viridis - 1)
+  local i = math.min(math.floor(at), #viridis - 1)
+  local rgb = {}
+  for k = 1, 3 do rgb[k] = math.floor(viridis[i][k] + (at - i) * (viridis[i + 1][k] - viridis[i][k]) + 0.5) end
+  return ("#%02x%02x%02x"):format(rgb[1], rgb[2], rgb[3])
+end
+
+local function finite(v) return v == v and v ~= math.huge and v ~= -math.huge end
+
+-- name -> style and the names in order of appearance.
+local function styles_of(panels)
+  local styles, names, used = {}, {}, 0
+  for _, panel in ipairs(panels) do
+    for _, s in ipairs(panel.series) do
+      local name = s.name or ""
+      if not styles[name] then
+        local color
+        if s.dashed then
+          color = "#6b6b6b"
+        elseif s.order then
+          color = sequential(s.order)
+        else
+          used = used + 1
+          color = distinct[((s.color or used) - 1) % #distinct + 1]
+        end
+        styles[name] = {color = color, dash = s.dashed and 2 or 1, width = s.dashed and 1.3 or 1.8}
+        names[#names + 1] = name
+      end
+    end
+  end
+  return styles, names
+end
+
+-- At most LEGEND_MOST entries, evenly among them, the first and the last included.
+local function legend_names(names)
+  local list = {}
+  for _, name in ipairs(names) do
+    if name ~= "" then list[#list + 1] = name end
+  end
+  if #list <= LEGEND_MOST then return #list > 1 and list or {} end
+  local some = {}
+  for i = 0, LEGEND_MOST - 1 do some[i + 1] = list[1 + math.floor(i * (#list - 1) / (LEGEND_MOST - 1) + 0.5)] end
+  return some
+end
+
+-- Positions (x from the left, y from the top, in pixels) of the legend's entries, wrapped at the width; and its height.
+local function place_legend(names, width)
+  local places, x, y = {}, LEFT, TITLE_HEIGHT + LEGEND_HEIGHT / 2
+  for i, name in ipairs(names) do
+    local size = 40 + LETTER * (utf8.len(name) or #name) + 18
+    if i > 1 and x + size > width then x, y = LEFT, y + LEGEND_HEIGHT end
+    places[i] = {name = name, x = x, y = y}
+    x = x + size
+  end
+  return places, #names > 0 and y + LEGEND_HEIGHT / 2 - TITLE_HEIGHT or 0
+end
+
+local function span(panel, axis)
+  local low, high = math.huge, -math.huge
+  for _, s in ipairs(panel.series) do
+    for i, v in ipairs(s[axis]) do
+      if finite(v) and finite(s.y[i] or 0 / 0) then low, high = math.min(low, v), math.max(high, v) end
+    end
+  end
+  if low > high then return 0, 1, true end
+  return low, high, false
+end
+
+-- The axis range: a margin round the values; a flat line gets room above and below.
+local function range(low, high, margin)
+  local room = high > low and (high - low) * margin or math.max(math.abs(low) * 0.1, 1e-3)
+  return low - room, high + room
+end
+
+local function data_block(id, s)
+  local lines = {("$d%d << EOD"):format(id)}
+  for i, x in ipairs(s.x) do
+    local y = s.y[i]
+    lines[#lines + 1] = ("%.10g %s"):format(x, y and finite(y) and ("%.10g"):format(y) or "NaN")
+  end
+  if #s.x == 0 then lines[2] = "0 NaN" end
+  lines[#lines + 1] = "EOD"
+  return table.concat(lines, "\n")
+end
+
+local function add_axes(out, panel)
+  local x_low, x_high = span(panel, "x")
+  local y_low, y_high, empty = span(panel, "y")
+  local left, right = range(x_low, x_high, panel.integer_x and 0.5 / math.max(x_high - x_low, 1) or 0.02)
+  local bottom, top = range(y_low, y_high, 0.07)
+  out(("set xrange [%.10g:%.10g]"):format(left, right))
+  out(("set yrange [%.10g:%.10g]"):format(bottom, top))
+  out(panel.integer_x and ("set xtics %d"):format(math.max(1, math.ceil((x_high - x_low) / 12))) or "set xtics autofreq")
+  out("set title " .. gnuplot.quote(panel.title or "") .. " offset 0,-0.6")
+  out("set xlabel " .. gnuplot.quote(panel.xlabel or "") .. " offset 0,0.4")
+  out("set ylabel " .. gnuplot.quote(panel.ylabel or "") .. " offset 0.6,0")
+  if empty then out "set label 99 'undefined' at graph 0.5,0.5 center textcolor '#6b6b6b'" end
+  for i, s in ipairs(panel.shade or {}) do
+    out(("set object %d rectangle from %.10g, graph 0 to %.10g, graph 1 behind fillcolor '#e3e7ee' fillstyle solid noborder"):format(i, s[1], s[2]))
+  end
+end
+
+local function add_series(out, panel, styles, first)
+  local parts = {}
+  for i, s in ipairs(panel.series) do
+    local style = styles[s.name or ""]
+    local points = #s.x <= 40 and not s.dashed
+    parts[i] = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %d%s"):format(
+      first + i - 1, points and "linespoints" or "lines", style.color, style.width, style.dash, points and " pointtype 7 pointsize 0.45" or "")
+  end
+  out("plot " .. (#parts > 0 and table.concat(parts, ", ") or "NaN notitle"))
+end
+
+-- Labels and arrows of the title and the legend live in screen coordinates; they are drawn with the first panel and then unset.
+local function add_header(out, spec, places, styles, width, height)
+  out(("set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), LEFT / width, 1 - 20 / height))
+  for i, p in ipairs(places) do
+    local y, style = 1 - p.y / height, styles[p.name]
+    out(("set arrow %d from screen %.5f, screen %.5f to screen %.5f, screen %.5f nohead linecolor '%s' linewidth %g dashtype %d"):format(
+      i, p.x / width, y, (p.x + 28) / width, y, style.color, style.width * 1.3, style.dash))
+    out(("set label %d %s at screen %.5f, screen %.5f left"):format(i + 1, gnuplot.quote(p.name), (p.x + 36) / width, y))
+  end
+end
+
+function figure.draw(base, spec)
+  if not gnuplot.available() then return false end
+  local lines, blocks, id = {}, {}, 1
+  local function out(text) lines[#lines + 1] = "  " .. text end
+  local columns = math.min(spec.columns or (#spec.panels <= 3 and 3 or math.ceil(math.sqrt(#spec.panels))), #spec.panels)
+  local rows = math.ceil(#spec.panels / columns)
+  local width = columns * PANEL_WIDTH * (#spec.panels == 1 and 1.6 or 1) // 1
+  local panel_width, panel_height = width / columns, PANEL_HEIGHT * (#spec.panels == 1 and 1.3 or 1)
+  local styles, names = styles_of(spec.panels)
+  local places, legend_height = place_legend(legend_names(names), width)
+  local header = TITLE_HEIGHT + legend_height
+  local height = header + rows * panel_height // 1
+  out "set border 3 linecolor '#444444'; set tics nomirror out; set grid ytics linecolor '#d4d4d4' linewidth 0.8 dashtype 1; set format '%g'; unset key; set multiplot"
+  add_header(out, spec, places, styles, width, height)
+  for i, panel in ipairs(spec.panels) do
+    local column, row = (i - 1) % columns, (i - 1) // columns
+    out(("set lmargin at screen %.5f; set rmargin at screen %.5f"):format((column * panel_width + LEFT) / width, ((column + 1) * panel_width - RIGHT) / width))
+    out(("set tmargin at screen %.5f; set bmargin at screen %.5f"):format(1 - (header + row * panel_height + TOP) / height,
+                                                                        1 - (header + (row + 1) * panel_height - BOTTOM) / height))
+    add_axes(out, panel)
+    add_series(out, panel, styles, id)
+    for _, s in ipairs(panel.series) do
+      blocks[#blocks + 1] = data_block(id, s)
+      id = id + 1
+    end
+    out "unset label; unset arrow; unset object"
+  end
+  out "unset multiplot"
+  return gnuplot.render(base, width // 1, height // 1, table.concat(blocks, "\n"), table.concat(lines, "\n"))
+end
+
+return figure

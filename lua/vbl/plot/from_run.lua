@@ -1,0 +1,127 @@
+-- from_run(folder) draws a run's figures into folder/plots from its metrics.jsonl:
+--   loss (one panel a task: each step, mean of the epoch, test), scores (accuracy, AUROC, F1), schedule (lr, gradient norm),
+--   layers (the measures at the last epoch) and evolution (the measures over the epochs, matched pairs).
+-- Names: loss.TASK, accuracy.TASK, auroc.TASK, f1.TASK, lr, grad_norm, layer.I.MEASURE with split "probe.matched", "probe.mismatched",
+-- "probe.none", "probe.chance". manifest.json's coattention_layers are shaded. Returns the names of the figures drawn.
+local c = require "vbl.store.c"
+local figure = require "vbl.plot.figure"
+local gnuplot = require "vbl.plot.gnuplot"
+local layers = require "vbl.plot.layers"
+local metrics = require "vbl.runs.metrics"
+
+local splits = {{"step", "train, each step", 6}, {"train", "train, mean of the epoch", 1}, {"test", "test", 2}}  -- split, legend, colour
+
+-- name -> split -> {x = steps, y = values}, and the names in order of appearance.
+local function collect(rows)
+  local curves, names = {}, {}
+  for _, row in ipairs(rows) do
+    if not row.name:find "^layer%." then
+      if not curves[row.name] then curves[row.name], names[#names + 1] = {}, row.name end
+      local split = row.split or ""
+      local s = curves[row.name][split] or {x = {}, y = {}}
+      curves[row.name][split] = s
+      s.x[#s.x + 1], s.y[#s.y + 1] = row.step, row.value
+    end
+  end
+  return curves, names
+end
+
+local function panel_of(name, curves)
+  local series, known = {}, {}
+  for _, split in ipairs(splits) do
+    known[split[1]] = true
+    local s = curves[split[1]]
+    if s then series[#series + 1] = {name = split[2], x = s.x, y = s.y, color = split[3]} end
+  end
+  local others = {}
+  for split in pairs(curves) do
+    if not known[split] and not split:find "^probe%." then others[#others + 1] = split end
+  end
+  table.sort(others)
+  for _, split in ipairs(others) do series[#series + 1] = {name = split, x = curves[split].x, y = curves[split].y} end
+  return {title = name, xlabel = "optimizer step", series = series}
+end
+
+local function draw_group(base, title, curves, names, patterns)
+  local panels = {}
+  for _, name in ipairs(names) do
+    for _, pattern in ipairs(patterns) do
+      if name:find(pattern) and not name:find "%.low$" and not name:find "%.high$" then
+        panels[#panels + 1] = panel_of(name, curves[name])
+        break
+      end
+    end
+  end
+  return #panels > 0 and figure.draw(base, {title = title, panels = panels})
+end
+
+-- partner -> epoch -> measure -> list by layer (the first is layer 0); the epochs, sorted, and the measures in order of appearance.
+local function collect_layers(rows)
+  local found, epochs, measures, seen = {}, {}, {}, {}
+  for _, row in ipairs(rows) do
+    local layer, measure = row.name:match "^layer%.(%d+)%.(.+)$"
+    local partner = layer and (row.split or ""):match "^probe%.(.+)$"
+    if partner then
+      local epoch = row.epoch or 0
+      if not seen[epoch] then epochs[#epochs + 1], seen[epoch] = epoch, true end
+      if not seen[measure] then measures[#measures + 1], seen[measure] = measure, true end
+      found[partner] = found[partner] or {}
+      found[partner][epoch] = found[partner][epoch] or {}
+      local list = found[partner][epoch][measure] or {}
+      found[partner][epoch][measure] = list
+      list[layer + 1] = row.value
+    end
+  end
+  table.sort(epochs)
+  return found, epochs, measures
+end
+
+local function coattention_layers(folder)
+  local ok, manifest = pcall(function() return c.json_decode(c.read_file(folder .. "/manifest.json")) end)
+  return ok and manifest.coattention_layers or {}
+end
+
+local function draw_layers(folder, base, found, epochs, measures)
+  local last, values = epochs[#epochs], {}
+  for _, measure in ipairs(measures) do
+    values[measure] = {}
+    for partner, by_epoch in pairs(found) do values[measure][partner] = (by_epoch[last] or {})[measure] end
+  end
+  return layers.layers(base, {title = ("Alignment of the two streams by layer, epoch %d"):format(last), measures = measures, values = values,
+                              coattention = coattention_layers(folder)})
+end
+
+local function draw_evolution(base, matched, epochs, measures)
+  local values, drawn = {}, {}
+  for _, measure in ipairs(measures) do
+    local lists = {}
+    for e, epoch in ipairs(epochs) do
+      for layer, value in ipairs((matched[epoch] or {})[measure] or {}) do
+        lists[layer] = lists[layer] or {}
+        for k = #lists[layer] + 1, e - 1 do lists[layer][k] = 0 / 0 end
+        lists[layer][e] = value
+      end
+    end
+    if #lists > 0 then values[measure], drawn[#drawn + 1] = lists, measure end
+  end
+  return layers.evolution(base, {title = "Alignment over training, matched pairs", measures = drawn, epochs = epochs, values = values})
+end
+
+return function(folder)
+  if not gnuplot.available() then return {} end
+  local rows, drawn = metrics.read(folder .. "/metrics.jsonl"), {}
+  local curves, names = collect(rows)
+  local function note(name, ok)
+    if ok then drawn[#drawn + 1] = name end
+  end
+  local plots = folder .. "/plots/"
+  note("loss", draw_group(plots .. "loss", "Loss", curves, names, {"^loss%."}))
+  note("scores", draw_group(plots .. "scores", "Scores", curves, names, {"^accuracy%.", "^auroc%.", "^f1%."}))
+  note("schedule", draw_group(plots .. "schedule", "Learning rate and gradient norm", curves, names, {"^lr$", "^grad_norm$"}))
+  local found, epochs, measures = collect_layers(rows)
+  if #measures > 0 then
+    note("layers", draw_layers(folder, plots .. "layers", found, epochs, measures))
+    if #epochs > 1 and found.matched then note("evolution", draw_evolution(plots .. "evolution", found.matched, epochs, measures)) end
+  end
+  return drawn
+end

@@ -1,0 +1,87 @@
+-- Figures: which files appear, what their scripts hold, and numbers that are not finite. The pictures themselves are for eyes.
+local check = require "check"
+local c = require "vbl.store.c"
+local folder = require "vbl.runs.folder"
+local gnuplot = require "vbl.plot.gnuplot"
+local plot = require "vbl.plot"
+local system = require "vbl.system.c"
+
+if not gnuplot.available() then check.skip "gnuplot is not installed" end
+
+local root = "/tmp/vbl-test-plot-" .. system.pid()
+c.make_folder(root)
+
+-- Width and height as a PNG's header says; the last chunk is there.
+local function png_size(path)
+  local bytes = c.read_file(path)
+  check.equal(bytes:sub(1, 8), "\x89PNG\r\n\x1a\n")
+  check.equal(bytes:sub(-8, -5), "IEND")
+  return string.unpack(">I4I4", bytes, 17)
+end
+
+local function whole_svg(path)
+  local text = c.read_file(path)
+  check.ok(text:find("<svg", 1, true) and text:find "</svg>%s*$", path)
+  return text
+end
+
+check.group("curves", function()
+  local base = root .. "/sub/it's $HOME `x` 5"
+  local drawn = plot.curves(base, {title = "a_b^c 'q' \"d\" \\n", xlabel = "step", ylabel = "loss", series = {
+    {name = "train", x = {1, 2, 3}, y = {3, 0 / 0, 1}}, {name = "test_x", x = {1, 3}, y = {1 / 0, 2}}, {name = "none", x = {}, y = {}}}})
+  check.equal(drawn, true)
+  local width, height = png_size(base .. ".png")
+  check.ok(width > height and width >= 1200)
+  local svg = whole_svg(base .. ".svg")
+  for _, text in ipairs {"a_b^c", "test_x", "step", "loss"} do check.ok(svg:find(text, 1, true), text) end
+  check.equal(#system.list(root .. "/sub"), 3)
+  -- The script alone draws the same again.
+  c.remove(base .. ".svg")
+  check.equal(system.run {"sh", "-c", 'cd "$1" && exec gnuplot *.gp', "sh", root .. "/sub"}, 0)
+  check.equal(whole_svg(base .. ".svg"), svg)
+end)
+
+check.group("nothing finite, one point, flat lines", function()
+  check.equal(plot.curves(root .. "/nan", {series = {{x = {1, 2}, y = {0 / 0, 0 / 0}}}}), true)
+  check.ok(whole_svg(root .. "/nan.svg"):find("undefined", 1, true))
+  check.equal(plot.curves(root .. "/one", {series = {{x = {1}, y = {5}}}}), true)
+  check.equal(plot.curves(root .. "/flat", {series = {{x = {1, 2}, y = {0, 0}}}}), true)
+end)
+
+check.group("layers and heat map", function()
+  check.equal(plot.layers(root .. "/layers", {title = "t", measures = {"cka", "mknn"}, coattention = {1}, values = {
+    cka = {matched = {0.1, 0.2, 0.3}, mismatched = {0.1, 0.1, 0.1}, chance = {0, 0, 0}}, mknn = {matched = {0.1, 0 / 0, 0.3}}}}), true)
+  local svg = whole_svg(root .. "/layers.svg")
+  for _, text in ipairs {"CKA", "mutual k-NN", "matched pairs", "mismatched partner", "chance level"} do check.ok(svg:find(text, 1, true), text) end
+  check.equal(plot.heatmap(root .. "/heat", {{1, 0.5}, {0 / 0, 0.25}}, {title = "t", rows = {"a_1", "b"}, columns = {"c", "d"}}), true)
+  check.ok(whole_svg(root .. "/heat.svg"):find("a_1", 1, true))
+  check.equal(plot.heatmap(root .. "/same", {{2, 2}}), true)
+  check.error(function() plot.heatmap(root .. "/none", {}) end, "at least one row")
+end)
+
+check.group("a run", function()
+  local run = folder.create {out = root, name = "job", config = {}, manifest = {coattention_layers = {1}}}
+  check.equal(#plot.from_run(run.path), 0)
+  for epoch = 0, 2 do
+    for _, split in ipairs {"train", "test"} do
+      run:metric {step = 10 * epoch, epoch = epoch, split = split, name = "loss.ap", value = 1 / (epoch + 1)}
+    end
+    run:metric {step = 10 * epoch, epoch = epoch, split = "test", name = "accuracy.ap", value = epoch / 2}
+    run:metric {step = 10 * epoch, epoch = epoch, split = "test", name = "accuracy.ap.low", value = epoch / 3}
+    run:metric {step = 10 * epoch, epoch = epoch, split = "step", name = "lr", value = 1e-3}
+    for layer = 0, 2 do
+      for _, partner in ipairs {"matched", "mismatched"} do
+        run:metric {step = 10 * epoch, epoch = epoch, split = "probe." .. partner, name = "layer." .. layer .. ".cka", value = 0.1 * layer + epoch}
+      end
+    end
+  end
+  check.equal(table.concat(plot.from_run(run.path), " "), "loss scores schedule layers evolution")
+  check.ok(not whole_svg(run.path .. "/plots/scores.svg"):find("accuracy.ap.low", 1, true))
+  check.ok(whole_svg(run.path .. "/plots/layers.svg"):find("epoch 2", 1, true))
+  check.ok(c.read_file(run.path .. "/plots/layers.gp"):find("rectangle from 0.5, graph 0 to 1.5", 1, true))
+  check.ok(whole_svg(run.path .. "/plots/evolution.svg"):find("layer 2", 1, true))
+  run:close()
+end)
+
+c.remove(root)
+check.done()
