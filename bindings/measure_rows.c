@@ -28,6 +28,31 @@ static const vbl_measure_option procrustes[] = {
 static const vbl_measure_option dcor[] = {{"estimator", OPTION_CHOICE, AT(estimator), CHOICES("biased", "corrected")}, END};
 static const vbl_measure_option alignment[] = {{"alpha", OPTION_NUMBER, AT(alpha), NULL}, END};
 static const vbl_measure_option uniformity[] = {{"t", OPTION_NUMBER, AT(t), NULL}, END};
+static const vbl_measure_option cknna[] = {{"k", OPTION_INTEGER, AT(k), NULL},
+                                           {"variant", OPTION_CHOICE, AT(variant), CHOICES("ref", "local")},
+                                           {"eps", OPTION_NUMBER, AT(eps), NULL},
+                                           END};
+static const vbl_measure_option rsa[] = {
+    {"rdm", OPTION_CHOICE, AT(rdm), CHOICES("correlation", "cosine", "euclidean", "sqeuclidean")},
+    {"compare", OPTION_CHOICE, AT(compare), CHOICES("spearman", "pearson", "kendall")},
+    END};
+static const vbl_measure_option ridge[] = {{"folds", OPTION_INTEGER, AT(folds), NULL},
+                                           {"lambda", OPTION_NUMBER, AT(lambda), NULL},
+                                           {"assignment", OPTION_ROW_LABELS, AT(assignment), NULL},
+                                           {"seed", OPTION_INTEGER, AT(seed), NULL},
+                                           END};
+static const vbl_measure_option wasserstein[] = {{"p", OPTION_NUMBER, AT(p), NULL}, END};
+static const vbl_measure_option sinkhorn[] = {
+    {"eps", OPTION_NUMBER, AT(eps), NULL}, {"form", OPTION_CHOICE, AT(form), CHOICES("divergence", "cost", "dual")}, END};
+static const vbl_measure_option sliced[] = {{"projections", OPTION_INTEGER, AT(projections), NULL},
+                                            {"seed", OPTION_INTEGER, AT(seed), NULL},
+                                            {"directions", OPTION_DIRECTIONS, AT(directions), NULL},
+                                            END};
+static const vbl_measure_option gw[] = {{"normalise", OPTION_NOT, AT(raw_distances), NULL}, END};
+static const vbl_measure_option effective_rank[] = {{"of", OPTION_CHOICE, AT(of), CHOICES("sigma", "eigenvalue")}, END};
+static const vbl_measure_option pca_dims[] = {{"variance", OPTION_NUMBER, AT(variance), NULL}, END};
+static const vbl_measure_option twonn[] = {
+    {"fit", OPTION_CHOICE, AT(fit), CHOICES("mle", "linear")}, {"discard", OPTION_NUMBER, AT(discard), NULL}, END};
 static const vbl_measure_option retrieval[] = {{"groups", OPTION_ROW_LABELS, AT(groups), NULL}, END};
 
 #define PAIR    "X [n,dx], Y [n,dy]: row i of X is paired with row i of Y. "
@@ -69,6 +94,9 @@ const vbl_measure_row vbl_measure_rows[] = {
      PAIR "1 - mean edit distance of the neighbour lists / k, 0 to 1."},
     {"second_order_cosine", vbl_second_order_cosine, 2, neighbours, "second_order_cosine" ORDERED,
      PAIR "Mean cosine between a row's distances, in X and in Y, to the union of its neighbours."},
+    {"cknna", vbl_cknna, 2, cknna, "cknna(X, Y, {k=10, variant=\"ref\"|\"local\", eps=0}) -> number, record",
+     PAIR "Kernel alignment over common neighbours of unit rows; 1 = same. ref: as the published code (eps 1e-6 there); local: "
+          "row-centred."},
     {"cca", vbl_cca, 2, cca, "cca(X, Y, {of=\"rho\"|\"rho2\"}) -> number, record",
      PAIR "Mean canonical correlation (or its square), 0 to 1. A rank of n-1 or more is RANK_SATURATED; wants n >= 10 rank."},
     {"svcca", vbl_svcca, 2, svcca, "svcca(X, Y, {threshold=0.99} | {dims=10}) -> number, record",
@@ -91,5 +119,37 @@ const vbl_measure_row vbl_measure_rows[] = {
      "X, Y [n,d] in one space. R@1 of X -> Y by cosine; the record has r1 r5 r10 median_rank mrr and, with _yx, the other way. "
      "Rows of "
      "one group are all correct answers. A tie counts half; r1_optimistic counts ties as won."},
+    {"rsa", vbl_rsa, 2, rsa,
+     "rsa(X, Y, {rdm=\"correlation\"|\"cosine\"|\"euclidean\"|\"sqeuclidean\", compare=\"spearman\"|\"pearson\"|\"kendall\"}) -> "
+     "number, "
+     "record",
+     PAIR "Correlation of the two matrices of distances between rows, -1 to 1. A row without direction is ZERO_ROW."},
+    {"linear_r2", vbl_linear_r2, 2, none, "linear_r2(X, Y) -> number, record",
+     PAIR "Share of Y's variance that a linear map of X explains on the rows it was fitted on, 0 to 1; see chance."},
+    {"ridge_r2_cv", vbl_ridge_r2_cv, 2, ridge,
+     "ridge_r2_cv(X, Y, {folds=5, lambda=, assignment=folds [n] from 0, seed=0}) -> number, record",
+     PAIR
+     "R2 of predicting held-out rows of Y from X; negative when worse than the training mean. lambda is absolute; left out, it is "
+     "chosen within the training folds."},
+    {"wasserstein", vbl_wasserstein, 2, wasserstein, "wasserstein(X, Y, {p=2}) -> number, record",
+     "X, Y [n,d] in one space, as two clouds: the pairing is not used. Exact; time grows with n^3."},
+    {"sinkhorn", vbl_sinkhorn, 2, sinkhorn, "sinkhorn(X, Y, {eps=, form=\"divergence\"|\"cost\"|\"dual\"}) -> number, record",
+     "X, Y [n,d] in one space, as two clouds. Entropic transport of squared distances; eps: 0.05 of the median cost when left "
+     "out."},
+    {"sliced_wasserstein", vbl_sliced_wasserstein, 2, sliced,
+     "sliced_wasserstein(X, Y, {projections=512, seed=0, directions=[m,d]}) -> number, record",
+     "X, Y [n,d] in one space, as two clouds. Root mean square over directions of the distance of sorted projections."},
+    {"gw_identity", vbl_gw_identity, 2, gw, "gw_identity(X, Y, {normalise=true}) -> number, record",
+     PAIR "Mean squared difference of the distances within X and within Y: 0 = same shape. normalise: distances over their mean."},
+    {"effective_rank", vbl_effective_rank, 1, effective_rank, "effective_rank(X, {of=\"sigma\"|\"eigenvalue\"}) -> number, record",
+     "X [n,d]. exp of the entropy of the singular values (or variances) of centred X; 1 to min(n-1, d)."},
+    {"participation_ratio", vbl_participation_ratio, 1, none, "participation_ratio(X) -> number, record",
+     "X [n,d]. (sum s^2)^2 / sum s^4 of centred X; 1 to min(n-1, d)."},
+    {"stable_rank", vbl_stable_rank, 1, none, "stable_rank(X) -> number, record", "X [n,d]. sum s^2 / s_1^2 of centred X."},
+    {"pca_dims", vbl_pca_dims, 1, pca_dims, "pca_dims(X, {variance=0.95}) -> number, record",
+     "X [n,d]. The fewest principal components that hold this share of the variance."},
+    {"twonn", vbl_twonn, 1, twonn, "twonn(X, {fit=\"mle\"|\"linear\", discard=0.1}) -> number, record",
+     "X [n,d]. Intrinsic dimension from the two nearest neighbours; equal rows count once. discard: largest ratios left out "
+     "(linear)."},
     {NULL, NULL, 0, NULL, NULL, NULL},
 };

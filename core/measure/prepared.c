@@ -117,12 +117,17 @@ static int compare_rows(const void *a, const void *b) {
 
 static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
   row_ref *rows = malloc(sizeof *rows * (size_t)p->n);
-  if (rows == NULL) return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
+  p->repeat = calloc((size_t)p->n, sizeof *p->repeat);
+  if (rows == NULL || p->repeat == NULL) {
+    free(rows);
+    return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
+  }
   for (int64_t i = 0; i < p->n; i++) rows[i] = (row_ref){p->raw + i * p->d, p->d, i};
   qsort(rows, (size_t)p->n, sizeof *rows, compare_rows);
   for (int64_t i = 1; i < p->n; i++) {
     int64_t j = 0;
     while (j < p->d && rows[i].row[j] == rows[i - 1].row[j]) j++;
+    p->repeat[rows[i].i] = j == p->d;
     p->duplicates += j == p->d;
   }
   free(rows);
@@ -178,6 +183,7 @@ void vbl_prepared_free(vbl_prepared *p) {
   free(p->centred_norm2);
   free(p->unit);
   free(p->gram);
+  free(p->repeat);
   free(p);
 }
 

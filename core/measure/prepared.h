@@ -36,7 +36,8 @@ typedef struct vbl_prepared {
   double *norm;           // (n), |x_i| of the raw rows
   double *centred_norm2;  // (n), |x_i - mean|^2
   double total;           // sum of centred_norm2: 0 means constant
-  int64_t duplicates;     // rows equal to an earlier row
+  int64_t duplicates;     // rows equal to an earlier row,
+  bool *repeat;           // (n) and which they are
   int64_t zero_rows, first_zero_row;
   double *unit;  // (n, d) raw rows / norm, zero rows stay 0;  NULL until asked for, as are the next three
   double *gram;  // (n, n) of the centred rows

@@ -128,6 +128,80 @@ static void test_joint(void) {
   for (int i = 0; i < 7; i++) CHECK_NEAR(extra(&r, names[i]), values[i], 1e-9);
 }
 
+static void test_cknna(void) {
+  vbl_measure_options o = k5();
+  CHECK_NEAR(XY(vbl_cknna, o).value, 0.404589534601, 1e-9);
+  o.eps = 1e-6;
+  CHECK_NEAR(XY(vbl_cknna, o).value, 0.404582648491, 1e-9);
+  o.eps = 0;
+  o.variant = 1;
+  CHECK_NEAR(XY(vbl_cknna, o).value, 0.367843244573, 1e-9);
+}
+
+static void test_spectrum(void) {
+  const double s[] = {5.156701959, 4.8079221217, 3.6274655565, 3.3032885191, 1.1327229917, 0.5104446083};
+  vbl_measure_options o = k5();
+  vbl_prepared *p = prepare(X, FN, FX, FX);
+  vbl_error err = {0};
+  CHECK_OK(vbl_prepared_svd(p, &err), err);
+  for (int i = 0; i < FX; i++) CHECK_NEAR(p->svd->s[i], s[i], 1e-9);
+  vbl_prepared_free(p);
+  CHECK_NEAR(ONE(vbl_effective_rank, o).value, 4.963924938566, 1e-9);
+  o.of = 1;
+  CHECK_NEAR(ONE(vbl_effective_rank, o).value, 4.070404673005, 1e-9);
+  CHECK_NEAR(ONE(vbl_participation_ratio, o).value, 3.695036960606, 1e-9);
+  CHECK_NEAR(ONE(vbl_stable_rank, o).value, 2.832533478520, 1e-9);
+  CHECK_NEAR(ONE(vbl_pca_dims, o).value, 4, 0);
+  CHECK_NEAR(ONE(vbl_twonn, o).value, 0.925849459561, 1e-9);
+  o.fit = 1;
+  CHECK_NEAR(ONE(vbl_twonn, o).value, 0.829390712595, 1e-9);
+}
+
+static void test_rsa(void) {
+  const double values[4][2] = {{0.291709307801, 0.353406369557},
+                               {0.319137569384, 0.369718935864},
+                               {0.302521938899, 0.343986681537},
+                               {0.302521938899, 0.347350080922}};
+  vbl_measure_options o = k5();
+  for (o.rdm = 0; o.rdm < 4; o.rdm++)
+    for (o.compare = 0; o.compare < 2; o.compare++) CHECK_NEAR(XY(vbl_rsa, o).value, values[o.rdm][o.compare], 1e-9);
+  o.rdm = 0;
+  o.compare = 2;
+  CHECK_NEAR(XY(vbl_rsa, o).value, 0.196310935441, 1e-9);
+}
+
+static void test_regression(void) {
+  int64_t fold[FN];
+  for (int i = 0; i < FN; i++) fold[i] = i % 4;
+  vbl_measure_options o = k5();
+  CHECK_NEAR(XY(vbl_linear_r2, o).value, 0.534461077071, 1e-9);
+  CHECK_NEAR(call(vbl_linear_r2, Y, FY, X, FX, FN, &o, NULL).value, 0.621192481191, 1e-9);
+  o.folds = 4;
+  o.assignment = fold;
+  o.lambda = 1;
+  CHECK_NEAR(XY(vbl_ridge_r2_cv, o).value, 0.200020350684, 1e-9);
+}
+
+static void test_transport(void) {
+  double axes[FX * FX] = {0};
+  for (int i = 0; i < FX; i++) axes[i * FX + i] = 1;
+  vbl_measure_options o = k5();
+  CHECK_NEAR(XY6(vbl_wasserstein, o).value, 1.548334530789, 1e-9);
+  o.p = 1;
+  CHECK_NEAR(XY6(vbl_wasserstein, o).value, 1.490136863445, 1e-9);
+  o.eps = 0.5;
+  vbl_measure_result r = XY6(vbl_sinkhorn, o);
+  // The x-x and y-y problems at their fixed points; plain alternation still lacks 7e-9 after 20000 steps.
+  CHECK_NEAR(r.value, 2.105478832963, 1e-9);
+  CHECK_NEAR(extra(&r, "cost"), 2.552870611850, 1e-9);
+  CHECK_NEAR(extra(&r, "dual"), 3.418814881109, 1e-9);
+  o.directions = axes;
+  o.projections = FX;
+  CHECK_NEAR(XY6(vbl_sliced_wasserstein, o).value, 0.276631190904, 1e-9);
+  o.raw_distances = 1;
+  CHECK_NEAR(XY(vbl_gw_identity, o).value, 1.474651896803, 1e-9);
+}
+
 static void test_max_sim(void) {
   double t[2][5][4], v[2][7][4];
   for (int b = 0; b < 2; b++)
@@ -157,6 +231,11 @@ int main(void) {
   test_neighbours();
   test_linear_maps();
   test_joint();
+  test_cknna();
+  test_spectrum();
+  test_rsa();
+  test_regression();
+  test_transport();
   test_max_sim();
   return check_done();
 }

@@ -2,8 +2,19 @@
 // refused, and their means over unrelated data (fixed seeds, bands of three standard errors).
 #include "tests/unit/measure_data.h"
 
-static const vbl_measure_options base = {
-    .k = 5, .bandwidth = 1, .fraction = 1, .batch = 8, .threshold = 0.99, .p = 2, .alpha = 2, .t = 2};
+static const vbl_measure_options base = {.k = 5,
+                                         .bandwidth = 1,
+                                         .fraction = 1,
+                                         .batch = 8,
+                                         .threshold = 0.99,
+                                         .p = 2,
+                                         .alpha = 2,
+                                         .t = 2,
+                                         .folds = 4,
+                                         .lambda = -1,
+                                         .projections = 64,
+                                         .variance = 0.95,
+                                         .discard = 0.1};
 
 typedef struct measured {
   const char *name;
@@ -13,7 +24,7 @@ typedef struct measured {
   bool rotation, scale, shift, symmetric;
 } measured;
 
-static measured all[32];
+static measured all[40];
 static int measures;
 
 static measured *add(const char *name, vbl_measure_fn *fn, double same, bool rotation, bool scale, bool shift, bool symmetric) {
@@ -40,6 +51,15 @@ static void list_measures(void) {
   add("lcs_knn", vbl_lcs_knn, 5, true, true, false, true);
   add("edit_knn", vbl_edit_knn, 1, true, true, false, true);
   add("second_order_cosine", vbl_second_order_cosine, 1, true, true, false, true);
+  add("cknna", vbl_cknna, 1, true, true, false, false);  // its mixed term takes columns of K and rows of L
+  add("cknna local", vbl_cknna, 1, true, true, false, true)->o.variant = 1;
+  add("rsa euclidean", vbl_rsa, 1, true, true, true, true)->o.rdm = 2;
+  add("rsa correlation", vbl_rsa, 1, false, true, false, true);
+  add("gw_identity", vbl_gw_identity, 0, true, true, true, true);
+  add("linear_r2", vbl_linear_r2, 1, true, true, true, false);
+  add("wasserstein", vbl_wasserstein, 0, false, false, false, true);
+  add("sinkhorn", vbl_sinkhorn, 0, false, false, false, true);
+  add("sliced_wasserstein", vbl_sliced_wasserstein, 0, false, false, false, true);
   add("cca", vbl_cca, 1, true, true, true, true);
   add("svcca", vbl_svcca, 1, true, true, true, true)->o.threshold = 0.8;
   add("pwcca", vbl_pwcca, 1, true, true, true, false);
@@ -75,6 +95,11 @@ static double *permuted(const double *x) {
   return out;
 }
 
+// Measures that do not read the pairing.
+static bool cloud(const measured *m) {
+  return m->fn == vbl_wasserstein || m->fn == vbl_sinkhorn || m->fn == vbl_sliced_wasserstein;
+}
+
 // Y = X + noise in a rotated frame: related, so that a law that fails shows.
 static void test_invariances(void) {
   double *x = gaussian(N, D, 1), *noise = gaussian(N, D, 2), *y = malloc(sizeof *y * N * D);
@@ -86,11 +111,13 @@ static void test_invariances(void) {
     const measured *m = &all[i];
     double v = value(m, x, y);
     check_law(m, "rotation", v, value(m, x, rotated), m->rotation);
-    check_law(m, "joint rotation", v, value(m, rx, rotated), m->fn != vbl_pwcca);  // its weights read the axes of X
+    // PWCCA's weights read the axes of X, a correlation RDM those of both; 64 drawn directions are not all of them.
+    bool axes = m->fn == vbl_pwcca || (m->fn == vbl_rsa && m->o.rdm == 0) || m->fn == vbl_sliced_wasserstein;
+    check_law(m, "joint rotation", v, value(m, rx, rotated), !axes);
     check_law(m, "scale", v, value(m, x, scaled), m->scale);
     check_law(m, "shift", v, value(m, x, shifted), m->shift);
     if (m->fn != vbl_cka_minibatch) check_law(m, "joint permutation", v, value(m, px, py), true);
-    check_law(m, "one-sided permutation", v, value(m, x, py), m->fn == vbl_modality_gap);
+    check_law(m, "one-sided permutation", v, value(m, x, py), m->fn == vbl_modality_gap || cloud(m));
     bool linear = m->fn == vbl_cca || m->fn == vbl_pwcca;  // any invertible map of Y; PWCCA's weights are X's
     check_law(m, "stretch", v, value(m, x, stretched), linear);
     check_law(m, "swap", v, value(m, y, x), m->symmetric);
@@ -127,6 +154,136 @@ static void test_known_values(void) {
   CHECK_NEAR(call(vbl_mknn, g, 3, g, 3, 144, &one, NULL).chance, 10.0 / 143, 1e-12);
   CHECK_NEAR(call(vbl_knn_jaccard, g, 3, g, 3, 144, &one, NULL).chance, 0.0380, 5e-5);
   free(g);
+}
+
+// Rows of the measures' own closed forms.
+static void test_dimensions(void) {
+  // Columns with singular values 4, 3, 2, 1: orthonormal, centred columns (a Hadamard matrix without its constant column) times
+  // them.
+  const int hadamard[8][4] = {{1, 1, 1, 1},  {-1, 1, -1, 1},  {1, -1, -1, 1},  {-1, -1, 1, 1},
+                              {1, 1, 1, -1}, {-1, 1, -1, -1}, {1, -1, -1, -1}, {-1, -1, 1, -1}};
+  double x[32];
+  vbl_measure_options o = base;
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < 4; j++) x[4 * i + j] = 5 + (4 - j) * hadamard[i][j] / sqrt(8);
+  CHECK_NEAR(call(vbl_effective_rank, x, 4, NULL, 0, 8, &o, NULL).value, 3.596115466624, 1e-9);
+  o.of = 1;
+  CHECK_NEAR(call(vbl_effective_rank, x, 4, NULL, 0, 8, &o, NULL).value, 2.940197556312, 1e-9);
+  CHECK_NEAR(call(vbl_participation_ratio, x, 4, NULL, 0, 8, &o, NULL).value, 2.542372881356, 1e-9);
+  CHECK_NEAR(call(vbl_stable_rank, x, 4, NULL, 0, 8, &o, NULL).value, 1.875, 1e-9);
+  // Uniform cubes: mean and standard deviation of one estimate over 12 draws of 3000 rows, computed independently.
+  const double mean[] = {1.986, 4.722}, deviation[] = {0.048, 0.137};
+  enum { CUBE = 3000, DRAWS = 5 };
+  for (int c = 0; c < 2; c++) {
+    double sum = 0;
+    for (uint32_t draw = 0; draw < DRAWS; draw++) {
+      int d = c == 0 ? 2 : 5;
+      vbl_philox_key key = {draw, VBL_STREAM_USER};
+      double *cube = malloc(sizeof *cube * (size_t)(CUBE * d));
+      for (int i = 0; i < CUBE * d; i++) cube[i] = vbl_philox_uniform(key, (uint32_t)i, (uint32_t)d, 0, 0);
+      memcpy(cube + d, cube, sizeof *cube * (size_t)d);  // one row twice
+      vbl_measure_result r = call(vbl_twonn, cube, d, NULL, 0, CUBE, &o, NULL);
+      sum += r.value;
+      CHECK(r.skipped == 1);
+      free(cube);
+    }
+    CHECK_NEAR(sum / DRAWS, mean[c], 3 * deviation[c] * sqrt(1.0 / DRAWS + 1.0 / 12));
+  }
+}
+
+static void test_clouds(void) {
+  enum { M = 200, W = 5 };
+  double *x = gaussian(M, W, 33), *y = malloc(sizeof *y * M * W), *u = gaussian(M, 32, 34);
+  vbl_measure_options o = base;
+  for (int i = 0; i < M * W; i++) y[i] = x[i] + (i % W == 0 ? 3 : 0);
+  CHECK_NEAR(call(vbl_wasserstein, x, W, y, W, M, &o, NULL).value, 3, 1e-9);
+  // theta_1^2 has mean 1/d and variance 2 (d - 1) / (d^2 (d + 2)) on the sphere
+  o.projections = 4096;
+  double spread = 9 * sqrt(2.0 * (W - 1) / (W * W * (W + 2)) / 4096);
+  double sw2 = call(vbl_sliced_wasserstein, x, W, y, W, M, &o, NULL).value;
+  CHECK_NEAR(sw2 * sw2, 9.0 / W, 3 * spread);
+  // -2t + log 0F1(; d/2; t^2) for d = 32, t = 2; 200 rows
+  CHECK_NEAR(call(vbl_uniformity, u, 32, NULL, 0, M, &o, NULL).value, -3.7518, 0.02);
+  double cosine = call(vbl_cosine, x, W, y, W, M, &o, NULL).value;
+  CHECK_NEAR(call(vbl_alignment, x, W, y, W, M, &o, NULL).value, 2 - 2 * cosine, 1e-12);
+  double same[M * W];
+  for (int i = 0; i < M * W; i++) same[i] = 1;
+  vbl_measure_result r = call(vbl_retrieval, same, W, same, W, M, &o, NULL);
+  CHECK(r.value == 0 && r.extra[5].value == 1);  // all tied: nobody is first, unless ties count as won
+  CHECK_NEAR(r.extra[3].value, (M + 1) / 2.0, 0);
+  free(x), free(y), free(u);
+}
+
+// k = n - 1: CKNNA is debiased CKA of the unit rows.
+static void test_cknna(void) {
+  double *x = gaussian(N, D, 35), *y = gaussian(N, D, 36);
+  vbl_prepared *p = prepare(x, N, D, D), *q = prepare(y, N, D, D);
+  vbl_measure_options o = base;
+  vbl_error err = {0};
+  for (int i = 0; i < N * D; i++) y[i] += x[i];
+  CHECK_OK(vbl_prepared_unit(p, &err), err);
+  CHECK_OK(vbl_prepared_unit(q, &err), err);
+  o.k = N - 1;
+  double cka = call(vbl_cka, p->unit, D, q->unit, D, N, &o, NULL).value;
+  CHECK_NEAR(call(vbl_cknna, p->unit, D, q->unit, D, N, &o, NULL).value, cka, 1e-9);
+  vbl_prepared_free(p), vbl_prepared_free(q);
+  free(x), free(y);
+}
+
+// AUROC of two Gaussians delta apart is Phi(delta / sqrt 2); shuffled labels 1/2.
+static void test_probe(void) {
+  enum { M = 6000 };
+  double *x = gaussian(M, 3, 37);
+  int64_t labels[M], three[M];
+  for (int i = 0; i < M; i++) {
+    labels[i] = i % 2;
+    three[i] = i % 3;
+    x[3 * i] += labels[i];
+  }
+  vbl_prepared *p = prepare(x, M, 3, 3);
+  vbl_probe_options o = {.labels = labels, .metric = VBL_PROBE_AUROC};
+  vbl_measure_result r;
+  vbl_error err = {0};
+  double error = sqrt(0.25 / (M * 0.2 / 2) / 3);  // sd of an AUROC is at most sqrt((m + n + 1) / (12 m n))
+  CHECK_OK(vbl_linear_probe(p, &o, &r, &err), err);
+  CHECK_NEAR(r.value, 0.760250, 3 * error * 1.5);
+  o.labels = three;
+  o.metric = VBL_PROBE_ACCURACY;
+  o.c = 1;
+  CHECK_OK(vbl_linear_probe(p, &o, &r, &err), err);
+  CHECK(r.status == VBL_MEASURE_OK);
+  CHECK_NEAR(r.value, 1 / 3.0, 3 * sqrt(2 / 9.0 / (M * 0.2)));
+  for (int i = 0; i < M; i++) labels[i] = 0;
+  o.labels = labels;
+  CHECK_OK(vbl_linear_probe(p, &o, &r, &err), err);
+  CHECK(r.status == VBL_MEASURE_ONE_CLASS && isnan(r.value));
+  labels[3] = -1;
+  CHECK(vbl_linear_probe(p, &o, &r, &err) == VBL_EINVAL && strstr(err.message, "row 4") != NULL);
+  vbl_prepared_free(p);
+  free(x);
+}
+
+static void test_attention(void) {
+  const double p[4][4] = {{0.5, 0.25, 0.25, 0}, {0.25, 0.25, 0.25, 0.25}, {0, 1, 0, 0}, {1, 0, 0, 0}};
+  const int64_t one = 1, three = 3;
+  const double want[] = {1.039720771 / log(4), 1, 0, 0};
+  double head;
+  vbl_measure_result r;
+  vbl_error err = {0};
+  for (int i = 0; i < 4; i++) {
+    vbl_attention a = {.p = p[i], .b = 1, .heads = 1, .queries = 1, .keys = 4};
+    CHECK_OK(vbl_attention_entropy(&a, &head, &r, &err), err);
+    CHECK_NEAR(r.value, want[i], 1e-9);
+  }
+  vbl_attention a = {.p = p[0], .b = 1, .heads = 1, .queries = 1, .keys = 4, .lengths = &three};
+  CHECK_OK(vbl_attention_entropy(&a, &head, &r, &err), err);
+  CHECK_NEAR(r.value, 1.039720771 / log(3), 1e-9);
+  a.lengths = &one;
+  CHECK_OK(vbl_attention_entropy(&a, &head, &r, &err), err);
+  CHECK(r.status == VBL_MEASURE_NOTHING_VALID && isnan(r.value));
+  a.p = p[1];
+  a.lengths = &three;
+  CHECK(vbl_attention_entropy(&a, &head, &r, &err) == VBL_EINVAL);  // a quarter of the mass on padding
 }
 
 // Every row twice: a row's copy is its nearest neighbour, never the row itself; ties are counted; fractional ties do not depend on
@@ -209,9 +366,9 @@ static void test_degenerate(void) {
     }
     CHECK(code_of(m, constant, D, g, D, N, &r) == VBL_OK);
     check_sane(m, "constant", VBL_OK, &r);
-    bool joint = m->fn == vbl_cosine || m->fn == vbl_modality_gap || m->fn == vbl_alignment;
-    bool lists = strstr(m->name, "knn") != NULL || m->fn == vbl_rank_sim || m->fn == vbl_joint_rank_jaccard ||
-                 m->fn == vbl_second_order_cosine;
+    bool joint = m->fn == vbl_cosine || m->fn == vbl_modality_gap || m->fn == vbl_alignment || cloud(m);
+    bool lists = strstr(m->name, "knn") != NULL || m->fn == vbl_cknna || m->fn == vbl_rsa || m->fn == vbl_rank_sim ||
+                 m->fn == vbl_joint_rank_jaccard || m->fn == vbl_second_order_cosine;
     vbl_measure_status want = joint || m->fn == vbl_hsic ? VBL_MEASURE_OK
                               : lists                    ? VBL_MEASURE_ALL_TIED
                                                          : VBL_MEASURE_ZERO_VARIANCE;
@@ -344,6 +501,11 @@ static void test_null_laws(void) {
   check_null("procrustes", vbl_procrustes, &o, 96, 24, 16, 20, NAN, 0.002);
   check_null("dcor corrected", vbl_dcor, &biased, 64, 32, 32, 20, 0, 0);
   check_null("dcor", vbl_dcor, &o, 64, 32, 32, 20, NAN, 0.005);
+  vbl_measure_options r2 = base;
+  r2.folds = 5;
+  check_null("linear_r2", vbl_linear_r2, &o, 100, 20, 8, 20, 20.0 / 99, 0);
+  check_null("rsa", vbl_rsa, &o, 48, 16, 16, 20, 0, 0);
+  check_null("ridge_r2_cv, chosen lambda", vbl_ridge_r2_cv, &r2, 120, 20, 8, 10, 0, 0.06);  // at or a little below 0
   check_null("cosine", vbl_cosine, &o, 100, 8, 8, 20, NAN, 0);
 }
 
@@ -361,6 +523,11 @@ int main(void) {
   list_measures();
   test_known_values();
   test_invariances();
+  test_dimensions();
+  test_clouds();
+  test_cknna();
+  test_probe();
+  test_attention();
   test_duplicates();
   test_lists();
   test_degenerate();
