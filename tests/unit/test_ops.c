@@ -9,9 +9,9 @@
 #include "tests/check.h"
 #include "tests/unit/op_cases.h"
 
-enum { MAX_ELEMENTS = 1024, LAYOUTS = 4 };
-enum layout { DENSE, HOLES, PADDED_ROWS, TRANSPOSED };
-static const char *const layout_names[LAYOUTS] = {"dense", "with holes", "with padded rows", "transposed"};
+enum { MAX_ELEMENTS = 1024, LAYOUTS = 5 };
+enum layout { DENSE, HOLES, PADDED_ROWS, PADDED_BLOCKS, TRANSPOSED };
+static const char *const layout_names[LAYOUTS] = {"dense", "with holes", "with padded rows", "with rows left out", "transposed"};
 
 // One input of a case: what it is made of and its values, the same for every dtype and layout.
 typedef struct input {
@@ -153,7 +153,8 @@ static vbl_tensor *make(const input *in, vbl_dtype real, enum layout layout) {
   const int n = in->ndim;
   for (int k = n - 1; k >= 0; k--) {
     const int d = layout == TRANSPOSED ? n - 1 - k : k;
-    big[d] = layout == HOLES ? 2 * in->shape[d] + 1 : layout == PADDED_ROWS && d == n - 1 ? in->shape[d] + 3 : in->shape[d];
+    const bool padded = (layout == PADDED_ROWS && d == n - 1) || (layout == PADDED_BLOCKS && d == n - 2);
+    big[d] = layout == HOLES ? 2 * in->shape[d] + 1 : in->shape[d] + (padded ? 3 : 0);
     stride[d] = step * (layout == HOLES ? 2 : 1);
     offset += layout == HOLES ? step : 0;
     step *= big[d];
@@ -391,23 +392,25 @@ static void test_finite_differences(example *e, const result *exact) {
   }
 }
 
-// A gradient that no longer holds a value is written, not added to: what it held must not matter, NaN included.
-static void test_overwrite(const example *e, const result *exact) {
+// A gradient that holds no value is written, not added to: what it held must not matter, NaN included. One that holds zeros
+// gets the same numbers added. Every other input starts with zeros, `odd` says which.
+static void test_overwrite(const example *e, const result *exact, int odd) {
   vbl_tensor *in[VBL_MAX_INPUTS] = {0}, *out[VBL_MAX_OUTPUTS];
   for (int i = 0; i < e->inputs; i++) {
     if (e->in[i].kind == '-') continue;
     in[i] = make(&e->in[i], VBL_F64, DENSE);
     in[i]->requires_grad = is_real(&e->in[i]);
     if (!in[i]->requires_grad) continue;
+    in[i]->has_grad = i % 2 == odd && exact->has_grad[i];
     CHECK_OK(vbl_tensor_like(in[i], &in[i]->grad, &err), err);
-    CHECK_OK(vbl_tensor_fill(in[i]->grad, (double)NAN, &err), err);
+    CHECK_OK(vbl_tensor_fill(in[i]->grad, in[i]->has_grad ? 0 : (double)NAN, &err), err);
   }
   static result r;
   memset(&r, 0, sizeof r);
   CHECK_OK(vbl_apply(e->op, in, e->inputs, &e->row->attrs, out, &err), err);
   run_backward(out, e->op->outputs, ALL, false);
   collect(e, in, out, &r);
-  agree(e, &r, exact, 1, 0, 0, "over NaN");
+  agree(e, &r, exact, 1, 0, 0, odd ? "over NaN and 0" : "over 0 and NaN");
   for (int i = 0; i < e->inputs; i++) vbl_tensor_release(in[i]);
   for (int o = 0; o < e->op->outputs; o++) vbl_tensor_release(out[o]);
 }
@@ -431,7 +434,7 @@ static void test_case(const op_case *row, int number) {
                   i + 1, exact.has_grad[i] ? "a" : "no");
   test_delivery(&e, &exact);
   test_finite_differences(&e, &exact);
-  test_overwrite(&e, &exact);
+  for (int odd = 0; odd < 2; odd++) test_overwrite(&e, &exact, odd);
 }
 
 // ---- the table as a whole, and errors ----------------------------------------------------------------------------------
