@@ -523,10 +523,37 @@ static void test_index_errors(void) {
   }
 }
 
+// Rows with a stride of 0 (expand) are no leading dim: GEMM must see a copy.
+static void test_repeated_rows(void) {
+  static example e;
+  const op_case row = {"matmul", "r1,4 r4,4", {.p = 0}};
+  parse(&e, &row, 1);
+  vbl_tensor *x = make(&e.in[0], VBL_F64, DENSE), *w = make(&e.in[1], VBL_F64, DENSE), *wide[1], *dense[1];
+  const vbl_attrs to = {.n = {2, 4, 4}};
+  CHECK_OK(vbl_apply(&vbl_op_expand, &x, 1, &to, wide, &err), err);
+  CHECK_OK(vbl_apply(&vbl_op_contiguous, wide, 1, NULL, dense, &err), err);
+  const vbl_op *const ops[] = {&vbl_op_matmul, &vbl_op_linear};
+  for (int k = 0; k < 4; k++) {
+    vbl_tensor *a[2] = {wide[0], w}, *b[2] = {dense[0], w}, *got[1], *want[1];
+    if (k >= 2) a[1] = wide[0], a[0] = w, b[1] = dense[0], b[0] = w;
+    double got_value[16], want_value[16];
+    CHECK_OK(vbl_apply(ops[k % 2], a, 2, NULL, got, &err), err);
+    CHECK_OK(vbl_apply(ops[k % 2], b, 2, NULL, want, &err), err);
+    read(got[0], got_value);
+    read(want[0], want_value);
+    CHECK(distance(got_value, want_value, 1, 16) == 0);
+    vbl_tensor_release(got[0]);
+    vbl_tensor_release(want[0]);
+  }
+  vbl_tensor *all[] = {x, w, wide[0], dense[0]};
+  for (int i = 0; i < 4; i++) vbl_tensor_release(all[i]);
+}
+
 int main(void) {
   const size_t before = vbl_memory().live;
   test_every_op_has_a_case();
   for (size_t k = 0; k < sizeof op_cases / sizeof *op_cases; k++) test_case(&op_cases[k], (int)k);
+  test_repeated_rows();
   test_errors();
   test_index_errors();
   CHECK(vbl_memory().live == before);
