@@ -1,11 +1,26 @@
 // Data for the tests of the measures: the fixture, seeded Gaussian matrices, rotations; and calls in one line.
-// defines: fixture_x, fixture_y, matrix, prepare, call, gaussian, rotate, rows_of
+// defines: fixture, base, prepare, call, gaussian, rotate
 #pragma once
 #include <stdlib.h>
 
 #include "core/base/philox.h"
 #include "core/measure/measure.h"
 #include "tests/check.h"
+
+// Options with k = 5 and small batches, for matrices of some tens of rows.
+static const vbl_measure_options base = {.k = 5,
+                                         .bandwidth = 1,
+                                         .fraction = 1,
+                                         .batch = 8,
+                                         .threshold = 0.99,
+                                         .p = 2,
+                                         .alpha = 2,
+                                         .t = 2,
+                                         .folds = 4,
+                                         .lambda = -1,
+                                         .projections = 64,
+                                         .variance = 0.95,
+                                         .discard = 0.1};
 
 enum { FN = 24, FX = 6, FY = 8 };
 
