@@ -20,6 +20,11 @@ const vbl_backend *vbl_kernels(const vbl_backend *memory, vbl_dtype dtype) {
   return dtype == VBL_F64 ? vbl_reference_backend() : memory;
 }
 
+vbl_status vbl_kernels_failed(const vbl_tensor *result, vbl_error *err) {
+  const vbl_backend *memory = result->storage->backend;
+  return memory->host ? memory->sync(NULL, err) : VBL_OK;
+}
+
 vbl_status vbl_save(vbl_call *c, int slot, const vbl_tensor *t, vbl_error *err) {
   if (!c->recording) return VBL_OK;
   return vbl_tensor_alias(t, &c->saved[slot], err);
@@ -68,6 +73,7 @@ static vbl_status run_forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_interrupt_check(err));
   VBL_TRY(check_inputs(c->op, c->in, c->inputs, err));
   VBL_TRY(c->op->forward(c, err));
+  VBL_TRY(vbl_kernels_failed(c->out[0], err));
   return c->recording ? record(c, err) : VBL_OK;
 }
 

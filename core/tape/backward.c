@@ -36,19 +36,20 @@ static vbl_status run_custom(struct vbl_node *node, vbl_error *err) {
   return status;
 }
 
-static bool has_gradient(const struct vbl_node *node) {
+static const vbl_tensor *any_gradient(const struct vbl_node *node) {
   for (int i = 0; i < node->outputs; i++)
-    if (node->grad[i] != NULL) return true;
-  return false;
+    if (node->grad[i] != NULL) return node->grad[i];
+  return NULL;
 }
 
 // Runs one node's backward and queues the nodes behind it (also after a failure: they may hold gradients to be dropped).
 static vbl_status run_node(vbl_walk *w, struct vbl_node *node, bool keep_graph, vbl_error *err) {
-  if (!has_gradient(node)) return VBL_OK;
+  if (any_gradient(node) == NULL) return VBL_OK;
   VBL_TRY(vbl_interrupt_check(err));
   if (node->spent) return spent_error(node, err);
   VBL_TRY(vbl_walk_reserve(w, (size_t)node->inputs, err));
   vbl_status status = node->op != NULL ? run_op(node, err) : run_custom(node, err);
+  if (status == VBL_OK) status = vbl_kernels_failed(any_gradient(node), err);
   for (int i = 0; i < node->inputs; i++)
     if (node->edges[i].node != NULL) vbl_walk_push(w, node->edges[i].node);
   if (status == VBL_OK && !keep_graph) vbl_node_spend(node);

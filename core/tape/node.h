@@ -47,4 +47,7 @@ void vbl_node_clear_grads(struct vbl_node *node);
 vbl_status vbl_edge_give(vbl_edge *e, vbl_tensor *grad, vbl_error *err);
 vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, vbl_error *err);
 
+// What a host kernel could not do (scratch memory), as an error. A device reports at its own sync points.
+vbl_status vbl_kernels_failed(const vbl_tensor *result, vbl_error *err);
+
 void vbl_call_end(vbl_call *c);  // releases the call's temporaries

@@ -75,7 +75,8 @@ vbl_status vbl_grad_give(vbl_call *c, int i, vbl_tensor *grad, vbl_error *err);
 vbl_status vbl_grad_target(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err);
 
 // Gradients of sum(seed * t) into the leaves' .grad (accumulated). seed NULL = ones, t must then have one element. Frees the
-// graph behind t unless keep_graph. A second call on a freed graph is an error that says so.
+// graph behind t unless keep_graph. A second call on a freed graph is an error that says so. After any other error (memory, an
+// interrupt) the leaves hold incomplete sums: clear them before the next backward.
 vbl_status vbl_backward(vbl_tensor *t, vbl_tensor *seed, bool keep_graph, vbl_error *err);
 // The same from several roots at once (roots[i] seeded with seeds[i]), one walk.
 vbl_status vbl_backward_many(vbl_tensor *const *roots, vbl_tensor *const *seeds, int count, bool keep_graph, vbl_error *err);
