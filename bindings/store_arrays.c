@@ -1,9 +1,10 @@
-// Tensors in files: safetensors, .npy, .npz, .png and .jpg.
+// Tensors in files: safetensors, .npy, .npz, .png and .jpg (read by core/data, as the loader does).
 // defines: vbl_array_rows
 #include <string.h>
 
 #include "bindings/store.h"
 #include "bindings/tensor.h"
+#include "core/data/image.h"
 #include "core/store/image_write.h"
 #include "core/store/npy.h"
 #include "core/store/safetensors.h"
@@ -156,6 +157,20 @@ static int npz_save(lua_State *L) {
   return 0;
 }
 
+static void end_image(void *image) { vbl_image_free(image); }
+
+static int image_load(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  vbl_image *image = vbl_lua_own(L, sizeof *image, end_image);
+  VBL_LUA_TRY(L, vbl_image_read(path, image, &err));
+  int64_t area = (int64_t)image->width * image->height, shape[3] = {3, image->height, image->width};
+  uint8_t *planes = vbl_tensor_data(vbl_lua_new_tensor(L, VBL_U8, 3, shape));
+  for (int64_t i = 0; i < area; i++)
+    for (int64_t c = 0; c < 3; c++) planes[c * area + i] = image->rgb[3 * i + c];
+  vbl_lua_disown(L, -2);
+  return 1;
+}
+
 static int image_save(lua_State *L) {
   vbl_array a;
   const char *path = luaL_checkstring(L, 1);
@@ -181,5 +196,7 @@ const vbl_fn vbl_array_rows[] = {
     {"npy_load", npy_load, "npy_load(path) -> tensor", "Little-endian; dtypes become those of tensors as in safetensors_load."},
     {"npz_save", npz_save, "npz_save(path, names, tensors)", "Not compressed."},
     {"npz_load", npz_load, "npz_load(path) -> {name -> tensor}, names", "Stored or deflated."},
+    {"image_load", image_load, "image_load(path) -> tensor",
+     "JPEG or PNG as u8 [3, H, W]; grey becomes RGB, transparency lies on white."},
     {"image_save", image_save, "image_save(path, tensor)", "u8 [H, W], [1, H, W] or [3, H, W]; .png, or .jpg at quality 95."},
     {NULL, NULL, NULL, NULL}};

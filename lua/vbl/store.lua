@@ -64,7 +64,7 @@ local function named_by(save)
   end
 end
 
-local image = {load = function(path) return require("vbl.data.c").read_image(path) end, save = c.image_save}
+local image = {load = c.image_load, save = c.image_save}
 
 local formats = {
   npy = {load = c.npy_load, save = c.npy_save},
