@@ -55,7 +55,9 @@ function report.epoch(run, job, epoch, step, train, test, intervals)
   run:log("%s", report.epoch_line(job, epoch, train, test, intervals))
   metrics(run, step, epoch, "train", train)
   metrics(run, step, epoch, "test", test)
-  for name, i in pairs(intervals) do metrics(run, step, epoch, "test", {[name .. ".low"] = i[1], [name .. ".high"] = i[2]}) end
+  for _, name in ipairs(sorted(intervals)) do
+    metrics(run, step, epoch, "test", {[name .. ".low"] = intervals[name][1], [name .. ".high"] = intervals[name][2]})
+  end
 end
 
 function report.step(run, step, epoch, values) metrics(run, step, epoch, "step", values) end
@@ -68,7 +70,13 @@ function report.layers(run, epoch, step, results, partners)
       local layer = results[partner][i]
       run:log("%s%s", analysis.line(layer), partner == "matched" and "" or " (" .. partner .. ")")
       for _, name in ipairs(analysis.names) do
-        run:metric {step = step, epoch = epoch, split = "probe." .. partner, name = string.format("layer.%d.%s", i - 1, name), value = layer[name]}
+        local row = {step = step, epoch = epoch, split = "probe." .. partner, name = string.format("layer.%d.%s", i - 1, name), value = layer[name]}
+        run:metric(row)
+        local chance = layer.records[name] and layer.records[name].chance
+        if chance and partner == partners[1] then
+          row.split, row.value = "probe.chance", chance
+          run:metric(row)
+        end
       end
     end
   end

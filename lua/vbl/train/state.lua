@@ -16,7 +16,12 @@ end
 local function manifest(job)
   local parameters = {}
   for _, part in ipairs(require("vbl.models.summary").parts(job.model)) do parameters[part[1]] = part[2] end
+  local coattention = {}
+  for i, layer in ipairs(require("vbl.train.probe").layers(job.model.config)) do
+    if layer.coattention then coattention[#coattention + 1] = i - 1 end
+  end
   return {
+    coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
     device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
     threads = system.threads(),
@@ -35,7 +40,7 @@ function state.open(config)
   end
   local run, stored = folder.open(config.flags.resume)
   stored.config.flags = config.flags
-  config.flags.seed = stored.config.seed or config.flags.seed
+  config.flags.seed, stored.config.seed = stored.config.seed or config.flags.seed, nil
   return run, stored
 end
 
