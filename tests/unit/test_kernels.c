@@ -253,7 +253,7 @@ static void losses(void) {
 
 static void optimizers(void) {
   EACH_SIZE(n) {
-    const pair w = pair_random(n, -1, 1), m = pair_random(n, -0.1, 0.1), v = pair_random(n, 0, 0.1), b = pair_new(n),
+    const pair w = pair_random(n, -1, 1), m = pair_random(n, -0.1, 0.1), v = pair_random(n, 0.01, 0.1), b = pair_new(n),
                w2 = pair_copy(w), w3 = pair_copy(w);
     for (int t = 1; t <= 3; t++) {
       const pair g = pair_random(n, -1, 1);
@@ -266,9 +266,8 @@ static void optimizers(void) {
       cpu->sgd(w3.f, g.f, NULL, n, 1e-2, 0, 0.1, 0.5, t == 1, NULL);
       ref->sgd(w3.d, g.d, NULL, n, 1e-2, 0, 0.1, 0.5, t == 1, NULL);
     }
-    // A step is lr m^ / sqrt(v^), v^ = v / (1 - beta2^t): below 1e-2 * 1.5 / sqrt(v^), where v^ > g^2 / 4 / t; a gradient near 0
-    // has v^ near v / 1e-3, which is not small. So three steps are below 3 together, and each of their 10 factors has one rounding.
-    pair_check("adamw w", w, 3 * 32 * u, 8 * u);
+    // v >= 0.01, so v / (1 - beta2^t) > 3 and a step is below 1e-2 * 1.5 / 1.7: what counts is the rounding of w <= 1.1, thrice
+    pair_check("adamw w", w, 12 * u, 0);
     pair_check("sgd w", w2, 16 * u, 0);
     pair_check("sgd buffer", b, 32 * u, 0);
     pair_check("sgd without momentum", w3, 16 * u, 0);

@@ -71,7 +71,7 @@ void VBL_K(softmax_backward)(const void *y_, const void *dy_, void *dx_, bool lo
 #pragma omp simd reduction(+ : total)
       for (int64_t j = 0; j < V; j++) total += dy[j];
 #pragma omp simd
-      for (int64_t j = 0; j < V; j++) dx[j] = dy[j] - vbl_exp(y[j]) * total;
+      for (int64_t j = 0; j < V; j++) dx[j] = dy[j] - vbl_exp_neg(y[j]) * total;
     } else {
       const float inner = dot(y, dy, V);
 #pragma omp simd
@@ -107,7 +107,7 @@ void VBL_K(cross_entropy_backward)(const void *x_, const int32_t *label, int32_t
     }
     const float factor = (float)scale * (dloss ? dloss[i] : 1.0f), l = lse[i];
 #pragma omp simd
-    for (int64_t j = 0; j < V; j++) dx[j] = vbl_exp(x[j] - l) * factor;  // x - l may round to a little above 0
+    for (int64_t j = 0; j < V; j++) dx[j] = vbl_exp_neg(x[j] - l) * factor;
     dx[label[i]] -= factor;
   }
 }

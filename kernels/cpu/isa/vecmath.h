@@ -48,7 +48,7 @@ static inline float vbl_exp(float x) {
   return m * vbl_power_of_two(half) * vbl_power_of_two(s - half);
 }
 
-// For x <= 0 (and NaN), with 0 in place of subnormal results.
+// For x <= 88 (and NaN), meant for arguments that are negative but for rounding; with 0 in place of subnormal results.
 static inline float vbl_exp_neg(float x) {
   const float c = x < -87.0f ? -87.0f : x;
   float m;
