@@ -1,10 +1,13 @@
-// Dropout masks from Philox (kernels.h says which counter an element has), vectorised over blocks of four columns.
+// Dropout masks from Philox (kernels.h says which counter an element has), one counter per vector lane.
 // u >= p with u = (word >> 8) 2^-24 is the same as word >> 8 >= ceil(p 2^24): integers, so that every build and device agrees.
 // defines: vbl_mask, vbl_mask_make, vbl_mask_row, vbl_mask_columns, vbl_dropout_row
 #pragma once
+#include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 #include "kernels/cpu/isa/isa.h"
+#include "kernels/cpu/isa/vecmath.h"
 
 typedef struct vbl_mask {
   bool on;
@@ -25,42 +28,103 @@ static inline vbl_mask vbl_mask_make(const vbl_dropout *drop) {
   return m;
 }
 
-// factor[j], j in [0, 4 * blocks): scale where column 4 * first_block + j of row (sample, position) is kept, else 0.
-static inline void vbl_mask_row(const vbl_mask *m, uint32_t position, uint32_t sample, int64_t first_block, int64_t blocks,
-                                float *factor) {
-  const vbl_philox_key key = m->key;
-  const uint32_t threshold = m->threshold, step = m->step;
-  const float scale = m->scale;
-#pragma omp simd
-  for (int64_t i = 0; i < blocks; i++) {
-    const vbl_u32x4 r = vbl_philox(key, (uint32_t)(first_block + i), position, sample, step);
-    factor[4 * i] = r.v[0] >> 8 >= threshold ? scale : 0.0f;
-    factor[4 * i + 1] = r.v[1] >> 8 >= threshold ? scale : 0.0f;
-    factor[4 * i + 2] = r.v[2] >> 8 >= threshold ? scale : 0.0f;
-    factor[4 * i + 3] = r.v[3] >> 8 >= threshold ? scale : 0.0f;
+// Philox of VBL_LANES counters at once. The 32 x 32 -> 64 bit product exists for the low halves of 64-bit lanes only, so the
+// even counters run in the lanes as they are and the odd ones in the lanes shifted down; what gathers in the high halves is
+// ignored by the next product. The compiler's own vector code for vbl_philox is 3 times slower: it shuffles around each product.
+typedef uint32_t vbl_words __attribute__((vector_size(4 * VBL_LANES)));
+typedef uint64_t vbl_wide __attribute__((vector_size(4 * VBL_LANES)));
+
+static inline vbl_wide vbl_multiply_low(vbl_wide a, vbl_wide b) {
+#if defined(__AVX512F__)
+  return (vbl_wide)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (vbl_wide)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#else
+  return (vbl_wide)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#endif
+}
+
+static inline void vbl_philox_rounds(vbl_philox_key key, vbl_wide x[4]) {
+  const vbl_wide m0 = (vbl_wide){0} + 0xD2511F53u, m1 = (vbl_wide){0} + 0xCD9E8D57u;
+  uint32_t k0 = key.seed, k1 = key.stream;
+  for (int round = 0; round < 10; round++) {
+    const vbl_wide p0 = vbl_multiply_low(m0, x[0]), p1 = vbl_multiply_low(m1, x[2]);
+    x[0] = (p1 >> 32) ^ x[1] ^ (uint64_t)k0;
+    x[2] = (p0 >> 32) ^ x[3] ^ (uint64_t)k1;
+    x[1] = p1;
+    x[3] = p0;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
   }
 }
 
-// The same for four columns of `width` rows at positions position .. : factor [4, width], for a transposed matrix.
+// x: the four counter words of each lane, replaced by the four results.
+static inline void vbl_philox_lanes(vbl_philox_key key, vbl_words x[4]) {
+  vbl_wide even[4], odd[4];
+  for (int i = 0; i < 4; i++) {
+    even[i] = (vbl_wide)x[i];
+    odd[i] = (vbl_wide)x[i] >> 32;
+  }
+  vbl_philox_rounds(key, even);
+  vbl_philox_rounds(key, odd);
+  for (int i = 0; i < 4; i++) x[i] = (vbl_words)((even[i] & 0xFFFFFFFFu) | (odd[i] << 32));
+}
+
+static inline vbl_words vbl_count_from(uint32_t first) {
+  vbl_words x;
+  for (uint32_t i = 0; i < VBL_LANES; i++) x[i] = first + i;
+  return x;
+}
+
+// scale where a word's element is kept, else 0; as the bits of floats
+static inline vbl_words vbl_kept(const vbl_mask *m, vbl_words word) {
+  const vbl_words kept = (vbl_words)(word >> 8 >= (vbl_words){0} + m->threshold);
+  return kept & vbl_float_bits(m->scale);
+}
+
+// factor [4, width]: element (c, i) is that of column 4 * block + c at position + i: scale where it is kept, else 0.
+// width is a multiple of VBL_LANES.
 static inline void vbl_mask_columns(const vbl_mask *m, uint32_t block, uint32_t position, uint32_t sample, int64_t width,
                                     float *factor) {
-  const vbl_philox_key key = m->key;
-  const uint32_t threshold = m->threshold, step = m->step;
-  const float scale = m->scale;
+  const vbl_words zero = {0};
+  for (int64_t i = 0; i < width; i += VBL_LANES) {
+    vbl_words x[4] = {zero + block, vbl_count_from(position + (uint32_t)i), zero + sample, zero + m->step};
+    vbl_philox_lanes(m->key, x);
+    for (int c = 0; c < 4; c++) {
+      const vbl_words kept = vbl_kept(m, x[c]);
+      memcpy(factor + c * width + i, &kept, sizeof kept);
+    }
+  }
+}
+
+// factor[j] for the columns 4 * first_block + j, j in [0, 4 * blocks), of row (sample, position); writes up to the next
+// multiple of 4 * VBL_LANES.
+static inline void vbl_mask_row(const vbl_mask *m, uint32_t position, uint32_t sample, int64_t first_block, int64_t blocks,
+                                float *factor) {
+  const vbl_words zero = {0};
+  for (int64_t i = 0; i < blocks; i += VBL_LANES) {
+    vbl_words x[4] = {vbl_count_from((uint32_t)(first_block + i)), zero + position, zero + sample, zero + m->step};
+    vbl_philox_lanes(m->key, x);
+    float kept[4][VBL_LANES];
+    for (int c = 0; c < 4; c++) {
+      x[c] = vbl_kept(m, x[c]);
+      memcpy(kept[c], &x[c], sizeof x[c]);
+    }
 #pragma omp simd
-  for (int64_t i = 0; i < width; i++) {
-    const vbl_u32x4 r = vbl_philox(key, block, position + (uint32_t)i, sample, step);
-    factor[i] = r.v[0] >> 8 >= threshold ? scale : 0.0f;
-    factor[width + i] = r.v[1] >> 8 >= threshold ? scale : 0.0f;
-    factor[2 * width + i] = r.v[2] >> 8 >= threshold ? scale : 0.0f;
-    factor[3 * width + i] = r.v[3] >> 8 >= threshold ? scale : 0.0f;
+    for (int lane = 0; lane < VBL_LANES; lane++) {
+      float *to = factor + 4 * (i + lane);
+      to[0] = kept[0][lane];
+      to[1] = kept[1][lane];
+      to[2] = kept[2][lane];
+      to[3] = kept[3][lane];
+    }
   }
 }
 
 // out[j] = dropout(x[j]) + residual[j] (residual may be NULL), j < D, for the row with counters rows[row]. out may be x or
 // residual.
 static inline void vbl_dropout_row(const vbl_mask *m, int64_t row, const float *x, const float *residual, float *out, int64_t D) {
-  enum { BLOCKS = 128 };
+  enum { BLOCKS = 128 };  // a multiple of VBL_LANES
   float factor[4 * BLOCKS];
   for (int64_t start = 0; start < D; start += 4 * BLOCKS) {
     const int64_t n = vbl_min64(4 * BLOCKS, D - start);
