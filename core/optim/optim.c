@@ -1,3 +1,5 @@
+// The optimizers' bookkeeping: which leaves are trained, their global norm, runs of neighbours that one kernel call updates.
+// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_zero_grad
 #include "core/optim/optim.h"
 
 #include <math.h>
@@ -18,6 +20,14 @@ static vbl_status check_leaf(const char *name, const vbl_tensor *t, const vbl_te
                     vbl_dtype_name(t->dtype), vbl_dtype_name(first->dtype));
   if (!vbl_tensor_is_contiguous(t)) return vbl_fail(err, VBL_EINVAL, "optimizer: %s is not contiguous", name);
   if (t->node != NULL) return vbl_fail(err, VBL_EINVAL, "optimizer: %s is the result of an operation, not a leaf", name);
+  return VBL_OK;
+}
+
+// A tensor that stands in the list twice would be stepped twice.
+static vbl_status check_twice(const char *const *names, vbl_tensor *const *leaves, int i, vbl_error *err) {
+  for (int j = 0; j < i; j++)
+    if (leaves[j] == leaves[i])
+      return vbl_fail(err, VBL_EINVAL, "optimizer: %s and %s are the same tensor; list it once", names[j], names[i]);
   return VBL_OK;
 }
 
@@ -48,6 +58,7 @@ static vbl_status fill(vbl_optimizer *o, const char *const *names, vbl_tensor *c
   if (o->leaves == NULL) return vbl_fail(err, VBL_ENOMEM, "optimizer: out of memory");
   for (int i = 0; i < count; i++) {
     VBL_TRY(check_leaf(names[i], leaves[i], leaves[0], err));
+    VBL_TRY(check_twice(names, leaves, i, err));
     VBL_TRY(add_leaf(o, i, names[i], leaves[i], decay != NULL ? decay[i] : leaves[i]->ndim >= 2, lr_scale != NULL ? lr_scale[i] : 1,
                      err));
   }

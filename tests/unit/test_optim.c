@@ -125,7 +125,47 @@ static void nonfinite(void) {
   vbl_optimizer_free(o);
 }
 
+static int calls;
+static vbl_backend counting;  // the CPU's, counting the optimizer's kernel calls
+
+static void count_adamw(void *w, const void *g, void *m, void *v, int64_t n, double lr, double beta1, double beta2, double eps,
+                        double decay, double scale, int64_t t, vbl_stream s) {
+  calls++;
+  vbl_cpu_backend()->adamw(w, g, m, v, n, lr, beta1, beta2, eps, decay, scale, t, s);
+}
+
+// Packed neighbours of one rule are one call: leaves 0 to 2 (decay), 3 (none), 4 (decay). A leaf that lags behind, or has no
+// gradient, breaks the run.
+static void one_call_per_run(void) {
+  counting = *vbl_cpu_backend();
+  counting.adamw = count_adamw;
+  vbl_tensor *leaves[LEAVES];
+  for (int i = 0; i < LEAVES; i++) {
+    CHECK_OK(vbl_tensor_zeros(&counting, VBL_F32, i == 3 ? 1 : 2, shapes[i], &leaves[i], &err), err);
+    leaves[i]->requires_grad = true;
+  }
+  CHECK_OK(vbl_parameters_pack(leaves, LEAVES, &err), err);
+  vbl_optimizer *o = NULL;
+  vbl_optimizer_options options = {VBL_ADAMW, 0.9, 0.98, 1e-8, 0, 0.01, 1};
+  CHECK_OK(vbl_optimizer_new(options, names, leaves, NULL, NULL, LEAVES, &o, &err), err);
+  static const int expected[] = {3, 4, 5, 4};
+  for (int step = 0; step < 4; step++) {
+    calls = 0;
+    for (int i = 0; i < LEAVES; i++) set_grad(leaves[i], i, step);
+    if (step == 1) leaves[1]->has_grad = false;       // 0 | 2 | 3 | 4
+    if (step == 3) leaves[2]->requires_grad = false;  // 0 | 1 | 3 | 4
+    CHECK_OK(vbl_optimizer_step(o, 0.1, NULL, &err), err);
+    CHECK(calls == expected[step]);  // step 2: 0 | 1, which lags | 2 | 3 | 4
+  }
+  vbl_optimizer_free(o);
+  vbl_tensor *twice[] = {leaves[0], leaves[1], leaves[0]};
+  CHECK(vbl_optimizer_new(options, names, twice, NULL, NULL, 3, &o, &err) == VBL_EINVAL);
+  CHECK(strstr(err.message, "a.weight and c.weight are the same tensor") != NULL);
+  for (int i = 0; i < LEAVES; i++) vbl_tensor_release(leaves[i]);
+}
+
 int main(void) {
+  const size_t before = vbl_memory().live;
   for (int dtype = VBL_F32; dtype <= VBL_F64; dtype++)
     for (int pack = 0; pack < 2; pack++) {
       run((vbl_optimizer_options){VBL_ADAMW, 0.9, 0.98, 1e-8, 0, 0.01, 1}, (vbl_dtype)dtype, pack);
@@ -133,5 +173,7 @@ int main(void) {
       run((vbl_optimizer_options){VBL_SGD, 0, 0, 0, 0.9, 0.01, 0.5}, (vbl_dtype)dtype, pack);
     }
   nonfinite();
+  one_call_per_run();
+  CHECK(vbl_memory().live == before);
   return check_done();
 }
