@@ -47,7 +47,7 @@ vbl_status vbl_atomic_file_open(vbl_atomic_file *f, const char *path, vbl_error 
   *f = (vbl_atomic_file){.fd = -1};
   int n = snprintf(f->temporary, sizeof f->temporary, "%s" VBL_STALE_MARK "%ld", path, (long)getpid());
   if (n >= (int)sizeof f->temporary) return vbl_fail(err, VBL_EINVAL, "%s: path too long", path);
-  strcpy(f->path, path);
+  snprintf(f->path, sizeof f->path, "%s", path);
   f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (f->fd < 0) return vbl_fail_errno(err, "write", path);
   return VBL_OK;
@@ -105,8 +105,8 @@ vbl_status vbl_atomic_folder_begin(vbl_atomic_folder *f, const char *parent, con
   *f = (vbl_atomic_folder){0};
   if (!*name || *name == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 40 || strlen(parent) > PATH_MAX - NAME_MAX - 2)
     return vbl_fail(err, VBL_EINVAL, "%s/%s: not a name for a folder written whole (no '/', no dot first, short)", parent, name);
-  strcpy(f->parent, parent);
-  strcpy(f->name, name);
+  snprintf(f->parent, sizeof f->parent, "%s", parent);
+  snprintf(f->name, sizeof f->name, "%s", name);
   for (int i = 0; i < 1000; i++) {
     snprintf(f->path, sizeof f->path, "%s/.%s-%ld-%d", parent, name, (long)getpid(), i);
     if (mkdir(f->path, 0777) == 0) return VBL_OK;

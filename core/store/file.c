@@ -77,9 +77,9 @@ static bool is_folder(const char *path) {
 vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err) {
   char part[PATH_MAX];
   if (existed) *existed = false;
-  if (!*path || strlen(path) >= sizeof part)
-    return vbl_fail(err, VBL_EINVAL, "\"%s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
-  strcpy(part, path);
+  int length = snprintf(part, sizeof part, "%s", path);
+  if (length < 1 || length >= (int)sizeof part)
+    return vbl_fail(err, VBL_EINVAL, "\"%.100s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
   for (char *p = part + 1; *p; p++) {
     if (*p != '/') continue;
     *p = 0;

@@ -88,7 +88,11 @@ vbl_status vbl_hash_file(const char *path, char hex[65], uint32_t *crc, uint64_t
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return vbl_fail_errno(err, "open", path);
   char *piece = malloc(PIECE);
-  vbl_status status = piece ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "%s: not enough memory to read the file", path);
+  if (!piece) {
+    close(fd);
+    return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory to read the file", path);
+  }
+  vbl_status status = VBL_OK;
   vbl_sha256 sha;
   uint32_t sum = 0;
   uint64_t total = 0;

@@ -1,16 +1,9 @@
 #include "core/store/image_write.h"
 
-#include <limits.h>
+#include <stb/stb_image_write.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-#include <stb/stb_image_write.h>
-#pragma GCC diagnostic pop
 
 #include "core/store/atomic.h"
 

@@ -200,6 +200,7 @@ static vbl_status parse_child(parser *s, vbl_json *v, vbl_json ***last) {
     const char *at = s->p;
     size_t n = 0;
     if (s->p == s->end || *s->p != '"') return fail_at(s, s->p, "expected a key in quotes");
+    key = "";
     VBL_TRY(parse_string(s, &key, &n));
     if (strlen(key) != n) return fail_at(s, at, "a key with a NUL inside");
     skip_space(s);
@@ -366,7 +367,9 @@ char *vbl_json_quote(const char *text, size_t n, char *out) {
       *out++ = e[1];
     } else if ((unsigned char)text[i] < 0x20) {
       static const char hex[] = "0123456789abcdef";
-      memcpy(out, "\\u00", 4);
+      out[0] = '\\';
+      out[1] = 'u';
+      out[2] = out[3] = '0';
       out[4] = hex[(unsigned char)text[i] >> 4];
       out[5] = hex[text[i] & 15];
       out += 6;

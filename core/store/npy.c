@@ -7,6 +7,8 @@
 
 #include "core/store/atomic.h"
 
+static const char mark[8] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0};  // and the version, 1.0
+
 static const struct {
   const char *text;
   vbl_file_dtype dtype;
@@ -64,7 +66,7 @@ static vbl_status parse_header(const char *header, const char *where, vbl_npy *o
 vbl_status vbl_npy_parse(const char *text, size_t n, const char *where, vbl_npy *out, vbl_error *err) {
   const uint8_t *u = (const uint8_t *)text;
   *out = (vbl_npy){0};
-  if (n < 10 || memcmp(text, "\x93NUMPY", 6) != 0) return bad(where, "no NUMPY mark at its start", err);
+  if (n < 10 || memcmp(text, mark, 6) != 0) return bad(where, "no NUMPY mark at its start", err);
   if (u[6] < 1 || u[6] > 3) return bad(where, "unknown version", err);
   size_t start = u[6] == 1 ? 10 : 12, length = u[8] | (size_t)u[9] << 8;
   if (u[6] > 1 && n >= 12) length |= (size_t)u[10] << 16 | (size_t)u[11] << 24;
@@ -117,7 +119,7 @@ static size_t format_header(const vbl_array *a, char out[512]) {
                       a->ndim == 1 ? "," : "");
   while ((used + 11) % 64 != 0) out[10 + used++] = ' ';
   out[10 + used++] = '\n';
-  memcpy(out, "\x93NUMPY\x01\x00", 8);
+  memcpy(out, mark, sizeof mark);
   out[8] = (char)(used & 255);
   out[9] = (char)(used >> 8);
   return 10 + (size_t)used;

@@ -1,5 +1,6 @@
 // The zip container of .npz (PKWARE APPNOTE 6.3): the central directory at the end leads; entries are stored or deflated.
 // defines: vbl_npz_open, vbl_npz_close, vbl_npz_write
+#define ZLIB_CONST  // input that zlib only reads
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "core/store/npy.h"
 
 enum { END_SIZE = 22, CENTRAL_SIZE = 46, LOCAL_SIZE = 30, STORED = 0, DEFLATED = 8, DOS_1980 = 1 << 5 | 1 };
+// Marks of the records, and ".npy", as little-endian numbers.
+enum { LOCAL_MARK = 0x04034b50, CENTRAL_MARK = 0x02014b50, END_MARK = 0x06054b50, NPY = 0x79706e2e };
 
 // Little-endian numbers of at most 8 bytes.
 static uint32_t get(const char *p, int bytes) {
@@ -28,8 +31,7 @@ static vbl_status bad(const char *path, const char *what, vbl_error *err) {
 }
 
 static vbl_status inflate_entry(const char *src, uint32_t packed, vbl_file_bytes *out, const char *path, vbl_error *err) {
-  z_stream z = {
-      .next_in = (Bytef *)(uintptr_t)src, .avail_in = packed, .next_out = (Bytef *)out->data, .avail_out = (uInt)out->size};
+  z_stream z = {.next_in = (const Bytef *)src, .avail_in = packed, .next_out = (Bytef *)out->data, .avail_out = (uInt)out->size};
   if (inflateInit2(&z, -MAX_WBITS) != Z_OK) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
   int result = inflate(&z, Z_FINISH);
   bool whole = result == Z_STREAM_END && z.total_out == out->size;
@@ -134,20 +136,18 @@ static vbl_status write_entry(vbl_atomic_file *f, const vbl_array *a, char **cen
   uint32_t crc = vbl_crc32(0, b.data, b.size);
   vbl_status s = VBL_OK;
   if (at + b.size + name >= UINT32_MAX) s = vbl_fail(err, VBL_EINVAL, "%s: beyond 4 GiB; use .safetensors", f->path);
-  memcpy(local, "PK\3\4", 4);
-  put_common(local + 4, crc, b.size, name);
+  put_common(put(local, LOCAL_MARK, 4), crc, b.size, name);
   if (s == VBL_OK) s = vbl_atomic_file_write(f, local, LOCAL_SIZE, err);
   if (s == VBL_OK) s = vbl_atomic_file_write(f, a->name, name - 4, err);
   if (s == VBL_OK) s = vbl_atomic_file_write(f, ".npy", 4, err);
   if (s == VBL_OK) s = vbl_atomic_file_write(f, b.data, b.size, err);
   uint64_t size = b.size;
   vbl_file_bytes_free(&b);
-  memcpy(row, "PK\1\2", 4);
-  char *p = put_common(put(row + 4, 20, 2), crc, size, name);
+  char *p = put_common(put(put(row, CENTRAL_MARK, 4), 20, 2), crc, size, name);
   p = put(put(p, 0, 6), 0, 4);  // comment, disk, attributes
   p = put(p, at, 4);
   memcpy(p, a->name, name - 4);
-  memcpy(p + name - 4, ".npy", 4);
+  put(p + name - 4, NPY, 4);
   *central = p + name;
   return s;
 }
@@ -156,8 +156,7 @@ static vbl_status write_archive(vbl_atomic_file *f, int64_t count, const vbl_arr
   char *end = central, tail[END_SIZE];
   for (int64_t i = 0; i < count; i++) VBL_TRY(write_entry(f, &arrays[i], &end, err));
   uint64_t at = f->written, size = (uint64_t)(end - central);
-  memcpy(tail, "PK\5\6", 4);
-  char *p = put(tail + 4, 0, 4);
+  char *p = put(put(tail, END_MARK, 4), 0, 4);
   p = put(p, (uint64_t)count, 2);
   p = put(p, (uint64_t)count, 2);
   p = put(p, size, 4);

@@ -220,14 +220,26 @@ static void add_quoted(text *t, const char *s) {
   free(quoted);
 }
 
+static void add_number(text *t, uint64_t n) {
+  char buf[32];
+  int length = snprintf(buf, sizeof buf, "%llu", (unsigned long long)n);
+  add(t, buf, (size_t)length);
+}
+
 static void add_entry(text *t, const vbl_array *a, uint64_t begin, uint64_t bytes) {
-  char buf[96];
   add_quoted(t, a->name);
-  add(t, buf, (size_t)snprintf(buf, sizeof buf, ":{\"dtype\":\"%s\",\"shape\":[", dtype_names[a->dtype]));
-  for (int i = 0; i < a->ndim; i++) add(t, buf, (size_t)snprintf(buf, sizeof buf, "%s%lld", i ? "," : "", (long long)a->shape[i]));
-  add(t, buf,
-      (size_t)snprintf(buf, sizeof buf, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
-                       (unsigned long long)(begin + bytes)));
+  add_text(t, ":{\"dtype\":\"");
+  add_text(t, dtype_names[a->dtype]);
+  add_text(t, "\",\"shape\":[");
+  for (int i = 0; i < a->ndim; i++) {
+    if (i) add_text(t, ",");
+    add_number(t, (uint64_t)a->shape[i]);
+  }
+  add_text(t, "],\"data_offsets\":[");
+  add_number(t, begin);
+  add_text(t, ",");
+  add_number(t, begin + bytes);
+  add_text(t, "]}");
 }
 
 static void add_metadata(text *t, int64_t pairs, const vbl_pair *metadata) {
