@@ -1,6 +1,7 @@
 // vbl: the interpreter of Lua 5.4 with the engine inside. Options as lua(1); the first word may also name a command
 // (lua/vbl/cmd/NAME.lua). Here: the command line and exit codes; modules, signals and tracebacks are beside this file.
 #include <lualib.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,10 @@ static int start(lua_State *L, int argc, char **argv, const options *o) {
 }
 
 int main(int argc, char **argv) {
+  // oneDNN packs matrices into malloc'ed memory at every call. Given back to the system each time, clearing the pages anew cost 6 %
+  // of a training step; kept, it is a few megabytes.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   options o = read_options(argc, argv);
   if (o.bad != NULL) {
     fprintf(stderr, "vbl: unknown or incomplete option '%s'\n%s", o.bad, usage);

@@ -3,12 +3,12 @@
 // defines: vbl_lapack_open, vbl_gemm, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
 #include "core/measure/lapack.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/openblas.h"
 #include "core/measure/prepared.h"
 
 typedef void dgemm_fn(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a, int lda, const double *b,
@@ -34,48 +34,24 @@ static struct {
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 
-#define LIBRARY "OpenBLAS (Debian package libopenblas0-openmp)"
+#define SERIAL(call)                           \
+  do {                                         \
+    int threads = vbl_openblas_serial_begin(); \
+    call;                                      \
+    vbl_openblas_serial_end(threads);          \
+  } while (0)
 
-#ifdef VBL_OPENBLAS
-// The library picks its kernels in its constructor, and 0.3.21 takes SSE3 ones on processors it does not know.
-static void choose_core(void) {
-  if (getenv("OPENBLAS_CORETYPE") != NULL) return;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
-    setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
-  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    setenv("OPENBLAS_CORETYPE", "Haswell", 0);
-}
-
-static void *symbol(void *library, const char *name) {
-  void *p = dlsym(library, name);
-  if (p == NULL && blas.status == VBL_OK)
-    blas.status = vbl_fail(&blas.error, VBL_EDEVICE, "%s: %s lacks %s: reinstall the package", LIBRARY, VBL_OPENBLAS, name);
-  return p;
+static void symbol(const char *name, void *function) {
+  if (blas.status == VBL_OK) blas.status = vbl_openblas_symbol(name, function, &blas.error);
 }
 
 static void open_library(void) {
-  choose_core();
-  void *library = dlopen(VBL_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
-  if (library == NULL) {
-    blas.status = vbl_fail(&blas.error, VBL_EDEVICE, "%s is needed for this measure and cannot be opened: %s", LIBRARY, dlerror());
-    return;
-  }
-  blas.dgemm = (dgemm_fn *)symbol(library, "cblas_dgemm");
-  blas.dgesdd = (dgesdd_fn *)symbol(library, "dgesdd_");
-  blas.dgeqrf = (dgeqrf_fn *)symbol(library, "dgeqrf_");
-  blas.dsyevd = (dsyevd_fn *)symbol(library, "dsyevd_");
-  void (*set_threads)(int) = (void (*)(int))symbol(library, "openblas_set_num_threads");
-  char *(*core_name)(void) = (char *(*)(void))symbol(library, "openblas_get_corename");
-  if (blas.status != VBL_OK) return;
-  set_threads(1);
-  blas.core = core_name();
+  blas.status = vbl_openblas_open(&blas.core, &blas.error);
+  symbol("cblas_dgemm", &blas.dgemm);
+  symbol("dgesdd_", &blas.dgesdd);
+  symbol("dgeqrf_", &blas.dgeqrf);
+  symbol("dsyevd_", &blas.dsyevd);
 }
-#else
-static void open_library(void) {
-  blas.status = vbl_fail(&blas.error, VBL_EDEVICE,
-                         "%s was not found when vbl was built: install it, then configure and build again", LIBRARY);
-}
-#endif
 
 vbl_status vbl_lapack_open(const char **core, vbl_error *err) {
   pthread_once(&blas.once, open_library);
@@ -93,8 +69,8 @@ static vbl_status check_size(int64_t m, int64_t n, vbl_error *err) {
 
 void vbl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda, const double *b,
               int64_t ldb, double beta, double *c, int64_t ldc) {
-  blas.dgemm(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta,
-             c, (int)ldc);
+  SERIAL(blas.dgemm(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
+                    (int)ldb, beta, c, (int)ldc));
 }
 
 // job 'N': s alone; 'S': thin factors. u and vt are those of the row-major matrix.
@@ -102,7 +78,7 @@ static vbl_status gesdd(char job, int64_t rows, int64_t columns, double *a, doub
   VBL_TRY(check_size(rows, columns, err));
   int m = (int)columns, n = (int)rows, r = m < n ? m : n, lwork = -1, info = 0;
   double query = 0;
-  blas.dgesdd(&job, &m, &n, a, &m, s, vt, &m, u, &r, &query, &lwork, NULL, &info, 1);
+  SERIAL(blas.dgesdd(&job, &m, &n, a, &m, s, vt, &m, u, &r, &query, &lwork, NULL, &info, 1));
   lwork = query < (double)INT_MAX ? (int)query : INT_MAX;
   double *work = malloc(sizeof(double) * (size_t)lwork);
   int *iwork = malloc(sizeof(int) * 8 * (size_t)r);
@@ -110,7 +86,7 @@ static vbl_status gesdd(char job, int64_t rows, int64_t columns, double *a, doub
   if (work == NULL || iwork == NULL)
     status = vbl_fail(err, VBL_ENOMEM, "SVD of %d x %d: out of memory", n, m);
   else
-    blas.dgesdd(&job, &m, &n, a, &m, s, vt, &m, u, &r, work, &lwork, iwork, &info, 1);
+    SERIAL(blas.dgesdd(&job, &m, &n, a, &m, s, vt, &m, u, &r, work, &lwork, iwork, &info, 1));
   if (status == VBL_OK && info != 0)
     status = vbl_fail(err, VBL_ENUMERIC, "SVD of %d x %d did not converge (dgesdd info %d)", n, m, info);
   free(work);
@@ -131,12 +107,12 @@ vbl_status vbl_svd_full(int64_t m, int64_t n, double *a, double *u, double *s, d
 static vbl_status reduce_wide(int64_t m, int64_t n, double *a, double *r, vbl_error *err) {
   int rows = (int)n, columns = (int)m, lwork = -1, info = 0;
   double query = 0, *tau = NULL, *work = NULL;
-  blas.dgeqrf(&rows, &columns, a, &rows, &query, &query, &lwork, &info);
+  SERIAL(blas.dgeqrf(&rows, &columns, a, &rows, &query, &query, &lwork, &info));
   lwork = (int)query;
   vbl_status status = vbl_doubles(columns, "QR", &tau, err);
   if (status == VBL_OK) status = vbl_doubles(lwork, "QR", &work, err);
   if (status == VBL_OK) {
-    blas.dgeqrf(&rows, &columns, a, &rows, tau, work, &lwork, &info);
+    SERIAL(blas.dgeqrf(&rows, &columns, a, &rows, tau, work, &lwork, &info));
     for (int64_t i = 0; i < m; i++)
       for (int64_t j = 0; j < m; j++) r[i * m + j] = j <= i ? a[i * n + j] : 0;
   }
@@ -166,7 +142,7 @@ vbl_status vbl_symmetric_eigen(int64_t n, double *a, double *w, bool vectors, vb
   int size = (int)n, lwork = -1, liwork = -1, info = 0, iquery = 0;
   double query = 0;
   const char *job = vectors ? "V" : "N";
-  blas.dsyevd(job, "L", &size, a, &size, w, &query, &lwork, &iquery, &liwork, &info, 1, 1);
+  SERIAL(blas.dsyevd(job, "L", &size, a, &size, w, &query, &lwork, &iquery, &liwork, &info, 1, 1));
   lwork = (int)query;
   liwork = iquery;
   double *work = malloc(sizeof(double) * (size_t)lwork);
@@ -175,7 +151,7 @@ vbl_status vbl_symmetric_eigen(int64_t n, double *a, double *w, bool vectors, vb
   if (work == NULL || iwork == NULL)
     status = vbl_fail(err, VBL_ENOMEM, "eigenvalues of %d x %d: out of memory", size, size);
   else
-    blas.dsyevd(job, "L", &size, a, &size, w, work, &lwork, iwork, &liwork, &info, 1, 1);
+    SERIAL(blas.dsyevd(job, "L", &size, a, &size, w, work, &lwork, iwork, &liwork, &info, 1, 1));
   if (status == VBL_OK && info != 0)
     status = vbl_fail(err, VBL_ENUMERIC, "eigenvalues of %d x %d did not converge (dsyevd info %d)", size, size, info);
   free(work);
