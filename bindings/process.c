@@ -28,14 +28,15 @@ static void read_words(lua_State *L, int arg, char **words) {
   words[n] = NULL;
 }
 
-// Starts the program with SIGPIPE as usual (we ignore it, and an ignored signal outlives exec); `out` >= 0 becomes its standard
-// output, `unused` is closed in it. Returns errno.
+// Starts the program with SIGPIPE and SIGXFSZ as usual (we ignore them, and an ignored signal outlives exec); `out` >= 0 becomes
+// its standard output, `unused` is closed in it. Returns errno.
 static int start(char **words, int out, int unused, pid_t *pid) {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   sigset_t defaults;
   sigemptyset(&defaults);
   sigaddset(&defaults, SIGPIPE);
+  sigaddset(&defaults, SIGXFSZ);
   int code = posix_spawn_file_actions_init(&files);
   if (code != 0) return code;
   code = posix_spawnattr_init(&attributes);

@@ -1,6 +1,6 @@
 // The parts of the program around the interpreter: where modules are found, how signals reach a script, how a call reports.
 // defines: vbl_open_modules, vbl_has_module, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
-//          vbl_signals_resume, vbl_call, vbl_open_edit, vbl_process_rows, vbl_machine_rows
+//          vbl_signals_hold, vbl_call, vbl_open_edit, vbl_process_rows, vbl_machine_rows
 #pragma once
 #include "bindings/bind.h"
 
@@ -17,7 +17,8 @@ void vbl_signals_start(lua_State *L);
 void vbl_signals_coroutines(lua_State *L);
 // Ends an interrupt: clears flag and hook. Returns the signal's number, or 0.
 int vbl_signals_settle(void);
-void vbl_signals_resume(void);  // after a hold: a signal noted meanwhile raises now
+// on: a signal is only noted, until a second Ctrl-C that comes after this call. off: one noted meanwhile raises now.
+void vbl_signals_hold(bool on);
 
 // lua_pcall with a traceback of the script's and vbl's own frames. A table with __tostring as error (a usage error) gets none.
 // On failure leaves one string.

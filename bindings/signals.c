@@ -1,6 +1,6 @@
 // How Ctrl-C and SIGTERM reach a script. A permanent count hook would more than double the time of plain Lua code, so the
 // hook is set by the signal handler itself (lua_sethook may be called there) on the thread that runs.
-// defines: vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle, vbl_signals_resume
+// defines: vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle, vbl_signals_hold
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -66,8 +66,9 @@ void vbl_signals_start(lua_State *L) {
   action.sa_handler = on_signal;  // no SA_RESTART: a read at the prompt has to return
   catch_signal(SIGINT, &action);
   catch_signal(SIGTERM, &action);
-  action.sa_handler = SIG_IGN;
+  action.sa_handler = SIG_IGN;  // both then come as errors of write
   sigaction(SIGPIPE, &action, NULL);
+  sigaction(SIGXFSZ, &action, NULL);
 }
 
 int vbl_signals_settle(void) {
@@ -79,8 +80,10 @@ int vbl_signals_settle(void) {
   return number;
 }
 
-void vbl_signals_resume(void) {
-  if (vbl_interrupt_pending() != 0) set_hooks();
+void vbl_signals_hold(bool on) {
+  vbl_interrupt_hold(on);
+  if (on) forced = 0;
+  if (!on && vbl_interrupt_pending() != 0) set_hooks();
 }
 
 // Calls Lua's own coroutine.resume (stack: thread, arguments). It hands errors of the thread back as values; what it raises

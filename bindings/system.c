@@ -146,8 +146,7 @@ static int system_clear_interrupt(lua_State *L) {
 
 static int system_hold_interrupts(lua_State *L) {
   luaL_checktype(L, 1, LUA_TBOOLEAN);
-  vbl_interrupt_hold(lua_toboolean(L, 1));
-  if (!lua_toboolean(L, 1)) vbl_signals_resume();
+  vbl_signals_hold(lua_toboolean(L, 1));
   return 0;
 }
 
@@ -181,7 +180,8 @@ static const vbl_fn rows[] = {
     {"interrupted", system_interrupted, "interrupted() -> integer or nil", "The pending signal: 2 (Ctrl-C), 15 (SIGTERM), or nil."},
     {"clear_interrupt", system_clear_interrupt, "clear_interrupt()", "Says that the interrupt has been handled."},
     {"hold_interrupts", system_hold_interrupts, "hold_interrupts(on)",
-     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same."},
+     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same, and "
+     "hold_interrupts(true) holds that one too: what must be saved then can be."},
     {"attempt", system_attempt, "attempt(fn, ...) -> true, results... or false, message[, signal]",
      "pcall with a traceback; an interrupt that ended fn is cleared and its signal returned."},
     {NULL, NULL, NULL, NULL}};

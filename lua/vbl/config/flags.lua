@@ -44,6 +44,7 @@ function flags.parse(words, i, into, fail)
   if not row then
     fail(("unknown flag '%s'%s"):format(words[i], nearest.hint((words[i]:gsub("=.*", "")), names())))
   end
+  into.given[name] = true
   if not row[2] then
     if has_value then fail(("--%s takes no value, got '%s'"):format(name, value)) end
     into[name] = true

@@ -12,7 +12,8 @@
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
 --   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys.
 --   The comment behind a key is its --help.
---   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; and words, the key=value words given.
+--   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
+--   given, the set of the flags given.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
 -- vbl.config.write(config) -> Lua source that returns an equal table
 local flags = require "vbl.config.flags"
@@ -131,7 +132,7 @@ end
 -- The words as {flag = value}, and the key=value words left over.
 local function split(words)
   local name = (arg and arg[0] or "run"):match "[^/]*$":gsub("%.lua$", "")
-  local given, rest = {device = "cpu", seed = 0, out = "runs", plan = false, name = name}, {}
+  local given, rest = {device = "cpu", seed = 0, out = "runs", plan = false, name = name, given = {}}, {}
   local i = 1
   while i <= #words do
     if words[i]:find "^%-%-" then

@@ -91,7 +91,7 @@ end
 function folder.open(path)
   path = path:gsub("(.)/+$", "%1")
   if not system.exists(path .. "/config.lua") then
-    error(("%s: not a run's folder (no config.lua in it)"):format(path), 0)
+    error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0)
   end
   local config = folder.config(path)
   local run = attach(path)

@@ -44,7 +44,7 @@ function Mim:forward(model, work, lo, hi, pass)
   local mask = work.mask:narrow(1, lo, hi - lo + 1)
   local masked = setmetatable({mask = mask}, {__index = clean})
   local index = chosen(self.positions, mask:totable(), mask:size(2) + 1)
-  if #index == 0 then return {stats = {["loss.mim"] = {0, 1}}} end
+  if #index == 0 then return {stats = {["loss.mim"] = {0, 0}}} end
   index = vbl.tensor(index, {dtype = "i32"})
   local function tokens(batch, number) return F.normalize_rows(F.gather_rows(model:run(batch, {pass = number}).vision, index)) end
   local q = tokens(masked, pass)

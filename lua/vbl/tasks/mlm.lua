@@ -33,7 +33,7 @@ function Mlm:forward(model, work, lo, hi, pass)
     end
     first = first + (at and at[b] or part.tokens:size(2))
   end
-  if #rows == 0 then return {stats = {["loss.mlm"] = {0, 1}}} end
+  if #rows == 0 then return {stats = {["loss.mlm"] = {0, 0}}} end
   local out = model:run(part, {pass = pass})
   local logits = model.heads.mlm(F.gather_rows(out.text, vbl.tensor(rows, {dtype = "i32"})))
   local loss = F.cross_entropy(logits, vbl.tensor(wanted, {dtype = "i32"}), {divisor = work.count})

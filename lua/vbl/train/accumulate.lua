@@ -38,7 +38,7 @@ local function whole(model, task, work, pass, scale, stats)
     add_values(stats, values)
     loss = plus(loss, joined)
   end
-  if loss and scale then (loss * scale):backward() end
+  if scale and loss and loss.requires_grad then (loss * scale):backward() end  -- all that it needs may be frozen
   return loss and loss:item() or 0
 end
 
@@ -86,14 +86,14 @@ local function split(model, task, work, micro, pass, scale, stats)
       local roots, seeds = {}, {}
       if out.loss then
         total = total + out.loss:item()
-        roots[1], seeds[1] = out.loss * (scale or 1), vbl.ones()
+        if scale and out.loss.requires_grad then roots[1], seeds[1] = out.loss * scale, vbl.ones() end
       end
       for j, k in ipairs(out.keys or {}) do
         if keys[j].grad and k.requires_grad then
           roots[#roots + 1], seeds[#seeds + 1] = k, keys[j].grad:narrow(1, row, counts[i])
         end
       end
-      if scale and #roots > 0 then vbl.backward(roots, seeds) end
+      if #roots > 0 then vbl.backward(roots, seeds) end
     end)
     row = row + (counts and counts[i] or 0)
   end

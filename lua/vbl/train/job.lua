@@ -10,19 +10,46 @@ local system = require "vbl.system.c"
 
 local job = {}
 
+-- The number, as an integer where it has to be whole.
+local function check_number(key, value, row)
+  local low, high = row.from or -math.huge, row.to or math.huge
+  if value >= low and value <= high and math.abs(value) < math.huge and (not row.whole or math.tointeger(value)) then
+    return row.whole and math.tointeger(value) or value
+  end
+  error(string.format("config: %s: expected a %snumber %s, got %s", key, row.whole and "whole " or "",
+                      row.to and string.format("from %g to %g", low, high) or string.format("of at least %g", low), tostring(value)), 0)
+end
+
+local partners = {"matched", "mismatched", "none"}
+
+local function check_lists(c)
+  for i = 1, 2 do
+    local b = c.betas[i]
+    if #c.betas ~= 2 or type(b) ~= "number" or not (b >= 0 and b < 1) then
+      error("config: betas: expected two numbers from 0 to below 1 such as {0.9, 0.98}", 0)
+    end
+  end
+  for i, partner in ipairs(c.partners) do
+    local known = false
+    for _, name in ipairs(partners) do known = known or name == partner end
+    if not known then error(string.format("config: partners[%d]: '%s' is none%s", i, tostring(partner), nearest.hint(partner, partners)), 0) end
+  end
+  if #c.partners == 0 then error("config: partners: expected at least one of matched, mismatched, none (probe_samples=0 leaves out the analysis)", 0) end
+end
+
 local function complete(config)
   local c = setmetatable({flags = config.flags, name = config.name}, getmetatable(config))
   for key, row in pairs(options) do
     if config[key] == nil then c[key] = row[2] else c[key] = config[key] end
     if type(c[key]) ~= row[1] then error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0) end
+    if row[1] == "number" then c[key] = check_number(key, c[key], row) end
   end
   for key in pairs(config) do
     if not options[key] and key ~= "flags" and key ~= "name" then
       error(string.format("config: the trainer has no key '%s'%s", tostring(key), nearest.hint(key, options)), 0)
     end
   end
-  if c.batch < 1 or c.batch % 1 ~= 0 then error("config: batch: expected a whole number of at least 1, got " .. tostring(c.batch), 0) end
-  if c.epochs < 0 or c.epochs % 1 ~= 0 then error("config: epochs: expected a whole number of at least 0, got " .. tostring(c.epochs), 0) end
+  check_lists(c)
   return c
 end
 
@@ -35,8 +62,9 @@ local function task_list(config)
     if not tasks[name] then error(string.format("config: tasks: unknown task '%s'%s", name, nearest.hint(name, {"mlm", "ap", "mim"})), 0) end
   end
   for _, task in ipairs(list) do
-    if task.batch and task.batch > config.batch then
-      error(string.format("config: tasks.%s.batch = %d is larger than batch = %d", task.name, task.batch, config.batch), 0)
+    local n = task.batch or 1
+    if type(n) ~= "number" or not math.tointeger(n) or n < 1 or n > config.batch then
+      error(string.format("config: tasks.%s.batch: expected a whole number from 1 to batch = %d, got %s", task.name, config.batch, tostring(n)), 0)
     end
   end
   return list
@@ -83,11 +111,14 @@ function job.new(config, parts, dry)
   self.model.rng.seed = seed
   for _, task in ipairs(self.tasks) do task:check(self.model) end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
+  if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
   self.epoch_steps = math.max(1, (self.train:size() + config.batch - 1) // config.batch)
   self.total_steps = self.epoch_steps * config.epochs
   self.warmup = math.floor(config.warmup * self.total_steps)
   self.schedule = self.total_steps > 0 and sched.warmup_cosine(self.total_steps, self.warmup, config.min_lr_fraction) or sched.constant()
+  -- Kept in the config: what fits now must not decide how a resumed run rounds.
   self.micro = fit_micro_batch(config, self.model, self.data:mean_length())
+  config.micro_batch = self.micro
   if dry then return self end
   self.mix = mix.new(self.tasks, self.model, config.mix, seed)
   self.optimizer = vbl.optim.adamw(self.model:parameters(), {

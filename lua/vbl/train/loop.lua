@@ -8,6 +8,7 @@ local job_of = require "vbl.train.job"
 local report = require "vbl.train.report"
 local state = require "vbl.train.state"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
 
 local loop = {}
 
@@ -20,13 +21,32 @@ local function head_of(batch, n)
           epoch = batch.epoch}
 end
 
-local function check_finite(result, step, last_good)
-  for name, r in pairs(result) do
-    if r.loss ~= r.loss or math.abs(r.loss) == math.huge then
-      error(string.format("loss of task %s is %s at step %d; the last good checkpoint is %s (a smaller lr, a longer warmup or clip may help)", name,
-                          r.loss ~= r.loss and "NaN" or "Inf", step, last_good or "none yet"), 0)
+-- what: "loss of task mlm is NaN at step 7"
+local function diverged(what, last_good)
+  usage(string.format("%s; the last good checkpoint is %s (a smaller lr, a longer warmup or clip may help)", what, last_good or "none yet"))
+end
+
+-- values: name -> loss of the training step or of the test after it.
+local function check_finite(kind, values, step, last_good)
+  local names = {}
+  for name in pairs(values) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local v = values[name]
+    if v ~= v or math.abs(v) == math.huge then
+      diverged(string.format("%s of task %s is %s at step %d", kind, name, v ~= v and "NaN" or "Inf", step), last_good)
     end
   end
+end
+
+-- The optimizer refuses a gradient with NaN or Inf, by the parameter's name, and changes nothing.
+local function update(job, rate, active, step, last_good)
+  local ok, result = pcall(job.optimizer.step, job.optimizer, rate)
+  if ok then return result end
+  if system.interrupted() then error(result, 0) end
+  local names = {}
+  for i, task in ipairs(active) do names[i] = task.name end
+  diverged(string.format("step %d of task %s: %s", step, table.concat(names, ", "), tostring(result)), last_good)
 end
 
 -- One optimizer step on a batch. Returns name -> value: loss.*, accuracy.*, grad_norm, lr, samples' share norm.<task> where measured.
@@ -34,15 +54,17 @@ function loop.step(job, batch, step, separate, last_good)
   local config, values = job.config, {}
   vbl.scope(function()
     local key, works = {seed = config.flags.seed, step = step, epoch = batch.epoch}, {}
-    for _, task in ipairs(job.mix:active(step, job.total_steps)) do
+    local active, losses = job.mix:active(step, job.total_steps), {}
+    for _, task in ipairs(active) do
       works[task.name] = task:prepare(job.train, head_of(batch, task.batch), key)
     end
     job.model.rng.step = step
     job.optimizer:zero_grad()
     local result = job.mix:backward(works, job.micro, step, job.total_steps, separate)
-    check_finite(result, step, last_good)
+    for name, r in pairs(result) do losses[name] = r.loss end
+    check_finite("loss", losses, step, last_good)
     values.lr = config.lr * job.schedule(step)
-    values.grad_norm = job.optimizer:step(values.lr)
+    values.grad_norm = update(job, values.lr, active, step, last_good)
     for name, r in pairs(result) do
       for stat, v in pairs(accumulate.values(r.stats)) do values[stat] = v end
       values["weight." .. name], values["norm." .. name] = r.weight, r.norm
@@ -65,7 +87,7 @@ local function indices_of(job, step, orders)
   return list, epoch
 end
 
--- A function that gives the batches of steps from, from + 1, ...; the loader works ahead of it.
+-- A function that gives the batches of steps from, from + 1, ..., and the loader that works ahead of it.
 local function batches(job, from)
   local loader, orders, submitted, ahead = job.train:loader(), {}, from - 1, 4
   return function(step)
@@ -74,7 +96,7 @@ local function batches(job, from)
       loader:submit(indices_of(job, submitted, orders))
     end
     return loader:next()
-  end
+  end, loader
 end
 
 -- Where a held interrupt may end the run: between steps and between batches of an evaluation, never inside an update.
@@ -82,17 +104,18 @@ local function safe_point()
   if system.interrupted() then error("interrupted", 0) end
 end
 
-local function evaluation(job, run, epoch, means)
-  local config = job.config
-  local step = epoch * job.epoch_steps
+-- The test and the layer analysis of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
+local function evaluation(job, s)
+  local config, results = job.config, nil
   local test, intervals = evaluate.run(job.model, job.tasks, job.test, {batch = config.batch, micro = job.micro, samples = config.test_samples,
                                                                         seed = config.flags.seed, safe_point = safe_point})
-  report.epoch(run, job, epoch, step, means, test, intervals)
+  local losses = {}
+  for _, task in ipairs(job.tasks) do losses[task.name] = test["loss." .. task.name] end
+  check_finite("test loss", losses, s.step, s.saved)
   if config.probe_samples > 0 then
-    local results = probe.run(job.model, job.test, {samples = config.probe_samples, partners = config.partners, safe_point = safe_point})
-    report.layers(run, epoch, step, results, config.partners)
+    results = probe.run(job.model, job.test, {samples = config.probe_samples, partners = config.partners, safe_point = safe_point})
   end
-  return test
+  return test, intervals, results
 end
 
 local function total_loss(job, test)
@@ -101,25 +124,34 @@ local function total_loss(job, test)
   return sum
 end
 
+local function evaluation_due(job, s) return s.step % job.epoch_steps == 0 and s.epoch < s.step // job.epoch_steps end
+
+-- "last" is written last: a run killed before that goes on from the checkpoint before, and evaluates and writes all of this again.
 local function finish_epoch(job, run, s)
-  s.test = evaluation(job, run, s.epoch, accumulate.values(s.sums))
-  s.sums = {}
-  local loss = total_loss(job, s.test)
-  local best = s.epoch > 0 and (not s.best or loss < s.best)
+  local epoch = s.step // job.epoch_steps
+  local test, intervals, results = evaluation(job, s)
+  s.busy = true
+  report.epoch(run, job, epoch, s.step, accumulate.values(s.sums), test, intervals)
+  if results then report.layers(run, epoch, s.step, results, job.config.partners) end
+  s.epoch, s.test, s.sums = epoch, test, {}
+  local loss = total_loss(job, test)
+  local best = epoch > 0 and (not s.best or loss < s.best)
   if best then s.best = loss end
-  state.save(run, "last", job, s)
-  if s.epoch > 0 then state.save(run, "epoch-" .. s.epoch, job, s) end
+  if epoch > 0 then state.save(run, "epoch-" .. epoch, job, s) end
   if best then state.save(run, "best", job, s) end
+  state.save(run, "last", job, s)
+  s.busy = false
   run:plots()
 end
 
-local function train_step(job, run, s, step, batch)
-  local config = job.config
-  local measured = step % config.log_every == 0
+-- s.busy: the model, the counters and the files are not those of one moment.
+local function train_step(job, run, s, batch)
+  local step = s.step + 1
+  local measured = step % job.config.log_every == 0
   local started = system.monotonic()
   s.busy = true
   local values = loop.step(job, batch, step, measured, s.saved)
-  s.step, s.busy = step, false
+  s.step = step
   s.seconds = s.seconds + system.monotonic() - started
   s.samples = s.samples + batch.n
   for name, v in pairs(values) do
@@ -127,40 +159,47 @@ local function train_step(job, run, s, step, batch)
     s.sums[name] = {t[1] + v, t[2] + 1}
   end
   if measured then report.step(run, step, batch.epoch, values) end
+  s.busy = false
   run:progress(report.progress(job, s, values))
 end
 
 -- After Ctrl-C or SIGTERM what was reached is saved, and the error goes on to end the script. A second Ctrl-C within two seconds breaks
 -- into a step, whose half-done update is not saved: the checkpoint before it stays.
 local function stop(job, run, s, message)
-  if system.interrupted() then
-    if not s.busy then state.save(run, "last", job, s) end
-    run:log("interrupted at step %d of %d; go on with --resume %s", s.step, job.total_steps, run.path)
-  else
-    run:log("stopped at step %d of %d: %s", s.step, job.total_steps, message)
-  end
+  local interrupted = system.interrupted()
+  system.hold_interrupts(true)
+  local ok, failure = pcall(function()
+    if interrupted then
+      if not s.busy then state.save(run, "last", job, s) end
+      run:log("interrupted %s step %d of %d; the last checkpoint is %s; go on with: vbl %s --resume %s", s.busy and "after" or "at", s.step,
+              job.total_steps, s.saved or "none yet", arg and arg[0] or "SCRIPT", run.path)
+    else
+      run:log("stopped after step %d of %d: %s", s.step, job.total_steps, tostring(message))
+    end
+  end)
   run:close()
   system.hold_interrupts(false)
-  error(message, 0)
+  if not ok then message = tostring(message) .. "\n" .. tostring(failure) end
+  usage(interrupted and "interrupted" or tostring(message))
 end
 
 local function train(job, run, s)
-  if s.epoch < 0 then
-    s.epoch = 0
-    finish_epoch(job, run, s)
-  end
-  local next_batch = batches(job, s.step + 1)
-  for step = s.step + 1, job.total_steps do
-    vbl.scope(function() train_step(job, run, s, step, next_batch(step)) end)
+  if evaluation_due(job, s) then finish_epoch(job, run, s) end
+  local next_batch, loader = batches(job, s.step + 1)
+  local _ <close> = loader
+  while s.step < job.total_steps do
+    vbl.scope(function() train_step(job, run, s, next_batch(s.step + 1)) end)
     safe_point()
-    if step % job.epoch_steps == 0 then
-      s.epoch = step // job.epoch_steps
+    if evaluation_due(job, s) then
       finish_epoch(job, run, s)
-    elseif step % job.config.checkpoint_every == 0 then
+    elseif s.step % job.config.checkpoint_every == 0 then
       state.save(run, "last", job, s)
     end
   end
 end
+
+-- A mistake of the user is a sentence; anything else keeps the place where it came from.
+local function with_trace(message) return type(message) == "string" and debug.traceback(message, 2) or message end
 
 function loop.run(config, parts)
   local run, stored
@@ -169,11 +208,11 @@ function loop.run(config, parts)
     config = stored.config
   end
   local job = job_of.new(config, parts)
+  system.hold_interrupts(true)
   run = run or state.create(job)
   local s = state.restore(run, job, stored)
   report.opening(run, job, s)
-  system.hold_interrupts(true)
-  local ok, message = pcall(train, job, run, s)
+  local ok, message = xpcall(train, with_trace, job, run, s)
   if not ok then stop(job, run, s, message) end
   system.hold_interrupts(false)
   report.closing(run, job, s)

@@ -1,9 +1,10 @@
 -- How several tasks share a step. how = "joint": every task each step, their gradients summed; "alternating": one task a step, in turn;
--- "sampled": one task a step, drawn in proportion to the weights. weighting = "fixed": the tasks' own weights; "uncertainty": each loss
--- L becomes exp(-s) L + s with a learnt s (Kendall, Gal, Cipolla 2018); "gradient": every task's gradient is brought to the tasks'
--- mean norm, then weighted.
+-- "sampled": one task a step, drawn in proportion to the weights, which then do not scale its loss too. weighting = "fixed": the tasks'
+-- own weights; "uncertainty": each loss L becomes exp(-s) L + s with a learnt s (Kendall, Gal, Cipolla 2018); "gradient": every task's
+-- gradient is brought to the tasks' mean norm, then weighted.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local nearest = require "vbl.nearest"
 local random = require "vbl.data.c"
 
 local Mix = {}
@@ -16,13 +17,27 @@ local function weight_of(task, step, total)
   return type(w) == "function" and w(step, total) or w
 end
 
+local choices = {
+  how = {"joint", "alternating", "sampled"},
+  weighting = {"fixed", "uncertainty", "gradient"},
+}
+
+local function check_options(opts)
+  for key, value in pairs(opts) do
+    local list = choices[key]
+    if not list then error(string.format("config: mix: unknown key '%s'%s", tostring(key), nearest.hint(key, choices)), 0) end
+    local known = false
+    for _, choice in ipairs(list) do known = known or choice == value end
+    if not known then
+      error(string.format("config: mix.%s: expected one of %s, got '%s'%s", key, table.concat(list, ", "), tostring(value), nearest.hint(value, list)), 0)
+    end
+  end
+end
+
 -- opts: {how=, weighting=}; leaves of "uncertainty" are appended to the model's parameters (mix.log_variance.<task>).
 function mix.new(tasks, model, opts, seed)
   local self = setmetatable({tasks = tasks, model = model, how = opts.how or "joint", weighting = opts.weighting or "fixed", seed = seed}, Mix)
-  if not ({joint = 1, alternating = 1, sampled = 1})[self.how] then error("mix.how: expected joint, alternating or sampled, got " .. self.how, 2) end
-  if not ({fixed = 1, uncertainty = 1, gradient = 1})[self.weighting] then
-    error("mix.weighting: expected fixed, uncertainty or gradient, got " .. self.weighting, 2)
-  end
+  check_options(opts)
   if self.weighting == "uncertainty" then
     self.log_variance = {}
     for _, task in ipairs(tasks) do
@@ -42,6 +57,7 @@ function Mix:active(step, total)
   if self.how == "alternating" then return {self.tasks[(step - 1) % #self.tasks + 1]} end
   local sum, at = 0, 0
   for _, task in ipairs(self.tasks) do sum = sum + weight_of(task, step, total) end
+  if sum <= 0 then error(string.format("mix.how = sampled: the tasks' weights at step %d are all 0", step), 0) end
   local u = random.uniform(self.seed, "order", step) * sum
   for _, task in ipairs(self.tasks) do
     at = at + weight_of(task, step, total)
@@ -72,7 +88,7 @@ end
 
 -- weight of a task's loss in this step's sum; for "uncertainty" also lets the gradient flow into its s.
 function Mix:scale(task, step, total, loss)
-  local w = weight_of(task, step, total)
+  local w = self.how == "sampled" and 1 or weight_of(task, step, total)
   local s = self.log_variance and self.log_variance[task.name]
   if not s then return w end
   if loss then vbl.scope(function() ((-s):exp() * loss + s):sum():backward() end) end
@@ -113,10 +129,11 @@ end
 -- it had without the weight is norm / weight.)
 function Mix:equalise(result, gradients, sums)
   local mean, n = 0, 0
-  for _, r in pairs(result) do
-    mean, n = mean + r.norm / r.weight, n + 1
+  for _, task in ipairs(self.tasks) do
+    local r = result[task.name]
+    if r and r.weight > 0 then mean, n = mean + r.norm / r.weight, n + 1 end
   end
-  mean = mean / n
+  mean = mean / math.max(n, 1)
   for _, task in ipairs(self.tasks) do
     local r = result[task.name]
     if r and r.norm > 0 then

@@ -84,7 +84,10 @@ end
 function probe.run(model, split, opts)
   local layers = probe.layers(model.config)
   local n = math.min(opts.samples or 256, split:size())
-  if n < 8 then error(string.format("analysis: the probe set has %d pairs; at least 8 are needed", n), 0) end
+  if n < 8 then
+    error(string.format("analysis: the probe set has %d pairs (%d held out, probe_samples = %d); at least 8 are needed; probe_samples=0 leaves out " ..
+                        "the analysis", n, split:size(), opts.samples or 256), 0)
+  end
   local training, tapped = model.training, model.tapped
   model:eval()
   model:tap(tap_names(layers))

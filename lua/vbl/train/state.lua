@@ -3,13 +3,14 @@
 local vbl = require "vbl"
 local folder = require "vbl.runs.folder"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
 
 local state = {}
 
--- Keys of the config that decide what is computed; two runs with equal ones are the same run.
-local function fingerprint(config)
-  local f = {seed = config.flags.seed}
-  for key in pairs(require "vbl.train.options") do f[key] = config[key] end
+-- What decides what is computed, the config's keys and the data; two runs with equal ones are the same run.
+local function fingerprint(job)
+  local f = {seed = job.config.flags.seed, data_hash = job.data:hash()}
+  for key in pairs(require "vbl.train.options") do f[key] = job.config[key] end
   return f
 end
 
@@ -34,28 +35,46 @@ end
 
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
 function state.open(config)
-  local words = config.flags.words or {}
-  if #words > 0 then
-    error(string.format("--resume %s goes on with the run's own config; leave out %s", config.flags.resume, table.concat(words, " ")), 0)
+  local flags, words = config.flags, {table.unpack(config.flags.words or {})}
+  for _, name in ipairs {"seed", "out", "name"} do
+    if flags.given and flags.given[name] then words[#words + 1] = "--" .. name end
   end
-  local run, stored = folder.open(config.flags.resume)
-  stored.config.flags = config.flags
-  config.flags.seed, stored.config.seed = stored.config.seed or config.flags.seed, nil
+  if #words > 0 then usage(string.format("--resume %s goes on with the run's own config; leave out %s", flags.resume, table.concat(words, " "))) end
+  local ok, run, stored = pcall(folder.open, flags.resume)
+  if not ok then usage("--resume: " .. tostring(run)) end
+  stored.config.flags = flags
+  flags.seed, stored.config.seed = stored.config.seed or flags.seed, nil
   return run, stored
+end
+
+-- Sums round as the number of threads has it.
+local function compare_threads(run)
+  local path = run.path .. "/manifest.json"
+  local began = system.exists(path) and vbl.load(path).threads
+  if began and began ~= system.threads() then
+    run:warn("the run began with %d threads and goes on with %d: its sums may differ in the last bits; --threads %d goes on bit for bit", began,
+             system.threads(), began)
+  end
 end
 
 -- The counters of a run at its start or at its last checkpoint.
 function state.restore(run, job, stored)
   local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}}
   if not stored then return s end
-  local checkpoint = run:load_checkpoint("last", fingerprint(job.config))
+  local ok, checkpoint = pcall(run.load_checkpoint, run, "last", fingerprint(job))
+  if not ok then usage(tostring(checkpoint)) end
+  compare_threads(run)
   if not checkpoint then return s end
   vbl.no_grad(function()
-    for _, p in ipairs(job.model.list) do p.tensor:copy_(checkpoint.model[p.name]) end
+    for _, p in ipairs(job.model.list) do
+      local tensor = checkpoint.model[p.name]
+      if not tensor then usage(string.format("%s/checkpoints/last/model.safetensors: has no tensor '%s': of another model", run.path, p.name)) end
+      p.tensor:copy_(tensor)
+    end
   end)
   job.optimizer:load_state {m = checkpoint.optimizer.m, v = checkpoint.optimizer.v, steps = checkpoint.state.optimizer_steps}
   for key, value in pairs(checkpoint.state.counters) do s[key] = value end
-  s.saved = "last"
+  s.saved = run.path .. "/checkpoints/last"
   return s
 end
 
@@ -67,7 +86,7 @@ function state.save(run, kind, job, s)
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test}
   local ok, message = run:checkpoint(kind, {
     model = {names = names, tensors = tensors}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
-    state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job.config)},
+    state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
   })
   if ok then s.saved = run.path .. "/checkpoints/" .. kind else run:warn("checkpoint %s was not written: %s", kind, message) end
 end

@@ -1,0 +1,148 @@
+-- Runs of the trainer as processes of their own, for tests: a tiny experiment that can be hit by a signal at a chosen moment.
+--   trainer.folder                       a fresh folder, removed by trainer.finish()
+--   trainer.script                       the path of the experiment; its config can be changed by key=value
+--   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;"} -> output (both streams), exit code, run folder (of a
+--                                        new run); limit: shell text before the start
+--   trainer.same(a, b)                   checks that two finished runs are equal but for the times
+--   trainer.metrics(run)                 metrics.jsonl as text without the times
+-- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
+-- "prepare 5 INT". WHERE: prepare (a task's corruption, in training and evaluation), tensors (a checkpoint's tensor file is about to be written),
+-- state (its state.json), forward (a run of the model), count (thousands of Lua instructions).
+local check = require "check"
+local system = require "vbl.system.c"
+local c = require "vbl.store.c"
+
+local trainer = {}
+
+-- In memory where there is such a place: every checkpoint waits for the disk.
+local root = os.execute "test -w /dev/shm" and "/dev/shm" or os.getenv "TMPDIR" or "/tmp"
+trainer.folder = root .. "/vbl-test-train-" .. system.pid()
+c.make_folder(trainer.folder)
+
+local experiment = [[
+local vbl = require "vbl"
+local system = require "vbl.system.c"
+local store = require "vbl.store.c"
+
+local where, count, signals = (os.getenv "MOMENT" or "nowhere 0"):match "^(%a+) (%d+) ?(.*)$"
+local calls = 0
+local function hit()
+  calls = calls + 1
+  if calls ~= tonumber(count) then return end
+  for signal in signals:gmatch "%a+" do system.run {"/bin/sh", "-c", "kill -" .. signal .. " " .. system.pid()} end
+end
+local function instrument(t, name)
+  local plain = t[name]
+  t[name] = function(...)
+    hit()
+    return plain(...)
+  end
+end
+if where == "tensors" then instrument(store, "safetensors_save") end
+if where == "state" then instrument(store, "write_atomic") end
+if where == "count" then debug.sethook(hit, "", 1000) end
+
+local config = vbl.config({
+  data_options = {train = 64, test = 32},
+  model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16, dropout = 0.1, init = "fan_in"},
+  tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},
+  epochs = 2, batch = 16, test_samples = 16, probe_samples = 8, log_every = 1, checkpoint_every = 3,
+}, vbl.train.schemas())
+local parts = {}
+if where == "prepare" then
+  parts.tasks = {}
+  for i, name in ipairs {"mlm", "ap", "mim"} do
+    parts.tasks[i] = vbl.tasks[name](config.tasks[name])
+    instrument(parts.tasks[i], "prepare")
+  end
+end
+if where == "forward" then
+  local vilbert = vbl.models.vilbert
+  vbl.models.vilbert = function(...)
+    local model = vilbert(...)
+    instrument(model, "run")
+    return model
+  end
+end
+vbl.train.pretrain(config, parts)
+print("calls", calls)
+]]
+
+function trainer.write(name, text)
+  local path = trainer.folder .. "/" .. name
+  c.write_atomic(path, text)
+  return path
+end
+
+trainer.script = trainer.write("tiny.lua", experiment)
+
+local made = 0
+
+-- No program is found, so that no plots are drawn: drawing takes longer than the run.
+function trainer.run(words)
+  local command, new = {"env", "PATH=/nowhere", "OMP_WAIT_POLICY=passive"}, nil
+  for name, value in pairs(words.env or {}) do command[#command + 1] = name .. "=" .. value end
+  command[#command + 1] = system.executable()
+  if not words.script then command[#command + 1] = trainer.script end
+  local resumes = false
+  for _, word in ipairs(words) do
+    command[#command + 1] = word
+    resumes = resumes or word == "--resume"
+  end
+  if not resumes then
+    made = made + 1
+    new = ("%s/runs-%d"):format(trainer.folder, made)
+    command[#command + 1] = "--out=" .. new
+  end
+  local start = 'exec "$@"'
+  if words.kill_after then start = ('"$@" & sleep %g; kill -KILL $!; wait $!'):format(words.kill_after) end
+  local text, code = system.output {"sh", "-c", ("exec 2>&1; %s %s"):format(words.limit or "", start), "sh", table.unpack(command)}
+  local names = new and system.list(new)
+  return text, code, names and names[1] and new .. "/" .. names[1]
+end
+
+-- The same, and a check that it ended with `code` and said every one of the texts.
+function trainer.expect(code, words, ...)
+  local text, got, run = trainer.run(words)
+  check.ok(got == code, ("exit code %s, expected %d: %s"):format(got, code, text))
+  for _, part in ipairs {...} do check.ok(text:find(part, 1, true), ("output lacks %q: %s"):format(part, text)) end
+  return run, text
+end
+
+function trainer.metrics(run) return require("vbl.runs.metrics").without_time(c.read_file(run .. "/metrics.jsonl")) end
+
+local function state(path)
+  local s = vbl.load(path .. "/state.json")
+  s.offsets, s.state.counters.seconds = nil, nil
+  return c.json_encode(s, {nan = "string"})
+end
+
+-- The first line in which two texts differ, for a message.
+local function first_difference(a, b)
+  local left, right = a:gmatch "[^\n]*", b:gmatch "[^\n]*"
+  for line in left do
+    local other = right()
+    if line ~= other then return ("%s | %s"):format(line, tostring(other)) end
+  end
+  return ("lengths %d and %d"):format(#a, #b)
+end
+
+local function same_text(what, a, b) check.ok(a == b, ("%s: %s"):format(what, a == b or first_difference(a, b))) end
+
+function trainer.same(a, b, kinds)
+  same_text(b .. ": metrics", trainer.metrics(a), trainer.metrics(b))
+  for _, kind in ipairs(kinds or {"last", "best", "epoch-1", "epoch-2"}) do
+    local left, right = ("%s/checkpoints/%s"):format(a, kind), ("%s/checkpoints/%s"):format(b, kind)
+    for _, file in ipairs {"/model.safetensors", "/optimizer.safetensors"} do
+      check.ok(c.read_file(left .. file) == c.read_file(right .. file), right .. file .. " differs")
+    end
+    same_text(right, state(left), state(right))
+  end
+end
+
+function trainer.finish()
+  c.remove(trainer.folder)
+  check.done()
+end
+
+return trainer
