@@ -11,7 +11,7 @@ local config = vbl.config({
   tasks = {
     mlm = {weight = 1},
     ap = {weight = 1, head = "concat", contrastive = {weight = 1, temperature = 0.07}},
-    mim = {weight = 1, probability = 0.3},
+    mim = {weight = 1, probability = 0.3, batch = 16},
   },
   epochs = 4,                         -- passes over the training pairs
   batch = 32,                         -- pairs an optimizer step
