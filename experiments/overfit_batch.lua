@@ -5,8 +5,8 @@ local vbl = require "vbl"
 
 local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
-  data_options = {train = 64, test = 64},
-  model = {preset = "tiny", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  scenes = {train = 64, test = 64},
+  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
   tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},
   batch = 8,                          -- pairs
   epochs = 1,                         -- (the batch stays the same)

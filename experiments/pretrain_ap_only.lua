@@ -7,8 +7,8 @@ local vbl = require "vbl"
 
 local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
-  data_options = {train = 16000},     -- pairs an epoch
-  model = {preset = "tiny", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  scenes = {train = 16000},           -- pairs an epoch
+  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
   tasks = {ap = {head = "similarity", contrastive = false}},
   epochs = 3,                         -- passes over the training pairs
   batch = 64,                         -- pairs an optimizer step

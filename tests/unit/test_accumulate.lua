@@ -5,7 +5,7 @@ local accumulate = require "vbl.train.accumulate"
 
 local function job()
   return vbl.train.job {
-    flags = {seed = 3, device = "cpu"}, name = "accumulate", data = "scenes", data_options = {train = 64, test = 32},
+    flags = {seed = 3, device = "cpu"}, name = "accumulate", data = "scenes", scenes = {train = 64, test = 32},
     model = {preset = "tiny", dim = 32, layers = 2, attention_heads = 4, mlp = 64, patch = 16, dropout = 0.1, init = "fan_in"},
     tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}}, batch = 32, epochs = 1,
   }

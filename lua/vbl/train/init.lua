@@ -11,11 +11,14 @@ local train = {}
 -- For vbl.config(defaults, vbl.train.schemas()): every key that the trainer, the model and the tasks know, so that the command line may set
 -- also those that a script does not list.
 function train.schemas()
-  local schemas = {[""] = {}, model = {}, mix = {}, tasks = {}, data_options = require("vbl.data").options,
+  local schemas = {[""] = {}, model = {}, mix = {}, tasks = {}, scenes = {}, captions = {},
     ["tasks.mlm"] = {}, ["tasks.ap"] = {}, ["tasks.mim"] = {}}
   for key, row in pairs(require "vbl.train.options") do schemas[""][key] = {nil, row[3], type = row[1]} end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do
     schemas.model[key] = {nil, row[3], type = type(row[1]) == "table" and "string" or row[1]}
+  end
+  for key, row in pairs(require("vbl.data").options) do
+    if row.of then schemas[row.of][key] = row end
   end
   for _, key in ipairs {"how", "weighting"} do schemas.mix[key] = {nil, "see vbl.train.mix", type = "string"} end
   for name, rows in pairs(require("vbl.tasks").schema) do

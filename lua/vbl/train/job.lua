@@ -99,11 +99,13 @@ function job.new(config, parts, dry)
   local seed = config.flags.seed
   vbl.manual_seed(seed)
   self.tasks = parts.tasks or task_list(config)
-  local model_config = setmetatable({}, nil)
+  local model_config = {}
   for k, v in pairs(config.model) do model_config[k] = v end
-  local preset = require("vbl.models.vilbert_config").presets[model_config.preset or "tiny"]
-  local sizes = {image = model_config.image or preset.image, patch = model_config.patch or preset.patch, seed = seed}
-  self.data = parts.data or vbl.data.open(config.data, setmetatable(sizes, {__index = config.data_options}))
+  if model_config.preset == nil or model_config.preset == "auto" then model_config.preset = config.data == "scenes" and "tiny" or "small" end
+  local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
+  local sizes = {image = model_config.image or preset and preset.image, patch = model_config.patch or preset and preset.patch, seed = seed}
+  local options = config.data == "scenes" and config.scenes or config.captions
+  self.data = parts.data or vbl.data.open(config.data, setmetatable(sizes, {__index = options}))
   self.train, self.test = self.data:split("train"), self.data:split("test")
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   model_config.heads = model_config.heads or heads_for(self.tasks)

@@ -2,8 +2,9 @@
 -- included), whole: without a fraction. A script lists the ones it cares about; the rest have these defaults.
 return {
   data = {"string", "scenes", "scenes, or captions:PATH (TSV: image path, caption)"},
-  data_options = {"table", {}, "options of the data set: vbl.data.open"},
-  model = {"table", {}, "keys of vbl.models.vilbert"},
+  scenes = {"table", {}, "options of the built-in set: vbl.data.open"},
+  captions = {"table", {}, "options of a captions file: vbl.data.open"},
+  model = {"table", {}, "keys of vbl.models.vilbert; preset = \"auto\": tiny for scenes, small for photographs"},
   tasks = {"table", {mlm = {}, ap = {}, mim = {}}, "task name -> its options: vbl.tasks"},
   mix = {"table", {how = "joint", weighting = "fixed"}, "how tasks share a step: vbl.train.mix"},
   epochs = {"number", 4, "passes over the training pairs; 0 only evaluates", from = 0, whole = true},
