@@ -43,7 +43,7 @@ if where == "state" then instrument(store, "write_atomic") end
 if where == "count" then debug.sethook(hit, "", 1000) end
 
 local config = vbl.config({
-  data_options = {train = 64, test = 32},
+  scenes = {train = 64, test = 32},
   model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16, dropout = 0.1, init = "fan_in"},
   tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},
   epochs = 2, batch = 16, test_samples = 16, probe_samples = 8, log_every = 1, checkpoint_every = 3,

@@ -5,7 +5,7 @@ local trainer = require "trainer"
 local metrics = require "vbl.runs.metrics"
 
 -- Large enough that kernels divide their work among threads: ten steps.
-local large = {"model.dim=64", "model.mlp=128", "data_options.train=160", "epochs=1"}
+local large = {"model.dim=64", "model.mlp=128", "scenes.train=160", "epochs=1"}
 
 local function words(list, ...)
   local all = table.move(list, 1, #list, 1, {})
@@ -54,7 +54,7 @@ end)
 -- Everything that is drawn: order, masks, swaps, hidden patches, as a checksum of the works of the first ten steps.
 local draws = trainer.write("draws.lua", [[
 local store = require "vbl.store.c"
-local config = vbl.config({data_options = {train = 64, test = 32}, model = {preset = "tiny", dim = 16, attention_heads = 2, layers = 1, patch = 16},
+local config = vbl.config({scenes = {train = 64, test = 32}, model = {preset = "tiny", dim = 16, attention_heads = 2, layers = 1, patch = 16},
                            batch = 16}, vbl.train.schemas())
 local job = vbl.train.job(config)
 local loader, text = job.train:loader(), {}
