@@ -130,7 +130,8 @@ static void set_grad(lua_State *L, vbl_tensor *t) {
   if (t->node != NULL || !t->requires_grad) vbl_lua_error(L, "grad: the tensor is not a leaf that requires a gradient");
   if (!vbl_tensor_same_shape(t, grad)) {
     char want[VBL_SHAPE_TEXT], got[VBL_SHAPE_TEXT];
-    vbl_lua_error(L, "grad: expected %s, got %s", vbl_shape_text(t->ndim, t->shape, want), vbl_shape_text(grad->ndim, grad->shape, got));
+    vbl_lua_error(L, "grad: expected %s, got %s", vbl_shape_text(t->ndim, t->shape, want),
+                  vbl_shape_text(grad->ndim, grad->shape, got));
   }
   if (t->grad == NULL) {
     vbl_dtype T = t->dtype == VBL_F64 ? VBL_F64 : VBL_F32;

@@ -66,7 +66,8 @@ BINARY(div)
 BINARY(pow)
 BINARY(maximum)
 BINARY(minimum)
-BINARY(eq) BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
+BINARY(eq)
+BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
 #undef BINARY
 
 #define UNARY(NAME)                                       \

@@ -28,11 +28,34 @@ typedef struct vbl_dropout {
 } vbl_dropout;
 
 typedef enum vbl_unary {
-  VBL_NEG, VBL_ABS, VBL_EXP, VBL_LOG, VBL_SQRT, VBL_TANH, VBL_SIGMOID, VBL_RELU, VBL_GELU /* erf */, VBL_SQUARE, VBL_RECIPROCAL,
-  VBL_SIN, VBL_COS,
+  VBL_NEG,
+  VBL_ABS,
+  VBL_EXP,
+  VBL_LOG,
+  VBL_SQRT,
+  VBL_TANH,
+  VBL_SIGMOID,
+  VBL_RELU,
+  VBL_GELU /* erf */,
+  VBL_SQUARE,
+  VBL_RECIPROCAL,
+  VBL_SIN,
+  VBL_COS,
 } vbl_unary;
 typedef enum vbl_binary {
-  VBL_ADD, VBL_SUB, VBL_MUL, VBL_DIV, VBL_MAXIMUM, VBL_MINIMUM, VBL_POW, VBL_EQ, VBL_NE, VBL_LT, VBL_LE, VBL_GT, VBL_GE,
+  VBL_ADD,
+  VBL_SUB,
+  VBL_MUL,
+  VBL_DIV,
+  VBL_MAXIMUM,
+  VBL_MINIMUM,
+  VBL_POW,
+  VBL_EQ,
+  VBL_NE,
+  VBL_LT,
+  VBL_LE,
+  VBL_GT,
+  VBL_GE,
 } vbl_binary;
 typedef enum vbl_reduce { VBL_SUM, VBL_MEAN, VBL_MAX, VBL_MIN } vbl_reduce;
 
@@ -56,34 +79,37 @@ typedef struct vbl_backend {
   void (*unary)(vbl_unary f, const void *x, void *y, int64_t n, vbl_stream s);
   void (*unary_backward)(vbl_unary f, const void *x, const void *y, const void *dy, void *dx, int64_t n, vbl_stream s);
   // real, or i32 with integer results; broadcasting by stride 0; out is contiguous of `shape`.
-  void (*binary)(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride, void *out,
-                 int ndim, const int64_t *shape, vbl_stream s);
-  void (*scale_add)(double alpha, const void *x, double beta, void *y, int64_t n, vbl_stream s);  // real: y = alpha x + beta y (beta 0: y is not read)
+  void (*binary)(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride,
+                 void *out, int ndim, const int64_t *shape, vbl_stream s);
+  void (*scale_add)(double alpha, const void *x, double beta, void *y, int64_t n,
+                    vbl_stream s);  // real: y = alpha x + beta y (beta 0: y is not read)
   // real: x [outer, n, inner] -> y [outer, inner]; index (i32, may be NULL) gets the first arg of max/min
   void (*reduce)(vbl_reduce f, const void *x, void *y, int32_t *index, int64_t outer, int64_t n, int64_t inner, vbl_stream s);
 
   // real: C[M,N] = alpha op(A) op(B) + beta C; op(A) is A[M,K] or, transposed, A[K,M]; leading dims in elements. beta 0: C is not read.
-  void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B, int64_t ldb,
-               double beta, void *C, int64_t ldc, vbl_stream s);
+  void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B,
+               int64_t ldb, double beta, void *C, int64_t ldc, vbl_stream s);
 
   // Linear's epilogues. y [N,D] holds x W'. bias may be NULL.
   void (*bias_add)(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);
   // h += bias in place (kept for backward), g = gelu_erf(h)
   void (*bias_gelu)(void *h, const void *bias, void *g, int64_t N, int64_t D, vbl_stream s);
   // dh = dg * gelu'(h) (dh may be dg or h); dbias [D] (+)= column sums of dh, where dbias is not NULL
-  void (*gelu_backward_bias)(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D, vbl_stream s);
+  void (*gelu_backward_bias)(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
+                             vbl_stream s);
   void (*column_sum)(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s);  // sum [D] (+)= sum over rows
 
   // y = LayerNorm(x) * gamma + beta; mean, rstd [N] (f32 or f64) kept. Ba, Kiros, Hinton 2016; biased variance.
-  void (*layer_norm)(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd, int64_t N, int64_t D,
-                     vbl_stream s);
+  void (*layer_norm)(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd, int64_t N,
+                     int64_t D, vbl_stream s);
   // sum = residual + dropout(x); y = LayerNorm(sum). sum may equal x or residual.
-  void (*residual_norm)(const void *x, const void *residual, const vbl_dropout *drop, const void *gamma, const void *beta, double eps,
-                        void *sum, void *y, void *mean, void *rstd, int64_t N, int64_t D, vbl_stream s);
+  void (*residual_norm)(const void *x, const void *residual, const vbl_dropout *drop, const void *gamma, const void *beta,
+                        double eps, void *sum, void *y, void *mean, void *rstd, int64_t N, int64_t D, vbl_stream s);
   // From x (what was normalised): dx = LN backward of dy (+ dsum where not NULL); dgamma, dbeta [D] (+)= (both or neither NULL).
   // dx may equal dy or dsum.
-  void (*layer_norm_backward)(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy, const void *dsum,
-                              void *dx, void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D, vbl_stream s);
+  void (*layer_norm_backward)(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
+                              const void *dsum, void *dx, void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D,
+                              vbl_stream s);
   // y = dropout(x) (+ residual where not NULL). The backward of dropout is dropout of dy with residual NULL. y may equal x.
   void (*dropout_add)(const void *x, const void *residual, const vbl_dropout *drop, void *y, int64_t N, int64_t D, vbl_stream s);
 
@@ -92,47 +118,50 @@ typedef struct vbl_backend {
   // (ldo); lse [rows of q, H] keeps max + log sum of each row's scaled scores. Rows of q outside every segment are not touched:
   // core zeroes o first where such rows exist. A segment without keys gives zeros and lse = -inf.
   void (*attention)(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv, const int32_t (*q_seg)[2],
-                    const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale, const vbl_dropout *drop, void *o, int64_t ldo,
-                    void *lse, vbl_stream s);
+                    const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale, const vbl_dropout *drop, void *o,
+                    int64_t ldo, void *lse, vbl_stream s);
   // dq, dk, dv are written (not added to) for every row in a segment, with the leading dims given; may be column blocks of one
   // matrix. delta [rows of q, H] is scratch.
-  void (*attention_backward)(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv, const int32_t (*q_seg)[2],
-                             const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale, const vbl_dropout *drop,
-                             const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo, void *delta, void *dq, int64_t lddq,
-                             void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
+  void (*attention_backward)(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv,
+                             const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
+                             const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
+                             void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
 
   // Rows: y[i,:] = x[index[i],:] (index -1 gives zeros);  y[index[i],:] += x[i,:] (indices may repeat; -1 is skipped; deterministic).
   void (*gather_rows)(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s);
   void (*scatter_add_rows)(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s);
   // y[i,:] = word[ids[i],:] + position[pos[i],:] + type[0,:]
-  void (*text_embedding)(const int32_t *ids, const int32_t *pos, const void *word, const void *position, const void *type, void *y, int64_t n,
-                         int64_t D, vbl_stream s);
+  void (*text_embedding)(const int32_t *ids, const int32_t *pos, const void *word, const void *position, const void *type, void *y,
+                         int64_t n, int64_t D, vbl_stream s);
   // Images [B,3,S,S] (u8, or real already normalised when mean is NULL) -> patches [B*(S/p)^2, 3*p*p], columns in the order
   // (channel, row, column) as timm's conv weight [D,3,p,p] wants; u8 values become (v/255 - mean[c]) / std[c]. mask (u8
   // [B*(S/p)^2], may be NULL): 1 writes zeros, the mean of the normalised pixels.
-  void (*patchify)(vbl_dtype T, const void *images, const double *mean, const double *std, const uint8_t *mask, void *patches, int64_t B,
-                   int64_t S_h, int64_t S_w, int64_t p, vbl_stream s);
+  void (*patchify)(vbl_dtype T, const void *images, const double *mean, const double *std, const uint8_t *mask, void *patches,
+                   int64_t B, int64_t S_h, int64_t S_w, int64_t p, vbl_stream s);
   // y [B*(P+1), D]: row 0 of a sample cls + pos[0], row 1+j patches[b*P+j] + pos[1+j]
-  void (*vit_assemble)(const void *patches, const void *cls, const void *pos, void *y, int64_t B, int64_t P, int64_t D, vbl_stream s);
+  void (*vit_assemble)(const void *patches, const void *cls, const void *pos, void *y, int64_t B, int64_t P, int64_t D,
+                       vbl_stream s);
 
   // Rows of softmax over x [N,V]; log gives log-softmax. backward: dx from y and dy.
   void (*softmax)(const void *x, void *y, bool log, int64_t N, int64_t V, vbl_stream s);
   void (*softmax_backward)(const void *y, const void *dy, void *dx, bool log, int64_t N, int64_t V, vbl_stream s);
   // loss[i] = logsumexp(x[i,:]) - x[i,label[i]], 0 where label is `ignore`; lse [N] kept.
-  void (*cross_entropy)(const void *x, const int32_t *label, int32_t ignore, void *loss, void *lse, int64_t N, int64_t V, vbl_stream s);
+  void (*cross_entropy)(const void *x, const int32_t *label, int32_t ignore, void *loss, void *lse, int64_t N, int64_t V,
+                        vbl_stream s);
   // dx[i,:] = (softmax(x[i,:]) - onehot) * scale * dloss[i] (dloss NULL: 1), zeros where ignored. dx may be x.
-  void (*cross_entropy_backward)(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss, double scale,
-                                 void *dx, int64_t N, int64_t V, vbl_stream s);
+  void (*cross_entropy_backward)(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                 double scale, void *dx, int64_t N, int64_t V, vbl_stream s);
   // y = x / max(|x|, eps) by rows, norm [N] kept;  dx = (dy - y <y, dy>) / norm
   void (*normalize_rows)(const void *x, double eps, void *y, void *norm, int64_t N, int64_t D, vbl_stream s);
-  void (*normalize_rows_backward)(const void *y, const void *norm, double eps, const void *dy, void *dx, int64_t N, int64_t D, vbl_stream s);
+  void (*normalize_rows_backward)(const void *y, const void *norm, double eps, const void *dy, void *dx, int64_t N, int64_t D,
+                                  vbl_stream s);
 
   // Optimizers on flat blocks. g may be of f32; `scale` multiplies the gradient first (clipping).
   // AdamW: Loshchilov & Hutter 2019 (arXiv 1711.05101, algorithm 2), in torch.optim.AdamW's order of operations; t >= 1.
-  void (*adamw)(void *w, const void *g, void *m, void *v, int64_t n, double lr, double beta1, double beta2, double eps, double decay,
-                double scale, int64_t t, vbl_stream s);
-  void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale, bool first,
-              vbl_stream s);
+  void (*adamw)(void *w, const void *g, void *m, void *v, int64_t n, double lr, double beta1, double beta2, double eps,
+                double decay, double scale, int64_t t, vbl_stream s);
+  void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale,
+              bool first, vbl_stream s);
   double (*sum_squares)(const void *x, int64_t n, vbl_stream s);  // real, accumulated in f64
   int64_t (*count_nonfinite)(const void *x, int64_t n, vbl_stream s);
 } vbl_backend;

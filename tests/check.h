@@ -10,25 +10,26 @@
 
 static int check_passed, check_failed;
 
-#define CHECK_REPORT_(ok, ...)                                       \
-  do {                                                               \
-    if (ok) {                                                        \
-      check_passed++;                                                \
-    } else {                                                         \
-      check_failed++;                                                \
-      fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                \
-      fprintf(stderr, __VA_ARGS__);                                  \
-      fputc('\n', stderr);                                           \
-    }                                                                \
+#define CHECK_REPORT_(ok, ...)                        \
+  do {                                                \
+    if (ok) {                                         \
+      check_passed++;                                 \
+    } else {                                          \
+      check_failed++;                                 \
+      fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
+      fprintf(stderr, __VA_ARGS__);                   \
+      fputc('\n', stderr);                            \
+    }                                                 \
   } while (0)
 
 #define CHECK(cond) CHECK_REPORT_((cond), "failed: %s", #cond)
 
 // |a - b| <= tolerance; NaN fails.
-#define CHECK_NEAR(a, b, tolerance)                                                                                            \
-  do {                                                                                                                         \
-    double check_a_ = (double)(a), check_b_ = (double)(b);                                                                     \
-    CHECK_REPORT_(fabs(check_a_ - check_b_) <= (tolerance), "%s = %.12g, expected %.12g +- %g", #a, check_a_, check_b_, (double)(tolerance)); \
+#define CHECK_NEAR(a, b, tolerance)                                                                                     \
+  do {                                                                                                                  \
+    double check_a_ = (double)(a), check_b_ = (double)(b);                                                              \
+    CHECK_REPORT_(fabs(check_a_ - check_b_) <= (tolerance), "%s = %.12g, expected %.12g +- %g", #a, check_a_, check_b_, \
+                  (double)(tolerance));                                                                                 \
   } while (0)
 
 #define CHECK_STR(a, b) CHECK_REPORT_(strcmp((a), (b)) == 0, "%s = \"%s\", expected \"%s\"", #a, (a), (b))

@@ -25,17 +25,17 @@ typedef struct vbl_u32x4 {
 
 // What a stream number is for. Dropout sites are VBL_STREAM_DROPOUT + the site's number in the model.
 enum vbl_stream {
-  VBL_STREAM_USER = 0,       // vbl.rand, vbl.randn, ... (vbl.manual_seed)
-  VBL_STREAM_INIT = 1,       // parameter initialisation
-  VBL_STREAM_ORDER = 2,      // order of the samples of an epoch
-  VBL_STREAM_CAPTION = 3,    // which caption of an image
-  VBL_STREAM_MLM = 4,        // token masking
-  VBL_STREAM_AP = 5,         // caption swaps
-  VBL_STREAM_MIM = 6,        // patch masking
-  VBL_STREAM_AUGMENT = 7,    // image augmentation
-  VBL_STREAM_SCENES = 8,     // the built-in data set
-  VBL_STREAM_SPLIT = 9,      // train/test splits
-  VBL_STREAM_MEASURE = 10,   // permutations and subsamples of measures
+  VBL_STREAM_USER = 0,      // vbl.rand, vbl.randn, ... (vbl.manual_seed)
+  VBL_STREAM_INIT = 1,      // parameter initialisation
+  VBL_STREAM_ORDER = 2,     // order of the samples of an epoch
+  VBL_STREAM_CAPTION = 3,   // which caption of an image
+  VBL_STREAM_MLM = 4,       // token masking
+  VBL_STREAM_AP = 5,        // caption swaps
+  VBL_STREAM_MIM = 6,       // patch masking
+  VBL_STREAM_AUGMENT = 7,   // image augmentation
+  VBL_STREAM_SCENES = 8,    // the built-in data set
+  VBL_STREAM_SPLIT = 9,     // train/test splits
+  VBL_STREAM_MEASURE = 10,  // permutations and subsamples of measures
   VBL_STREAM_DROPOUT = 4096,
 };
 

@@ -30,8 +30,8 @@ vbl_status vbl_fail(vbl_error *err, vbl_status code, const char *format, ...) __
 vbl_status vbl_context(vbl_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Returns from the calling function with the status of `call` when it failed.
-#define VBL_TRY(call)                     \
-  do {                                    \
-    vbl_status vbl_try_status_ = (call);  \
+#define VBL_TRY(call)                                      \
+  do {                                                     \
+    vbl_status vbl_try_status_ = (call);                   \
     if (vbl_try_status_ != VBL_OK) return vbl_try_status_; \
   } while (0)

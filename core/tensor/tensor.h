@@ -27,13 +27,13 @@ typedef struct vbl_storage {
 typedef struct vbl_tensor {
   int refs;
   vbl_storage *storage;
-  int64_t offset;  // in elements, from the storage's start
-  int ndim;        // 0 for a scalar
+  int64_t offset;                                     // in elements, from the storage's start
+  int ndim;                                           // 0 for a scalar
   int64_t shape[VBL_MAX_DIMS], stride[VBL_MAX_DIMS];  // strides in elements
   vbl_dtype dtype;
-  bool requires_grad;     // set on leaves by the user; on results by the tape
-  struct vbl_node *node;  // the op that made it, when gradients flow through it; NULL for leaves
-  int output;             // which output of node
+  bool requires_grad;       // set on leaves by the user; on results by the tape
+  struct vbl_node *node;    // the op that made it, when gradients flow through it; NULL for leaves
+  int output;               // which output of node
   struct vbl_tensor *grad;  // leaves only; same shape, contiguous, f32 (f64 for f64 leaves); may be a view of a gradient block
   bool has_grad;            // grad holds a value. zero_grad only clears this: the next backward then writes instead of adding
 } vbl_tensor;
