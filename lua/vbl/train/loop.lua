@@ -188,8 +188,8 @@ local function train(job, run, s)
   local next_batch, loader = batches(job, s.step + 1)
   local _ <close> = loader
   while s.step < job.total_steps do
-    vbl.scope(function() train_step(job, run, s, next_batch(s.step + 1)) end)
     safe_point()
+    vbl.scope(function() train_step(job, run, s, next_batch(s.step + 1)) end)
     if evaluation_due(job, s) then
       finish_epoch(job, run, s)
     elseif s.step % job.config.checkpoint_every == 0 then

@@ -1,0 +1,61 @@
+-- Ctrl-C and SIGTERM while training: what was reached is saved, the way to go on is said, the exit code is 128 + the signal's number, and the
+-- resumed run ends as one that was never stopped.
+local check = require "check"
+local trainer = require "trainer"
+local c = require "vbl.store.c"
+local system = require "vbl.system.c"
+
+local whole = trainer.expect(0, {"--threads", "1"})
+
+local function step_of(run)
+  local path = run .. "/checkpoints/last/state.json"
+  return system.exists(path) and vbl.load(path).state.counters.step
+end
+
+-- Stops a run at the moment, checks the saved step, resumes.
+local function stopped(moment, code, step, ...)
+  local run, text = trainer.expect(code, {"--threads", "1", env = {MOMENT = moment}}, "interrupted", "go on with: vbl ", "--resume", ...)
+  check.ok(text:find("--resume " .. run, 1, true), text)
+  check.ok(c.read_file(run .. "/log.txt"):find("go on with", 1, true))
+  check.equal(step_of(run), step)
+  trainer.expect(0, {"--threads", "1", "--resume", run})
+  trainer.same(whole, run)
+end
+
+-- Each step prepares three works. Epoch 0's evaluation prepares the first three.
+check.group("within a step: the step is finished and saved", function()
+  stopped("prepare 8 INT", 130, 2, "at step 2 of 8")
+  stopped("prepare 20 TERM", 143, 5, "at step 5 of 8")
+end)
+
+check.group("within an evaluation, before training and after an epoch: nothing of it is written", function()
+  stopped("forward 2 INT", 130, 0, "at step 0 of 8")
+  stopped("prepare 17 TERM", 143, 4, "at step 4 of 8")
+end)
+
+check.group("while a checkpoint is written: it is finished", function()
+  stopped("tensors 3 INT", 130, 3)
+  stopped("state 4 TERM", 143, 3)
+end)
+
+check.group("Ctrl-C twice: the step is dropped, the checkpoint before it stays", function()
+  stopped("prepare 14 INT INT", 130, 3, "checkpoints/last")
+  stopped("prepare 5 INT INT", 130, 0)
+end)
+
+check.group("Ctrl-C twice in an evaluation and in a checkpoint's writing", function()
+  stopped("forward 3 INT INT", 130, 0)
+  stopped("tensors 4 INT INT", 130, 3)
+end)
+
+check.group("Ctrl-C before training: no run is needed to go on", function()
+  local script = trainer.write("early.lua", [[
+    local system = require "vbl.system.c"
+    system.run {"/bin/sh", "-c", "kill -INT " .. system.pid()}
+    vbl.train.pretrain(vbl.config({}, vbl.train.schemas()))
+  ]])
+  local _, text = trainer.expect(130, {script, script = true}, "interrupted")
+  check.ok(not text:find("go on with", 1, true), text)
+end)
+
+trainer.finish()
