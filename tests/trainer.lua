@@ -7,7 +7,7 @@
 --   trainer.metrics(run)                 metrics.jsonl as text without the times
 -- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
 -- "prepare 5 INT". WHERE: prepare (a task's corruption, in training and evaluation), tensors (a checkpoint's tensor file is about to be written),
--- state (its state.json), forward (a run of the model), count (thousands of Lua instructions).
+-- state (its state.json), forward (a run of the model), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
 local check = require "check"
 local system = require "vbl.system.c"
 local c = require "vbl.store.c"
@@ -29,7 +29,10 @@ local calls = 0
 local function hit()
   calls = calls + 1
   if calls ~= tonumber(count) then return end
-  for signal in signals:gmatch "%a+" do system.run {"/bin/sh", "-c", "kill -" .. signal .. " " .. system.pid()} end
+  for signal in signals:gmatch "%a+" do
+    local command = signal == "FILL" and "/bin/cat /dev/zero >$FILL" or "kill -" .. signal .. " " .. system.pid()
+    system.run {"/bin/sh", "-c", command .. " 2>/dev/null"}
+  end
 end
 local function instrument(t, name)
   local plain = t[name]
@@ -104,8 +107,12 @@ end
 -- The same, and a check that it ended with `code` and said every one of the texts.
 function trainer.expect(code, words, ...)
   local text, got, run = trainer.run(words)
-  check.ok(got == code, ("exit code %s, expected %d: %s"):format(got, code, text))
-  for _, part in ipairs {...} do check.ok(text:find(part, 1, true), ("output lacks %q: %s"):format(part, text)) end
+  local missing = {}
+  for _, part in ipairs {...} do
+    if not text:find(part, 1, true) then missing[#missing + 1] = ("%q"):format(part) end
+  end
+  check.ok(got == code and #missing == 0,
+           ("%s: exit code %s, expected %d; output lacks %s: ...%s"):format(table.concat(words, " "), got, code, table.concat(missing, ", "), text:sub(-1200)))
   return run, text
 end
 

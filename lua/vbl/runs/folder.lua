@@ -136,7 +136,7 @@ function Run:checkpoint(kind, parts)
   end)
   if ok then return true end
   if system.interrupted() then error(message, 0) end
-  return nil, message
+  return nil, (tostring(message):gsub("^[^\n:]+%.lua:%d+: ", ""))
 end
 
 -- The growing files as they were at the checkpoint; without one, empty.

@@ -217,6 +217,10 @@ function loop.run(config, parts)
   system.hold_interrupts(false)
   report.closing(run, job, s)
   run:close()
+  if s.unsaved then
+    usage(string.format("%s: the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s", run.path,
+                        s.unsaved, s.saved or "none", run.path))
+  end
   return {folder = run.path, test = s.test, model = job.model, data = job.data}
 end
 

@@ -57,6 +57,8 @@ local function compare_threads(run)
   end
 end
 
+local function describe(run, kind, step) return string.format("%s/checkpoints/%s (step %d)", run.path, kind, step) end
+
 -- The counters of a run at its start or at its last checkpoint.
 function state.restore(run, job, stored)
   local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}}
@@ -74,7 +76,7 @@ function state.restore(run, job, stored)
   end)
   job.optimizer:load_state {m = checkpoint.optimizer.m, v = checkpoint.optimizer.v, steps = checkpoint.state.optimizer_steps}
   for key, value in pairs(checkpoint.state.counters) do s[key] = value end
-  s.saved = run.path .. "/checkpoints/last"
+  s.saved = describe(run, "last", s.step)
   return s
 end
 
@@ -88,7 +90,12 @@ function state.save(run, kind, job, s)
     model = {names = names, tensors = tensors}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
     state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
   })
-  if ok then s.saved = run.path .. "/checkpoints/" .. kind else run:warn("checkpoint %s was not written: %s", kind, message) end
+  if kind == "last" then s.unsaved = not ok and message or nil end
+  if ok then
+    s.saved = describe(run, kind, s.step)
+  else
+    run:warn("checkpoint %s was not written: %s; the last whole one is %s", kind, message, s.saved or "none yet")
+  end
 end
 
 return state
