@@ -97,27 +97,44 @@ static inline void vbl_mask_columns(const vbl_mask *m, uint32_t block, uint32_t 
   }
 }
 
+// For each group of four lanes starting at g: which elements of (a, b) go there. The compiler makes one unpack of each.
+#if defined(__AVX512F__)
+#define VBL_GROUPS(f) f(0), f(4), f(8), f(12)
+#elif defined(__AVX2__)
+#define VBL_GROUPS(f) f(0), f(4)
+#else
+#define VBL_GROUPS(f) f(0)
+#endif
+#define VBL_LOW_WORDS(g)  g, g + VBL_LANES, g + 1, g + 1 + VBL_LANES
+#define VBL_HIGH_WORDS(g) g + 2, g + 2 + VBL_LANES, g + 3, g + 3 + VBL_LANES
+#define VBL_LOW_PAIRS(g)  g, g + 1, g + VBL_LANES, g + 1 + VBL_LANES
+#define VBL_HIGH_PAIRS(g) g + 2, g + 3, g + 2 + VBL_LANES, g + 3 + VBL_LANES
+
+// Transposes the 4 x 4 words of each group of four lanes: x[j], group g, becomes what lane g + j had in x[0] .. x[3].
+static inline void vbl_transpose_groups(vbl_words x[4]) {
+  const vbl_words low = {VBL_GROUPS(VBL_LOW_WORDS)}, high = {VBL_GROUPS(VBL_HIGH_WORDS)};
+  const vbl_words first = {VBL_GROUPS(VBL_LOW_PAIRS)}, second = {VBL_GROUPS(VBL_HIGH_PAIRS)};
+  const vbl_words a = __builtin_shuffle(x[0], x[1], low), b = __builtin_shuffle(x[0], x[1], high);
+  const vbl_words c = __builtin_shuffle(x[2], x[3], low), d = __builtin_shuffle(x[2], x[3], high);
+  x[0] = __builtin_shuffle(a, c, first);
+  x[1] = __builtin_shuffle(a, c, second);
+  x[2] = __builtin_shuffle(b, d, first);
+  x[3] = __builtin_shuffle(b, d, second);
+}
+
 // factor[j] for the columns 4 * first_block + j, j in [0, 4 * blocks), of row (sample, position); writes up to the next
-// multiple of 4 * VBL_LANES.
+// multiple of 4 * VBL_LANES. Lane 4 g + j takes block j * VBL_LANES / 4 + g, so that the transpose leaves the columns in order.
 static inline void vbl_mask_row(const vbl_mask *m, uint32_t position, uint32_t sample, int64_t first_block, int64_t blocks,
                                 float *factor) {
   const vbl_words zero = {0};
+  vbl_words order;
+  for (uint32_t lane = 0; lane < VBL_LANES; lane++) order[lane] = lane % 4 * (VBL_LANES / 4) + lane / 4;
   for (int64_t i = 0; i < blocks; i += VBL_LANES) {
-    vbl_words x[4] = {vbl_count_from((uint32_t)(first_block + i)), zero + position, zero + sample, zero + m->step};
+    vbl_words x[4] = {order + (uint32_t)(first_block + i), zero + position, zero + sample, zero + m->step};
     vbl_philox_lanes(m->key, x);
-    float kept[4][VBL_LANES];
-    for (int c = 0; c < 4; c++) {
-      x[c] = vbl_kept(m, x[c]);
-      memcpy(kept[c], &x[c], sizeof x[c]);
-    }
-#pragma omp simd
-    for (int lane = 0; lane < VBL_LANES; lane++) {
-      float *to = factor + 4 * (i + lane);
-      to[0] = kept[0][lane];
-      to[1] = kept[1][lane];
-      to[2] = kept[2][lane];
-      to[3] = kept[3][lane];
-    }
+    for (int c = 0; c < 4; c++) x[c] = vbl_kept(m, x[c]);
+    vbl_transpose_groups(x);
+    for (int j = 0; j < 4; j++) memcpy(factor + 4 * i + j * VBL_LANES, &x[j], sizeof x[j]);
   }
 }
 
