@@ -301,8 +301,19 @@ static void allocator(void) {
   vbl_cpu_free(NULL, 5);
 }
 
+static void failures(void) {
+  vbl_error err = {0};
+  cpu = vbl_cpu_backend();
+  CHECK(cpu->sync(NULL, &err) == VBL_OK);
+  vbl_cpu_fail(VBL_ENOMEM, "no memory for a test");
+  CHECK(cpu->sync(NULL, &err) == VBL_ENOMEM && strstr(err.message, "no memory for a test"));
+  CHECK(cpu->sync(NULL, &err) == VBL_OK);
+  CHECK(vbl_cpu_backend_named("sse9") == NULL);
+}
+
 int main(void) {
   allocator();
+  failures();
   each_backend("unary", unary);
   each_backend("special values", special_values);
   each_backend("binary", binary);

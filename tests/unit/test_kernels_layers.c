@@ -6,9 +6,10 @@ static int64_t largest(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // |error| <= (K + 2) u sum |a b|, with |a b| < 1.
 static void gemm(void) {
-  static const int64_t shapes[][3] = {{0, 3, 4},   {3, 0, 4},   {3, 4, 0},      {1, 1, 1},      {1, 7, 33},     {31, 1, 64},
-                                      {7, 3, 100}, {33, 31, 7}, {64, 100, 255}, {100, 257, 33}, {257, 64, 768}, {14, 300, 1}};
-  for (int k = 0; k < 12; k++) {
+  static const int64_t shapes[][3] = {{0, 3, 4},      {3, 0, 4},    {3, 4, 0},       {1, 1, 1},      {1, 7, 33},
+                                      {31, 1, 64},    {7, 3, 100},  {33, 31, 7},     {64, 100, 255}, {100, 257, 33},
+                                      {257, 64, 768}, {14, 300, 1}, {103, 271, 600}, {6, 16, 64}};
+  for (int k = 0; k < 14; k++) {
     for (int mode = 0; mode < 8; mode++) {
       const bool ta = mode & 1, tb = mode & 2;
       const double beta = mode & 4 ? 0.5 : 0, alpha = 1.25;
