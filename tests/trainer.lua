@@ -87,12 +87,12 @@ function trainer.run(words)
   for name, value in pairs(words.env or {}) do command[#command + 1] = name .. "=" .. value end
   command[#command + 1] = system.executable()
   if not words.script then command[#command + 1] = trainer.script end
-  local resumes = false
+  local elsewhere = false
   for _, word in ipairs(words) do
     command[#command + 1] = word
-    resumes = resumes or word == "--resume"
+    elsewhere = elsewhere or word == "--resume" or word == "--out"
   end
-  if not resumes then
+  if not elsewhere then
     made = made + 1
     new = ("%s/runs-%d"):format(trainer.folder, made)
     command[#command + 1] = "--out=" .. new

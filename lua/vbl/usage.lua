@@ -1,4 +1,16 @@
--- usage(message): raises a mistake of the command line. The program prints it as one sentence, without a traceback.
+-- Mistakes of the user, which the program prints as one sentence, without a traceback.
+--   usage(message)           raises one
+--   usage.explain(message)   for xpcall: an error that names a place in Lua code gets its traceback; what names none is a sentence already
+--   usage.strip(message)     without the place in Lua code that C functions put before what they raise
 local meta = {__tostring = function(e) return e.message end}
 
-return function(message) error(setmetatable({message = message}, meta), 0) end
+local usage = {}
+
+function usage.strip(message) return (tostring(message):gsub("^[^\n:]*%.lua:%d+: ", ""):gsub("^vbl[%w_.]*:%d+: ", "")) end
+
+function usage.explain(message)
+  if type(message) ~= "string" or usage.strip(message) == message then return message end
+  return debug.traceback(message, 2)
+end
+
+return setmetatable(usage, {__call = function(_, message) error(setmetatable({message = message}, meta), 0) end})

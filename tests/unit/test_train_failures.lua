@@ -23,14 +23,14 @@ check.group("a loss that is no number: task, step, the last good checkpoint, exi
   check.ok(not text:find("loop.lua", 1, true), text)
   check.ok(c.read_file(run .. "/log.txt"):find("stopped after step 1 of 8", 1, true))
   check.equal(vbl.load(run .. "/checkpoints/last/state.json").state.counters.step, 0)
-  run = trainer.expect(1, {"--threads", "1", "lr=1e18", "clip=0", "warmup=0", "data_options.train=16"}, "test loss of task ", " at step 1; the last good")
+  run = trainer.expect(1, {"--threads", "1", "lr=1e18", "clip=0", "warmup=0", "scenes.train=16"}, "test loss of task ", " at step 1; the last good")
   check.ok(not system.exists(run .. "/checkpoints/epoch-1"))
 end)
 
 -- Weights that a script has broken: at step 3 in training, and at an epoch's end, where the test finds them.
 local function broken(step, last)
   local script = trainer.write("broken.lua", ([[
-    local config = vbl.config({data_options = {train = 64, test = 32}, tasks = {mlm = {}},
+    local config = vbl.config({scenes = {train = 64, test = 32}, tasks = {mlm = {}},
       model = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16}, epochs = 2, batch = 16, probe_samples = 0,
       checkpoint_every = 2}, vbl.train.schemas())
     local task, works = vbl.tasks.mlm(), 0

@@ -19,6 +19,7 @@ local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
 
 local folder = {}
 
@@ -82,7 +83,7 @@ end
 function folder.config(path)
   local file = path .. "/config.lua"
   local chunk, message = load(c.read_file(file), "@" .. file, "t", {})
-  if not chunk then error(message, 0) end
+  if not chunk then error(("%s: not a run's config: %s"):format(file, message), 0) end
   local ok, config = pcall(chunk)
   if not ok or type(config) ~= "table" then error(("%s: not a run's config: %s"):format(file, tostring(config)), 0) end
   return config
@@ -136,7 +137,7 @@ function Run:checkpoint(kind, parts)
   end)
   if ok then return true end
   if system.interrupted() then error(message, 0) end
-  return nil, (tostring(message):gsub("^[^\n:]+%.lua:%d+: ", ""))
+  return nil, usage.strip(message)
 end
 
 -- The growing files as they were at the checkpoint; without one, empty.

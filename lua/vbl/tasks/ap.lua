@@ -15,14 +15,14 @@ Ap.__index = Ap
 local function contrastive_options(given)
   if not given then return false end
   local c = tasks.options("ap contrastive", given, {temperature = 0.07, learnable = false, on = "unimodal"})
-  if c.on ~= "unimodal" and c.on ~= "fused" then error("task ap: contrastive.on: expected \"unimodal\" or \"fused\", got " .. tostring(c.on), 3) end
+  if c.on ~= "unimodal" and c.on ~= "fused" then error("task ap: contrastive.on: expected \"unimodal\" or \"fused\", got " .. tostring(c.on), 0) end
   return c
 end
 
 local function new(opts)
   local self = setmetatable(tasks.options("ap", opts, {head = "concat", contrastive = false}), Ap)
   if self.head ~= "concat" and self.head ~= "similarity" then
-    error("task ap: head: expected \"concat\" or \"similarity\", got " .. tostring(self.head), 2)
+    error("task ap: head: expected \"concat\" or \"similarity\", got " .. tostring(self.head), 0)
   end
   self.contrastive = contrastive_options(self.contrastive)
   return self

@@ -48,22 +48,22 @@ function tasks.options(name, given, known)
   for k, v in pairs(known) do all[k] = v end
   for k, v in pairs(given or {}) do
     if known[k] == nil and k ~= "weight" and k ~= "batch" then
-      error(string.format("task %s: unknown option '%s'%s", name, tostring(k), nearest.hint(k, setmetatable({batch = 1, weight = 1}, {__index = known}))), 3)
+      error(string.format("task %s: unknown option '%s'%s", name, tostring(k), nearest.hint(k, setmetatable({batch = 1, weight = 1}, {__index = known}))), 0)
     end
     local want = known[k]
     if type(want) == "number" and type(v) ~= "number" then
-      error(string.format("task %s: option '%s': expected a number, got %s", name, k, tostring(v)), 3)
+      error(string.format("task %s: option '%s': expected a number, got %s", name, k, tostring(v)), 0)
     end
     all[k] = v
   end
   if type(all.weight) ~= "function" and not (type(all.weight) == "number" and all.weight >= 0 and all.weight < math.huge) then
-    error(string.format("task %s: option 'weight': expected a number of at least 0, or function(step, total_steps), got %s", name, tostring(all.weight)), 3)
+    error(string.format("task %s: option 'weight': expected a number of at least 0, or function(step, total_steps), got %s", name, tostring(all.weight)), 0)
   end
   if all.probability and not (all.probability > 0 and all.probability <= 1) then
-    error(string.format("task %s: option 'probability': expected a number above 0 and up to 1, got %s", name, tostring(all.probability)), 3)
+    error(string.format("task %s: option 'probability': expected a number above 0 and up to 1, got %s", name, tostring(all.probability)), 0)
   end
   if all.temperature and not (all.temperature > 0) then
-    error(string.format("task %s: option 'temperature': expected a number above 0, got %s", name, tostring(all.temperature)), 3)
+    error(string.format("task %s: option 'temperature': expected a number above 0, got %s", name, tostring(all.temperature)), 0)
   end
   all.name = name
   return all

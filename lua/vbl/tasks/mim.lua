@@ -15,9 +15,9 @@ Mim.__index = Mim
 local function new(opts)
   local self = setmetatable(tasks.options("mim", opts, {probability = 0.3, positions = "unmasked", target = "grad", temperature = 0.07}), Mim)
   if not ({unmasked = 1, masked = 1, all = 1})[self.positions] then
-    error("task mim: positions: expected \"unmasked\", \"masked\" or \"all\", got " .. tostring(self.positions), 2)
+    error("task mim: positions: expected \"unmasked\", \"masked\" or \"all\", got " .. tostring(self.positions), 0)
   end
-  if self.target ~= "grad" and self.target ~= "stop" then error("task mim: target: expected \"grad\" or \"stop\", got " .. tostring(self.target), 2) end
+  if self.target ~= "grad" and self.target ~= "stop" then error("task mim: target: expected \"grad\" or \"stop\", got " .. tostring(self.target), 0) end
   return self
 end
 

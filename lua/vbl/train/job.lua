@@ -7,6 +7,7 @@ local mix = require "vbl.train.mix"
 local summary = require "vbl.models.summary"
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
 
 local job = {}
 
@@ -91,8 +92,12 @@ local function heads_for(list)
   return heads
 end
 
--- parts: {data=, model=, tasks=} to use in place of what the config would build. dry: a job to be counted (--plan), not run.
-function job.new(config, parts, dry)
+local function open_data(name, options)
+  local ok, result = pcall(vbl.data.open, name, options)
+  return ok and result or error(usage.strip(result), 0)
+end
+
+local function build(config, parts, dry)
   parts = parts or {}
   local self = {config = complete(config)}
   config = self.config
@@ -105,7 +110,7 @@ function job.new(config, parts, dry)
   local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
   local sizes = {image = model_config.image or preset and preset.image, patch = model_config.patch or preset and preset.patch, seed = seed}
   local options = config.data == "scenes" and config.scenes or config.captions
-  self.data = parts.data or vbl.data.open(config.data, setmetatable(sizes, {__index = options}))
+  self.data = parts.data or open_data(config.data, setmetatable(sizes, {__index = options}))
   self.train, self.test = self.data:split("train"), self.data:split("test")
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   model_config.heads = model_config.heads or heads_for(self.tasks)
@@ -127,6 +132,13 @@ function job.new(config, parts, dry)
     lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip,
   })
   return self
+end
+
+-- parts: {data=, model=, tasks=} to use in place of what the config would build. dry: a job to be counted (--plan), not run.
+-- What is wrong with the config is one sentence.
+function job.new(config, parts, dry)
+  local ok, result = xpcall(build, usage.explain, config, parts, dry)
+  return ok and result or usage(tostring(result))
 end
 
 return job

@@ -198,9 +198,6 @@ local function train(job, run, s)
   end
 end
 
--- A mistake of the user is a sentence; anything else keeps the place where it came from.
-local function with_trace(message) return type(message) == "string" and debug.traceback(message, 2) or message end
-
 function loop.run(config, parts)
   local run, stored
   if config.flags.resume then
@@ -212,7 +209,7 @@ function loop.run(config, parts)
   run = run or state.create(job)
   local s = state.restore(run, job, stored)
   report.opening(run, job, s)
-  local ok, message = xpcall(train, with_trace, job, run, s)
+  local ok, message = xpcall(train, usage.explain, job, run, s)
   if not ok then stop(job, run, s, message) end
   system.hold_interrupts(false)
   report.closing(run, job, s)

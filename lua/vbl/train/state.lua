@@ -30,7 +30,8 @@ local function manifest(job)
 end
 
 function state.create(job)
-  return folder.create {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job)}
+  local ok, run = pcall(folder.create, {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job)})
+  return ok and run or usage(usage.strip(run))
 end
 
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
@@ -41,7 +42,7 @@ function state.open(config)
   end
   if #words > 0 then usage(string.format("--resume %s goes on with the run's own config; leave out %s", flags.resume, table.concat(words, " "))) end
   local ok, run, stored = pcall(folder.open, flags.resume)
-  if not ok then usage("--resume: " .. tostring(run)) end
+  if not ok then usage("--resume: " .. usage.strip(run)) end
   stored.config.flags = flags
   flags.seed, stored.config.seed = stored.config.seed or flags.seed, nil
   return run, stored
@@ -64,7 +65,7 @@ function state.restore(run, job, stored)
   local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}}
   if not stored then return s end
   local ok, checkpoint = pcall(run.load_checkpoint, run, "last", fingerprint(job))
-  if not ok then usage(tostring(checkpoint)) end
+  if not ok then usage(usage.strip(checkpoint)) end
   compare_threads(run)
   if not checkpoint then return s end
   vbl.no_grad(function()
