@@ -95,7 +95,9 @@ static int open_scenes(lua_State *L) {
 static vbl_status fill_captions(vbl_lua_data_set *d, const char *path, const vbl_captions_options *options, vbl_error *err) {
   VBL_TRY(vbl_captions_open(path, options, &d->captions, err));
   d->source = &d->captions->source;
-  return vbl_bad_images_init(&d->bad, d->source, (int64_t)(options->max_bad * (double)d->source->samples), err);
+  // What opening skipped counts.
+  int64_t bad = d->captions->bad_images, all = d->source->samples + bad;
+  return vbl_bad_images_init(&d->bad, d->source, (int64_t)(options->max_bad * (double)all) - bad, err);
 }
 
 static int open_captions(lua_State *L) {
@@ -159,6 +161,7 @@ static int set_counts(lua_State *L) {
   } counts[] = {{"samples", d->source->samples},
                 {"bad_lines", c == NULL ? 0 : c->bad_lines},
                 {"bad_images", (c == NULL ? 0 : c->bad_images) + d->bad.count},
+                {"max_tokens", d->source->max_tokens},
                 {"truncated", c == NULL ? 0 : c->truncated},
                 {"captions", c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS : c->first[d->source->samples]}};
   lua_newtable(L);
@@ -317,7 +320,8 @@ static const vbl_fn methods[] = {
     {"hash", set_hash, "set:hash() -> string", "Of the TSV, its split file and the images' sizes; or of the parameters of scenes."},
     {"notes", set_notes, "set:notes() -> string", "What opening skipped, cut or found odd, a line each."},
     {"late", set_late, "set:late() -> string", "Images that failed to decode since, a line each."},
-    {"counts", set_counts, "set:counts() -> {samples, captions, bad_lines, bad_images, truncated}", "Counts so far."},
+    {"counts", set_counts, "set:counts() -> {samples, captions, bad_lines, bad_images, truncated, max_tokens}",
+     "Counts so far; max_tokens: no caption has more."},
     {"size", tokenizer_size, "set:size() -> number of tokens in the vocabulary", "Ids are 0 to size - 1."},
     {"encode", tokenizer_encode, "set:encode(text) -> {id, ...}, truncated",
      "[CLS], the text's WordPiece ids, [SEP]; cut at max_tokens."},

@@ -23,7 +23,8 @@ vbl_lua_data_set *vbl_lua_check_data_set(lua_State *L, int arg);
 uint32_t vbl_lua_check_u32(lua_State *L, int arg, const char *what);  // 0 .. 2^32-1
 // The list of numbers 1 .. n at `arg` as numbers from 0, in memory of the interpreter's (pushed). *count of them, at least one.
 int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count);
-// Pushes tokens [B, T], lengths [B] and images [B, 3, S, S] (nil without) and ends the batch. Returns 3.
+// Pushes tokens [B, T], lengths [B], images [B, 3, S, S] (nil without) and the list of numbers (from 1) of the samples whose
+// images they are, and ends the batch. Returns 4.
 int vbl_lua_push_batch(lua_State *L, vbl_batch *batch);
 
 void vbl_lua_data_view(lua_State *L);     // the metatables and rows of data_view.c

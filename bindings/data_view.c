@@ -84,15 +84,16 @@ static int push_batch(lua_State *L) {
     lua_pushnil(L);
   else
     push_copy(L, VBL_U8, 4, (int64_t[]){b->B, 3, b->size, b->size}, b->images);
-  return 3;
+  push_integers(L, b->index, b->B, 1);
+  return 4;
 }
 
 int vbl_lua_push_batch(lua_State *L, vbl_batch *batch) {
   lua_pushcfunction(L, push_batch);
   lua_pushlightuserdata(L, batch);
-  int status = lua_pcall(L, 1, 3, 0);
+  int status = lua_pcall(L, 1, 4, 0);
   vbl_batch_free(batch);
-  return status == LUA_OK ? 3 : lua_error(L);
+  return status == LUA_OK ? 4 : lua_error(L);
 }
 
 // Arguments from 2 on: indices, seed, epoch, captions_from or nil, images (boolean).
@@ -276,7 +277,7 @@ static int loader_release(lua_State *L) {
 static const vbl_fn view_methods[] = {
     {"size", view_size, "view:size() -> n", "How many samples; they are numbered 1 to n."},
     {"order", view_order, "view:order(seed, epoch) -> {index, ...}", "The permutation of an epoch."},
-    {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images]]) -> tokens, lengths, images",
+    {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images]]) -> tokens, lengths, images, index",
      "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own."},
     {"swap", view_swap, "view:swap({index, ...}, seed, step, caption_seed, epoch[, probability]) -> captions_from, {0 or 1, ...}",
      "Alignment prediction: with probability (0.5) another sample's caption, of another image and another text; 1: it stayed."},
@@ -296,7 +297,8 @@ static const vbl_fn view_methods[] = {
 static const vbl_fn loader_methods[] = {
     {"submit", loader_submit, "loader:submit({index, ...}, seed, epoch[, captions_from[, images]])",
      "Queues a batch; any number may wait."},
-    {"next", loader_next, "loader:next() -> tokens, lengths, images", "The next batch in the order of submission; waits for it."},
+    {"next", loader_next, "loader:next() -> tokens, lengths, images, index",
+     "The next batch in the order of submission; waits for it."},
     {"waiting", loader_waiting, "loader:waiting() -> n", "Batches submitted and not yet taken."},
     {"release", loader_release, "loader:release()", "Stops the threads. Dropped loaders are released by the collector."},
     {NULL, NULL, NULL, NULL}};

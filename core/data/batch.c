@@ -12,6 +12,7 @@ void vbl_batch_free(vbl_batch *b) {
   free(b->tokens);
   free(b->lengths);
   free(b->images);
+  free(b->index);
   *b = (vbl_batch){0};
 }
 
@@ -109,6 +110,7 @@ vbl_status vbl_making_item(const vbl_view *view, vbl_making *m, int32_t b, vbl_e
   vbl_token_list tokens = {0};
   if (m->with_images) VBL_TRY(make_image(view, m, b, &shown, err));
   int32_t sample = view->sample[from == m->index[b] ? shown : from];
+  m->index[b] = shown;
   int32_t caption = vbl_caption_choice(m->seed, m->epoch, sample, s->captions(s->self, sample));
   vbl_status status = s->tokens(s->self, sample, caption, &tokens, err);
   if (status == VBL_OK) {
@@ -131,8 +133,8 @@ vbl_status vbl_making_finish(const vbl_view *view, vbl_making *m, vbl_bad_images
     memmove(row, m->tokens + (size_t)b * (size_t)view->source->max_tokens, (size_t)m->lengths[b] * sizeof *row);
     for (int32_t t = m->lengths[b]; t < T; t++) row[t] = pad;
   }
-  *out = (vbl_batch){m->B, T, view->source->image_size, m->tokens, m->lengths, m->images};
-  m->tokens = m->lengths = NULL;
+  *out = (vbl_batch){m->B, T, view->source->image_size, m->tokens, m->lengths, m->images, m->index};
+  m->tokens = m->lengths = m->index = NULL;
   m->images = NULL;
   return VBL_OK;
 }

@@ -18,6 +18,7 @@ typedef struct vbl_batch {
   int32_t *tokens;     // (B, T), the id of [PAD] past a length
   int32_t *lengths;    // (B)
   uint8_t *images;     // (B, 3, S, S), NULL without images
+  int32_t *index;      // (B) whose image it is: the request's, but for images that fail to decode
 } vbl_batch;
 void vbl_batch_free(vbl_batch *b);
 
@@ -38,7 +39,7 @@ vbl_status vbl_batch_fill(const vbl_view *view, const vbl_request *request, vbl_
 // A batch in the making.
 typedef struct vbl_making {
   int32_t B;
-  int32_t *index, *from;  // (B) copies of the request's
+  int32_t *index, *from;  // (B) copies of the request's; index[b] becomes whose image was taken
   uint32_t seed, epoch;
   bool with_images;
   int32_t *tokens;   // (B, max_tokens)

@@ -170,7 +170,10 @@ vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_
   VBL_TRY(vbl_image_check(bytes, n, err));
   int channels, wanted = is_png(bytes, n) ? 4 : 3;
   out->rgb = stbi_load_from_memory(bytes, (int)n, &out->width, &out->height, &channels, wanted);
-  if (out->rgb == NULL) return vbl_fail(err, VBL_EIO, "damaged image data (%s)", stbi_failure_reason());
+  if (out->rgb == NULL) {
+    const char *why = stbi_failure_reason();  // not set by every failure
+    return vbl_fail(err, VBL_EIO, "damaged image data (%s)", why != NULL ? why : "broken compression");
+  }
   if (wanted == 4) lay_on_white(out->rgb, (size_t)out->width * (size_t)out->height);
   return VBL_OK;
 }

@@ -92,6 +92,8 @@ end
 
 function Data:size(name) return self:split(name):size() end
 function Data:mean_length() return self:split("train"):mean_length() end
+-- No caption has more, [CLS] and [SEP] included.
+function Data:max_tokens() return self.set:counts().max_tokens end
 function Data:hash() return self.set:hash() end
 
 -- What the set is, and what opening it skipped, cut or found odd, a line each.

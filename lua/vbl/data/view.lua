@@ -1,4 +1,5 @@
--- A split of a data set: batches, loaders and the tasks' draws. A batch is {n =, index = {number of each sample}, epoch =,
+-- A split of a data set: batches, loaders and the tasks' draws. A batch is {n =, index = {number of each sample; the next one's where an
+-- image fails to decode}, epoch =,
 -- tokens = i32 [B, T], lengths = i32 [B], images = u8 [B, 3, S, S]}; tokens past a length are [PAD].
 -- Every draw depends on (seed, step or epoch, sample or row) alone: not on threads, micro-batches or earlier draws.
 local c = require "vbl.data.c"
@@ -19,7 +20,7 @@ function View:text_equal(i, j, k, l) return self.handle:text_equal(i, j, k, l) e
 function View:mean_length() return self.handle:mean_length() end
 function View:scene(i) return self.handle:scene(i) end
 
-local function batch_of(index, epoch, tokens, lengths, images)
+local function batch_of(epoch, tokens, lengths, images, index)
   return {n = #index, index = index, epoch = epoch, tokens = tokens, lengths = lengths, images = images}
 end
 
@@ -27,7 +28,7 @@ end
 function View:batch(index, opts)
   opts = opts or {}
   local epoch = opts.epoch or 0
-  return batch_of(index, epoch, self.handle:batch(index, self.data.seed, epoch, opts.captions_from))
+  return batch_of(epoch, self.handle:batch(index, self.data.seed, epoch, opts.captions_from))
 end
 
 -- Samples first .. first + count - 1, with the captions of epoch 0.
@@ -48,15 +49,14 @@ end
 function Loader:submit(index, epoch)
   self.handle:submit(index, self.seed, epoch)
   self.last = self.last + 1
-  self.queue[self.last] = {index, epoch}
+  self.queue[self.last] = epoch
 end
 
 function Loader:next()
   local at = self.last - self.handle:waiting() + 1
-  local tokens, lengths, images = self.handle:next()
-  local request = self.queue[at]
+  local epoch = self.queue[at]
   self.queue[at] = nil
-  return batch_of(request[1], request[2], tokens, lengths, images)
+  return batch_of(epoch, self.handle:next())
 end
 
 function Loader:release() self.handle:release() end

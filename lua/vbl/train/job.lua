@@ -116,6 +116,11 @@ local function build(config, parts, dry)
   model_config.heads = model_config.heads or heads_for(self.tasks)
   self.model = parts.model or vbl.models.vilbert(model_config, dry)
   self.model.rng.seed = seed
+  local positions, longest = self.model.config.max_positions, self.data:max_tokens()
+  if longest > positions then
+    error(string.format("config: captions have up to %d tokens, more than model.max_positions = %d%s", longest, positions,
+                        config.data == "scenes" and "" or string.format("; captions.max_tokens=%d cuts them", positions)), 0)
+  end
   for _, task in ipairs(self.tasks) do task:check(self.model) end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
