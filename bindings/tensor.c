@@ -154,8 +154,8 @@ int vbl_open_tensor(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
   add_metatable(L);
   lua_newtable(L);
-  const vbl_fn *functions[] = {vbl_make_rows, vbl_random_rows,     vbl_algebra_rows,    vbl_scope_rows,
-                               vbl_grad_rows, vbl_checkpoint_rows, vbl_environment_rows};
+  const vbl_fn *functions[] = {vbl_make_rows, vbl_random_rows,     vbl_algebra_rows,     vbl_scope_rows,
+                               vbl_grad_rows, vbl_checkpoint_rows, vbl_environment_rows, vbl_profile_rows};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) vbl_lua_register(L, "", functions[i]);
   lua_pushliteral(L, VBL_VERSION);
   lua_setfield(L, -2, "version");

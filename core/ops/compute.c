@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/ops/common.h"
+#include "core/tape/profile.h"
 #include "core/tensor/storage.h"
 
 void *vbl_at(const vbl_tensor *t, int64_t element) {
@@ -17,7 +18,10 @@ void vbl_mm(const vbl_real *r, bool ta, bool tb, int64_t M, int64_t N, int64_t K
             const void *B, int64_t ldb, double beta, void *C, int64_t ldc) {
   if (M == 0 || N == 0) return;
   if (K > 0) {
+    vbl_span span;
+    vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
     r->be->gemm(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc, NULL);
+    vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
   } else if (beta == 0) {
     const int64_t row = ldc * (int64_t)vbl_dtype_size(r->T);
     for (int64_t i = 0; i < M; i++) r->be->fill(r->T, (char *)C + i * row, N, 0, NULL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/tape/profile.h"
 #include "kernels/kernels.h"
 
 static const vbl_backend *backend_of(const vbl_tensor *t) {
@@ -156,7 +157,7 @@ static void update(vbl_optimizer *o, int i, int64_t n, double lr, double scale) 
     k->sgd(vbl_tensor_data(w), vbl_tensor_data(w->grad), m, n, lr * leaf->lr_scale, p->momentum, decay, scale, leaf->t == 0, NULL);
 }
 
-vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err) {
+static vbl_status take_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err) {
   double size;
   VBL_TRY(global_norm(o, &size, err));
   if (norm != NULL) *norm = size;
@@ -173,6 +174,14 @@ vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_err
     for (; i < end; i++) o->leaves[i].t++;
   }
   return VBL_OK;
+}
+
+vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err) {
+  vbl_span span;
+  vbl_span_begin(&span, "optimizer", VBL_PHASE_FORWARD);
+  vbl_status status = take_step(o, lr, norm, err);
+  vbl_span_end(&span, 0);
+  return status;
 }
 
 void vbl_optimizer_zero_grad(vbl_optimizer *o) {

@@ -4,6 +4,7 @@
 
 #include "core/base/interrupt.h"
 #include "core/tape/node.h"
+#include "core/tape/profile.h"
 #include "kernels/kernels.h"
 
 static bool recording = true;
@@ -86,9 +87,12 @@ vbl_status vbl_apply(const vbl_op *op, vbl_tensor *const *in, int inputs, const 
     c.needs_grad[i] = recording && op->backward != NULL && vbl_wants_grad(in[i]);
     c.recording |= c.needs_grad[i];
   }
+  vbl_span span;
+  vbl_span_begin(&span, op->name, VBL_PHASE_FORWARD);
   vbl_status status = run_forward(&c, err);
   vbl_call_end(&c);
   for (int i = 0; i < VBL_MAX_SAVED; i++) vbl_tensor_release(c.saved[i]);
+  vbl_span_end(&span, 0);
   if (status == VBL_OK) {
     memcpy(out, c.out, (size_t)op->outputs * sizeof *out);
     return VBL_OK;

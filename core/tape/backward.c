@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/interrupt.h"
+#include "core/tape/profile.h"
 #include "core/tape/walk.h"
 #include "kernels/kernels.h"
 
@@ -48,8 +49,11 @@ static vbl_status run_node(vbl_walk *w, struct vbl_node *node, bool keep_graph, 
   VBL_TRY(vbl_interrupt_check(err));
   if (node->spent) return spent_error(node, err);
   VBL_TRY(vbl_walk_reserve(w, (size_t)node->inputs, err));
+  vbl_span span;
+  vbl_span_begin(&span, node->name, VBL_PHASE_BACKWARD);
   vbl_status status = node->op != NULL ? run_op(node, err) : run_custom(node, err);
   if (status == VBL_OK) status = vbl_kernels_failed(any_gradient(node), err);
+  vbl_span_end(&span, 0);
   for (int i = 0; i < node->inputs; i++)
     if (node->edges[i].node != NULL) vbl_walk_push(w, node->edges[i].node);
   if (status == VBL_OK && !keep_graph) vbl_node_spend(node);
