@@ -6,6 +6,7 @@
 #include "bindings/data.h"
 #include "core/data/corrupt.h"
 #include "core/data/loader.h"
+#include "core/tape/profile.h"
 
 #define VIEW_META   "data view"
 #define LOADER_META "loader"
@@ -257,7 +258,11 @@ static int loader_next(lua_State *L) {
   loader *l = check_loader(L);
   vbl_batch batch;
   vbl_error err;
-  if (vbl_loader_next(l->l, &l->of->set->bad, &batch, &err) != VBL_OK) return vbl_lua_raise(L, &err);
+  vbl_span span;
+  vbl_span_begin(&span, "loader wait", VBL_PHASE_FORWARD);
+  vbl_status status = vbl_loader_next(l->l, &l->of->set->bad, &batch, &err);
+  vbl_span_end(&span, 0);
+  if (status != VBL_OK) return vbl_lua_raise(L, &err);
   return vbl_lua_push_batch(L, &batch);
 }
 

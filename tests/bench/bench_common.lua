@@ -4,10 +4,11 @@ local system = require "vbl.system.c"
 
 local common = {}
 
-function common.measure(name, steps, step, parameters)
+-- The first `unmeasured` steps are not in the median: they pay for memory that later ones reuse.
+function common.measure(name, steps, unmeasured, step, parameters)
   local times, loss, n = {}, nil, 0
   for _, p in ipairs(parameters) do n = n + p.tensor:numel() end
-  for i = -1, steps do
+  for i = 1 - unmeasured, steps do
     local started = system.monotonic()
     loss = vbl.scope(step)
     if i > 0 then times[#times + 1] = (system.monotonic() - started) * 1e3 end

@@ -1,10 +1,10 @@
 """The PyTorch peer of the training benchmarks: what a step costs there, at its best settings.
 
-  python3 tests/bench/peer_torch.py step  [--steps N] [--only TEXT]
-  python3 tests/bench/peer_torch.py small [--steps N] [--only TEXT]
+  python3 tests/bench/peer_torch.py step  [--steps N] [--unmeasured N] [--only TEXT]
+  python3 tests/bench/peer_torch.py small [--steps N] [--unmeasured N] [--only TEXT]
 
-Prints one JSON line per variant: {"bench", "variant", "threads", "dtype", "compile", "adamw", "ms": median of N steps after two
-unmeasured ones, "ms_min", "rss_mib": the process's peak, "parameters", "loss": of the last step, "torch"}. A variant is named
+Prints one JSON line per variant: {"bench", "variant", "threads", "dtype", "compile", "adamw", "ms": median of N steps after the
+unmeasured ones (2), "ms_min", "rss_mib": the process's peak, "parameters", "loss": of the last step, "torch"}. A variant is named
 <f32|bf16>-<eager|compile>-<foreach|fused>-<threads>t, each runs in a process of its own (a peak is a process's), --only keeps those
 whose name contains TEXT. Compare by alternating rounds: peer, vbl, peer, vbl, ... with one variant each, then the ratio of medians.
 bf16 is torch.autocast (weights f32) and is skipped, with a line that says so, on a CPU without AVX-512, where it falls back to scalar
@@ -121,23 +121,24 @@ def small_bench(compiled):
 
 
 def variants():
-    """The grid with the fused optimizer, and the foreach one once for comparison."""
-    for threads, dtype, mode in itertools.product((2, 1), ("f32", "bf16"), ("eager", "compile")):
+    """The grid with the fused optimizer, on all cores and on one, and the foreach one once for comparison."""
+    cores = len(os.sched_getaffinity(0))
+    for threads, dtype, mode in itertools.product(sorted({cores, 1}, reverse=True), ("f32", "bf16"), ("eager", "compile")):
         yield dtype, mode, "fused", threads
-    yield "f32", "eager", "foreach", 2
+    yield "f32", "eager", "foreach", cores
 
 
 def name_of(dtype, mode, optimizer, threads):
     return f"{dtype}-{mode}-{optimizer}-{threads}t"
 
 
-def measure(bench, dtype, mode, optimizer_kind, threads, steps):
+def measure(bench, dtype, mode, optimizer_kind, threads, steps, unmeasured):
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     model, loss = {"step": step_bench, "small": small_bench}[bench](torch.compile if mode == "compile" else lambda m: m)
     optimizer = vt.adamw(model, 1e-3, **{optimizer_kind: True})
     ms = []
-    for _ in range(steps + 2):
+    for _ in range(steps + unmeasured):
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
             value = loss()
@@ -147,7 +148,7 @@ def measure(bench, dtype, mode, optimizer_kind, threads, steps):
         last = value.item()
         ms.append((time.perf_counter() - start) * 1000)
     return dict(bench=bench, variant=name_of(dtype, mode, optimizer_kind, threads), threads=threads, dtype=dtype, compile=mode == "compile",
-                adamw=optimizer_kind, ms=round(statistics.median(ms[2:]), 1), ms_min=round(min(ms[2:]), 1),
+                adamw=optimizer_kind, ms=round(statistics.median(ms[unmeasured:]), 1), ms_min=round(min(ms[unmeasured:]), 1),
                 rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                 parameters=sum(p.numel() for p in model.parameters()), loss=round(last, 4), torch=torch.__version__)
 
@@ -156,12 +157,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench", choices=["step", "small"])
     parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--unmeasured", type=int, default=2)
     parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--measure", help=argparse.SUPPRESS)  # the child process: one variant's index
     args = parser.parse_args()
     grid = list(variants())
     if args.measure is not None:
-        print(json.dumps(measure(args.bench, *grid[int(args.measure)], args.steps)), flush=True)
+        print(json.dumps(measure(args.bench, *grid[int(args.measure)], args.steps, args.unmeasured)), flush=True)
         return 0
     failed = 0
     for i, variant in enumerate(grid):
@@ -170,7 +172,8 @@ def main():
         if variant[0] == "bf16" and not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
             print(json.dumps(dict(bench=args.bench, variant=name_of(*variant), skipped="bf16 without AVX-512")), flush=True)
             continue
-        child = subprocess.run([sys.executable, __file__, args.bench, "--steps", str(args.steps), "--measure", str(i)])
+        child = subprocess.run([sys.executable, __file__, args.bench, "--steps", str(args.steps), "--unmeasured",
+                                str(args.unmeasured), "--measure", str(i)])
         if child.returncode != 0:
             failed += 1
             print(json.dumps(dict(bench=args.bench, variant=name_of(*variant), error=f"exit status {child.returncode}")), flush=True)

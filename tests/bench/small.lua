@@ -61,4 +61,4 @@ local function step()
   return loss
 end
 
-common.measure(padded and "small padded to " .. padded or "small", steps, step, parameters)
+common.measure(padded and "small padded to " .. padded or "small", steps, 1, step, parameters)
