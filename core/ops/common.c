@@ -26,6 +26,7 @@ vbl_status vbl_op_real(const vbl_call *c, vbl_real *r, vbl_error *err) {
   }
   if (wide != NULL && narrow != NULL)
     return vbl_fail(err, VBL_EINVAL, "expected one real dtype, got f64 and %s; convert one of them", vbl_dtype_name(narrow->dtype));
+  if (first == NULL) return vbl_fail(err, VBL_EINVAL, "expected a tensor, got none");
   r->memory = first->storage->backend;
   r->T = wide != NULL ? VBL_F64 : VBL_F32;
   r->be = vbl_kernels(r->memory, r->T);

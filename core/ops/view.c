@@ -103,7 +103,7 @@ static vbl_status expand_forward(vbl_call *c, vbl_error *err) {
   const int64_t *shape = c->attrs.n + 1;
   bool fits = lead >= 0;
   for (int i = 0; fits && i < ndim; i++)
-    fits = shape[i] >= 0 && (i < lead || x->shape[i - lead] == shape[i] || x->shape[i - lead] == 1);
+    fits = (i < lead || x->shape[i - lead] == shape[i] || x->shape[i - lead] == 1) && shape[i] >= 0;
   if (!fits) {
     char a[VBL_SHAPE_TEXT], b[VBL_SHAPE_TEXT];
     return vbl_fail(err, VBL_EINVAL, "cannot expand %s to %s", vbl_shape_text(x->ndim, x->shape, a),

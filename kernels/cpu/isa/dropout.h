@@ -78,7 +78,8 @@ static inline vbl_words vbl_count_from(uint32_t first) {
 
 // scale where a word's element is kept, else 0; as the bits of floats
 static inline vbl_words vbl_kept(const vbl_mask *m, vbl_words word) {
-  const vbl_words kept = (vbl_words)(word >> 8 >= (vbl_words){0} + m->threshold);
+  const vbl_words zero = {0}, limit = zero + m->threshold;
+  const vbl_words kept = (vbl_words)(word >> 8 >= limit);
   return kept & vbl_float_bits(m->scale);
 }
 
