@@ -71,7 +71,7 @@ static inline void vbl_philox_lanes(vbl_philox_key key, vbl_words x[4]) {
 }
 
 static inline vbl_words vbl_count_from(uint32_t first) {
-  vbl_words x;
+  vbl_words x = {0};
   for (uint32_t i = 0; i < VBL_LANES; i++) x[i] = first + i;
   return x;
 }
@@ -128,7 +128,7 @@ static inline void vbl_transpose_groups(vbl_words x[4]) {
 static inline void vbl_mask_row(const vbl_mask *m, uint32_t position, uint32_t sample, int64_t first_block, int64_t blocks,
                                 float *factor) {
   const vbl_words zero = {0};
-  vbl_words order;
+  vbl_words order = {0};
   for (uint32_t lane = 0; lane < VBL_LANES; lane++) order[lane] = lane % 4 * (VBL_LANES / 4) + lane / 4;
   for (int64_t i = 0; i < blocks; i += VBL_LANES) {
     vbl_words x[4] = {order + (uint32_t)(first_block + i), zero + position, zero + sample, zero + m->step};
