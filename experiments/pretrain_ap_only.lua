@@ -7,11 +7,11 @@ local vbl = require "vbl"
 
 local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
-  scenes = {train = 16000},           -- pairs an epoch
+  scenes = {train = 20000},           -- pairs an epoch
   model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
   tasks = {ap = {head = "similarity", contrastive = false}},
   epochs = 3,                         -- passes over the training pairs
-  batch = 64,                         -- pairs an optimizer step
+  batch = 32,                         -- pairs an optimizer step
   lr = 1e-3,                          -- peak learning rate
   warmup = 0.05,                      -- share of the steps that warm up linearly
   weight_decay = 0.01,                -- of tensors of two or more dims

@@ -137,7 +137,7 @@ local function stacked(self, t, v, tl, vl, ctx)
   v = self.vision.norm(run_layers(self, self.vision, "vision", v, vl, ctx, 0, last))
   ctx.tap("vision.norm", v, vl)
   local unimodal = {text = t, vision = v}
-  for i, block in ipairs(self.blocks) do
+  for i, block in ipairs(ctx.fuse and self.blocks or {}) do
     if ctx.cross or not block.co then
       t, v = block:forward(t, v, tl, vl, ctx)
     end
@@ -149,7 +149,8 @@ end
 
 -- One pass on rows. batch: {tokens i32 [B,T], lengths i32 [B], images, mask= u8 [B,P] patches to hide, samples= array of sample
 -- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
--- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention}.
+-- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention, fuse = false
+-- gives nothing else: the fusion is not computed}.
 -- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}}.
 function Vilbert:run(batch, opts)
   opts = opts or {}
@@ -157,7 +158,7 @@ function Vilbert:run(batch, opts)
   local tl, vl = pass_layouts(self, batch)
   local found = {}
   local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
-               cross = opts.cross ~= false, tap = taps.collector(self.tapped, found)}
+               cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false, tap = taps.collector(self.tapped, found)}
   local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
   ctx.tap("text.embeddings", t, tl)
   ctx.tap("vision.embeddings", v, vl)
@@ -165,7 +166,7 @@ function Vilbert:run(batch, opts)
   if c.fusion == "stacked" then
     t, v, unimodal = stacked(self, t, v, tl, vl, ctx)
   else
-    if opts.unimodal and #self.blocks > 0 then
+    if opts.unimodal and ctx.fuse and #self.blocks > 0 then
       local alone = setmetatable({cross = false, tap = function() end, pass = ctx.pass + 512}, {__index = ctx})
       local ut, uv = interleaved(self, self.text:embed(tl, alone), self.vision:embed(batch.images, batch.mask, vl, alone), tl, vl, alone)
       unimodal = {text = ut, vision = uv}
@@ -173,6 +174,7 @@ function Vilbert:run(batch, opts)
     t, v = interleaved(self, t, v, tl, vl, ctx)
     unimodal = unimodal or {text = t, vision = v}
   end
+  if not ctx.fuse then return {text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal} end
   ctx.tap("text.final", t, tl)
   ctx.tap("vision.final", v, vl)
   return {text = t, vision = v, text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal}

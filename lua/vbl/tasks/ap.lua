@@ -65,7 +65,11 @@ end
 
 function Ap:forward(model, work, lo, hi, pass)
   local part = tasks.part(work.batch, lo, hi)
-  local out = model:run(part, {pass = pass, unimodal = self.head == "similarity" or self.contrastive and self.contrastive.on == "unimodal"})
+  local on_unimodal = self.contrastive and self.contrastive.on == "unimodal"
+  local out = model:run(part, {
+    pass = pass, unimodal = self.head == "similarity" or on_unimodal,
+    fuse = self.head == "concat" or self.contrastive and not on_unimodal or false,
+  })
   local y = table.move(work.labels, lo, hi, 1, {})
   local logit = logits(self, model, out):reshape(-1)
   local loss = F.bce_with_logits(logit, vbl.tensor(y), {divisor = work.n})
