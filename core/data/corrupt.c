@@ -3,6 +3,7 @@
 #include "core/data/corrupt.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/philox.h"
@@ -86,13 +87,35 @@ static int32_t partner(const vbl_view *view, uint32_t seed, uint32_t step, uint3
   return -1;
 }
 
-vbl_status vbl_swap_captions(const vbl_view *view, uint32_t seed, uint32_t step, uint32_t caption_seed, uint32_t epoch,
-                             double probability, int32_t B, const int32_t *index, int32_t *from, float *matched, vbl_error *err) {
-  vbl_philox_key key = {seed, VBL_STREAM_AP};
+typedef struct ranked {
+  double u;
+  int32_t b;
+} ranked;
+
+static int by_draw(const void *x, const void *y) {
+  const ranked *a = x, *b = y;
+  return a->u != b->u ? (a->u > b->u) - (a->u < b->u) : (a->b > b->b) - (a->b < b->b);
+}
+
+// swapped (B): true at exactly share * B of the pairs; what is left of a pair is a coin's.
+static vbl_status choose_swapped(const vbl_view *view, vbl_philox_key key, uint32_t step, double share, int32_t B,
+                                 const int32_t *index, bool *swapped, vbl_error *err) {
+  ranked *order = malloc((size_t)B * sizeof *order + 1);
+  if (order == NULL) return vbl_fail(err, VBL_ENOMEM, "swap: out of memory");
+  for (int32_t b = 0; b < B; b++) order[b] = (ranked){vbl_philox_uniform(key, 0, 0, (uint32_t)view->sample[index[b]], step), b};
+  if (B > 0) qsort(order, (size_t)B, sizeof *order, by_draw);
+  const int32_t whole = (int32_t)floor(share * B);
+  const bool one_more = vbl_philox_uniform(key, 0, 1, 0, step) < share * B - whole;
+  for (int32_t i = 0; i < B; i++) swapped[order[i].b] = i < whole + one_more;
+  free(order);
+  return VBL_OK;
+}
+
+static vbl_status fill_swaps(const vbl_view *view, uint32_t seed, uint32_t step, uint32_t caption_seed, uint32_t epoch, int32_t B,
+                             const int32_t *index, const bool *swapped, int32_t *from, float *matched, vbl_error *err) {
   for (int32_t b = 0; b < B; b++) {
-    bool swap = vbl_philox_uniform(key, 0, 0, (uint32_t)view->sample[index[b]], step) < probability;
-    from[b] = swap ? partner(view, seed, step, caption_seed, epoch, index[b]) : index[b];
-    matched[b] = swap ? 0 : 1;
+    from[b] = swapped[b] ? partner(view, seed, step, caption_seed, epoch, index[b]) : index[b];
+    matched[b] = swapped[b] ? 0 : 1;
     if (from[b] < 0)
       return vbl_fail(
           err, VBL_EINVAL,
@@ -100,4 +123,14 @@ vbl_status vbl_swap_captions(const vbl_view *view, uint32_t seed, uint32_t step,
           view->n, index[b]);
   }
   return VBL_OK;
+}
+
+vbl_status vbl_swap_captions(const vbl_view *view, uint32_t seed, uint32_t step, uint32_t caption_seed, uint32_t epoch,
+                             double share, int32_t B, const int32_t *index, int32_t *from, float *matched, vbl_error *err) {
+  bool *swapped = malloc((size_t)B * sizeof *swapped + 1);
+  if (swapped == NULL) return vbl_fail(err, VBL_ENOMEM, "swap: out of memory");
+  vbl_status status = choose_swapped(view, (vbl_philox_key){seed, VBL_STREAM_AP}, step, share, B, index, swapped, err);
+  if (status == VBL_OK) status = fill_swaps(view, seed, step, caption_seed, epoch, B, index, swapped, from, matched, err);
+  free(swapped);
+  return status;
 }

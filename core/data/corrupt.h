@@ -21,9 +21,11 @@ void vbl_mask_tokens(const vbl_vocabulary *v, uint32_t seed, uint32_t step, doub
 // mask (B, P): 1 at round(fraction P) patches of each row (at least one when fraction > 0), every set of them equally likely.
 void vbl_mask_patches(uint32_t seed, uint32_t step, double fraction, int32_t B, int32_t P, const int32_t *sample, uint8_t *mask);
 
-// Alignment prediction: with `probability` pair b gets the caption of another sample of the view. index (B): the pairs, as
+// Alignment prediction: exactly `share` of the B pairs (the whole effective batch; a fraction of a pair is left to a coin) get the caption
+// of another sample of the view. Exactly, because a batch with more matched than swapped pairs pulls the label's mean into every weight,
+// and that noise is what a head without other tasks cannot learn through. index (B): the pairs, as
 // indices of the view; from (B): whose caption each gets (an index of the view; index[b] itself where it stays); matched (B): 1
 // where it stays, else 0. The other's caption of the epoch (vbl_caption_choice of caption_seed) equals none of the pair's own
 // captions. VBL_EINVAL when a pair has no such partner in the view.
 vbl_status vbl_swap_captions(const vbl_view *view, uint32_t seed, uint32_t step, uint32_t caption_seed, uint32_t epoch,
-                             double probability, int32_t B, const int32_t *index, int32_t *from, float *matched, vbl_error *err);
+                             double share, int32_t B, const int32_t *index, int32_t *from, float *matched, vbl_error *err);
