@@ -46,7 +46,7 @@ local function build_heads(self, scope, c)
     if name == "ap_similarity" then self.heads.ap_similarity = nn.Linear(s, "ap_similarity", D, 1) end
     -- exp of this leaf is the temperature; 0.07 to start with, as in CLIP (Radford et al. 2021).
     if name == "temperature" then
-      self.heads.log_temperature = s:parameter("log_temperature", {1}, function() return vbl.full(1, math.log(0.07)) end)
+      self.heads.log_temperature = s:parameter("log_temperature", {1}, function() return vbl.full({1}, math.log(0.07)) end)
     end
   end
   if c.classifier then

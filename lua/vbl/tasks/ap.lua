@@ -15,6 +15,7 @@ Ap.__index = Ap
 local function contrastive_options(given)
   if not given then return false end
   local c = tasks.options("ap contrastive", given, {temperature = 0.07, learnable = false, on = "unimodal"})
+  c.start = given.temperature
   if c.on ~= "unimodal" and c.on ~= "fused" then error("task ap: contrastive.on: expected \"unimodal\" or \"fused\", got " .. tostring(c.on), 0) end
   return c
 end
@@ -34,6 +35,8 @@ function Ap:check(model)
   if self.contrastive and self.contrastive.learnable and not model.heads.log_temperature then
     error("task ap: a learnable temperature needs the model's head \"temperature\"; add it to heads", 0)
   end
+  local start = self.contrastive and self.contrastive.learnable and self.contrastive.start
+  if start then vbl.no_grad(function() model.heads.log_temperature:fill_(math.log(start)) end) end
 end
 
 function Ap:prepare(data, batch, key)

@@ -11,8 +11,7 @@ local train = {}
 -- For vbl.config(defaults, vbl.train.schemas()): every key that the trainer, the model and the tasks know, so that the command line may set
 -- also those that a script does not list.
 function train.schemas()
-  local schemas = {[""] = {}, model = {}, mix = {}, tasks = {}, scenes = {}, captions = {},
-    ["tasks.mlm"] = {}, ["tasks.ap"] = {}, ["tasks.mim"] = {}}
+  local schemas = {[""] = {}, model = {}, mix = {}, tasks = {}, scenes = {}, captions = {}}
   for key, row in pairs(require "vbl.train.options") do schemas[""][key] = {nil, row[3], type = row[1]} end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do
     schemas.model[key] = {nil, row[3], type = type(row[1]) == "table" and "string" or row[1]}
@@ -22,8 +21,10 @@ function train.schemas()
   end
   for _, key in ipairs {"how", "weighting"} do schemas.mix[key] = {nil, "see vbl.train.mix", type = "string"} end
   for name, rows in pairs(require("vbl.tasks").schema) do
-    schemas.tasks[name] = {nil, "the task; {} for its defaults", type = "table"}
-    for key, row in pairs(rows) do schemas["tasks." .. name][key] = {nil, row[2], type = row[1]} end
+    local path = "tasks." .. name
+    if not name:find(".", 1, true) then schemas.tasks[name] = {nil, "the task; {} for its defaults", type = "table"} end
+    schemas[path] = {}
+    for key, row in pairs(rows) do schemas[path][key] = {nil, row[2], type = row[1]} end
   end
   return schemas
 end
