@@ -317,7 +317,8 @@ static const vbl_fn functions[] = {
 
 static const vbl_fn methods[] = {
     {"view", vbl_lua_data_set_view, "set:view(\"train\" or \"dev\" or \"test\") -> view", "The samples of one split."},
-    {"hash", set_hash, "set:hash() -> string", "Of the TSV, its split file and the images' sizes; or of the parameters of scenes."},
+    {"hash", set_hash, "set:hash() -> string",
+     "Of the TSV, its split and vocabulary files and the images' sizes; or of the parameters of scenes."},
     {"notes", set_notes, "set:notes() -> string", "What opening skipped, cut or found odd, a line each."},
     {"late", set_late, "set:late() -> string", "Images that failed to decode since, a line each."},
     {"counts", set_counts, "set:counts() -> {samples, captions, bad_lines, bad_images, truncated, max_tokens}",

@@ -52,6 +52,10 @@ static vbl_status make_vocabulary(vbl_captions *c, const vbl_captions_options *o
   if (options->vocabulary != NULL) {
     const char *first;
     VBL_TRY(vbl_vocabulary_load(options->vocabulary, &c->vocabulary, err));
+    for (int32_t i = 0; i < vbl_vocabulary_size(c->vocabulary); i++) {
+      const char *token = vbl_vocabulary_token(c->vocabulary, i);
+      c->hash = vbl_hash_bytes(c->hash, token, strlen(token) + 1);
+    }
     int duplicates = vbl_vocabulary_duplicates(c->vocabulary, &first);
     if (duplicates > 0)
       VBL_TRY(vbl_captions_note(c, err, "%s: %d tokens stand twice, the first is \"%.100s\"; the last one counts",

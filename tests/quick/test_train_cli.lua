@@ -103,6 +103,13 @@ check.group("data", function()
   refused({"data=captions:" .. images}, "no-such.png")
 end)
 
+check.group("a function in the config", function()
+  local script = trainer.write("function.lua", [[
+    vbl.train.pretrain(vbl.config({tasks = {mlm = {weight = function(step, total) return 1 - step / total end}}, scenes = {train = 32, test = 16},
+      model = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas()))]])
+  sentence({script, script = true}, "config: tasks.mlm.weight: a function cannot be written to the run's config.lua", "parts")
+end)
+
 check.group("--plan and --help start nothing", function()
   local run, text = trainer.expect(0, {"--plan", "tasks.mlm.batch=4"}, "optimizer steps", "8 (4 an epoch, 2 epochs, batch 16", "learning rate")
   check.ok(run == nil and not text:find("NaN", 1, true), text)

@@ -118,6 +118,12 @@ check.group("data that changed since is another run", function()
   store.write_atomic(file, (text:gsub("the square is red", "this square is red", 1)))
   trainer.expect(1, {"--threads", "1", "--resume", run}, "of another run", "data_hash")
   store.write_atomic(file, text)
+  local function hash(tokens)
+    trainer.write("vocabulary.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" .. tokens)
+    return vbl.data.open("captions:" .. file, {image = 32, max_bad = 0.1, vocabulary = trainer.folder .. "/vocabulary.txt"}):hash()
+  end
+  check.ok(hash "a\nb\n" ~= hash "b\na\n")
+  check.equal(hash "a\nb\n", hash "a\nb\n")
 end)
 
 trainer.finish()

@@ -32,7 +32,6 @@ end
 flat("joint", "mix.how=joint")
 flat("micro-batches", "micro_batch=1")
 flat("alternating, uncertainty", "mix.how=alternating", "mix.weighting=uncertainty")  -- every third step is MLM's: 49, 52, ...
-flat("gradient weighting", "mix.weighting=gradient")
-flat("interleaved", "model.fusion=interleaved", "model.placement=full")
+flat("gradient weighting, interleaved", "mix.weighting=gradient", "model.fusion=interleaved", "model.placement=full")
 
 trainer.finish()

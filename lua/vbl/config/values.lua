@@ -58,7 +58,7 @@ local function write_table(t, indent)
   for i, value in ipairs(t) do list[i] = values.write(value, indent .. "  ") end
   for _, key in ipairs(sorted_keys(t)) do
     local ok, text = pcall(values.write, t[key], indent .. "  ")
-    if not ok then error(("%s.%s"):format(tostring(key), text), 0) end
+    if not ok then error(("%s%s%s"):format(tostring(key), text:find "^a %a+ cannot" and ": " or ".", text), 0) end
     named[#named + 1] = write_key(key) .. text
   end
   if #named == 0 then return "{" .. table.concat(list, ", ") .. "}" end

@@ -72,8 +72,10 @@ local function write_manifest(path, given)
 end
 
 function folder.create(opts)
+  local ok, source = pcall(config_source, opts.config or {})
+  if not ok then error(("config: %s to the run's config.lua; what is no plain value belongs in the parts of vbl.train.pretrain"):format(source), 0) end
   local path = make(opts.out or "runs", opts.name or "run")
-  c.write_atomic(path .. "/config.lua", config_source(opts.config or {}))
+  c.write_atomic(path .. "/config.lua", source)
   write_manifest(path, opts.manifest)
   local run = attach(path)
   begin_events(run)

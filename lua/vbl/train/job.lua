@@ -126,7 +126,7 @@ local function build(config, parts, dry)
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
   self.epoch_steps = math.max(1, (self.train:size() + config.batch - 1) // config.batch)
   self.total_steps = self.epoch_steps * config.epochs
-  self.warmup = math.floor(config.warmup * self.total_steps)
+  self.warmup = math.max(0, math.min(math.floor(config.warmup * self.total_steps), self.total_steps - 1))
   self.schedule = self.total_steps > 0 and sched.warmup_cosine(self.total_steps, self.warmup, config.min_lr_fraction) or sched.constant()
   -- Kept in the config: what fits now must not decide how a resumed run rounds.
   self.micro = fit_micro_batch(config, self.model, self.data:mean_length())
