@@ -6,7 +6,7 @@ local vbl = require "vbl"
 local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
   scenes = {train = 64, test = 64},
-  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},
   tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},
   batch = 8,                          -- pairs
   epochs = 1,                         -- (the batch stays the same)

@@ -8,7 +8,7 @@ local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
   scenes = {train = 6000},            -- pairs an epoch
   captions = {crop = "center"},       -- vocabulary=PATH (else counted from the captions), split=, crop=center|squash
-  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},
   tasks = {
     mlm = {weight = 1},
     ap = {weight = 1, head = "concat", contrastive = {weight = 1, temperature = 0.07}},

@@ -8,7 +8,7 @@ local vbl = require "vbl"
 local config = vbl.config({
   data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
   scenes = {train = 20000},           -- pairs an epoch
-  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked", depth = 4, cross_attention_layers = {1, 3}},
+  model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},
   tasks = {ap = {head = "similarity", contrastive = false}},
   epochs = 5,                         -- passes over the training pairs
   batch = 32,                         -- pairs an optimizer step
