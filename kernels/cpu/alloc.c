@@ -22,6 +22,7 @@ typedef struct block {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block *free_list[CLASSES];
 static vbl_memory_stats stats;
+static size_t most;  // live bytes at their highest since the start
 
 // The class of a request and, through *capacity, the bytes of its blocks: 64 * (8 + step) * 2^octave / 8, from 64 bytes up.
 // Requests to 512 bytes are multiples of 64.
@@ -35,6 +36,12 @@ static int size_class(size_t bytes, size_t *capacity) {
   const size_t step = (units - 1) >> octave;               // 8 .. 15
   *capacity = ((step + 1) << octave) * ALIGNMENT;
   return (octave + 1) * STEPS + (int)(step - STEPS);
+}
+
+// The capacity of a class's blocks: size_class backwards.
+static size_t class_capacity(int c) {
+  if (c < STEPS) return ((size_t)c + 1) * ALIGNMENT;
+  return (((size_t)(c % STEPS) + STEPS + 1) << (c / STEPS - 1)) * ALIGNMENT;
 }
 
 static void *from_system(size_t capacity) {
@@ -55,6 +62,23 @@ static void give_back(void) {
   stats.cached = 0;
 }
 
+// Keeps live and free blocks together within 5/4 of what was ever live at once, largest free blocks first to go: a program whose shapes
+// change (another batch size in evaluation, captions of other lengths) would else keep blocks of every size it has seen. malloc joins what
+// is given back and serves other sizes from it. The lock is held.
+static void make_room(size_t wanted) {
+  const size_t top = stats.live + wanted > most ? stats.live + wanted : most;
+  const size_t limit = top + top / 4;
+  for (int c = CLASSES - 1; c >= 0 && stats.live + stats.cached + wanted > limit; c--) {
+    const size_t capacity = class_capacity(c);
+    while (free_list[c] && stats.live + stats.cached + wanted > limit) {
+      block *b = free_list[c];
+      free_list[c] = b->next;
+      stats.cached -= capacity;
+      free(b);
+    }
+  }
+}
+
 void *vbl_cpu_alloc(size_t bytes) {
   if (bytes > PTRDIFF_MAX / 2) return NULL;
   size_t capacity;
@@ -65,6 +89,7 @@ void *vbl_cpu_alloc(size_t bytes) {
     free_list[c] = free_list[c]->next;
     stats.cached -= capacity;
   } else {
+    make_room(capacity);
     p = from_system(capacity);
     if (!p && stats.cached > 0) {
       give_back();
@@ -75,6 +100,7 @@ void *vbl_cpu_alloc(size_t bytes) {
     stats.allocations++;
     stats.live += capacity;
     if (stats.live > stats.peak) stats.peak = stats.live;
+    if (stats.live > most) most = stats.live;
   }
   pthread_mutex_unlock(&lock);
   return p;
