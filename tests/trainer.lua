@@ -7,7 +7,7 @@
 --   trainer.metrics(run)                 metrics.jsonl as text without the times
 -- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
 -- "prepare 5 INT". WHERE: prepare (a task's corruption, in training and evaluation), tensors (a checkpoint's tensor file is about to be written),
--- state (its state.json), forward (a run of the model), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
+-- state (its state.json), metric (a line of the metrics has been written), update (a step of the optimizer is done), forward (a run of the model), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
 local check = require "check"
 local system = require "vbl.system.c"
 local c = require "vbl.store.c"
@@ -43,6 +43,20 @@ local function instrument(t, name)
 end
 if where == "tensors" then instrument(store, "safetensors_save") end
 if where == "state" then instrument(store, "write_atomic") end
+if where == "metric" then instrument(require "vbl.runs.events", "scalar") end
+if where == "update" then
+  local adamw = vbl.optim.adamw
+  vbl.optim.adamw = function(...)
+    local optimizer = adamw(...)
+    local step = optimizer.step
+    function optimizer.step(...)
+      local norm = step(...)
+      hit()
+      return norm
+    end
+    return optimizer
+  end
+end
 if where == "count" then debug.sethook(hit, "", 1000) end
 
 local config = vbl.config({

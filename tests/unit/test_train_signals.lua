@@ -43,6 +43,18 @@ check.group("Ctrl-C twice: the step is dropped, the checkpoint before it stays",
   stopped("prepare 5 INT INT", 130, 0)
 end)
 
+check.group("Ctrl-C twice between an update and its metrics, and within the lines of a step and of an epoch", function()
+  stopped("update 5 INT INT", 130, 4)
+  local line, step, epoch = 0, nil, nil
+  for text in trainer.metrics(whole):gmatch "[^\n]+" do
+    line = line + 1
+    if not step and text:find('"step":5,"epoch":2,"split":"step"', 1, true) then step = line + 3 end
+    if not epoch and text:find('"step":4,"epoch":1,"split":"test"', 1, true) then epoch = line + 3 end
+  end
+  stopped(("metric %d INT INT"):format(step), 130, 4)
+  stopped(("metric %d INT INT"):format(epoch), 130, 3)
+end)
+
 check.group("Ctrl-C twice in an evaluation and in a checkpoint's writing", function()
   stopped("forward 3 INT INT", 130, 0)
   stopped("tensors 4 INT INT", 130, 3)
