@@ -14,6 +14,14 @@ static inline int64_t vbl_pad(int64_t n) { return (n + VBL_LANES - 1) / VBL_LANE
 // into all sets of the cache (a stride of a power of two would use a few).
 static inline int64_t vbl_stride(int64_t n) { return ((n + 15) / 16 | 1) * 16; }
 
+// C [m, n] (+)= part, for a tile at C's right edge. Apart, so that its loops are not compiled into every tile.
+__attribute__((noinline)) static void vbl_store_part(int64_t m, int64_t n, float part[][VBL_TILE_WIDTH], bool add, float *C,
+                                                     int64_t ldc) {
+  for (int64_t i = 0; i < m; i++) {
+    for (int64_t j = 0; j < n; j++) C[i * ldc + j] = add ? C[i * ldc + j] + part[i][j] : part[i][j];
+  }
+}
+
 // C [m, n] (+)= op(A) B; element (i, k) of op(A) is A[i * ai + k * ak]; B [K, ldb] is readable in `vectors` whole vectors.
 // m and vectors are constants where this is inlined, so that the accumulators are registers.
 __attribute__((always_inline)) static inline void vbl_one_tile(const int m, const int vectors, int64_t K, const float *A,
@@ -40,13 +48,13 @@ __attribute__((always_inline)) static inline void vbl_one_tile(const int m, cons
     }
     return;
   }
+  float part[VBL_TILE_ROWS][VBL_TILE_WIDTH];
 #pragma GCC unroll 6
   for (int i = 0; i < m; i++) {
-    float row[VBL_TILE_WIDTH];
-    *(vbl_vec *)row = acc[i][0];
-    *(vbl_vec *)(row + VBL_LANES) = acc[i][1];
-    for (int64_t j = 0; j < n; j++) C[i * ldc + j] = add ? C[i * ldc + j] + row[j] : row[j];
+    *(vbl_vec *)part[i] = acc[i][0];
+    *(vbl_vec *)(part[i] + VBL_LANES) = acc[i][1];
   }
+  vbl_store_part(m, n, part, add, C, ldc);
 }
 
 // The same for any m <= 6.
@@ -54,14 +62,16 @@ __attribute__((always_inline)) static inline void vbl_one_tile(const int m, cons
   case m:                                                           \
     vbl_one_tile(m, vectors, K, A, ai, ak, B, ldb, add, C, ldc, n); \
     break;
-static void vbl_wide_tile(int64_t m, int64_t K, const float *A, int64_t ai, int64_t ak, const float *B, int64_t ldb, bool add,
-                          float *C, int64_t ldc, int64_t n) {
+__attribute__((noinline, noclone)) static void vbl_wide_tile(int64_t m, int64_t K, const float *A, int64_t ai, int64_t ak,
+                                                             const float *B, int64_t ldb, bool add, float *C, int64_t ldc,
+                                                             int64_t n) {
   switch (m) {
     VBL_TILE_CASE(1, 2) VBL_TILE_CASE(2, 2) VBL_TILE_CASE(3, 2) VBL_TILE_CASE(4, 2) VBL_TILE_CASE(5, 2) VBL_TILE_CASE(6, 2)
   }
 }
-static void vbl_narrow_tile(int64_t m, int64_t K, const float *A, int64_t ai, int64_t ak, const float *B, int64_t ldb, bool add,
-                            float *C, int64_t ldc, int64_t n) {
+__attribute__((noinline, noclone)) static void vbl_narrow_tile(int64_t m, int64_t K, const float *A, int64_t ai, int64_t ak,
+                                                               const float *B, int64_t ldb, bool add, float *C, int64_t ldc,
+                                                               int64_t n) {
   switch (m) {
     VBL_TILE_CASE(1, 1) VBL_TILE_CASE(2, 1) VBL_TILE_CASE(3, 1) VBL_TILE_CASE(4, 1) VBL_TILE_CASE(5, 1) VBL_TILE_CASE(6, 1)
   }
