@@ -44,9 +44,12 @@ static size_t class_capacity(int c) {
   return (((size_t)(c % STEPS) + STEPS + 1) << (c / STEPS - 1)) * ALIGNMENT;
 }
 
+// posix_memalign, because aligned_alloc may refuse a size that is not a multiple of the alignment.
 static void *from_system(size_t capacity) {
-  void *p = aligned_alloc(capacity >= 2 * huge_page ? huge_page : ALIGNMENT, capacity);
-  if (p && capacity >= 2 * huge_page) madvise(p, capacity, MADV_HUGEPAGE);  // a hint: refusal costs nothing but speed
+  const bool huge = capacity >= 2 * huge_page;
+  void *p = NULL;
+  if (posix_memalign(&p, huge ? huge_page : ALIGNMENT, capacity) != 0) return NULL;
+  if (huge) madvise(p, capacity, MADV_HUGEPAGE);  // a hint: refusal costs nothing but speed
   return p;
 }
 
