@@ -107,7 +107,7 @@ static void test_own_time(void) {
 }
 
 static void test_off_and_full(void) {
-  static char names[VBL_PROFILE_ROWS + 20][8];
+  static char names[VBL_PROFILE_ROWS + 20][16];
   vbl_span span;
   int count;
   vbl_profile_start();
