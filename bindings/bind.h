@@ -66,6 +66,7 @@ int vbl_open_tensor(lua_State *L);      // bindings/tensor*.c:  vbl.zeros ..., t
 int vbl_open_functional(lua_State *L);  // bindings/functional.c: "vbl.functional.c": the ops of core/ops
 int vbl_open_optim(lua_State *L);       // bindings/optim.c:    "vbl.optim.c"
 int vbl_open_measure(lua_State *L);     // bindings/measure.c:  "vbl.measure.c"
+int vbl_open_metrics(lua_State *L);     // bindings/metrics.c:  "vbl.metrics.c": AUROC, F1, accuracy
 int vbl_open_store(lua_State *L);       // bindings/store.c:    "vbl.store.c": files, json, safetensors, npy, png, atomic writes
 int vbl_open_data(lua_State *L);        // bindings/data.c:     "vbl.data.c": tokenizer, images, scenes, loader
 int vbl_open_system(lua_State *L);      // bindings/system.c:   "vbl.system.c": time, threads, memory, signals, terminal, processes

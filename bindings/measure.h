@@ -1,6 +1,6 @@
 // What the files of the measures' binding share.
 // defines: vbl_measure_row, vbl_measure_rows, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
-// vbl_lua_measure_tokens
+// vbl_lua_doubles, vbl_lua_measure_tokens
 #pragma once
 #include "bindings/bind.h"
 #include "core/measure/measure.h"
@@ -37,6 +37,8 @@ extern const vbl_measure_row vbl_measure_rows[];  // ends with a NULL name
 vbl_prepared *vbl_lua_matrix(lua_State *L, int arg, const char *name);
 // Element data of a tensor on the host; a device's is copied into a userdata that replaces the tensor at `arg`.
 const void *vbl_lua_host_data(lua_State *L, int arg, const vbl_tensor *t, int64_t stride[VBL_MAX_DIMS]);
+// The elements of the tensor t at `arg` as contiguous doubles in memory that Lua owns; replaces the tensor on the stack.
+const double *vbl_lua_doubles(lua_State *L, int arg, const vbl_tensor *t);
 // Field `field` of the options at `arg` as `count` integers (tensor or table of them), in memory that Lua owns and that stays on
 // the stack; NULL when absent.
 const int64_t *vbl_lua_integers(lua_State *L, int arg, const char *field, int64_t count);

@@ -1,5 +1,5 @@
 // Measures that do not take plain matrices: max_sim (tokens), attention_entropy (probabilities), linear_probe (labels).
-// defines: vbl_lua_measure_tokens
+// defines: vbl_lua_measure_tokens, vbl_lua_doubles
 #include "bindings/measure.h"
 
 // Argument `arg` as tokens [B, T, D] of a real dtype; their data stay reachable from the stack.
@@ -36,8 +36,7 @@ static int l_max_sim(lua_State *L) {
   return 4;
 }
 
-// The elements of the real tensor at `arg` as contiguous doubles in memory that Lua owns; replaces the tensor on the stack.
-static const double *check_doubles(lua_State *L, int arg, const vbl_tensor *t) {
+const double *vbl_lua_doubles(lua_State *L, int arg, const vbl_tensor *t) {
   vbl_tensor *wide = NULL, *dense = NULL;
   VBL_LUA_TRY(L, vbl_tensor_to_dtype(t, VBL_F64, &wide, &err));
   vbl_lua_push_tensor(L, wide);
@@ -60,7 +59,7 @@ static int l_attention_entropy(lua_State *L) {
                   vbl_dtype_name(t->dtype), vbl_shape_text(t->ndim, t->shape, shape));
   }
   vbl_attention a = {.b = t->shape[0], .heads = t->shape[1], .queries = t->shape[2], .keys = t->shape[3]};
-  a.p = check_doubles(L, 1, t);
+  a.p = vbl_lua_doubles(L, 1, t);
   a.lengths = vbl_lua_integers(L, 2, "lengths", a.b);
   a.query_lengths = vbl_lua_integers(L, 2, "query_lengths", a.b);
   if (a.query_lengths == NULL && a.queries == a.keys) a.query_lengths = a.lengths;

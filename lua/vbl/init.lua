@@ -5,6 +5,7 @@ local vbl = require "vbl.tensor.c"
 local modules = {
   nn = "modules and functions of networks", optim = "optimizers", sched = "learning-rate schedules", models = "the two-stream transformer",
   tasks = "pretraining and downstream tasks", train = "training", data = "data sets, tokenizer, loader", measure = "measures of alignment",
+  metrics = "scores of predictions against labels",
   analysis = "alignment layer by layer", plot = "plots", report = "reports of runs", runs = "run folders", sweep = "sweeps over configs",
   dist = "several processes", config = "experiment configs",
 }

@@ -7,14 +7,6 @@ local evaluate = {}
 -- The draws of a test corruption have a step number that no training step reaches.
 local TEST_STEP = 0x7fffffff
 
--- Wilson's 95 % interval of a proportion (Wilson 1927).
-function evaluate.wilson(right, n)
-  if n == 0 then return 0, 1 end
-  local z, p = 1.959963984540054, right / n
-  local centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-  return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
-end
-
 -- Images moved on by one sample: every caption meets another pair's image.
 local function shuffle_images(work)
   local images = work.batch.images
@@ -79,7 +71,7 @@ function evaluate.run(model, tasks, split, opts)
   local values, intervals = {}, {}
   for name, t in pairs(total) do
     values[name] = t[1] / math.max(t[2], 1e-300)
-    if name:match("^accuracy") then intervals[name] = {evaluate.wilson(t[1], t[2])} end
+    if name:match("^accuracy") then intervals[name] = {vbl.metrics.wilson(t[1], t[2])} end
     if intervals[name] then intervals[name][3] = t[2] end
   end
   return values, intervals
