@@ -1,6 +1,6 @@
 // "vbl.measure.c": the measures of core/measure on tensors [n, d] of f32, f64 or bf16, strided or not, or on prepared matrices:
 // prepare(X) keeps the centred copy, SVD and neighbour lists that several measures of one X share.
-// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers
+// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options
 #include "bindings/measure.h"
 
 #include <math.h>
@@ -164,15 +164,17 @@ static void read_option(lua_State *L, int arg, const vbl_measure_option *option,
   }
 }
 
-static void read_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x, vbl_measure_options *o) {
+vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x) {
+  vbl_measure_options o = vbl_measure_defaults;
   const char *known[MAX_OPTIONS + 1];
   int count = 0;
   for (; options[count].key != NULL; count++) known[count] = options[count].key;
   known[count] = NULL;
   vbl_lua_check_keys(L, arg, known);
-  if (lua_isnoneornil(L, arg)) return;
+  if (lua_isnoneornil(L, arg)) return o;
   luaL_checkstack(L, 4 * count, "options");
-  for (int i = 0; i < count; i++) read_option(L, arg, &options[i], x, o);
+  for (int i = 0; i < count; i++) read_option(L, arg, &options[i], x, &o);
+  return o;
 }
 
 // Every measure of vbl_measure_rows; its row is the upvalue.
@@ -181,9 +183,8 @@ static int run(lua_State *L) {
   int arg = row->matrices + 1;
   if (lua_gettop(L) > arg) return vbl_lua_error(L, "%s: expected %s", row->name, row->signature);
   lua_settop(L, arg);
-  vbl_measure_options o = vbl_measure_defaults;
   vbl_prepared *x = vbl_lua_matrix(L, 1, "X"), *y = row->matrices == 2 ? vbl_lua_matrix(L, 2, "Y") : NULL;
-  read_options(L, arg, row->options, x, &o);
+  vbl_measure_options o = vbl_lua_measure_options(L, arg, row->options, x);
   vbl_measure_result r;
   VBL_LUA_TRY(L, row->fn(x, y, &o, &r, &err));
   lua_pushnumber(L, r.value);
@@ -213,13 +214,20 @@ static void make_prepared_type(lua_State *L) {
   lua_pop(L, 1);
 }
 
-static const vbl_fn functions[] = {{"prepare", l_prepare, "prepare(X, [name]) -> prepared",
-                                    "X [n,d] copied and centred in f64; every measure takes it in X's place and keeps in it what "
-                                    "measures share (Gram matrix, SVD, "
-                                    "neighbour lists). NaN or Inf is an error that names row and column. p:release() frees it."},
-                                   {"lapack", l_lapack, "lapack() -> string",
-                                    "Opens OpenBLAS and says which instruction-set kernels it chose (\"Haswell\", \"SkylakeX\")."},
-                                   {NULL, NULL, NULL, NULL}};
+static int l_is_prepared(lua_State *L) {
+  lua_pushboolean(L, luaL_testudata(L, 1, PREPARED) != NULL);
+  return 1;
+}
+
+static const vbl_fn functions[] = {
+    {"prepare", l_prepare, "prepare(X, [name]) -> prepared",
+     "X [n,d] copied and centred in f64; every measure takes it in X's place and keeps in it what "
+     "measures share (Gram matrix, SVD, "
+     "neighbour lists). NaN or Inf is an error that names row and column. p:release() frees it."},
+    {"is_prepared", l_is_prepared, "is_prepared(value) -> boolean", "Whether value is what prepare() gave."},
+    {"lapack", l_lapack, "lapack() -> string",
+     "Opens OpenBLAS and says which instruction-set kernels it chose (\"Haswell\", \"SkylakeX\")."},
+    {NULL, NULL, NULL, NULL}};
 
 int vbl_open_measure(lua_State *L) {
   make_prepared_type(L);
@@ -232,5 +240,6 @@ int vbl_open_measure(lua_State *L) {
   }
   vbl_lua_register(L, "measure", functions);
   vbl_lua_measure_tokens(L);
+  vbl_lua_measure_draws(L);
   return 1;
 }

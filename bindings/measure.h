@@ -1,6 +1,6 @@
 // What the files of the measures' binding share.
 // defines: vbl_measure_row, vbl_measure_rows, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
-// vbl_lua_doubles, vbl_lua_measure_tokens
+// vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_draws
 #pragma once
 #include "bindings/bind.h"
 #include "core/measure/measure.h"
@@ -46,3 +46,7 @@ const int64_t *vbl_lua_integers(lua_State *L, int arg, const char *field, int64_
 void vbl_lua_push_record(lua_State *L, const vbl_measure_result *r);
 // Sets max_sim and what else reads tokens in the table at the stack's top.
 void vbl_lua_measure_tokens(lua_State *L);
+// The options at `arg` (nil or none: the defaults), of which labels have x's rows; what they point to stays on the stack.
+vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x);
+// Sets what runs a measure on rearranged rows or on lists of matrices in the table at the stack's top.
+void vbl_lua_measure_draws(lua_State *L);

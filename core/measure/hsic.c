@@ -18,7 +18,7 @@ static vbl_status cross(vbl_prepared *x, vbl_prepared *y, double *s, vbl_error *
     *s = x->self;
     return VBL_OK;
   }
-  if (wide >= n) {
+  if (wide >= n || (x->gram != NULL && y->gram != NULL)) {
     VBL_TRY(vbl_prepared_gram(x, err));
     VBL_TRY(vbl_prepared_gram(y, err));
     *s = vbl_dot(x->gram, y->gram, n * n);

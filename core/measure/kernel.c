@@ -1,5 +1,5 @@
 // Explicit kernels: RBF CKA and distance correlation.
-// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_cka, vbl_dcor
+// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
 #include "core/measure/kernel.h"
 
 #include <float.h>
@@ -104,9 +104,8 @@ static vbl_status median_distance2(const double *d2, int64_t n, bool all, double
   return VBL_OK;
 }
 
-// d2 becomes exp(-d2 / (2 sigma^2)); *ok false when the median is 0.
-static vbl_status rbf(double *d2, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
-                      vbl_error *err) {
+vbl_status vbl_rbf_kernel(double *d2, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
+                          vbl_error *err) {
   double scale2 = o->bandwidth * o->bandwidth, mean = 0;
   if (o->bandwidth_rule != 2) VBL_TRY(median_distance2(d2, n, o->bandwidth_rule == 1, &scale2, err));
   *ok = scale2 > 0;
@@ -125,8 +124,8 @@ static vbl_status rbf(double *d2, int64_t n, const vbl_measure_options *o, bool 
 static vbl_status rbf_ratio(double *k, double *l, int64_t n, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   bool ok_x = false, ok_y = false;
   double sigma_x = NAN, sigma_y = NAN;
-  VBL_TRY(rbf(k, n, o, &ok_x, &sigma_x, r, err));
-  VBL_TRY(rbf(l, n, o, &ok_y, &sigma_y, r, err));
+  VBL_TRY(vbl_rbf_kernel(k, n, o, &ok_x, &sigma_x, r, err));
+  VBL_TRY(vbl_rbf_kernel(l, n, o, &ok_y, &sigma_y, r, err));
   if (!ok_x || !ok_y) return vbl_undefined(r, VBL_MEASURE_BANDWIDTH_ZERO);
   vbl_extra(r, "sigma_x", sigma_x);
   vbl_extra(r, "sigma_y", sigma_y);

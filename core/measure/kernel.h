@@ -1,5 +1,6 @@
 // Measures on explicit n x n kernel or distance matrices. Inside core/measure only.
-// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_cka
+// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka,
+// vbl_rdm, vbl_average_ranks
 #pragma once
 #include "core/measure/measure.h"
 
@@ -11,4 +12,12 @@ vbl_status vbl_double_centre(double *k, int64_t n, vbl_error *err);
 vbl_status vbl_u_centre(double *k, int64_t n, vbl_error *err);
 // Debiased CKA from its three HSIC1; `kk`, `ll`: the uncentred sums of squares against which 0 is judged.
 vbl_status vbl_debiased_ratio(double xy, double xx, double yy, double kk, double ll, int64_t n, vbl_measure_result *r);
+// k, squared distances (n, n), becomes exp(-k / (2 sigma^2)); *ok false when the median distance is 0.
+vbl_status vbl_rbf_kernel(double *k, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
+                          vbl_error *err);
 vbl_status vbl_rbf_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err);
+
+// All distances (n, n) by options.rdm; NULL with *ok false when a row has no direction. (rsa.c)
+vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *err);
+// v becomes its ranks from 1, ties sharing their mean rank. (rsa.c)
+vbl_status vbl_average_ranks(double *v, int64_t count, vbl_error *err);

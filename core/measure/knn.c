@@ -101,7 +101,10 @@ static int64_t row_candidates(const key_source *s, int64_t i, int64_t k, double 
 // Copies row i's k best into the list; *kept = how many weigh (more than k when the boundary is tied).
 static void keep_row(vbl_knn *list, int64_t i, const neighbour *found, int64_t count, int64_t *kept) {
   int64_t k = list->k, end = k;
-  for (int64_t r = 0; r < k; r++) list->index[i * k + r] = found[r].index;
+  for (int64_t r = 0; r < k; r++) {
+    list->index[i * k + r] = found[r].index;
+    list->tied[i * k + r] = r > 0 && found[r].key == found[r - 1].key;
+  }
   while (end < count && found[end].key == found[k - 1].key) end++;
   *kept = end;
 }
@@ -173,12 +176,13 @@ vbl_status vbl_knn_make(vbl_prepared *p, int64_t k, vbl_knn_metric metric, vbl_k
   list->n = p->n;
   list->k = k;
   list->index = malloc(sizeof *list->index * (size_t)(p->n * k));
+  list->tied = malloc(sizeof *list->tied * (size_t)(p->n * k));
   list->start = malloc(sizeof *list->start * (size_t)(p->n + 1));
   t.keys = malloc(sizeof *t.keys * (size_t)(rows * p->n));
   t.scratch = malloc(sizeof *t.scratch * (size_t)(rows * p->n));
   t.found = malloc(sizeof *t.found * (size_t)(rows * p->n));
   vbl_status status = VBL_OK;
-  if (list->index == NULL || list->start == NULL || t.keys == NULL || t.scratch == NULL || t.found == NULL)
+  if (list->index == NULL || list->tied == NULL || list->start == NULL || t.keys == NULL || t.scratch == NULL || t.found == NULL)
     status = vbl_fail(err, VBL_ENOMEM, "neighbour lists of %lld rows: out of memory", (long long)p->n);
   else
     status = run_tiles(&s, list, &t, err);
@@ -196,6 +200,7 @@ void vbl_knn_free(vbl_knn *list) {
   while (list != NULL) {
     vbl_knn *next = list->next;
     free(list->index);
+    free(list->tied);
     free(list->start);
     free(list->candidate);
     free(list->weight);

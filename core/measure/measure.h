@@ -98,6 +98,7 @@ typedef struct vbl_measure_options {
   double variance;            // pca_dims, (0, 1]
   int fit;                    // twonn: 0 mle, 1 linear
   double discard;             // twonn linear: share of the largest ratios left out, [0, 1)
+  int value_only;             // 1: no chance level where that costs more than the value (procrustes)
 } vbl_measure_options;
 
 extern const vbl_measure_options vbl_measure_defaults;

@@ -12,6 +12,7 @@ typedef struct vbl_knn {
   vbl_knn_metric metric;
   int64_t n, k;
   int32_t *index;    // (n, k)
+  bool *tied;        // (n, k): the key equals that of the entry before
   int64_t tie_rows;  // rows whose k-th and (k+1)-th keys are equal
   // Fractional ties, in compressed rows: entries start[i] .. start[i + 1] of candidate and weight, candidates ascending. A row
   // strictly nearer than the k-th key weighs 1, the t rows at the k-th key (k - strict) / t each; a row's weights sum to k.

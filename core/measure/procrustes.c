@@ -154,9 +154,11 @@ vbl_status vbl_procrustes(vbl_prepared *x, vbl_prepared *y, const vbl_measure_op
   VBL_TRY(begin("procrustes", x, y, &ready, r, err));
   if (!ready) return VBL_OK;
   double nx = sqrt(x->total), ny = sqrt(y->total);
-  VBL_TRY(shuffled_norm(x, y, &chance, err));
-  r->chance = form_of(o->form, chance / (nx * ny), nx, ny);
-  r->chance_source = "2 permutations of fixed seed";
+  if (o->value_only == 0) {
+    VBL_TRY(shuffled_norm(x, y, &chance, err));
+    r->chance = form_of(o->form, chance / (nx * ny), nx, ny);
+    r->chance_source = "2 permutations of fixed seed";
+  }
   if (o->form == 0) {
     VBL_TRY(nuclear_norm(x, y, NULL, false, &norm, err));
     return vbl_value(r, fmin(1, norm / (nx * ny)));

@@ -1,6 +1,6 @@
 // Representational similarity analysis: the correlation of two distance vectors over the pairs i < j (Kriegeskorte et al. 2008).
 // Pairs share rows, so the usual p-value of a correlation does not hold; shuffle rows instead.
-// defines: vbl_rsa
+// defines: vbl_rsa, vbl_rdm, vbl_average_ranks
 #include <math.h>
 #include <stdlib.h>
 
@@ -30,8 +30,7 @@ static vbl_status directions(const vbl_prepared *x, bool centre_rows, double **o
   return VBL_OK;
 }
 
-// All distances (n, n); NULL with *ok false when a row has none.
-static vbl_status distances(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *err) {
+vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *err) {
   int64_t n = x->n;
   *ok = true;
   if (rdm == RDM_EUCLIDEAN || rdm == RDM_SQEUCLIDEAN) {
@@ -59,8 +58,7 @@ static int64_t pack_upper(double *k, int64_t n) {
   return count;
 }
 
-// v becomes its ranks from 1, ties sharing their mean rank.
-static vbl_status average_ranks(double *v, int64_t count, vbl_error *err) {
+vbl_status vbl_average_ranks(double *v, int64_t count, vbl_error *err) {
   int64_t *order = malloc(sizeof *order * (size_t)count);
   double *copy = malloc(sizeof *copy * (size_t)count);
   vbl_status status = order == NULL || copy == NULL ? vbl_fail(err, VBL_ENOMEM, "rsa: out of memory") : VBL_OK;
@@ -149,8 +147,8 @@ static vbl_status compare(double *a, double *b, int64_t count, int how, vbl_meas
     return vbl_value(r, value);
   }
   if (how == 0) {
-    VBL_TRY(average_ranks(a, count, err));
-    VBL_TRY(average_ranks(b, count, err));
+    VBL_TRY(vbl_average_ranks(a, count, err));
+    VBL_TRY(vbl_average_ranks(b, count, err));
   }
   return vbl_value(r, vbl_pearson(a, b, count));
 }
@@ -164,8 +162,8 @@ vbl_status vbl_rsa(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *
   r->metric = rdms[o->rdm];
   r->preprocessing = compares[o->compare];
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ALL_TIED);
-  vbl_status status = distances(x, o->rdm, &a, &ok_x, err);
-  if (status == VBL_OK) status = distances(y, o->rdm, &b, &ok_y, err);
+  vbl_status status = vbl_rdm(x, o->rdm, &a, &ok_x, err);
+  if (status == VBL_OK) status = vbl_rdm(y, o->rdm, &b, &ok_y, err);
   if (status == VBL_OK && (!ok_x || !ok_y)) {
     vbl_undefined(r, VBL_MEASURE_ZERO_ROW);
   } else if (status == VBL_OK) {

@@ -1,0 +1,22 @@
+// The first failure of a parallel loop: others see it and leave their work; its error is the loop's.
+// defines: vbl_shared_failed, vbl_shared_fail
+#pragma once
+#include "core/base/status.h"
+
+static inline bool vbl_shared_failed(const vbl_status *shared) {
+  vbl_status seen;
+#pragma omp atomic read
+  seen = *shared;
+  return seen != VBL_OK;
+}
+
+// A status other than VBL_OK becomes *shared, and `mine` *err, if none was there before.
+static inline void vbl_shared_fail(vbl_status *shared, vbl_status status, const vbl_error *mine, vbl_error *err) {
+  if (status == VBL_OK) return;
+#pragma omp critical(vbl_shared_fail)
+  if (!vbl_shared_failed(shared)) {
+    if (err != NULL) *err = *mine;
+#pragma omp atomic write
+    *shared = status;
+  }
+}

@@ -1,0 +1,82 @@
+// defines: vbl_measure_table
+#include <math.h>
+#include <string.h>
+
+#include "core/base/interrupt.h"
+#include "core/measure/null.h"
+#include "core/measure/parallel.h"
+
+typedef struct pairs {
+  vbl_measure_fn *fn;
+  vbl_prepared **xs, **ys;
+  int64_t nx, ny;
+  const vbl_measure_options *o;
+  bool half;
+  double *values;
+  vbl_measure_status *statuses;
+} pairs;
+
+static bool same_list(vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny) {
+  for (int64_t i = 0; nx == ny && i < nx; i++)
+    if (xs[i] != ys[i]) return false;
+  return nx == ny;
+}
+
+// Gram matrices cost n^2 d each once and n^2 a pair, cross-covariances n d^2 a pair.
+static bool grams_pay(const pairs *p) {
+  if (p->fn != vbl_cka && p->fn != vbl_hsic) return false;
+  if (p->fn == vbl_cka && p->o->kernel != 0) return false;
+  double n = (double)p->xs[0]->n, d = (double)p->xs[0]->d, matrices = (double)(p->half ? p->nx : p->nx + p->ny);
+  double count = (double)p->nx * (double)p->ny * (p->half ? 0.5 : 1), bytes = 8 * n * n * matrices;
+  return bytes < 2e9 && matrices * n * n * d + count * n * n < count * n * d * d;
+}
+
+static vbl_prepared *matrix(const pairs *p, int64_t i) { return i < p->nx ? p->xs[i] : p->ys[i - p->nx]; }
+
+static vbl_status warm_one(const pairs *p, int64_t i, bool grams, vbl_error *err) {
+  vbl_prepared *m = matrix(p, i);
+  for (int64_t j = 0; j < i; j++)
+    if (matrix(p, j) == m) return VBL_OK;  // another thread's
+  VBL_TRY(vbl_interrupt_check(err));
+  if (grams) VBL_TRY(vbl_prepared_gram(m, err));
+  return vbl_measure_warm(p->fn, m, p->o, err);
+}
+
+static vbl_status run_pair(const pairs *p, int64_t q, vbl_error *err) {
+  int64_t i = q / p->ny, j = q % p->ny;
+  vbl_measure_result r;
+  if (p->half && j < i) return VBL_OK;
+  VBL_TRY(vbl_interrupt_check(err));
+  VBL_TRY(p->fn(p->xs[i], p->ys[j], p->o, &r, err));
+  p->values[q] = r.value;
+  p->statuses[q] = r.status;
+  if (p->half) {
+    p->values[j * p->ny + i] = r.value;
+    p->statuses[j * p->ny + i] = r.status;
+  }
+  return VBL_OK;
+}
+
+// step 0: what pairs share; step 1: the pairs.
+static vbl_status run_step(const pairs *p, int step, bool grams, vbl_error *err) {
+  int64_t count = step == 1 ? p->nx * p->ny : p->half ? p->nx : p->nx + p->ny;
+  vbl_status status = VBL_OK;
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t q = 0; q < count; q++) {
+    vbl_error mine = {0};
+    if (vbl_shared_failed(&status)) continue;
+    vbl_shared_fail(&status, step == 0 ? warm_one(p, q, grams, &mine) : run_pair(p, q, &mine), &mine, err);
+  }
+  return status;
+}
+
+vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny,
+                             const vbl_measure_options *o, double *values, vbl_measure_status *statuses, vbl_error *err) {
+  vbl_measure_options plain = *o;
+  plain.value_only = 1;
+  bool half = vbl_measure_traits_of(fn)->symmetric && same_list(xs, nx, ys, ny);
+  pairs p = {fn, xs, ys, nx, ny, &plain, half, values, statuses};
+  if (nx < 1 || ny < 1) return VBL_OK;
+  VBL_TRY(run_step(&p, 0, grams_pay(&p), err));
+  return run_step(&p, 1, false, err);
+}

@@ -1,0 +1,186 @@
+-- vbl.measure.report, report_layers and matrix: the statistics of calibrate, the null of independent data, coverage of the interval,
+-- groups, the search over layers, the object, wrong calls. The draws themselves: test_measure_draws.c.
+local vbl = require "vbl"
+local check = require "check"
+local measure = require "vbl.measure"
+local calibrate = require "vbl.measure.calibrate"
+
+vbl.manual_seed(5)
+local function pair(n, d, share)
+  local x = vbl.randn(n, d)
+  return x, vbl.randn(n, d) + x * share
+end
+
+check.group("p, quantile, calibrated value", function()
+  local null = {}
+  for i = 1, 19 do null[i] = i / 20 end
+  local right = calibrate.against(0.96, null, {null = "permutation", distance = false, best = 1}, 0.05)
+  check.near(right.p, 1 / 20, 1e-12)  -- nothing of 19 reaches it
+  check.near(right.null_mean, 0.5, 1e-12)
+  check.near(right.null_q95, 0.905, 1e-12)
+  check.near(right.calibrated, (0.96 - 0.95) / (1 - 0.95), 1e-12)  -- tau: 19th of 20
+  check.near(right.corrected, 0.92, 1e-12)
+  local equal = calibrate.against(0.5, null, {null = "permutation", distance = false, best = 1}, 0.05)
+  check.near(equal.p, (1 + 10) / 20, 1e-12)  -- the draw that equals it counts
+  check.equal(equal.calibrated, 0.0)
+  local left = calibrate.against(0.04, null, {null = "permutation", distance = true, best = 0}, 0.05)
+  check.near(left.p, 1 / 20, 1e-12)
+  check.near(left.null_q95, 0.095, 1e-12)
+  check.near(left.calibrated, (0.05 - 0.04) / 0.05, 1e-12)
+  check.equal(calibrate.against(0.5, null, {null = "permutation", distance = false}, 0.05).calibrated, nil)
+  check.equal(next(calibrate.against(0 / 0, null, {null = "permutation"}, 0.05)), nil)
+  local q = calibrate.fdr {0.01, 0.04, 0.03, 0.5}
+  check.near(q[1], 0.04, 1e-12)
+  check.near(q[2], 0.16 / 3, 1e-12)
+  check.near(q[3], 0.16 / 3, 1e-12)  -- the step-up minimum
+  check.near(q[4], 0.5, 1e-12)
+end)
+
+check.group("a report", function()
+  local x, y = pair(60, 6, 0.8)
+  local opts = {null = 50, draws = 20, seed = 3, k = 7}
+  local r = measure.report(x, y, {"cka", "mknn", {"mknn", k = 3, label = "mknn@3"}, {"procrustes", form = "distance"}, "modality_gap", "cosine"}, opts)
+  check.equal(#r.rows, 6)
+  local cka = r:row "cka"
+  check.equal(cka.value, (measure.cka(x, y)))
+  check.near(cka.p, 1 / 51, 1e-12)
+  check.ok(cka.lo < cka.value and cka.value < cka.hi)
+  check.ok(cka.calibrated > 0 and cka.calibrated < cka.value)
+  check.ok(math.abs(cka.null_mean) < 0.03)
+  check.equal(r:row("mknn").k, 7)
+  check.equal(r:row("mknn@3").k, 3)
+  check.near(r:row("mknn").null_mean, 7 / 59, 0.02)
+  local distance = r:row "procrustes(form=distance)"
+  check.equal(distance.tail, "left")
+  check.near(distance.p, 1 / 51, 1e-12)
+  check.ok(distance.value < distance.null_q95 and distance.calibrated > 0)
+  check.equal(r:row("modality_gap").null, "swap")
+  check.equal(r:row("modality_gap").calibrated, nil)
+  local again = measure.report(x, y, "cka", opts):row "cka"
+  check.ok(again.null_mean == cka.null_mean and again.lo == cka.lo and again.hi == cka.hi)
+  check.ok(measure.report(x, y, "cka", {null = 50, draws = 20, seed = 4}):row("cka").null_mean ~= cka.null_mean)
+  check.ok(tostring(r):find("mknn@3", 1, true) and tostring(r):find("calibrated", 1, true))
+  check.equal(r:totable()[1].measure, "cka")
+end)
+
+check.group("what is undefined or has no null says so", function()
+  local x, y = pair(30, 4, 0.5)
+  local r = measure.report(x, vbl.ones(30, 4), {"cka", "mknn"}, {null = 10, draws = 10})
+  check.equal(r:row("cka").status, "ZERO_VARIANCE")
+  check.equal(r:row("cka").p, nil)
+  check.ok(tostring(r):find("ZERO_VARIANCE", 1, true) and tostring(r):find("ALL_TIED", 1, true))
+  local one = measure.report(x, nil, {"effective_rank"}, {draws = 10}):row "effective_rank"
+  check.equal(one.null, "none")
+  check.ok(one.lo <= one.hi)
+  local k = measure.report(x, y, {{"mknn", k = 20}}, {null = 10, draws = 10}):row "mknn(k=20)"
+  check.ok(k.note:find("no interval: on 15 of the rows", 1, true) and k.note:find("k = 20", 1, true))
+  check.error(function() measure.report(x, y, "ckaa") end, "ckaa", "did you mean 'cka'")
+  check.error(function() measure.report(x, y, {"cka", "cka"}) end, "asked for twice")
+  check.error(function() measure.report(x, y, "cka", {nul = 3}) end, "nul", "did you mean 'null'")
+  check.error(function() measure.report(x, y, "cka", {interval = "bootstrap"}) end, "replacement")
+  check.error(function() measure.report(x, nil, "cka") end, "Y is missing")
+  check.error(function() measure.report(x, y, "cka", {groups = {1, 2}}) end, "expected 30 integers")
+end)
+
+check.group("groups: shuffling single copies would find agreement in copies", function()
+  local n, copies = 30, 4
+  local x, y, labels = {}, {}, {}
+  local gx, gy = vbl.randn(n, 5):totable(), vbl.randn(n, 5):totable()
+  for i = 1, n * copies do
+    local item = (i - 1) // copies + 1
+    x[i], y[i], labels[i] = gx[item], gy[item], item
+  end
+  x, y = vbl.tensor(x), vbl.tensor(y)
+  local loose = measure.report(x, y, "cka", {null = 200, interval = false}):row "cka"
+  local tight = measure.report(x, y, "cka", {null = 200, interval = false, groups = labels}):row "cka"
+  check.ok(loose.null_sd < 0.5 * tight.null_sd, "groups do not widen the null")
+  check.ok(tight.p > 0.02)
+  labels[1] = 999  -- a single and a triple: nothing of their size to change places with
+  check.ok(measure.report(x, y, "cka", {null = 5, interval = false, groups = labels}):row("cka").note:find("4 rows belong to groups", 1, true))
+end)
+
+check.group("the 90 % interval of a mean covers it in about 90 % of samples", function()
+  -- cosine of 2-D unit vectors at angle t: a mean of independent numbers with known expectation. 150 trials: sd of the share 2.4 %.
+  local covered, trials, n = 0, 150, 80
+  for trial = 1, trials do
+    local t, x, y = vbl.randn(n):totable(), {}, {}
+    for i = 1, n do x[i], y[i] = {1, 0}, {math.cos(t[i] / 2), math.sin(t[i] / 2)} end
+    x, y = vbl.tensor(x), vbl.tensor(y)
+    local r = measure.report(x, y, "cosine", {null = 0, draws = 100, alpha = 0.1, seed = trial}):row "cosine"
+    if r.lo < math.exp(-0.125) and math.exp(-0.125) < r.hi then covered = covered + 1 end
+  end
+  check.near(covered / trials, 0.9, 0.075)
+end)
+
+check.group("p of independent data is uniform", function()
+  local low, trials = 0, 100
+  for trial = 1, trials do
+    local x, y = pair(20, 3, 0)
+    local row = measure.report(x, y, "cka", {null = 39, interval = false, seed = trial}):row "cka"
+    if row.p <= 0.25 then low = low + 1 end
+  end
+  check.near(low / trials, 0.25, 3 * math.sqrt(0.25 * 0.75 / trials))
+end)
+
+check.group("layers: one permutation, the search inside the null", function()
+  local x = vbl.randn(50, 4)
+  local layers = {}
+  for i = 1, 6 do layers[i] = {name = "layer" .. i - 1, x = x, y = vbl.randn(50, 4)} end
+  layers[7] = {name = "layer6", x = x, y = x + vbl.randn(50, 4) * 0.3}
+  local r = measure.report_layers(layers, {"cka", {"procrustes", form = "distance"}}, {null = 99, interval = false, seed = 1})
+  check.equal(#r.rows, 7 * 2 + 4)
+  local best, mean = r:row("cka", "max"), r:row("cka", "mean")
+  check.equal(best.at, "layer6")
+  check.equal(best.value, r:row("cka", "layer6").value)
+  check.near(best.p, 0.01, 1e-12)
+  check.ok(best.null_mean > 2 * r:row("cka", "layer6").null_sd / 3 and best.null_mean > mean.null_mean + 0.01, "the max of 7 layers is as the max of one")
+  check.equal(r:row("procrustes(form=distance)", "min").at, "layer6")
+  for _, row in ipairs(r.rows) do
+    if row.q then check.ok(row.q >= row.p - 1e-15 and row.q <= 1) end
+  end
+  check.equal(best.q, nil)
+  -- The same draws for every layer: a layer twice has the same null.
+  local twice = measure.report_layers({layers[1], layers[1]}, "cka", {null = 20, interval = false})
+  check.equal(twice.rows[1].null_mean, twice.rows[2].null_mean)
+  check.equal(twice:row("cka", "max").null_mean, twice.rows[1].null_mean)
+  check.error(function() measure.report_layers({layers[1], {name = "short", x = x:narrow(1, 1, 49), y = x:narrow(1, 1, 49)}}, "cka", {null = 1, interval = false}) end,
+    "short has 49 rows")
+end)
+
+check.group("matrix", function()
+  local list, other = {}, {}
+  for i = 1, 3 do list[i], other[i] = vbl.randn(40, 5), vbl.randn(40, 7) end
+  other[3] = vbl.ones(40, 7)
+  local values, statuses = measure.matrix(list, other, "mknn", {k = 4})
+  check.equal(values:size(1) * 10 + values:size(2), 33)
+  check.equal(values[{2, 1}], (measure.mknn(list[2], other[1], {k = 4})))
+  check.equal(statuses[1][3], "ALL_TIED")
+  local v = values[{1, 3}]
+  check.ok(v ~= v)
+  local within = measure.matrix(list, list, "cka")
+  for i = 1, 3 do
+    check.near(within[{i, i}], 1, 1e-12)
+    check.equal(within[{i, 1}], within[{1, i}])
+  end
+  check.error(function() measure.matrix(list, other, "stable_rank") end, "one matrix")
+  check.error(function() measure.matrix({}, other, "cka") end, "at least one")
+end)
+
+check.group("saving", function()
+  local x, y = pair(30, 4, 0.5)
+  local r = measure.report(x, y, {"cka", "mknn"}, {null = 10, draws = 10})
+  local base = os.tmpname()
+  r:save(base .. ".json")
+  local back = vbl.load(base .. ".json")
+  check.equal(back.rows[1].measure, "cka")
+  check.near(back.rows[1].value, r.rows[1].value, 1e-15)
+  check.equal(back.settings.null, 10)
+  r:save(base .. ".tsv")
+  local lines = vbl.load(base .. ".tsv", {header = true})
+  check.equal(lines[2].measure, "mknn")
+  check.near(tonumber(lines[1].value), r.rows[1].value, 1e-15)
+  check.error(function() r:save(base .. ".txt") end, ".json, .tsv or .csv")
+  for _, suffix in ipairs {"", ".json", ".tsv"} do os.remove(base .. suffix) end
+end)
+
+check.done()
