@@ -34,10 +34,13 @@ tsan: setup
 	@OMP_NUM_THREADS=1 tools/test.sh build-tsan quick unit
 
 lint: build
+	@for tool in clang-format cppcheck clang-tidy; do command -v $$tool >/dev/null || \
+	  { echo "make lint needs $$tool; as root: apt-get install clang-format clang-tidy cppcheck"; exit 1; }; done
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --library=tools/cppcheck.cfg --suppressions-list=.cppcheck \
 	  --error-exitcode=1 -j $(JOBS) -I . core kernels bindings
-	clang-tidy --quiet -p build $(filter core/%.c,$(C_FILES))
+	@echo "clang-tidy -p build core/*/*.c"
+	@printf '%s\n' $(filter core/%.c,$(C_FILES)) | xargs -P $(JOBS) -n 4 clang-tidy --quiet -p build 2>/dev/null
 
 clean:
 	rm -rf build build-asan build-tsan build-debug

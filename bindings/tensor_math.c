@@ -67,7 +67,11 @@ BINARY(pow)
 BINARY(maximum)
 BINARY(minimum)
 BINARY(eq)
-BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
+BINARY(ne)
+BINARY(lt)
+BINARY(le)
+BINARY(gt)
+BINARY(ge)
 #undef BINARY
 
 #define UNARY(NAME)                                       \
@@ -75,12 +79,23 @@ BINARY(ne) BINARY(lt) BINARY(le) BINARY(gt) BINARY(ge)
     vbl_tensor *x = vbl_lua_check_tensor(L, 1);           \
     return vbl_lua_apply(L, &vbl_op_##NAME, &x, 1, NULL); \
   }
-    UNARY(neg) UNARY(abs) UNARY(exp) UNARY(log) UNARY(sqrt) UNARY(tanh) UNARY(sigmoid) UNARY(relu) UNARY(gelu) UNARY(square)
-        UNARY(reciprocal) UNARY(sin) UNARY(cos)
+UNARY(neg)
+UNARY(abs)
+UNARY(exp)
+UNARY(log)
+UNARY(sqrt)
+UNARY(tanh)
+UNARY(sigmoid)
+UNARY(relu)
+UNARY(gelu)
+UNARY(square)
+UNARY(reciprocal)
+UNARY(sin)
+UNARY(cos)
 #undef UNARY
 
-    // Reductions: (t, [dim, [keepdim]]).
-    static vbl_attrs reduce_attrs(lua_State *L, const vbl_tensor *t) {
+// Reductions: (t, [dim, [keepdim]]).
+static vbl_attrs reduce_attrs(lua_State *L, const vbl_tensor *t) {
   return (vbl_attrs){.n = {lua_isnoneornil(L, 2) ? -1 : vbl_lua_check_dim(L, 2, t->ndim), lua_toboolean(L, 3)}};
 }
 

@@ -25,6 +25,9 @@ typedef struct vbl_error {
 
 // Fills *err (err may be NULL) and returns code, so that `return vbl_fail(err, VBL_EINVAL, "...")` is one line.
 vbl_status vbl_fail(vbl_error *err, vbl_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__  // it sees one file at a time, and would follow paths on which a failure returns VBL_OK
+#define vbl_fail(err, code, ...) ((vbl_fail)(err, code, __VA_ARGS__), (code))
+#endif
 
 // Puts "prefix: " before the message that *err already holds (a module's path, a file's name). Returns err->code.
 vbl_status vbl_context(vbl_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -69,9 +69,10 @@ static const float palette[VBL_COLORS][3] = {{215, 40, 40},  {40, 170, 50},  {45
 // One object over `image`, planes of floats (3, S, S).
 static void draw_one(const vbl_scenes *s, int32_t sample, uint32_t which, const vbl_object *o, float *image) {
   int size = s->image_size;
-  float S = (float)size, cell = S / 3, color[3];
-  float cx = cell * ((float)(o->place % 3) + 0.5f) + uniform(s, -0.03f, 0.03f, 0, which, sample) * S;
-  float cy = cell * ((float)(o->place / 3) + 0.5f) + uniform(s, -0.03f, 0.03f, 1, which, sample) * S;
+  float S = (float)size, cell = S / 3, color[3] = {0};
+  int column = o->place % 3, line = o->place / 3;
+  float cx = cell * ((float)column + 0.5f) + uniform(s, -0.03f, 0.03f, 0, which, sample) * S;
+  float cy = cell * ((float)line + 0.5f) + uniform(s, -0.03f, 0.03f, 1, which, sample) * S;
   float r = S * (o->size == 0 ? 0.075f : 0.14f) * uniform(s, 0.88f, 1.12f, 2, which, sample);
   for (uint32_t c = 0; c < 3; c++) color[c] = palette[o->color][c] + uniform(s, -20, 20, 3 + c, which, sample);
   for (int y = 0; y < size; y++) {
@@ -101,7 +102,7 @@ static void add_noise(const vbl_scenes *s, int32_t sample, const float *image, i
 
 vbl_status vbl_scenes_draw(const vbl_scenes *s, int32_t sample, uint8_t *chw, vbl_error *err) {
   int plane = s->image_size * s->image_size;
-  float *image = malloc(3 * (size_t)plane * sizeof *image);
+  float *image = calloc(3 * (size_t)plane, sizeof *image);
   if (image == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a scene of %d x %d", s->image_size, s->image_size);
   vbl_scene scene = vbl_scenes_describe(s, sample);
   float gray = uniform(s, 50, 120, 0, 2, sample);

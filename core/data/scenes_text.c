@@ -154,6 +154,7 @@ vbl_status vbl_scenes_source(const vbl_scenes *s, int32_t samples, int32_t max_t
   *self = (scenes_source){*s, v, max_tokens};
   *out = (vbl_source){self,          samples,     s->image_size, max_tokens,      v,        source_captions,
                       source_tokens, source_text, source_image,  source_text_key, source_id};
+  // cppcheck-suppress memleak ; vbl_scenes_source_free frees it
   return VBL_OK;
 }
 

@@ -58,7 +58,7 @@ typedef struct history {
 
 // p = -H g by the two-loop recursion (Nocedal and Wright, Numerical Optimization, algorithm 7.4).
 static void descend(const history *h, const double *g, double *p) {
-  double alpha[MEMORY];
+  double alpha[MEMORY] = {0};
   for (int64_t i = 0; i < h->size; i++) p[i] = -g[i];
   for (int q = 0; q < h->count; q++) {
     int a = (h->at - q + MEMORY) % MEMORY;

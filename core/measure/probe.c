@@ -70,7 +70,7 @@ static vbl_status task_fill(const vbl_prepared *x, const int64_t *labels, const 
   for (int64_t i = 0; i < x->n; i++) {
     rows *q = &t->part[part[i]];
     memcpy(q->x + q->n * x->d, x->centred + i * x->d, sizeof(double) * (size_t)x->d);
-    q->labels[q->n++] = labels[i];
+    q->labels[q->n++] = labels[i];  // NOLINT(clang-analyzer-unix.Malloc): task_free frees the labels
   }
   standardise(t);
   return VBL_OK;

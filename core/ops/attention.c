@@ -68,7 +68,7 @@ static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error 
   VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, &k_covered, err));
   c->attrs.n[1] = q_covered;
   c->attrs.n[2] = k_covered;
-  if (c->attrs.alpha == 0) c->attrs.alpha = 1 / sqrt((double)(o->width / o->H));
+  if (c->attrs.alpha == 0) c->attrs.alpha = 1 / sqrt((double)o->width / (double)o->H);
   return VBL_OK;
 }
 

@@ -117,14 +117,15 @@ vbl_status vbl_temp_arange(vbl_call *c, const vbl_backend *memory, int64_t n, vb
 
 // As vbl_shape_text, with * for -1.
 static char *pattern_text(int ndim, const int64_t *shape, char buf[VBL_SHAPE_TEXT]) {
-  char number[24];
-  strcpy(buf, "[");
-  for (int i = 0; i < ndim; i++) {
-    snprintf(number, sizeof number, "%" PRId64, shape[i]);
-    strcat(buf, i > 0 ? ", " : "");
-    strncat(buf, shape[i] < 0 ? "*" : number, VBL_SHAPE_TEXT - strlen(buf) - 4);
+  size_t used = (size_t)snprintf(buf, VBL_SHAPE_TEXT, "[");
+  for (int i = 0; i < ndim && used < VBL_SHAPE_TEXT; i++) {
+    const char *comma = i > 0 ? ", " : "";
+    int n = shape[i] < 0 ? snprintf(buf + used, VBL_SHAPE_TEXT - used, "%s*", comma)
+                         : snprintf(buf + used, VBL_SHAPE_TEXT - used, "%s%" PRId64, comma, shape[i]);
+    used += (size_t)n;
   }
-  return strcat(buf, "]");
+  if (used < VBL_SHAPE_TEXT) snprintf(buf + used, VBL_SHAPE_TEXT - used, "]");
+  return buf;
 }
 
 vbl_status vbl_expect(const vbl_tensor *t, const char *what, int ndim, const int64_t *shape, vbl_error *err) {

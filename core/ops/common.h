@@ -31,7 +31,9 @@ vbl_status vbl_temp_arange(vbl_call *c, const vbl_backend *memory, int64_t n, vb
 
 int64_t vbl_row_count(const vbl_tensor *t);   // product of all dims but the last
 int64_t vbl_row_stride(const vbl_tensor *t);  // ld of rows as vbl_in_rows gives them; -1 where there is none
-static inline int64_t vbl_width(const vbl_tensor *t) { return t->shape[t->ndim - 1]; }
+static inline int64_t vbl_width(const vbl_tensor *t) {
+  return t->shape[t->ndim - 1];  // NOLINT(clang-analyzer-core.NullDereference): it does not see that calls set t
+}
 
 // VBL_EINVAL "expected <what> [4, *], got [3, 2]" unless t has this shape; -1 stands for any size.
 vbl_status vbl_expect(const vbl_tensor *t, const char *what, int ndim, const int64_t *shape, vbl_error *err);

@@ -91,8 +91,8 @@ static vbl_status bias_backward(vbl_call *c, const vbl_real *r, const vbl_tensor
 static vbl_status weight_backward(vbl_call *c, const vbl_real *r, const vbl_tensor *dy, int64_t G, int64_t M, int64_t K,
                                   vbl_error *err) {
   const vbl_tensor *x = c->saved[0];
-  vbl_tensor *target[3];
-  bool accumulate[3], wanted = true, same = true;
+  vbl_tensor *target[3] = {0};
+  bool accumulate[3] = {0}, wanted = true, same = true;
   for (int g = 0; g < G; g++) {
     if (c->needs_grad[1 + g]) VBL_TRY(vbl_grad_target(c, 1 + g, &target[g], &accumulate[g], err));
     wanted &= c->needs_grad[1 + g];

@@ -47,7 +47,8 @@ static vbl_status add_leaf(vbl_optimizer *o, int i, const char *name, vbl_tensor
 static vbl_status make_moments(vbl_optimizer *o, vbl_error *err) {
   const vbl_optimizer_leaf *last = &o->leaves[o->count - 1];
   int64_t total = last->first + vbl_tensor_numel(last->tensor);
-  const vbl_backend *memory = last->tensor->storage->backend;
+  const vbl_backend *memory =
+      last->tensor->storage->backend;  // NOLINT(clang-analyzer-core.NullDereference): every leaf has a tensor
   VBL_TRY(vbl_tensor_zeros(memory, last->tensor->dtype, 1, &total, &o->m, err));
   if (o->options.kind == VBL_ADAMW) VBL_TRY(vbl_tensor_zeros(memory, last->tensor->dtype, 1, &total, &o->v, err));
   return VBL_OK;
