@@ -21,7 +21,8 @@ vbl_status vbl_image_probe(const char *path, vbl_error *err);
 
 // Check and decode. Gray becomes R = G = B; transparent pixels are laid on white, round(c a + 255 (1 - a)); 16 bits a channel
 // keep their upper 8; Adobe CMYK and YCCK are converted as 255 (1 - C)(1 - K). CMYK without Adobe's marker is refused (its
-// polarity is unknown). EXIF orientation is not applied, as in PIL's open().
+// polarity is unknown). The EXIF orientation is applied, as PIL's ImageOps.exif_transpose does (open() alone leaves a photograph on
+// its side).
 vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err);
 vbl_status vbl_image_read(const char *path, vbl_image *out, vbl_error *err);  // the message names the file
 void vbl_image_free(vbl_image *image);

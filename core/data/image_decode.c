@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/data/image.h"
+#include "core/data/image_orientation.h"
 
 #define STBI_NO_STDIO
 #include <stb/stb_image.h>
@@ -36,7 +37,7 @@ static vbl_status truncated(size_t n, vbl_error *err) {
 // What the walk through a JPEG has seen.
 typedef struct jpeg_walk {
   bool frame, adobe, scan;
-  int components;
+  int components, orientation;
 } jpeg_walk;
 
 // A frame header (SOF): precision, height, width, components.
@@ -71,6 +72,8 @@ static vbl_status jpeg_segment(uint8_t marker, const uint8_t *body, size_t n, jp
   if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC)
     return jpeg_frame(marker, body, n, w, err);
   if (marker == 0xC4) return jpeg_huffman(body, n, err);
+  if (marker == 0xE1 && w->orientation == 0 && n >= 6 && memcmp(body, "Exif\0", 6) == 0)
+    w->orientation = vbl_exif_orientation(body + 6, n - 6);
   if (marker == 0xEE && n >= 12 && memcmp(body, "Adobe", 5) == 0) w->adobe = true;
   if (marker != 0xDA) return VBL_OK;
   w->scan = true;
@@ -81,14 +84,18 @@ static vbl_status jpeg_segment(uint8_t marker, const uint8_t *body, size_t n, jp
 }
 
 // Walks markers until the end of image, over entropy-coded data too; `head_only` stops at the first scan.
-static vbl_status check_jpeg(const uint8_t *b, size_t n, bool head_only, vbl_error *err) {
+// *orientation, where wanted, is that of EXIF.
+static vbl_status check_jpeg(const uint8_t *b, size_t n, bool head_only, int *orientation, vbl_error *err) {
   jpeg_walk w = {0};
   for (size_t at = 2;;) {
     while (at < n && w.scan && b[at] != 0xFF) at++;  // entropy-coded bytes
     if (at + 1 >= n) return truncated(n, err);
     uint8_t marker = b[at + 1];
     if (b[at] != 0xFF) return vbl_fail(err, VBL_EIO, "a damaged JPEG: no marker at byte %zu", at);
-    if (marker == 0xD9) return w.scan ? VBL_OK : vbl_fail(err, VBL_EIO, "a JPEG without image data");
+    if (marker == 0xD9) {
+      if (orientation != NULL) *orientation = w.orientation;
+      return w.scan ? VBL_OK : vbl_fail(err, VBL_EIO, "a JPEG without image data");
+    }
     if (marker == 0xFF) {
       at++;  // fill byte
     } else if (marker == 0x00 || marker == 0x01 || (marker >= 0xD0 && marker <= 0xD7)) {
@@ -105,7 +112,7 @@ static vbl_status check_jpeg(const uint8_t *b, size_t n, bool head_only, vbl_err
   }
 }
 
-static vbl_status check_png(const uint8_t *b, size_t n, bool head_only, vbl_error *err) {
+static vbl_status check_png(const uint8_t *b, size_t n, bool head_only, int *orientation, vbl_error *err) {
   if (n < 33) return truncated(n, err);
   if (memcmp(b + 12, "IHDR", 4) != 0) return vbl_fail(err, VBL_EIO, "a damaged PNG: its first chunk is not IHDR");
   VBL_TRY(check_size(be32(b + 16), be32(b + 20), err));
@@ -115,19 +122,20 @@ static vbl_status check_png(const uint8_t *b, size_t n, bool head_only, vbl_erro
     size_t length = be32(b + at);
     if (length > n - at - 12) return truncated(n, err);
     if (memcmp(b + at + 4, "IEND", 4) == 0) return VBL_OK;
+    if (orientation != NULL && memcmp(b + at + 4, "eXIf", 4) == 0) *orientation = vbl_exif_orientation(b + at + 8, length);
     at += 12 + length;
   }
 }
 
-static vbl_status check(const uint8_t *b, size_t n, bool head_only, vbl_error *err) {
+static vbl_status check(const uint8_t *b, size_t n, bool head_only, int *orientation, vbl_error *err) {
   if (n == 0) return vbl_fail(err, VBL_EIO, "an empty file (0 bytes)");
-  if (is_jpeg(b, n)) return check_jpeg(b, n, head_only, err);
-  if (is_png(b, n)) return check_png(b, n, head_only, err);
+  if (is_jpeg(b, n)) return check_jpeg(b, n, head_only, orientation, err);
+  if (is_png(b, n)) return check_png(b, n, head_only, orientation, err);
   return vbl_fail(err, VBL_EIO, "neither JPEG nor PNG: it begins with the bytes %02X %02X %02X %02X%s", b[0], n > 1 ? b[1] : 0,
                   n > 2 ? b[2] : 0, n > 3 ? b[3] : 0, b[0] == '<' ? " (a web page?)" : "");
 }
 
-vbl_status vbl_image_check(const uint8_t *bytes, size_t n, vbl_error *err) { return check(bytes, n, false, err); }
+vbl_status vbl_image_check(const uint8_t *bytes, size_t n, vbl_error *err) { return check(bytes, n, false, NULL, err); }
 
 enum { PROBE_BYTES = 64 << 10 };
 
@@ -138,9 +146,9 @@ static bool probe_ends(int fd, uint8_t *buffer) {
   off_t size = lseek(fd, 0, SEEK_END);
   if (got <= 0 || size < (off_t)sizeof tail || pread(fd, tail, sizeof tail, size - (off_t)sizeof tail) != (ssize_t)sizeof tail)
     return false;
-  if (got == size) return check(buffer, (size_t)got, false, NULL) == VBL_OK;
+  if (got == size) return check(buffer, (size_t)got, false, NULL, NULL) == VBL_OK;
   bool ended = is_png(buffer, (size_t)got) ? memcmp(tail, "IEND", 4) == 0 : tail[6] == 0xFF && tail[7] == 0xD9;
-  return ended && check(buffer, (size_t)got, true, NULL) == VBL_OK;
+  return ended && check(buffer, (size_t)got, true, NULL, NULL) == VBL_OK;
 }
 
 vbl_status vbl_image_probe(const char *path, vbl_error *err) {
@@ -152,7 +160,7 @@ vbl_status vbl_image_probe(const char *path, vbl_error *err) {
   free(buffer);
   if (whole) return VBL_OK;
   VBL_TRY(vbl_bytes_read(path, VBL_IMAGE_MAX_BYTES, &file, err));
-  vbl_status status = check(file.data, file.size, false, err);
+  vbl_status status = check(file.data, file.size, false, NULL, err);
   vbl_bytes_free(&file);
   return status == VBL_OK ? VBL_OK : vbl_context(err, "%s", path);
 }
@@ -167,7 +175,8 @@ static void lay_on_white(uint8_t *p, size_t pixels) {
 
 vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err) {
   *out = (vbl_image){0};
-  VBL_TRY(vbl_image_check(bytes, n, err));
+  int orientation = 0;
+  VBL_TRY(check(bytes, n, false, &orientation, err));
   int channels, wanted = is_png(bytes, n) ? 4 : 3;
   out->rgb = stbi_load_from_memory(bytes, (int)n, &out->width, &out->height, &channels, wanted);
   if (out->rgb == NULL) {
@@ -175,7 +184,9 @@ vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_
     return vbl_fail(err, VBL_EIO, "damaged image data (%s)", why != NULL ? why : "broken compression");
   }
   if (wanted == 4) lay_on_white(out->rgb, (size_t)out->width * (size_t)out->height);
-  return VBL_OK;
+  vbl_status status = vbl_image_turn(out, orientation, err);
+  if (status != VBL_OK) vbl_image_free(out);
+  return status;
 }
 
 vbl_status vbl_image_read(const char *path, vbl_image *out, vbl_error *err) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/data/image.h"
+#include "core/data/image_orientation.h"
 #include "tests/check.h"
 #include "tests/png.h"
 
@@ -118,6 +119,57 @@ static void test_bad_jpeg_frames(void) {
   jpeg(file);
   file[frame] = 0x00;
   check_refused(file, n, "no marker at byte 71");
+}
+
+// What ImageOps.exif_transpose makes of rows "ab", "cd", "ef" with orientations 1 to 8, read line by line.
+static const char *const turned[] = {"abcdef", "badcfe", "fedcba", "efcdab", "acebdf", "ecafdb", "fdbeca", "bdface"};
+
+// TIFF block: head, one other tag, the orientation.
+static size_t exif(uint8_t *out, bool big, uint8_t orientation) {
+  static const uint8_t little_endian[] = {'I', 'I', 42, 0, 8, 0,    0, 0, 2, 0, 0x0F, 1, 2, 0, 1, 0, 0,
+                                          0,   0,   0,  0, 0, 0x12, 1, 3, 0, 1, 0,    0, 0, 0, 0, 0, 0};
+  static const uint8_t big_endian[] = {'M', 'M', 0, 42, 0, 0, 0,    8, 0, 2, 1, 0x0F, 0, 2, 0, 0, 0,
+                                       1,   0,   0, 0,  0, 1, 0x12, 0, 3, 0, 0, 0,    1, 0, 0, 0, 0};
+  memcpy(out, big ? big_endian : little_endian, sizeof big_endian);
+  out[big ? 31 : 30] = orientation;
+  return sizeof big_endian;
+}
+
+static void test_orientation(void) {
+  uint8_t block[64];
+  for (int o = 0; o <= 9; o++) {
+    vbl_image image = {2, 3, malloc(18)};
+    vbl_error err;
+    bool known = o >= 1 && o <= 8;
+    const char *expected = turned[known ? o - 1 : 0];
+    for (int i = 0; i < 18; i++) image.rgb[i] = (uint8_t)("abcdef"[i / 3] + i % 3);
+    size_t n = exif(block, o % 2 == 0, (uint8_t)o);
+    CHECK(vbl_exif_orientation(block, n) == (known ? o : 1));
+    for (size_t cut = 0; cut < 32; cut++) CHECK(vbl_exif_orientation(block, cut) == 1);
+    CHECK_OK(vbl_image_turn(&image, vbl_exif_orientation(block, n), &err), err);
+    CHECK(image.width == (o >= 5 && known ? 3 : 2) && image.height == (o >= 5 && known ? 2 : 3));
+    for (int i = 0; i < 18; i++) CHECK(image.rgb[i] == (expected[i / 3] + i % 3));
+    vbl_image_free(&image);
+  }
+  memset(block + 4, 0xFF, 4);  // the directory lies outside
+  CHECK(vbl_exif_orientation(block, 34) == 1);
+}
+
+// The way from a file: a PNG of 4 x 5 pixels lies on its side.
+static void test_orientation_in_png(void) {
+  static uint8_t file[70000], tail[12], rows[4 * 5 * 3], block[64];
+  vbl_image image;
+  vbl_error err;
+  for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)(3 * i);
+  size_t n = png(4, 5, 8, 2, rows, file), size = exif(block, false, 6);
+  memcpy(tail, file + n - 12, 12);
+  n = n - 12 + chunk(file + n - 12, "eXIf", block, size);
+  memcpy(file + n, tail, 12);
+  CHECK_OK(vbl_image_decode(file, n + 12, &image, &err), err);
+  CHECK(image.width == 5 && image.height == 4);
+  for (int y = 0; y < 4; y++)  // a quarter turn clockwise: the lowest row becomes the first column
+    for (int x = 0; x < 5; x++) CHECK(memcmp(image.rgb + 3 * (y * 5 + x), rows + 3 * ((4 - x) * 4 + y), 3) == 0);
+  vbl_image_free(&image);
 }
 
 // One byte changed at a time: any result but a crash (the sanitizer builds look on).
@@ -277,6 +329,8 @@ int main(void) {
   test_good();
   test_bad();
   test_bad_jpeg_frames();
+  test_orientation();
+  test_orientation_in_png();
   test_flips();
   test_resize();
   test_golden();
