@@ -167,7 +167,10 @@ static vbl_status group(vbl_captions *c, reading *r, vbl_error *err) {
 static vbl_status read_all(vbl_captions *c, reading *r, const char *path, double max_bad, vbl_error *err) {
   const char *slash = strrchr(path, '/');
   vbl_bytes file = {0};
-  VBL_TRY(vbl_bytes_read(path, (size_t)1 << 36, &c->file, err));
+  vbl_error why;
+  vbl_status found = vbl_bytes_read(path, (size_t)1 << 36, &c->file, &why);
+  if (found != VBL_OK)
+    return vbl_fail(err, found, "%s (expected a file of lines: image path, tab, caption; data=scenes needs no file)", why.message);
   c->hash = vbl_hash_bytes(VBL_HASH_START, c->file.data, c->file.size);
   c->folder = strndup(path, slash == NULL ? 0 : (size_t)(slash + 1 - path));
   if (c->folder == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory");

@@ -48,7 +48,8 @@ static vbl_status read_file(vbl_captions *c, const vbl_vocabulary *paths, const 
   while (at < end && status == VBL_OK) {
     const char *stop = memchr(at, '\n', (size_t)(end - at));
     if (stop == NULL) stop = end;
-    if (stop > at) status = read_line(paths, at, (size_t)(stop - at), ++line, which, &strangers, err);
+    line++;
+    if (stop > at) status = read_line(paths, at, (size_t)(stop - at), line, which, &strangers, err);
     at = stop + 1;
   }
   vbl_bytes_free(&file);
