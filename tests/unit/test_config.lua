@@ -66,6 +66,16 @@ check.group("schemas allow keys that the table lacks", function()
   check.error(function() with({"model.dropuot=0"}, defaults(), schemas) end, "'model.dropout'")
 end)
 
+check.group("false leaves out a table that is optional", function()
+  local schemas = {model = {mlp = {nil, "", type = "table", optional = true}}}
+  check.equal(with({"model.mlp=false"}, defaults(), schemas).model.mlp, false)
+  check.equal(with({"model={mlp=false}"}, defaults(), schemas).model.mlp, false)
+  check.equal(with({"model.mlp={hidden=9}"}, defaults(), schemas).model.mlp.hidden, 9)
+  check.error(function() with({"model.mlp=true"}, defaults(), schemas) end, "'model.mlp'", "expected a table such as {1, 3} or false", "'true'")
+  check.error(function() with({"model={mlp=true}"}, defaults(), schemas) end, "'model.mlp'", "or false")
+  check.error(function() with({"model.mlp=false"}, defaults()) end, "'model.mlp'", "expected a table")
+end)
+
 check.group("flags", function()
   local c = with({"--seed", "7", "--threads=1", "epochs=2", "--plan", "--out", "x/y", "--resume", "r"}, defaults())
   check.equal(c.flags.seed, 7)

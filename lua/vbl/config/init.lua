@@ -10,7 +10,8 @@
 -- vbl.config(defaults[, schemas]) -> config
 --   A value is parsed by its default's type: number, boolean, string, or table as a Lua constructor (lists are replaced, named
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
---   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys.
+--   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys;
+--   optional = true in a row: `false` is a value too, and leaves it out.
 --   The comment behind a key is its --help.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
 --   given, the set of the flags given.
@@ -50,6 +51,7 @@ local function collect_schemas(rows, schemas)
       local known = rows[path] or {row[1], types = {}, schema = true}
       known.meaning = row[2]
       known.types[row.type or type(row[1])] = true
+      if row.optional then known.types["false"], known.types.boolean = true, nil end
       rows[path] = known
     end
   end
@@ -64,8 +66,11 @@ end
 
 local function expected(row)
   local list = {}
-  for kind in pairs(row.types) do list[#list + 1] = kind == "table" and "table such as {1, 3}" or kind end
+  for kind in pairs(row.types) do
+    if kind ~= "false" then list[#list + 1] = kind == "table" and "table such as {1, 3}" or kind end
+  end
   table.sort(list)
+  if row.types["false"] then list[#list + 1] = "false" end
   return table.concat(list, " or ")
 end
 
@@ -114,7 +119,7 @@ end
 function merge(config, rows, path, value)
   local row = rows[path]
   if not row then unknown(path, rows) end
-  if not row.types[type(value)] then ill_typed(path, row, values.show(value)) end
+  if not row.types[type(value)] and not (value == false and row.types["false"]) then ill_typed(path, row, values.show(value)) end
   if type(value) == "table" then return merge_table(config, rows, path, value) end
   assign(config, path, value)
 end

@@ -16,6 +16,7 @@ end
 
 function values.parse(text, types)
   if types.table and text:find "^%s*{" then return parse_table(text) end
+  if types["false"] and text == "false" then return false end
   if types.boolean and (text == "true" or text == "false") then return text == "true" end
   if types.number then
     local number = tonumber(text)

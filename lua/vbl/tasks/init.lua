@@ -12,7 +12,7 @@
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
 local tasks = {}
 
--- Options by task (and by table in a task's options): {type, meaning}; each task's file gives the defaults and says more.
+-- Options by task (and by table in a task's options): {type, meaning, optional = whether `false` is a value}; each task's file gives the defaults and says more.
 tasks.schema = {
   mlm = {
     weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
@@ -21,7 +21,7 @@ tasks.schema = {
   ap = {
     weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
     head = {"string", "concat: on the fused CLS vectors; similarity: on the product of the unimodal ones (concat)"},
-    contrastive = {"table", "InfoNCE over the matched pairs; {} for its defaults (none)"},
+    contrastive = {"table", "InfoNCE over the matched pairs; {} for its defaults, false leaves it out (none)", optional = true},
   },
   ["ap.contrastive"] = {
     weight = {"number", "weight of the term (1)"}, temperature = {"number", "of InfoNCE (0.07)"},

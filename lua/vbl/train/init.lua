@@ -22,9 +22,9 @@ function train.schemas()
   for _, key in ipairs {"how", "weighting"} do schemas.mix[key] = {nil, "see vbl.train.mix", type = "string"} end
   for name, rows in pairs(require("vbl.tasks").schema) do
     local path = "tasks." .. name
-    if not name:find(".", 1, true) then schemas.tasks[name] = {nil, "the task; {} for its defaults", type = "table"} end
+    if not name:find(".", 1, true) then schemas.tasks[name] = {nil, "the task; {} for its defaults, false leaves it out", type = "table", optional = true} end
     schemas[path] = {}
-    for key, row in pairs(rows) do schemas[path][key] = {nil, row[2], type = row[1]} end
+    for key, row in pairs(rows) do schemas[path][key] = {nil, row[2], type = row[1], optional = row.optional} end
   end
   return schemas
 end

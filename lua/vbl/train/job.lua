@@ -38,8 +38,19 @@ local function check_lists(c)
   if #c.partners == 0 then error("config: partners: expected at least one of matched, mismatched, none (probe_samples=0 leaves out the analysis)", 0) end
 end
 
+local function preset_of(config)
+  local given = config.model and config.model.preset
+  if given and given ~= "auto" then return given end
+  return config.data == "scenes" and "tiny" or "small"
+end
+
+-- Peak learning rates by preset. A wider and deeper model wants a smaller one: at 1e-3 the contrastive term of `small` stays at
+-- chance for good, ln(pairs), on photographs.
+local rates = {tiny = 1e-3, small = 3e-4, base = 1e-4}
+
 local function complete(config)
   local c = setmetatable({flags = config.flags, name = config.name}, getmetatable(config))
+  config.lr = (config.lr or "auto") == "auto" and (rates[preset_of(config)] or rates.tiny) or config.lr
   for key, row in pairs(options) do
     if config[key] == nil then c[key] = row[2] else c[key] = config[key] end
     if type(c[key]) ~= row[1] then error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0) end
@@ -62,6 +73,7 @@ local function task_list(config)
   for name in pairs(config.tasks) do
     if not tasks[name] then error(string.format("config: tasks: unknown task '%s'%s", name, nearest.hint(name, {"mlm", "ap", "mim"})), 0) end
   end
+  if #list == 0 then error("config: tasks: none is left to train; there are mlm, ap and mim", 0) end
   for _, task in ipairs(list) do
     local n = task.batch or 1
     if type(n) ~= "number" or not math.tointeger(n) or n < 1 or n > config.batch then
@@ -106,7 +118,7 @@ local function build(config, parts, dry)
   self.tasks = parts.tasks or task_list(config)
   local model_config = {}
   for k, v in pairs(config.model) do model_config[k] = v end
-  if model_config.preset == nil or model_config.preset == "auto" then model_config.preset = config.data == "scenes" and "tiny" or "small" end
+  model_config.preset = preset_of(config)
   local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
   local sizes = {image = model_config.image or preset and preset.image, patch = model_config.patch or preset and preset.patch, seed = seed}
   local options = config.data == "scenes" and config.scenes or config.captions

@@ -10,7 +10,7 @@ return {
   epochs = {"number", 4, "passes over the training pairs; 0 only evaluates", from = 0, whole = true},
   batch = {"number", 32, "pairs an optimizer step", from = 1, whole = true},
   micro_batch = {"number", 0, "pairs at a time; the gradient is that of the whole batch (0: as many as fit in memory)", from = 0, whole = true},
-  lr = {"number", 1e-3, "peak learning rate", from = 0},
+  lr = {"number", "auto", "peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base", from = 0},
   min_lr_fraction = {"number", 0.2, "the cosine ends at this share of the peak", from = 0, to = 1},
   warmup = {"number", 0.1, "share of the steps that warm up linearly", from = 0, to = 1},
   weight_decay = {"number", 0.01, "decoupled decay of tensors of two or more dims", from = 0},
