@@ -66,6 +66,7 @@ check.group("a run", function()
     for _, split in ipairs {"train", "test"} do
       run:metric {step = 10 * epoch, epoch = epoch, split = split, name = "loss.ap", value = 1 / (epoch + 1)}
     end
+    run:metric {step = 10 * epoch, epoch = epoch, split = "test", name = "loss.ap_shuffled", value = 2}
     run:metric {step = 10 * epoch, epoch = epoch, split = "test", name = "accuracy.ap", value = epoch / 2}
     run:metric {step = 10 * epoch, epoch = epoch, split = "test", name = "accuracy.ap.low", value = epoch / 3}
     run:metric {step = 10 * epoch, epoch = epoch, split = "step", name = "lr", value = 1e-3}
@@ -77,6 +78,8 @@ check.group("a run", function()
   end
   check.equal(table.concat(plot.from_run(run.path), " "), "loss scores schedule layers evolution")
   check.ok(not whole_svg(run.path .. "/plots/scores.svg"):find("accuracy.ap.low", 1, true))
+  local loss = whole_svg(run.path .. "/plots/loss.svg")
+  check.ok(loss:find("images shuffled", 1, true) and not loss:find("ap_shuffled", 1, true))
   check.ok(whole_svg(run.path .. "/plots/layers.svg"):find("epoch 2", 1, true))
   check.ok(c.read_file(run.path .. "/plots/layers.gp"):find("rectangle from 0.5, graph 0 to 1.5", 1, true))
   check.ok(whole_svg(run.path .. "/plots/evolution.svg"):find("layer 2", 1, true))

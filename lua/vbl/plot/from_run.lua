@@ -1,5 +1,5 @@
 -- from_run(folder) draws a run's figures into folder/plots from its metrics.jsonl:
---   loss (one panel a task: each step, mean of the epoch, test), scores (accuracy, AUROC, F1), schedule (lr, gradient norm),
+--   loss (one panel a task: each step, mean of the epoch, test, test with the images shuffled), scores (accuracy, AUROC, F1), schedule (lr, gradient norm),
 --   layers (the measures at the last epoch) and evolution (the measures over the epochs, matched pairs).
 -- Names: loss.TASK, accuracy.TASK, auroc.TASK, f1.TASK, lr, grad_norm, layer.I.MEASURE with split "probe.matched", "probe.mismatched",
 -- "probe.none", "probe.chance". manifest.json's coattention_layers are shaded. Returns the names of the figures drawn.
@@ -26,13 +26,18 @@ local function collect(rows)
   return curves, names
 end
 
-local function panel_of(name, curves)
-  local series, known = {}, {}
+-- The loss of a task's control stands in the task's panel, beside the loss that it is to be compared with.
+local CONTROL = "_shuffled"
+
+local function panel_of(name, all)
+  local curves, series, known = all[name], {}, {}
   for _, split in ipairs(splits) do
     known[split[1]] = true
     local s = curves[split[1]]
     if s then series[#series + 1] = {name = split[2], x = s.x, y = s.y, color = split[3]} end
   end
+  local control = all[name .. CONTROL] and all[name .. CONTROL].test
+  if control then series[#series + 1] = {name = "test, images shuffled", x = control.x, y = control.y, color = 3} end
   local others = {}
   for split in pairs(curves) do
     if not known[split] and not split:find "^probe%." then others[#others + 1] = split end
@@ -42,12 +47,16 @@ local function panel_of(name, curves)
   return {title = name, xlabel = "optimizer step", series = series}
 end
 
+local function is_extra(name, curves)
+  return name:find "%.low$" or name:find "%.high$" or name:sub(-#CONTROL) == CONTROL and curves[name:sub(1, -#CONTROL - 1)]
+end
+
 local function draw_group(base, title, curves, names, patterns)
   local panels = {}
   for _, name in ipairs(names) do
     for _, pattern in ipairs(patterns) do
-      if name:find(pattern) and not name:find "%.low$" and not name:find "%.high$" then
-        panels[#panels + 1] = panel_of(name, curves[name])
+      if name:find(pattern) and not is_extra(name, curves) then
+        panels[#panels + 1] = panel_of(name, curves)
         break
       end
     end
@@ -117,6 +126,9 @@ return function(folder)
   local plots = folder .. "/plots/"
   note("loss", draw_group(plots .. "loss", "Loss", curves, names, {"^loss%."}))
   note("scores", draw_group(plots .. "scores", "Scores", curves, names, {"^accuracy%.", "^auroc%.", "^f1%."}))
+  for _, name in ipairs {"lr", "grad_norm"} do
+    if curves[name] and curves[name].step then curves[name].train = nil end  -- a mean over a schedule says nothing
+  end
   note("schedule", draw_group(plots .. "schedule", "Learning rate and gradient norm", curves, names, {"^lr$", "^grad_norm$"}))
   local found, epochs, measures = collect_layers(rows)
   if #measures > 0 then
