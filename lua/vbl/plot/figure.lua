@@ -10,7 +10,7 @@ local gnuplot = require "vbl.plot.gnuplot"
 
 local figure = {}
 
-local PANEL_WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 74, 16, 34, 52
+local PANEL_WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 296, 74, 16, 34, 58
 local TITLE_HEIGHT, LEGEND_HEIGHT, LETTER = 36, 24, 8
 local LEGEND_MOST = 8
 
