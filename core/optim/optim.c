@@ -172,7 +172,10 @@ static vbl_status take_step(vbl_optimizer *o, double lr, double *norm, vbl_error
     int64_t n;
     int end = run_end(o, i, &n);
     update(o, i, n, lr, scale);
-    for (; i < end; i++) o->leaves[i].t++;
+    for (; i < end; i++) {
+      o->leaves[i].t++;
+      o->leaves[i].tensor->storage->version++;
+    }
   }
   return VBL_OK;
 }

@@ -64,6 +64,8 @@ static vbl_status record(vbl_call *c, vbl_error *err) {
   node->op = c->op;
   node->attrs = c->attrs;
   memcpy(node->saved, c->saved, sizeof node->saved);
+  for (int i = 0; i < VBL_MAX_SAVED; i++)
+    if (c->saved[i] != NULL) node->version[i] = c->saved[i]->storage->version;
   memset(c->saved, 0, sizeof c->saved);
   for (int i = 0; i < c->outputs; i++) vbl_node_attach(node, c->out[i], i);
   vbl_node_release(node);  // the outputs hold it

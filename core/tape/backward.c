@@ -15,7 +15,22 @@ static vbl_status spent_error(const struct vbl_node *node, vbl_error *err) {
                   node->name);
 }
 
+// The formulas read what the forward pass saved; a tensor that was overwritten since would give a wrong gradient in silence.
+static vbl_status check_unchanged(const struct vbl_node *node, vbl_error *err) {
+  char text[VBL_SHAPE_TEXT];
+  for (int i = 0; i < VBL_MAX_SAVED; i++) {
+    const vbl_tensor *t = node->saved[i];
+    if (t == NULL || t->storage->version == node->version[i]) continue;
+    return vbl_fail(err, VBL_EINVAL,
+                    "a tensor %s that it needs was changed in place after the forward pass (fill_, copy_, an assignment, an "
+                    "optimizer step); change a clone, or change it before",
+                    vbl_shape_text(t->ndim, t->shape, text));
+  }
+  return VBL_OK;
+}
+
 static vbl_status run_op(struct vbl_node *node, vbl_error *err) {
+  VBL_TRY(check_unchanged(node, err));
   vbl_call c = {.op = node->op, .attrs = node->attrs, .inputs = node->inputs, .outputs = node->outputs, .node = node};
   memcpy(c.saved, node->saved, sizeof c.saved);
   for (int i = 0; i < node->inputs; i++) c.needs_grad[i] = vbl_edge_wants(&node->edges[i]);

@@ -26,12 +26,14 @@ vbl_status vbl_tensor_copy(vbl_tensor *dst, const vbl_tensor *src, vbl_error *er
     return vbl_fail(err, VBL_EINVAL, "copy: expected a tensor on %s, got one on %s", dst->storage->backend->name,
                     src->storage->backend->name);
   copy_elements(dst, src);
+  dst->storage->version++;
   return VBL_OK;
 }
 
 // A strided tensor is filled by copying one element with strides of 0.
 vbl_status vbl_tensor_fill(vbl_tensor *t, double value, vbl_error *err) {
   const vbl_backend *backend = t->storage->backend;
+  t->storage->version++;
   if (vbl_tensor_is_contiguous(t)) {
     backend->fill(t->dtype, vbl_tensor_data(t), vbl_tensor_numel(t), value, NULL);
     return VBL_OK;
@@ -79,4 +81,5 @@ double vbl_tensor_get(const vbl_tensor *t, const int64_t *index) {
 void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {
   char *at = (char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
   t->storage->backend->copy(VBL_F64, &value, no_stride, t->dtype, at, no_stride, 0, no_stride, NULL);
+  t->storage->version++;
 }

@@ -22,6 +22,7 @@ typedef struct vbl_storage {
   const struct vbl_backend *backend;  // whose memory it is
   void *data;
   size_t bytes;
+  uint32_t version;  // how often its content was changed in place: a backward that reads it has to find what was there
 } vbl_storage;
 
 typedef struct vbl_tensor {

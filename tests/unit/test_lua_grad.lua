@@ -84,6 +84,33 @@ check.group("backward", function()
   check.equal(list(x.grad), "0.0 1.0 1.0")
 end)
 
+check.group("a tensor changed in place after the forward pass", function()
+  local function refused(change)
+    local a, b = vbl.tensor {1, 2, 3}, vbl.tensor {4, 5, 6}
+    a:requires_grad_(true)
+    local y = (a * b):sum()
+    change(b, a)
+    check.error(function() y:backward() end, "backward of mul", "[3]", "changed in place")
+    check.equal(a.grad, nil)
+  end
+  refused(function(b) b:fill_(0) end)
+  refused(function(b) b:zero_() end)
+  refused(function(b) b[2] = 7 end)
+  refused(function(b) b:narrow(1, 2, 1):copy_(vbl.tensor {9}) end)
+  refused(function(_, a)
+    a:mean():backward()
+    vbl.optim.adamw({{name = "w", tensor = a}}, {lr = 0.1}):step()
+    a.grad = nil
+  end)
+  -- What the formula does not read may change: the sum's backward needs no values.
+  local a = vbl.tensor {1, 2, 3}
+  a:requires_grad_(true)
+  local y = a:sum()
+  vbl.no_grad(function() a:fill_(0) end)
+  y:backward()
+  check.equal(a.grad:totable()[3], 1)
+end)
+
 check.group("a graph outlives its scope", function()
   local x = vbl.tensor({1, 2}, {requires_grad = true})
   local loss = vbl.scope(function() return (x:exp() * x):square():sum() end)
