@@ -1,6 +1,7 @@
 // What the files of the measures' binding share.
 // defines: vbl_measure_row, vbl_measure_rows, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
-// vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_draws
+// vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_draws,
+// vbl_lua_measure_stream
 #pragma once
 #include "bindings/bind.h"
 #include "core/measure/measure.h"
@@ -50,3 +51,5 @@ void vbl_lua_measure_tokens(lua_State *L);
 vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x);
 // Sets what runs a measure on rearranged rows or on lists of matrices in the table at the stack's top.
 void vbl_lua_measure_draws(lua_State *L);
+// Sets cka_stream in the table at the stack's top.
+void vbl_lua_measure_stream(lua_State *L);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/measure/lapack.h"
+#include "core/measure/nuclear.h"
 #include "core/measure/result.h"
 
 // C (mx, my) = Ux[:, :mx]' Uy[:, :my].
@@ -59,22 +60,16 @@ static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, b
 // Mean of rho (or rho^2) over the first mx and my components.
 static vbl_status mean_rho(vbl_prepared *x, vbl_prepared *y, int64_t mx, int64_t my, bool squared, vbl_measure_result *r,
                            vbl_error *err) {
-  int64_t m = mx < my ? mx : my;
-  double *c = NULL, *rho = NULL, sum = 0;
+  double *c = NULL, sum = 0;
   note_ranks(r, x, y, mx, my);
   if (mx >= x->n - 1 || my >= x->n - 1) return vbl_undefined(r, VBL_MEASURE_RANK_SATURATED);
   vbl_status status = coordinates(x, y, mx, my, &c, err);
-  if (status == VBL_OK) status = vbl_doubles(m, "canonical correlations", &rho, err);
-  if (status == VBL_OK) status = vbl_svd_values(mx, my, c, rho, err);
-  for (int64_t i = 0; status == VBL_OK && i < m; i++) {
-    double v = fmin(fmax(rho[i], 0), 1);
-    sum += squared ? v * v : v;
-  }
+  if (status == VBL_OK && squared) sum = vbl_dot(c, c, mx * my);
+  if (status == VBL_OK && !squared) status = vbl_nuclear_norm(mx, my, c, VBL_NUCLEAR_EXACT, &sum, err);
   free(c);
-  free(rho);
   if (status != VBL_OK) return status;
   note_chance(r, squared);
-  return vbl_value(r, sum / (double)m);
+  return vbl_value(r, fmin(1, sum / (double)(mx < my ? mx : my)));
 }
 
 vbl_status vbl_cca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {

@@ -1,6 +1,6 @@
 // OpenBLAS behind a row-major face. A row-major matrix is the transpose of the column-major one in the same memory, so
 // A = U S V' here is A' = V S U' there: U and V' change places, nothing is copied.
-// defines: vbl_lapack_open, vbl_gemm, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
+// defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
 #include "core/measure/lapack.h"
 
 #include <limits.h>
@@ -13,6 +13,8 @@
 
 typedef void dgemm_fn(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a, int lda, const double *b,
                       int ldb, double beta, double *c, int ldc);
+typedef void dsyrk_fn(int order, int uplo, int trans, int n, int k, double alpha, const double *a, int lda, double beta, double *c,
+                      int ldc);
 // The trailing size_t arguments are the hidden lengths of Fortran's character arguments.
 typedef void dgesdd_fn(const char *job, const int *m, const int *n, double *a, const int *lda, double *s, double *u, const int *ldu,
                        double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info, size_t);
@@ -24,6 +26,7 @@ typedef void dsyevd_fn(const char *job, const char *uplo, const int *n, double *
 static struct {
   pthread_once_t once;
   dgemm_fn *dgemm;
+  dsyrk_fn *dsyrk;
   dgesdd_fn *dgesdd;
   dgeqrf_fn *dgeqrf;
   dsyevd_fn *dsyevd;
@@ -32,7 +35,7 @@ static struct {
   vbl_error error;
 } blas = {.once = PTHREAD_ONCE_INIT};
 
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, UPPER = 121 };
 
 #define SERIAL(call)                           \
   do {                                         \
@@ -48,6 +51,7 @@ static void symbol(const char *name, void *function) {
 static void open_library(void) {
   blas.status = vbl_openblas_open(&blas.core, &blas.error);
   symbol("cblas_dgemm", &blas.dgemm);
+  symbol("cblas_dsyrk", &blas.dsyrk);
   symbol("dgesdd_", &blas.dgesdd);
   symbol("dgeqrf_", &blas.dgeqrf);
   symbol("dsyevd_", &blas.dsyevd);
@@ -71,6 +75,10 @@ void vbl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, c
               int64_t ldb, double beta, double *c, int64_t ldc) {
   SERIAL(blas.dgemm(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
                     (int)ldb, beta, c, (int)ldc));
+}
+
+void vbl_syrk(bool transposed, int64_t r, int64_t k, const double *a, int64_t lda, double *c) {
+  SERIAL(blas.dsyrk(ROW_MAJOR, UPPER, transposed ? TRANS : NO_TRANS, (int)r, (int)k, 1, a, (int)lda, 0, c, (int)r));
 }
 
 // job 'N': s alone; 'S': thin factors. u and vt are those of the row-major matrix.

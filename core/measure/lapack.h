@@ -1,7 +1,7 @@
 // OpenBLAS (its OpenMP build), opened at first use, on row-major f64 matrices. One thread: parallel loops are ours.
 // Sizes are checked to fit LAPACK's 32-bit integers. Errors: VBL_EDEVICE when the library cannot be opened, naming the package;
 // VBL_ENUMERIC when an iteration fails.
-// defines: vbl_lapack_open, vbl_gemm, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
+// defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
 #pragma once
 #include "core/base/status.h"
 
@@ -13,11 +13,15 @@ vbl_status vbl_lapack_open(const char **core, vbl_error *err);
 void vbl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda, const double *b,
               int64_t ldb, double beta, double *c, int64_t ldc);
 
+// The upper triangle of C (r, r) = A A' (A (r, k)), or A'A if `transposed` (A (k, r)); lda: A's row length.
+void vbl_syrk(bool transposed, int64_t r, int64_t k, const double *a, int64_t lda, double *c);
+
 // Singular values of a (m, n), descending, into s (min(m, n)). Destroys a.
 vbl_status vbl_svd_values(int64_t m, int64_t n, double *a, double *s, vbl_error *err);
 // a (m, n) = U diag(s) Vt with U (m, r), Vt (r, n), r = min(m, n). Destroys a.
 vbl_status vbl_svd_full(int64_t m, int64_t n, double *a, double *u, double *s, double *vt, vbl_error *err);
 // U and s alone. Destroys a.
 vbl_status vbl_svd_left(int64_t m, int64_t n, double *a, double *u, double *s, vbl_error *err);
-// Eigenvalues of the symmetric a (n, n), ascending, into w; eigenvectors into the rows of a if `vectors`, else a is destroyed.
+// Eigenvalues of the symmetric a (n, n), of which the upper triangle is read, ascending, into w; eigenvectors into the rows of a if
+// `vectors`, else a is destroyed.
 vbl_status vbl_symmetric_eigen(int64_t n, double *a, double *w, bool vectors, vbl_error *err);

@@ -220,10 +220,47 @@ vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err) {
   return VBL_OK;
 }
 
+// U and S of a tall matrix from the eigenvectors of Xc'Xc = V S^2 V', U = Xc V / S: U is orthonormal to eps (s_1 / s_d)^2, so this
+// counts only where (s_d / s_1)^2 > 1e-6; *done says whether it did. A third of an SVD's time.
+static vbl_status eigen_svd(const vbl_prepared *p, vbl_svd *v, bool *done, vbl_error *err) {
+  int64_t n = p->n, d = p->d;
+  double *g = NULL;
+  *done = false;
+  VBL_TRY(vbl_lapack_open(NULL, err));
+  VBL_TRY(vbl_doubles(d * d, "SVD", &g, err));
+  vbl_syrk(true, d, n, p->centred, d, g);
+  vbl_status status = vbl_symmetric_eigen(d, g, v->s, true, err);
+  if (status == VBL_OK && v->s[0] > 1e-6 * v->s[d - 1]) {
+    for (int64_t i = 0; i < d / 2; i++) {  // descending
+      double t = v->s[i];
+      v->s[i] = v->s[d - 1 - i];
+      v->s[d - 1 - i] = t;
+    }
+    for (int64_t i = 0; i < d; i++) v->s[i] = sqrt(v->s[i]);
+    for (int64_t i = 0; i < d; i++)
+      for (int64_t j = 0; j < d; j++) g[i * d + j] /= v->s[d - 1 - i];
+    for (int64_t i = 0; i < d / 2; i++)
+      for (int64_t j = 0; j < d; j++) {
+        double t = g[i * d + j];
+        g[i * d + j] = g[(d - 1 - i) * d + j];
+        g[(d - 1 - i) * d + j] = t;
+      }
+    vbl_gemm(false, true, n, d, d, 1, p->centred, d, g, d, 0, v->u, d);
+    v->rank = d;
+    *done = true;
+  }
+  free(g);
+  return status;
+}
+
 static vbl_status compute_svd(vbl_prepared *p, vbl_svd *v, vbl_error *err) {
+  bool done = false;
   v->columns = p->n < p->d ? p->n : p->d;
   VBL_TRY(vbl_doubles(p->n * v->columns, "SVD", &v->u, err));
   VBL_TRY(vbl_doubles(v->columns, "SVD", &v->s, err));
+  bool squares = p->total > 1e-140 && p->total < 1e140;  // Xc'Xc neither over- nor underflows
+  if (p->n > p->d && squares) VBL_TRY(eigen_svd(p, v, &done, err));
+  if (done) return VBL_OK;
   double *copy = NULL;
   VBL_TRY(vbl_doubles(p->n * p->d, "SVD", &copy, err));
   memcpy(copy, p->centred, sizeof(double) * (size_t)(p->n * p->d));

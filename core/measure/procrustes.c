@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/measure/lapack.h"
+#include "core/measure/nuclear.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
 
@@ -36,25 +37,12 @@ static vbl_status cross_coordinates(const vbl_prepared *x, const vbl_prepared *y
   return VBL_OK;
 }
 
-// Sum of singular values of M. `rough`: through the eigenvalues of M M', half the digits at a fraction of the time.
-static vbl_status nuclear_norm(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, bool rough, double *sum,
+static vbl_status nuclear_norm(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, double tolerance, double *sum,
                                vbl_error *err) {
-  int64_t rx = x->svd->rank, ry = y->svd->rank, r = rx < ry ? rx : ry;
-  double *m = NULL, *s = NULL, *g = NULL;
-  vbl_status status = cross_coordinates(x, y, order, rx, ry, &m, err);
-  if (status == VBL_OK) status = vbl_doubles(r, "Procrustes", &s, err);
-  if (status == VBL_OK && rough) status = vbl_doubles(r * r, "Procrustes", &g, err);
-  if (status == VBL_OK && rough) {
-    vbl_gemm(rx > ry, rx <= ry, r, r, rx > ry ? rx : ry, 1, m, ry, m, ry, 0, g, r);
-    status = vbl_symmetric_eigen(r, g, s, false, err);
-  } else if (status == VBL_OK) {
-    status = vbl_svd_values(rx, ry, m, s, err);
-  }
-  *sum = 0;
-  for (int64_t i = 0; status == VBL_OK && i < r; i++) *sum += rough ? sqrt(fmax(s[i], 0)) : s[i];
+  double *m = NULL;
+  vbl_status status = cross_coordinates(x, y, order, x->svd->rank, y->svd->rank, &m, err);
+  if (status == VBL_OK) status = vbl_nuclear_norm(x->svd->rank, y->svd->rank, m, tolerance, sum, err);
   free(m);
-  free(s);
-  free(g);
   return status;
 }
 
@@ -68,7 +56,7 @@ static vbl_status shuffled_norm(const vbl_prepared *x, const vbl_prepared *y, do
   for (int64_t draw = 0; draw < DRAWS && status == VBL_OK; draw++) {
     double sum = 0;
     vbl_permutation(x->n, 0, draw, order);
-    status = nuclear_norm(x, y, order, true, &sum, err);
+    status = nuclear_norm(x, y, order, INFINITY, &sum, err);
     *mean += sum / DRAWS;
   }
   free(order);
@@ -160,7 +148,7 @@ vbl_status vbl_procrustes(vbl_prepared *x, vbl_prepared *y, const vbl_measure_op
     r->chance_source = "2 permutations of fixed seed";
   }
   if (o->form == 0) {
-    VBL_TRY(nuclear_norm(x, y, NULL, false, &norm, err));
+    VBL_TRY(nuclear_norm(x, y, NULL, VBL_NUCLEAR_EXACT, &norm, err));
     return vbl_value(r, fmin(1, norm / (nx * ny)));
   }
   VBL_TRY(aligned_distance(x, y, o->form != 1, &distance, err));

@@ -14,6 +14,9 @@ local document = require("vbl.tensor.c").document
 c.report = require("vbl.measure.report").pair
 c.report_layers = require "vbl.measure.report_layers"
 c.matrix = require "vbl.measure.matrix"
+require "vbl.measure.stream"
+c.selftest = function(opts) return require("vbl.measure.selftest").run(opts) end
+c.passed = function(name) return require("vbl.measure.selftest").passed(name) end
 
 document("vbl.measure.report", "report(X, Y, names, {null=200, interval=\"subsample\"|false, draws=100, groups=, seed=0, alpha=0.05, k=}) -> report",
   "names: a measure, or a list of them and of {\"cka\", kernel = \"rbf\", label = \"rbf\"}. One row a measure: value, status, chance, p by permutation, " ..
@@ -23,6 +26,9 @@ document("vbl.measure.report_layers", "report_layers({{name=, x=, y=}, ...}, nam
   "inside the null. q: Benjamini-Hochberg over the table.")
 document("vbl.measure.matrix", "matrix(Xs, Ys, name, [opts]) -> tensor f64 [#Xs, #Ys], statuses",
   "A measure of every X with every Y, tensors or prepared. Pass one list twice for a map within a stream.")
+document("vbl.measure.selftest", "selftest([{quiet=false}]) -> result",
+  "Asks every measure for its known value, identical, rotated, independent and degenerate data; prints the table. result:passed(name).")
+document("vbl.measure.passed", "passed(name) -> boolean, reason", "Whether the measure passed the self-test, which runs once a process.")
 
 return setmetatable(c, {
   __index = function(_, name)
