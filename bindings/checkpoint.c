@@ -14,6 +14,7 @@ typedef struct checkpoint {
   bool requires_grad[VBL_MAX_INPUTS];
   uint32_t seed;  // of vbl.rand and its like when the function ran first
   uint64_t draws;
+  vbl_dtype autocast;
 } checkpoint;
 
 static void destroy_checkpoint(void *context) {
@@ -40,6 +41,7 @@ static int rerun_protected(lua_State *L) {
   luaL_checkstack(L, 2 * VBL_MAX_INPUTS + 8, "checkpoint");
   vbl_lua_open_scope(L);
   vbl_lua_set_recording(L, true);
+  vbl_lua_set_autocast(L, c->autocast);
   int base = lua_gettop(L);
   lua_rawgeti(L, LUA_REGISTRYINDEX, c->function);
   for (int i = 0; i < c->inputs; i++) {
@@ -130,7 +132,8 @@ static checkpoint *new_checkpoint(lua_State *L, int inputs, const vbl_lua_state 
     vbl_lua_error(L, "checkpoint: out of memory");
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  *c = (checkpoint){.main = lua_tothread(L, -1), .function = function, .seed = before->seed, .draws = before->draws};
+  *c = (checkpoint){
+      .main = lua_tothread(L, -1), .function = function, .seed = before->seed, .draws = before->draws, .autocast = vbl_autocast()};
   lua_pop(L, 1);
   for (int i = 0; i < inputs; i++) {
     vbl_tensor *t = vbl_lua_check_tensor(L, i + 2);

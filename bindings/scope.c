@@ -1,10 +1,13 @@
-// vbl.scope, vbl.no_grad, vbl.enable_grad: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
+// vbl.scope, vbl.no_grad, vbl.enable_grad, vbl.autocast: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
 // the running C function's stack, so an error keeps its traceback and passes through unchanged.
-// defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording
+// defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording, vbl_lua_set_autocast
+#include <string.h>
+
 #include "bindings/tensor.h"
 
 #define SCOPE_META     "vbl.scope"
 #define RECORDING_META "vbl.recording"
+#define AUTOCAST_META  "vbl.autocast"
 
 static int close_scope(lua_State *L) {
   vbl_scope *scope = lua_touserdata(L, 1);
@@ -17,6 +20,11 @@ static int close_scope(lua_State *L) {
 
 static int close_recording(lua_State *L) {
   vbl_set_recording(*(const bool *)lua_touserdata(L, 1));
+  return 0;
+}
+
+static int close_autocast(lua_State *L) {
+  vbl_set_autocast(*(const vbl_dtype *)lua_touserdata(L, 1));
   return 0;
 }
 
@@ -47,6 +55,15 @@ void vbl_lua_set_recording(lua_State *L, bool on) {
   guard(L, RECORDING_META, close_recording);
   lua_toclose(L, -1);
   vbl_set_recording(on);
+}
+
+void vbl_lua_set_autocast(lua_State *L, vbl_dtype T) {
+  luaL_checkstack(L, 4, "autocast");
+  vbl_dtype *old = lua_newuserdatauv(L, sizeof *old, 0);
+  *old = vbl_autocast();
+  guard(L, AUTOCAST_META, close_autocast);
+  lua_toclose(L, -1);
+  vbl_set_autocast(T);
 }
 
 // Moves the tensors in the value at the top from `scope` to its parent; `seen` is the index of a table of tables walked.
@@ -108,6 +125,16 @@ static int with_recording(lua_State *L, bool on) {
 static int no_grad(lua_State *L) { return with_recording(L, false); }
 static int enable_grad(lua_State *L) { return with_recording(L, true); }
 
+static int autocast(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  const bool bf16 = strcmp(name, "bf16") == 0;
+  luaL_argcheck(L, bf16 || strcmp(name, "f32") == 0, 1, lua_pushfstring(L, "expected 'f32' or 'bf16', got '%s'", name));
+  luaL_checkany(L, 2);
+  lua_remove(L, 1);
+  vbl_lua_set_autocast(L, bf16 ? VBL_BF16 : VBL_F32);
+  return call_below_guard(L);
+}
+
 static int is_recording(lua_State *L) {
   lua_pushboolean(L, vbl_recording());
   return 1;
@@ -121,5 +148,10 @@ const vbl_fn vbl_scope_rows[] = {
     {"no_grad", no_grad, "no_grad(fn, ...) -> results of fn", "Calls fn(...) without recording for backward."},
     {"enable_grad", enable_grad, "enable_grad(fn, ...) -> results of fn",
      "Calls fn(...) recording for backward, also inside no_grad."},
+    {"autocast", autocast, "autocast(precision, fn, ...) -> results of fn",
+     "Calls fn(...) with mixed precision: 'bf16' rounds the operands of the products in linear and linear_group (inputs, weights, "
+     "and in "
+     "backward the gradients) to bf16 and sums in f32; weights, their gradients and everything else stay f32. 'f32' rounds "
+     "nothing."},
     {"is_grad_enabled", is_recording, "is_grad_enabled() -> boolean", "Whether ops are recorded for backward."},
     {NULL, NULL, NULL, NULL}};

@@ -74,6 +74,7 @@ bool vbl_fits_dtype(vbl_dtype dtype, double value);  // an integer dtype holds i
 // Starts a scope, or switches recording, until the running C function returns or raises (a to-be-closed guard on its stack).
 vbl_scope *vbl_lua_open_scope(lua_State *L);
 void vbl_lua_set_recording(lua_State *L, bool on);
+void vbl_lua_set_autocast(lua_State *L, vbl_dtype T);  // likewise, vbl_set_autocast
 // Moves the tensors among the stack values first .. top, also inside tables, from `scope` to its parent.
 void vbl_lua_leave_scope(lua_State *L, vbl_scope *scope, int first);
 

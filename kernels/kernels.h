@@ -89,6 +89,10 @@ typedef struct vbl_backend {
   // real: C[M,N] = alpha op(A) op(B) + beta C; op(A) is A[M,K] or, transposed, A[K,M]; leading dims in elements. beta 0: C is not read.
   void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B,
                int64_t ldb, double beta, void *C, int64_t ldc, vbl_stream s);
+  // C[M,N] (+)= bf16(op(A)) bf16(op(B)), C f32: A and B are f32, rounded to bf16 (nearest even) as they are read, or bf16 already;
+  // products are exact, sums f32. Subnormal operands may count as 0. The reference backend: all f64 (types are not read).
+  void (*gemm_bf16)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
+                    vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, vbl_stream s);
 
   // Linear's epilogues. y [N,D] holds x W'. bias may be NULL.
   void (*bias_add)(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);

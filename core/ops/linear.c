@@ -2,7 +2,7 @@
 // defines: vbl_op_linear
 #include <string.h>
 
-#include "core/ops/common.h"
+#include "core/ops/product.h"
 
 // x [..,K], w [M,K], b? [M] -> y [..,M]. n[0] = 1: GELU. With h = x W' + b and dh = dy gelu'(h):
 //   dx = dh W;  dW = dh' x;  db = column sums of dh.
@@ -14,7 +14,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_expect(c->in[1], "weight", 2, (int64_t[]){-1, -1}, err));
   const int64_t M = c->in[1]->shape[0], K = c->in[1]->shape[1];
   VBL_TRY(vbl_expect_width(c->in[0], "x", K, err));
-  VBL_TRY(vbl_in_rows(c, &r, 0, &x, &ld, err));
+  VBL_TRY(vbl_product_rows(c, &r, 0, c->needs_grad[1], &x, &ld, err));
   VBL_TRY(vbl_in_real(c, &r, 1, &w, err));
   if (c->inputs > 2) VBL_TRY(vbl_in_real(c, &r, 2, &b, err));
   if (b != NULL) VBL_TRY(vbl_expect(b, "bias", 1, &M, err));
@@ -24,7 +24,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   h = y;
   if (c->attrs.n[0] == 1) VBL_TRY(vbl_temp_real(c, &r, x->ndim, shape, &h, err));
   const int64_t N = vbl_row_count(x);
-  vbl_mm(&r, false, true, N, M, K, 1, vbl_tensor_data(x), ld, vbl_tensor_data(w), K, 0, vbl_tensor_data(h), M);
+  vbl_product(c, &r, N, M, K, vbl_matrix_at(x, 0, ld, false), vbl_matrix_at(w, 0, K, true), false, vbl_tensor_data(h), M);
   const void *bias = b == NULL ? NULL : vbl_tensor_data(b);
   if (h != y) {
     r.be->bias_gelu(vbl_tensor_data(h), bias, vbl_tensor_data(y), N, M, NULL);
@@ -66,14 +66,14 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   if (c->needs_grad[1]) {
     const int64_t K = vbl_width(x);
     VBL_TRY(vbl_grad_target(c, 1, &target, &accumulate, err));
-    vbl_mm(&r, true, false, M, K, N, 1, vbl_tensor_data(dh), M, vbl_tensor_data(x), vbl_row_stride(x), accumulate ? 1 : 0,
-           vbl_tensor_data(target), K);
+    vbl_product(c, &r, M, K, N, vbl_matrix_at(dh, 0, M, true), vbl_matrix_at(x, 0, vbl_row_stride(x), false), accumulate,
+                vbl_tensor_data(target), K);
   }
   if (c->needs_grad[0]) {
     const int64_t K = w->shape[1];
     VBL_TRY(vbl_grad_target(c, 0, &target, &accumulate, err));
-    vbl_mm(&r, false, false, N, K, M, 1, vbl_tensor_data(dh), M, vbl_tensor_data(w), K, accumulate ? 1 : 0, vbl_tensor_data(target),
-           K);
+    vbl_product(c, &r, N, K, M, vbl_matrix_at(dh, 0, M, false), vbl_matrix_at(w, 0, K, false), accumulate, vbl_tensor_data(target),
+                K);
   }
   return VBL_OK;
 }

@@ -2,7 +2,7 @@
 // defines: vbl_op_linear_group
 #include <string.h>
 
-#include "core/ops/common.h"
+#include "core/ops/product.h"
 
 // Whether t[0..G) lie one behind the other in memory (contiguous, equal sizes), so that they are one matrix.
 static bool neighbours(vbl_tensor *const *t, int64_t G) {
@@ -54,14 +54,16 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(weights(c, &r, G, w, err));
   const int64_t M = w[0]->shape[0], K = w[0]->shape[1];
   VBL_TRY(vbl_expect_width(c->in[0], "x", K, err));
-  VBL_TRY(vbl_in_rows(c, &r, 0, &x, &ld, err));
+  bool keep = false;
+  for (int g = 0; g < G; g++) keep |= c->needs_grad[1 + g];
+  VBL_TRY(vbl_product_rows(c, &r, 0, keep, &x, &ld, err));
   VBL_TRY(joined_bias(c, &r, G, M, &bias, err));
   memcpy(shape, x->shape, sizeof shape);
   shape[x->ndim - 1] = G * M;
   VBL_TRY(vbl_out_real(c, &r, 0, x->ndim, shape, &y, err));
   const int64_t N = vbl_row_count(x), width = G * M, blocks = neighbours(w, G) ? 1 : G, step = width / blocks;
   for (int64_t g = 0; g < blocks; g++)
-    vbl_mm(&r, false, true, N, step, K, 1, vbl_tensor_data(x), ld, vbl_tensor_data(w[g]), K, 0, vbl_at(y, g * M), width);
+    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_matrix_at(w[g], 0, K, true), false, vbl_at(y, g * M), width);
   if (bias != NULL) r.be->bias_add(vbl_tensor_data(y), vbl_tensor_data(bias), N, width, NULL);
   VBL_TRY(vbl_save(c, 0, x, err));
   for (int g = 0; g < G; g++) VBL_TRY(vbl_save(c, 1 + g, w[g], err));
@@ -102,8 +104,8 @@ static vbl_status weight_backward(vbl_call *c, const vbl_real *r, const vbl_tens
   const int64_t N = vbl_row_count(dy);
   for (int g = 0; g < (one ? 1 : G); g++) {
     if (!c->needs_grad[1 + g]) continue;
-    vbl_mm(r, true, false, one ? G * M : M, K, N, 1, vbl_at(dy, g * M), G * M, vbl_tensor_data(x), vbl_row_stride(x),
-           accumulate[g] ? 1 : 0, vbl_tensor_data(target[g]), K);
+    vbl_product(c, r, one ? G * M : M, K, N, vbl_matrix_at(dy, g * M, G * M, true), vbl_matrix_at(x, 0, vbl_row_stride(x), false),
+                accumulate[g], vbl_tensor_data(target[g]), K);
   }
   return VBL_OK;
 }
@@ -120,8 +122,8 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   VBL_TRY(vbl_grad_target(c, 0, &dx, &accumulate, err));
   const int64_t blocks = neighbours(&c->saved[1], G) ? 1 : G, step = G * M / blocks;
   for (int64_t g = 0; g < blocks; g++)
-    vbl_mm(&r, false, false, N, K, step, 1, vbl_at(dy, g * M), G * M, vbl_tensor_data(c->saved[1 + g]), K,
-           accumulate || g > 0 ? 1 : 0, vbl_tensor_data(dx), K);
+    vbl_product(c, &r, N, K, step, vbl_matrix_at(dy, g * M, G * M, false), vbl_matrix_at(c->saved[1 + g], 0, K, false),
+                accumulate || g > 0, vbl_tensor_data(dx), K);
   return VBL_OK;
 }
 

@@ -1,5 +1,6 @@
 // Running an op forward, and recording it.
-// defines: vbl_apply, vbl_save, vbl_temp_new, vbl_temp_keep, vbl_recording, vbl_set_recording, vbl_record_custom, vbl_kernels
+// defines: vbl_apply, vbl_save, vbl_temp_new, vbl_temp_keep, vbl_recording, vbl_set_recording,
+// vbl_autocast, vbl_set_autocast, vbl_record_custom, vbl_kernels
 #include <string.h>
 
 #include "core/base/interrupt.h"
@@ -14,6 +15,16 @@ bool vbl_recording(void) { return recording; }
 bool vbl_set_recording(bool on) {
   bool old = recording;
   recording = on;
+  return old;
+}
+
+static vbl_dtype autocast = VBL_F32;
+
+vbl_dtype vbl_autocast(void) { return autocast; }
+
+vbl_dtype vbl_set_autocast(vbl_dtype T) {
+  vbl_dtype old = autocast;
+  autocast = T;
   return old;
 }
 
@@ -84,6 +95,7 @@ vbl_status vbl_apply(const vbl_op *op, vbl_tensor *const *in, int inputs, const 
                      vbl_error *err) {
   vbl_call c = {.op = op, .inputs = inputs, .outputs = op->outputs};
   if (attrs != NULL) c.attrs = *attrs;
+  c.attrs.products = autocast;
   for (int i = 0; i < inputs && i < VBL_MAX_INPUTS; i++) {
     c.in[i] = in[i];
     c.needs_grad[i] = recording && op->backward != NULL && vbl_wants_grad(in[i]);

@@ -20,6 +20,7 @@ typedef struct vbl_attrs {
   double v[6];         // op-specific numbers: means and deviations of the pixels
   vbl_philox_key rng;  // seed and site of a dropout
   uint32_t step;       // optimizer step, for dropout counters
+  vbl_dtype products;  // VBL_BF16: matrix products of rounded operands; vbl_apply sets it (vbl_set_autocast)
 } vbl_attrs;
 
 struct vbl_op;
@@ -84,6 +85,12 @@ vbl_status vbl_backward_many(vbl_tensor *const *roots, vbl_tensor *const *seeds,
 // Recording is on by default; off inside no_grad. Returns the old value.
 bool vbl_recording(void);
 bool vbl_set_recording(bool on);
+
+// Mixed precision, with the meaning of torch.autocast: VBL_BF16 lets linear and linear_group of f32 tensors round the operands of their
+// products (x, weights, gradients) to bf16 and sum in f32, forward and in the backward of what was recorded so. Everything else
+// stays f32: weights and their gradients, attention, norms, losses. VBL_F32 (the start) rounds nothing. Returns the old value.
+vbl_dtype vbl_autocast(void);
+vbl_dtype vbl_set_autocast(vbl_dtype T);
 
 // For nodes whose backward lives outside the core (activation checkpointing, functions written in Lua).
 // run is called with the outputs' gradients (NULL where none) and fills in_grads (one reference each, or NULL).

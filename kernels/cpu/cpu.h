@@ -4,7 +4,7 @@
 // most 1/8 is wasted) and is handed out again without touching the system: a training step whose sizes repeat makes no page
 // faults. When the system refuses, the free lists are given back and the request is tried once more. Thread-safe. Under
 // AddressSanitizer every block comes from and goes to the system, so that a use after free is seen.
-// defines: vbl_cpu_alloc, vbl_cpu_free, vbl_cpu_alloc_*, vbl_cpu_fail, vbl_cpu_sync, vbl_cpu_backend_named
+// defines: vbl_cpu_alloc, vbl_cpu_free, vbl_cpu_alloc_*, vbl_cpu_fail, vbl_cpu_sync, vbl_cpu_bf16_native, vbl_cpu_backend_named
 #pragma once
 #include "kernels/kernels.h"
 
@@ -17,6 +17,10 @@ void vbl_cpu_alloc_trim(void);  // gives the free lists back to the system
 // A kernel that could not get scratch memory says so here; the next sync reports it, once.
 void vbl_cpu_fail(vbl_status code, const char *what);
 vbl_status vbl_cpu_sync(vbl_stream s, vbl_error *err);
+
+// Whether products of bf16 use the processor's own (vdpbf16ps): where it has them at twice the rate of f32 FMA. A question of the
+// model, not of a measurement, so that a machine always sums in the same order. VBL_BF16=native or fma overrides.
+bool vbl_cpu_bf16_native(void);
 
 // "avx512", "avx2" or "baseline"; NULL for an unknown name or one that this machine cannot run.
 const vbl_backend *vbl_cpu_backend_named(const char *isa);

@@ -32,6 +32,7 @@ static const vbl_backend reference = {
     .scale_add = vbl_ref_scale_add,
     .reduce = vbl_ref_reduce,
     .gemm = vbl_ref_gemm,
+    .gemm_bf16 = vbl_ref_gemm_bf16,
     .bias_add = vbl_ref_bias_add,
     .bias_gelu = vbl_ref_bias_gelu,
     .gelu_backward_bias = vbl_ref_gelu_backward_bias,

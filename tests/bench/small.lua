@@ -1,10 +1,10 @@
 -- vbl's side of `peer_torch.py small`: the preset small, stacked depth 4, B = 32 with caption lengths of Flickr8k, MLM + AP + MIM, four passes.
 -- padded=N: the same step with every caption padded to N tokens, the padding computed (our own slow path, for comparison).
---   vbl tests/bench/small.lua [steps] [threads] [padded]
+--   vbl tests/bench/small.lua [steps] [threads] [f32|bf16] [padded]
 local vbl = require "vbl"
 local common = require "bench_common"
 
-local steps, padded = tonumber(arg[1]) or 5, tonumber(arg[3])
+local steps, padded = tonumber(arg[1]) or 5, tonumber(arg[4])
 if arg[2] then require("vbl.system.c").set_threads(tonumber(arg[2])) end
 local lengths = {7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 16, 17, 17, 18, 19, 19, 20, 22, 25}
 local B, T = #lengths, padded or 25
@@ -61,4 +61,4 @@ local function step()
   return loss
 end
 
-common.measure(padded and "small padded to " .. padded or "small", steps, 1, step, parameters)
+common.measure(padded and "small padded to " .. padded or "small", arg[3] or "f32", steps, 1, step, parameters)

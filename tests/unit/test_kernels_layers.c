@@ -1,4 +1,4 @@
-// The CPU backend's layers against the reference backend: gemm, linear's epilogues, LayerNorm, dropout, attention; and that
+// The CPU backend's layers against the reference backend: gemm in f32 and bf16, linear's epilogues, LayerNorm, dropout, attention; and that
 // results repeat, also with another number of threads.
 #include "tests/unit/kernel_data.h"
 
@@ -20,6 +20,38 @@ static void gemm(void) {
       cpu->gemm(ta, tb, M, N, K, alpha, A.f, lda, B.f, ldb, beta, C.f, ldc, NULL);
       ref->gemm(ta, tb, M, N, K, alpha, A.d, lda, B.d, ldb, beta, C.d, ldc, NULL);
       pair_check("gemm", C, (double)(K + 2) * u * (1.25 * (double)K + 1), 0);
+      pairs_free();
+    }
+  }
+}
+
+// The same operands as bf16, with their leading dimension.
+static void *in_bf16(pair p) {
+  uint16_t *y = malloc((size_t)p.n * sizeof *y + 1);
+  const int64_t one = 1;
+  cpu->copy(VBL_F32, p.f, &one, VBL_BF16, y, &one, 1, &p.n, NULL);
+  return y;
+}
+
+// Products are exact; |error| <= (K + 2) u sum |a b|, with |a b| <= 1. Forms: transposed or not, written or added to; with them
+// alternate f32 and bf16 operands.
+static void gemm_bf16(void) {
+  static const int64_t shapes[][3] = {{0, 3, 4},  {3, 0, 4},    {3, 4, 0},    {1, 1, 1},    {1, 7, 33},      {31, 1, 64},
+                                      {7, 3, 99}, {33, 31, 32}, {16, 64, 17}, {50, 300, 7}, {100, 257, 255}, {103, 71, 600}};
+  for (int k = 0; k < 12; k++) {
+    for (int mode = 0; mode < 8; mode++) {
+      const bool ta = mode & 1, tb = mode & 2, add = mode & 4, a16 = (k + mode) & 1, b16 = (k + mode / 2) & 1;
+      const int64_t M = shapes[k][0], N = shapes[k][1], K = shapes[k][2], lda = (ta ? M : K) + 3, ldb = (tb ? K : N) + 5,
+                    ldc = N + 2;
+      const pair A = pair_rows(ta ? K : M, ta ? M : K, lda, -1, 1), B = pair_rows(tb ? N : K, tb ? K : N, ldb, -1, 1);
+      const pair C = add ? pair_rows(M, N, ldc, -1, 1) : pair_new(M * ldc);  // not added to: NaN, must not be read
+      void *a = in_bf16(A), *b = in_bf16(B);
+      cpu->gemm_bf16(ta, tb, M, N, K, a16 ? VBL_BF16 : VBL_F32, a16 ? a : A.f, lda, b16 ? VBL_BF16 : VBL_F32, b16 ? b : B.f, ldb,
+                     add, C.f, ldc, NULL);
+      ref->gemm_bf16(ta, tb, M, N, K, VBL_F64, A.d, lda, VBL_F64, B.d, ldb, add, C.d, ldc, NULL);
+      pair_check("gemm_bf16", C, (double)(K + 2) * u * ((double)K + 1), 0);
+      free(a);
+      free(b);
       pairs_free();
     }
   }
@@ -237,6 +269,7 @@ static void repeats(void) {
 
 int main(void) {
   each_backend("gemm", gemm);
+  each_backend("gemm_bf16", gemm_bf16);
   each_backend("linear", linear);
   each_backend("norm", norm);
   each_backend("dropout", dropout);

@@ -10,7 +10,7 @@
 
 // clang-format off
 #define VBL_KERNELS(X)                                                                                                  \
-  X(copy) X(fill) X(unary) X(unary_backward) X(binary) X(scale_add) X(reduce) X(gemm) X(bias_add) X(bias_gelu)          \
+  X(copy) X(fill) X(unary) X(unary_backward) X(binary) X(scale_add) X(reduce) X(gemm) X(gemm_bf16) X(bias_add) X(bias_gelu) \
   X(gelu_backward_bias) X(column_sum) X(layer_norm) X(residual_norm) X(layer_norm_backward) X(dropout_add) X(attention) \
   X(attention_backward) X(gather_rows) X(scatter_add_rows) X(text_embedding) X(patchify) X(vit_assemble) X(softmax)     \
   X(softmax_backward) X(cross_entropy) X(cross_entropy_backward) X(normalize_rows) X(normalize_rows_backward) X(adamw)  \

@@ -23,6 +23,15 @@ end
 
 local partners = {"matched", "mismatched", "none"}
 
+local precisions = {"f32", "bf16"}
+
+local function check_precision(c)
+  for _, name in ipairs(precisions) do
+    if c.precision == name then return end
+  end
+  error(string.format("config: precision: expected f32 or bf16, got '%s'%s", c.precision, nearest.hint(c.precision, precisions)), 0)
+end
+
 local function check_lists(c)
   for i = 1, 2 do
     local b = c.betas[i]
@@ -61,6 +70,7 @@ local function complete(config)
       error(string.format("config: the trainer has no key '%s'%s", tostring(key), nearest.hint(key, options)), 0)
     end
   end
+  check_precision(c)
   check_lists(c)
   return c
 end

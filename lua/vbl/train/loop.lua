@@ -52,7 +52,7 @@ end
 -- One optimizer step on a batch. Returns name -> value: loss.*, accuracy.*, grad_norm, lr, samples' share norm.<task> where measured.
 function loop.step(job, batch, step, separate, last_good)
   local config, values = job.config, {}
-  vbl.scope(function()
+  vbl.autocast(config.precision, vbl.scope, function()
     local key, works = {seed = config.flags.seed, step = step, epoch = batch.epoch}, {}
     local active, losses = job.mix:active(step, job.total_steps), {}
     for _, task in ipairs(active) do
@@ -105,7 +105,7 @@ local function safe_point()
 end
 
 -- The test and the layer analysis of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
-local function evaluation(job, s)
+local function evaluate_all(job, s)
   local config, results = job.config, nil
   local test, intervals = evaluate.run(job.model, job.tasks, job.test, {batch = config.batch, micro = job.micro, samples = config.test_samples,
                                                                         seed = config.flags.seed, safe_point = safe_point})
@@ -117,6 +117,8 @@ local function evaluation(job, s)
   end
   return test, intervals, results
 end
+
+local function evaluation(job, s) return vbl.autocast(job.config.precision, evaluate_all, job, s) end
 
 local function total_loss(job, test)
   local sum = 0

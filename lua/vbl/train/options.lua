@@ -14,6 +14,7 @@ return {
   min_lr_fraction = {"number", 0.2, "the cosine ends at this share of the peak", from = 0, to = 1},
   warmup = {"number", 0.1, "share of the steps that warm up linearly", from = 0, to = 1},
   weight_decay = {"number", 0.01, "decoupled decay of tensors of two or more dims", from = 0},
+  precision = {"string", "f32", "f32, or bf16: mixed precision (operands of the linear layers' products rounded, sums and all else f32)"},
   betas = {"table", {0.9, 0.98}, "AdamW's decay rates"},
   clip = {"number", 1.0, "global gradient norm to clip at; 0: none", from = 0},
   freeze = {"table", {}, "parameters that stay as they are, by name pattern: {\"bert.*\"}"},

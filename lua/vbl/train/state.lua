@@ -25,7 +25,7 @@ local function manifest(job)
     coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
     device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
-    threads = system.threads(),
+    threads = system.threads(), precision = job.config.precision,
   }
 end
 

@@ -1,0 +1,38 @@
+// defines: vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product
+#include "core/ops/product.h"
+
+#include "core/tape/profile.h"
+
+vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r) {
+  return r->T == VBL_F32 && c->attrs.products == VBL_BF16 ? VBL_BF16 : r->T;
+}
+
+vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vbl_tensor **x, int64_t *ld, vbl_error *err) {
+  *x = c->in[i];
+  const bool narrow = vbl_products(c, r) == VBL_BF16 && (keep || (*x)->dtype == VBL_BF16);
+  if (!narrow) return vbl_in_rows(c, r, i, x, ld, err);
+  *ld = vbl_row_stride(*x);
+  if ((*x)->dtype == VBL_BF16 && *ld >= 0) return VBL_OK;
+  vbl_tensor *dense;
+  VBL_TRY(vbl_tensor_contiguous(*x, &dense, err));
+  VBL_TRY(vbl_temp_keep(c, dense, err));
+  VBL_TRY(vbl_tensor_to_dtype(dense, VBL_BF16, x, err));
+  *ld = vbl_width(*x);
+  return vbl_temp_keep(c, *x, err);
+}
+
+vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed) {
+  return (vbl_matrix){.data = vbl_at(t, first), .ld = ld, .T = t->dtype, .transposed = transposed};
+}
+
+void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
+                 void *C, int64_t ldc) {
+  if (vbl_products(c, r) != VBL_BF16 || M == 0 || N == 0) {
+    vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, accumulate ? 1 : 0, C, ldc);
+    return;
+  }
+  vbl_span span;
+  vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
+  r->be->gemm_bf16(A.transposed, B.transposed, M, N, K, A.T, A.data, A.ld, B.T, B.data, B.ld, accumulate, C, ldc, NULL);
+  vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
+}

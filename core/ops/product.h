@@ -1,0 +1,25 @@
+// Matrix products in the precision of the call: f32 (f64), or operands rounded to bf16 and sums in f32 (vbl_set_autocast).
+// defines: vbl_matrix, vbl_products, vbl_product_rows, vbl_product
+#pragma once
+#include "core/ops/common.h"
+
+// op(X): rows `ld` elements apart, of T; transposed where said.
+typedef struct vbl_matrix {
+  const void *data;
+  int64_t ld;
+  vbl_dtype T;  // r's dtype, or VBL_BF16
+  bool transposed;
+} vbl_matrix;
+
+// The precision of a call's products: VBL_BF16, or r's dtype (f64 is never rounded).
+vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r);
+
+// Input i as rows for products: as vbl_in_rows; but where products are bf16, a bf16 input stays as it is, and with `keep` (backward
+// wants it again) an f32 one is rounded once, into half the memory.
+vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vbl_tensor **x, int64_t *ld, vbl_error *err);
+// A contiguous matrix from its `first` element on, columns wide.
+vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed);
+
+// C[M,N] (+)= op(A) op(B) of r's dtype.
+void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
+                 void *C, int64_t ldc);
