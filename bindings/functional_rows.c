@@ -73,6 +73,12 @@ const vbl_functional vbl_functional_rows[] = {
      "k_seg[b]. "
      "W = heads * head width; scale: default 1/sqrt(head width). o [Nq, W]. " DROPOUT_HELP
      "samples i32 [B]: the samples' numbers, needed where p > 0. "},
+    {"self_attention",
+     &vbl_op_self_attention,
+     {IN("qkv"), IN("q_seg"), IN("k_seg"), OPTION("samples")},
+     {{"heads", VBL_AT_INTEGER, 0, VBL_REQUIRED}, {"scale", VBL_AT_ALPHA, 0, 0}, DROPOUT, ALSO("samples")},
+     "self_attention(qkv, q_seg, k_seg, {heads=, scale=, p=, samples=, seed=, site=, step=}) -> o",
+     "attention of one matrix qkv [N, 3 W] that holds queries, keys and values side by side (linear_group makes it). o [N, W]."},
     {"text_embedding",
      &vbl_op_text_embedding,
      {IN("ids"), IN("pos"), IN("word"), IN("position"), IN("type")},

@@ -1,5 +1,5 @@
 // Multi-head attention on packed sequences (Vaswani et al. 2017; computed as in FlashAttention-2, Dao 2023).
-// defines: vbl_op_attention
+// defines: vbl_op_attention, vbl_op_self_attention
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -43,26 +43,50 @@ typedef struct operands {
   int64_t ldq, ldk, ldv, Nq, Nk, width, B, H;
 } operands;
 
-static vbl_status shapes(vbl_call *c, operands *o, vbl_error *err) {
+// self_attention has q, k and v side by side in one input, attention in three.
+static bool packed(const vbl_call *c) { return c->op == &vbl_op_self_attention; }
+static int matrices(const vbl_call *c) { return packed(c) ? 1 : 3; }
+
+static vbl_status apart(vbl_call *c, const vbl_real *r, operands *o, vbl_error *err) {
   VBL_TRY(vbl_expect(c->in[0], "q", 2, (int64_t[]){-1, -1}, err));
-  o->Nq = c->in[0]->shape[0], o->width = c->in[0]->shape[1], o->H = c->attrs.n[0];
+  o->Nq = c->in[0]->shape[0], o->width = c->in[0]->shape[1];
   VBL_TRY(vbl_expect(c->in[1], "k", 2, (int64_t[]){-1, o->width}, err));
   o->Nk = c->in[1]->shape[0];
   VBL_TRY(vbl_expect(c->in[2], "v", 2, (int64_t[]){o->Nk, o->width}, err));
-  if (o->H < 1 || o->width % o->H != 0)
-    return vbl_fail(err, VBL_EINVAL, "expected a number of heads that divides the width %" PRId64 ", got %" PRId64, o->width, o->H);
-  VBL_TRY(vbl_expect(c->in[3], "q_seg", 2, (int64_t[]){-1, 2}, err));
-  o->B = c->in[3]->shape[0];
-  return vbl_expect(c->in[4], "k_seg", 2, (int64_t[]){o->B, 2}, err);
+  VBL_TRY(vbl_in_rows(c, r, 0, &o->q, &o->ldq, err));
+  VBL_TRY(vbl_in_rows(c, r, 1, &o->k, &o->ldk, err));
+  return vbl_in_rows(c, r, 2, &o->v, &o->ldv, err);
+}
+
+static vbl_status side_by_side(vbl_call *c, const vbl_real *r, operands *o, vbl_error *err) {
+  vbl_tensor *x, **part[] = {&o->q, &o->k, &o->v};
+  VBL_TRY(vbl_expect(c->in[0], "qkv", 2, (int64_t[]){-1, -1}, err));
+  if (c->in[0]->shape[1] % 3 != 0) {
+    char text[VBL_SHAPE_TEXT];
+    return vbl_fail(err, VBL_EINVAL, "expected qkv [N, 3 W], got %s", vbl_shape_text(2, c->in[0]->shape, text));
+  }
+  VBL_TRY(vbl_in_rows(c, r, 0, &x, &o->ldq, err));
+  o->ldk = o->ldv = o->ldq;
+  o->Nq = o->Nk = x->shape[0];
+  o->width = x->shape[1] / 3;
+  for (int i = 0; i < 3; i++) {
+    VBL_TRY(vbl_tensor_narrow(x, 1, i * o->width, o->width, part[i], err));
+    VBL_TRY(vbl_temp_keep(c, *part[i], err));
+  }
+  return VBL_OK;
 }
 
 static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error *err) {
-  VBL_TRY(shapes(c, o, err));
-  VBL_TRY(vbl_in_rows(c, r, 0, &o->q, &o->ldq, err));
-  VBL_TRY(vbl_in_rows(c, r, 1, &o->k, &o->ldk, err));
-  VBL_TRY(vbl_in_rows(c, r, 2, &o->v, &o->ldv, err));
-  VBL_TRY(vbl_in_i32(c, 3, "q_seg", &o->q_seg, err));
-  VBL_TRY(vbl_in_i32(c, 4, "k_seg", &o->k_seg, err));
+  const int seg = matrices(c);
+  VBL_TRY(packed(c) ? side_by_side(c, r, o, err) : apart(c, r, o, err));
+  o->H = c->attrs.n[0];
+  if (o->H < 1 || o->width % o->H != 0)
+    return vbl_fail(err, VBL_EINVAL, "expected a number of heads that divides the width %" PRId64 ", got %" PRId64, o->width, o->H);
+  VBL_TRY(vbl_expect(c->in[seg], "q_seg", 2, (int64_t[]){-1, 2}, err));
+  o->B = c->in[seg]->shape[0];
+  VBL_TRY(vbl_expect(c->in[seg + 1], "k_seg", 2, (int64_t[]){o->B, 2}, err));
+  VBL_TRY(vbl_in_i32(c, seg, "q_seg", &o->q_seg, err));
+  VBL_TRY(vbl_in_i32(c, seg + 1, "k_seg", &o->k_seg, err));
   bool q_covered, k_covered;
   VBL_TRY(check_segments(o->q_seg, "q", o->Nq, true, &q_covered, err));
   VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, &k_covered, err));
@@ -72,8 +96,8 @@ static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error 
   return VBL_OK;
 }
 
-// q [Nq,H*d], k, v [Nk,H*d] (column blocks of wider matrices are read in place), q_seg, k_seg i32 [B,2], samples? i32 [B]
-// -> o [Nq,H*d] = softmax(alpha q k') v per sample and head; rows of q outside all segments give 0. alpha 0: 1/sqrt(d).
+// q [Nq,H*d], k, v [Nk,H*d] (column blocks of wider matrices are read in place) or qkv [N,3*H*d], q_seg, k_seg i32 [B,2], samples?
+// i32 [B] -> o [Nq,H*d] = softmax(alpha q k') v per sample and head; rows of q outside all segments give 0. alpha 0: 1/sqrt(d).
 // n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered.
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
@@ -82,7 +106,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_tensor *o, *lse;
   VBL_TRY(vbl_op_real(c, &r, err));
   VBL_TRY(inputs(c, &r, &a, err));
-  VBL_TRY(vbl_op_dropout(c, 5, "samples", a.B, 1, &a.samples, &drop, err));
+  VBL_TRY(vbl_op_dropout(c, matrices(c) + 2, "samples", a.B, 1, &a.samples, &drop, err));
   VBL_TRY(vbl_out_real(c, &r, 0, 2, (int64_t[]){a.Nq, a.width}, &o, err));
   VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){a.Nq, a.H}, &lse, err));
   if (!c->attrs.n[1]) vbl_zero(&r, o);
@@ -95,23 +119,40 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   return VBL_OK;
 }
 
+// Where the gradients of q, k and v are written: tensors, or column blocks of one.
+typedef struct gradients {
+  vbl_tensor *buffer[3];
+  void *at[3];
+  int64_t ld;
+} gradients;
+
+static vbl_status gradient_buffers(vbl_call *c, const vbl_real *r, int64_t width, gradients *g, vbl_error *err) {
+  const bool covered[] = {c->attrs.n[1], c->attrs.n[2], c->attrs.n[2]};
+  g->ld = packed(c) ? 3 * width : width;
+  for (int i = 0; i < matrices(c); i++) {
+    VBL_TRY(vbl_grad_buffer(c, r, i, &g->buffer[i], err));
+    if (packed(c) ? !covered[0] || !covered[1] : !covered[i]) vbl_zero(r, g->buffer[i]);
+  }
+  for (int i = 0; i < 3; i++) g->at[i] = packed(c) ? vbl_at(g->buffer[0], i * width) : vbl_tensor_data(g->buffer[i]);
+  return VBL_OK;
+}
+
 static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   const vbl_real r = vbl_real_of(grad[0]);
-  vbl_tensor *const *s = c->saved, *d[3], *delta;
+  vbl_tensor *const *s = c->saved, *delta;
   const int64_t Nq = s[0]->shape[0], width = s[0]->shape[1], B = s[3]->shape[0], H = c->attrs.n[0];
   const vbl_dropout drop = vbl_saved_dropout(c, s[7]);
+  gradients g;
   VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){Nq, H}, &delta, err));
-  for (int i = 0; i < 3; i++) {
-    VBL_TRY(vbl_grad_buffer(c, &r, i, &d[i], err));
-    if (!c->attrs.n[i == 0 ? 1 : 2]) vbl_zero(&r, d[i]);
-  }
+  VBL_TRY(gradient_buffers(c, &r, width, &g, err));
   r.be->attention_backward(vbl_tensor_data(s[0]), vbl_row_stride(s[0]), vbl_tensor_data(s[1]), vbl_row_stride(s[1]),
                            vbl_tensor_data(s[2]), vbl_row_stride(s[2]), vbl_tensor_data(s[3]), vbl_tensor_data(s[4]), B, H,
                            width / H, c->attrs.alpha, &drop, vbl_tensor_data(s[5]), width, vbl_tensor_data(s[6]),
-                           vbl_tensor_data(grad[0]), width, vbl_tensor_data(delta), vbl_tensor_data(d[0]), width,
-                           vbl_tensor_data(d[1]), width, vbl_tensor_data(d[2]), width, NULL);
-  for (int i = 0; i < 3; i++) VBL_TRY(vbl_grad_commit(c, &r, i, d[i], err));
+                           vbl_tensor_data(grad[0]), width, vbl_tensor_data(delta), g.at[0], g.ld, g.at[1], g.ld, g.at[2], g.ld,
+                           NULL);
+  for (int i = 0; i < matrices(c); i++) VBL_TRY(vbl_grad_commit(c, &r, i, g.buffer[i], err));
   return VBL_OK;
 }
 
 const vbl_op vbl_op_attention = {"attention", 5, 6, 1, forward, backward};
+const vbl_op vbl_op_self_attention = {"self_attention", 3, 4, 1, forward, backward};

@@ -37,17 +37,17 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   return VBL_OK;
 }
 
-// db, and dh where GELU is there (else dh is dy).
-static vbl_status through_epilogue(vbl_call *c, const vbl_real *r, const vbl_tensor *dy, const vbl_tensor **dh, vbl_error *err) {
+// db, and dh where GELU is there (else dh is dy); dh takes dy's memory where nobody else holds it.
+static vbl_status through_epilogue(vbl_call *c, const vbl_real *r, vbl_tensor *dy, const vbl_tensor **dh, vbl_error *err) {
   const vbl_tensor *h = c->saved[2];
   const int64_t N = vbl_row_count(dy), M = vbl_width(dy);
-  vbl_tensor *db = NULL, *written;
+  vbl_tensor *db = NULL, *written = dy;
   bool accumulate = false;
   if (c->needs_grad[2]) VBL_TRY(vbl_grad_target(c, 2, &db, &accumulate, err));
   void *sum = db == NULL ? NULL : vbl_tensor_data(db);
   *dh = dy;
   if (h != NULL) {
-    VBL_TRY(vbl_temp_real(c, r, dy->ndim, dy->shape, &written, err));
+    if (dy->refs > 1 || dy->storage->refs > 1) VBL_TRY(vbl_temp_real(c, r, dy->ndim, dy->shape, &written, err));
     r->be->gelu_backward_bias(vbl_tensor_data(h), vbl_tensor_data(dy), vbl_tensor_data(written), sum, accumulate, N, M, NULL);
     *dh = written;
   } else if (sum != NULL) {

@@ -10,6 +10,7 @@
 //   dropout_add         x, residual? [N,D], rows? -> y                        p, rng, step
 //   attention           q [Nq,H*d], k, v [Nk,H*d], q_seg i32 [B,2], k_seg i32 [B,2], samples? i32 [B] -> o [Nq,H*d]
 //                                                                             alpha = scale (0: 1/sqrt(d)), n[0] = H, p, rng, step
+//   self_attention      qkv [N,3*H*d], q_seg, k_seg, samples? -> o [N,H*d]    as attention, q, k and v side by side
 //   text_embedding      ids i32 [N], pos i32 [N], word [V,D], position [L,D], type [2,D] -> y [N,D]
 //   patchify            images u8 or real [B,3,S,S], mask? u8 [B*P] -> [B*P, 3pp]    n[0] = patch; v[0..2] mean, v[3..5] std (u8 only)
 //   vit_assemble        patches [B*P,D], cls [1,1,D], pos [1,P+1,D] -> [B*(P+1),D]    n[0] = B
@@ -36,7 +37,7 @@
 
 // clang-format off
 #define VBL_OPS(X)                                                                                                       \
-  X(linear) X(linear_group) X(layer_norm) X(residual_norm) X(dropout_add) X(attention) X(text_embedding) X(patchify) X(vit_assemble)     \
+  X(linear) X(linear_group) X(layer_norm) X(residual_norm) X(dropout_add) X(attention) X(self_attention) X(text_embedding) X(patchify) X(vit_assemble)     \
   X(gather_rows) X(scatter_rows) X(cross_entropy) X(bce_with_logits) X(info_nce) X(normalize_rows) X(softmax)            \
   X(log_softmax) X(embedding) X(add) X(sub) X(mul) X(div) X(maximum) X(minimum) X(pow) X(eq) X(ne) X(lt) X(le) X(gt)     \
   X(ge) X(neg) X(abs) X(exp) X(log) X(sqrt) X(tanh) X(sigmoid) X(relu) X(gelu) X(square) X(reciprocal) X(sin) X(cos)     \

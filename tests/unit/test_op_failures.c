@@ -27,6 +27,7 @@ static void test_errors(void) {
   expect_error("dropout_add", "r3,4 - n3", (vbl_attrs){.p = 1}, "dropout_add: expected a dropout probability in [0, 1), got 1");
   expect_error("attention", "r5,6 r5,6 r5,6 s3,2 s3,3", (vbl_attrs){.n = {2}},
                "attention: a segment of k (start, length) leaves the 5 rows");
+  expect_error("self_attention", "r5,16 s3,2 s3,2", (vbl_attrs){.n = {4}}, "self_attention: expected qkv [N, 3 W], got [5, 16]");
   expect_error("attention", "r5,6 r5,6 r5,6 s3,2 s3,2", (vbl_attrs){.n = {4}},
                "attention: expected a number of heads that divides the width 6, got 4");
   expect_error("info_nce", "r4,5 r3,5", (vbl_attrs){.alpha = 1},

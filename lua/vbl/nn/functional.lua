@@ -9,12 +9,6 @@ local function block(qkv, i)
   return qkv:narrow(2, i * W + 1, W)
 end
 
-document("vbl.nn.functional.self_attention", "self_attention(qkv, q_seg, k_seg, {heads=, ...}) -> o",
-         "F.attention of one matrix qkv [N, 3 W] that holds queries, keys and values side by side (linear_group makes it). o [N, W].")
-function F.self_attention(qkv, q_seg, k_seg, attrs)
-  return F.attention(block(qkv, 0), block(qkv, 1), block(qkv, 2), q_seg, k_seg, attrs)
-end
-
 document("vbl.nn.functional.cross_attention", "cross_attention(qkv, other_qkv, q_seg, k_seg, {heads=, ...}) -> o",
          "F.attention of the queries in qkv [N, 3 W] over the keys and values in other_qkv [M, 3 W]. o [N, W].")
 function F.cross_attention(qkv, other_qkv, q_seg, k_seg, attrs)
