@@ -1,12 +1,12 @@
 -- Where the time of the step of towers.lua goes, beside the counted floor: matrix products at the rate of one large product, everything
 -- else at the rate of memory (or of the cache, for what fits there), both measured in this process.
--- floor(steps) -> {rows = {{part, ms, floor, how}, ...}, ms, floor, peak, stream, cache}   rates in GFLOP/s and GB/s
+-- floor(steps, precision) -> {rows = {{part, ms, floor, how}, ...}, ms, floor, peak, stream, cache}   rates in GFLOP/s and GB/s
 local vbl = require "vbl"
 local F = vbl.nn.functional
 
 -- The profiler's rows in each part; what is named nowhere is the rest.
 local parts = {
-  {"GEMM", "gemm"}, {"attention", "attention"}, {"norms and residuals", "layer_norm", "residual_norm", "dropout_add"},
+  {"GEMM", "gemm"}, {"attention", "attention", "self_attention"}, {"norms and residuals", "layer_norm", "residual_norm", "dropout_add"},
   {"bias and GELU", "linear", "linear_group"}, {"embedding and patches", "text_embedding", "patchify", "vit_assemble"},
   {"loss", "info_nce", "normalize_rows", "gather_rows"}, {"optimizer", "optimizer"}, {"rest"},
 }
@@ -25,9 +25,9 @@ local function best(times, row, fn)
   return least
 end
 
-local function gemm_rate(n)
+local function gemm_rate(n, precision)
   local a, b = vbl.randn(n, n), vbl.randn(n, n)
-  return 2 * n ^ 3 / best(5, "gemm", function() return a:matmul(b) end) / 1e9
+  return 2 * n ^ 3 / best(5, "gemm", function() return vbl.autocast(precision, F.linear, a, b) end) / 1e9
 end
 
 -- c = a + b, each of n numbers: two reads and a write.
@@ -51,15 +51,15 @@ local function counted(s, parameters)
 end
 
 -- Profiles of single steps after two unmeasured ones; medians by part, in ms, and a step's matrix FLOPs.
-local function measure(step, steps)
+local function measure(step, steps, precision)
   local part_of, times, totals, flops = {}, {}, {}, 0
   for i, part in ipairs(parts) do
     times[i] = {}
     for j = 2, #part do part_of[part[j]] = i end
   end
-  for _ = 1, 2 do vbl.scope(step) end
+  for _ = 1, 2 do vbl.autocast(precision, vbl.scope, step) end
   for n = 1, steps do
-    local profile = vbl.profile(vbl.scope, step)
+    local profile = vbl.profile(vbl.autocast, precision, vbl.scope, step)
     for i = 1, #parts do times[i][n] = 0 end
     for _, row in ipairs(profile) do
       local i = part_of[row.name] or #parts
@@ -71,10 +71,10 @@ local function measure(step, steps)
   return times, median(totals), flops
 end
 
-return function(steps)
+return function(steps, precision)
   local towers = require "towers"
-  local peak, stream, cache = gemm_rate(2048), add_rate(2 ^ 25), add_rate(2 ^ 20)
-  local times, total, flops = measure(towers.step, steps)
+  local peak, stream, cache = gemm_rate(2048, precision), add_rate(2 ^ 25), add_rate(2 ^ 20)
+  local times, total, flops = measure(towers.step, steps, precision)
   local n = 0
   for _, p in ipairs(towers.parameters) do n = n + p.tensor:numel() end
   local c = counted(towers.sizes, n)

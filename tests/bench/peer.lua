@@ -22,20 +22,24 @@ print("PyTorch %s, Python %s" % (torch.__version__, platform.python_version()))'
   return nil, (text or ""):match "([^\n]*)%s*$" or "python3 is missing"
 end
 
--- The f32 variants; each as PyTorch ships and tuned.
+local function variant(kind, threads, settings) return {name = ("%s-%dt"):format(kind, threads), settings = settings} end
+
+-- Those of the training step: the plain ones as PyTorch ships them too, the others tuned.
 function peer.variants(threads)
   local list = {}
-  for _, kind in ipairs {"eager-foreach", "eager-fused", "compile-fused"} do
-    for _, settings in ipairs {"as shipped", "tuned"} do
-      list[#list + 1] = {name = ("f32-%s-%dt"):format(kind, threads), settings = settings}
-    end
+  for _, kind in ipairs {"f32-eager-foreach", "bf16-eager-fused"} do list[#list + 1] = variant(kind, threads, "as shipped") end
+  for _, kind in ipairs {"f32-eager-foreach", "f32-eager-fused", "f32-compile-fused", "bf16-eager-fused", "bf16-compile-fused"} do
+    list[#list + 1] = variant(kind, threads, "tuned")
   end
   return list
 end
 
+-- Those of the preset small, whose compilation would take longer than everything else here.
+function peer.eager(threads) return {variant("f32-eager-fused", threads, "tuned"), variant("bf16-eager-fused", threads, "tuned")} end
+
 -- One process: peer_torch.py's record, with the settings.
 function peer.run(bench, variant, steps, unmeasured)
-  local words = {"env"}
+  local words = {"env", "-u", "OPENBLAS_CORETYPE", "-u", "OPENBLAS_L2_SIZE", "-u", "ATEN_CPU_CAPABILITY"}
   if variant.settings == "tuned" then
     for _, word in ipairs(tuned) do words[#words + 1] = word end
   end

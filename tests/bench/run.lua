@@ -37,7 +37,7 @@ end
 local function choose_peer()
   local best
   for _, variant in ipairs(peer.variants(system.threads())) do
-    local record, message = peer.run("step", variant, quick and 1 or 4, 2)
+    local record, message = peer.run("step", variant, quick and 1 or 6, 2)
     if record then
       say("  %-22s %-10s %8.1f ms", record.variant, variant.settings, record.ms)
       line("| %s, %s | %.1f | %.1f | %d |", record.variant, variant.settings, record.ms, record.ms_min, record.rss_mib)
@@ -50,7 +50,7 @@ local function choose_peer()
   return best and best.variant
 end
 
--- Alternating rounds of the sides {name, run = function -> record}; the table; ratios of each side's median to the first's.
+-- Alternating rounds of the sides {name, run = function -> record}; the table. Returns the sides' medians and peaks.
 local function compare(sides, count)
   local ms, rss = {}, {}
   for round = 1, count do
@@ -62,36 +62,47 @@ local function compare(sides, count)
       say("  round %d  %-40s %8.1f ms %6d MiB", round, side.name, record.ms, record.rss_mib)
     end
   end
-  line "| | median ms | rounds | peak memory, MiB | time / vbl's |"
-  line "|---|---|---|---|---|"
+  line "| | median ms | rounds | peak memory, MiB |"
+  line "|---|---|---|---|"
   for i, side in ipairs(sides) do
     local list = {}
     for j, value in ipairs(ms[i]) do list[j] = ("%.1f"):format(value) end
-    line("| %s | %.1f | %s | %d | %.2f |", side.name, median(ms[i]), table.concat(list, ", "), rss[i], median(ms[i]) / median(ms[1]))
+    ms[i] = median(ms[i])
+    line("| %s | %.1f | %s | %d |", side.name, ms[i], table.concat(list, ", "), rss[i])
   end
+  return ms, rss
 end
 
 local function peer_side(bench, variant, n, unmeasured)
   return {name = ("PyTorch %s, %s"):format(variant.name, variant.settings), run = function() return peer.run(bench, variant, n, unmeasured) end}
 end
 
+local threads = tostring(system.threads())
+local precisions = {"f32", "bf16"}
+
 local function step_section(variant)
   line "\n### Training step, two towers (256 wide, 4 + 4 layers, B = 32, 64 + 50 tokens, AdamW)\n"
-  local sides = {{name = "vbl", run = function() return own("step.lua", tostring(steps)) end}}
-  if variant then sides[2] = peer_side("step", variant, steps, 2) end
-  compare(sides, rounds)
+  local sides = {}
+  for i, precision in ipairs(precisions) do
+    sides[i] = {name = "vbl " .. precision, run = function() return own("step.lua", tostring(steps), threads, precision) end}
+  end
+  if variant then sides[3] = peer_side("step", variant, steps, 2) end
+  local ms, rss = compare(sides, rounds)
+  if not variant then return end
+  line("\nAgainst the fastest PyTorch: vbl f32 is %.2f times as fast, bf16 %.2f times; peak memory %.2f and %.2f of its.", ms[3] / ms[1], ms[3] / ms[2],
+       rss[1] / rss[3], rss[2] / rss[3])
 end
 
-local function small_section(variant)
+local function small_section(compared)
   line "\n### Preset small, MLM + AP + MIM (32 captions of 7 to 25 tokens)\n"
-  local n = quick and "1" or "2"
-  local threads = tostring(system.threads())
-  local sides = {
-    {name = "vbl, packed", run = function() return own("small.lua", n, threads) end},
-    {name = "vbl, padded to 197", run = function() return own("small.lua", "1", threads, "197") end},
-  }
-  if variant then sides[3] = peer_side("small", variant, 1, 1) end
-  compare(sides, 1)
+  local n, sides = quick and "1" or "2", {}
+  for i, precision in ipairs(precisions) do
+    sides[i] = {name = ("vbl %s, packed"):format(precision), run = function() return own("small.lua", n, threads, precision) end}
+    sides[2 + i] = {name = ("vbl %s, padded to 197"):format(precision), run = function() return own("small.lua", "1", threads, precision, "197") end}
+  end
+  for _, variant in ipairs(compared and peer.eager(system.threads()) or {}) do sides[#sides + 1] = peer_side("small", variant, 1, 1) end
+  local ms = compare(sides, 1)
+  line("\nPacked is %.2f times (f32) and %.2f times (bf16) as fast as padded to 197.", ms[3] / ms[1], ms[4] / ms[2])
 end
 
 local function start_section()
@@ -113,9 +124,9 @@ local function tensors_section()
        r.rss_before / 2 ^ 20, r.rss_after / 2 ^ 20, flat and "flat" or "NOT FLAT")
 end
 
-local function floor_section()
-  local f = require "floor"(quick and 1 or 10)
-  line "\n### Where the step's time goes\n"
+local function floor_section(precision)
+  local f = require "floor"(quick and 1 or 10, precision)
+  line("\n### Where the step's time goes, %s\n", precision)
   line("One product of 2048 x 2048 x 2048: %.0f GFLOP/s; c = a + b: %.1f GB/s from memory, %.1f GB/s at 4 MiB an array.\n", f.peak, f.stream, f.cache)
   line "| part | ms | share | floor, ms | above the floor, ms | counted |"
   line "|---|---|---|---|---|---|"
@@ -131,6 +142,7 @@ say("vbl %s, %s, %s, %d threads; load %.1f%s", vbl.version, cpu.model, cpu.isa, 
 line("## %s: %s (%s), %d threads, load %.1f before\n", os.date "%Y-%m-%d", cpu.model, cpu.isa, system.threads(), load)
 local found, why = peer.find()
 local variant
+local started = system.monotonic()
 if found then
   say("peer: %s; its variants:", found)
   line("vbl %s, %s; peer: %s. Tuned: `%s`.\n", vbl.version, system.uname(), found, peer.tuned)
@@ -144,9 +156,10 @@ end
 say "step:"
 step_section(variant)
 say "small:"
-small_section(variant)
+small_section(found)
 say "start-up, tensors in scopes, where the step's time goes"
 start_section()
 tensors_section()
-floor_section()
+for _, precision in ipairs(precisions) do floor_section(precision) end
+line("\nThe whole took %.0f s.", system.monotonic() - started)
 print("\n" .. table.concat(markdown, "\n"))
