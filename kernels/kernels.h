@@ -90,9 +90,11 @@ typedef struct vbl_backend {
   void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B,
                int64_t ldb, double beta, void *C, int64_t ldc, vbl_stream s);
   // C[M,N] (+)= bf16(op(A)) bf16(op(B)), C f32: A and B are f32, rounded to bf16 (nearest even) as they are read, or bf16 already;
-  // products are exact, sums f32. Subnormal operands may count as 0. The reference backend: all f64 (types are not read).
+  // products are exact, sums f32. Subnormal operands may count as 0. Then, where not NULL: C += bias [N], and gelu [M,N] (bf16, no
+  // gaps) = gelu_erf(C). The reference backend: all f64 (types are not read, gelu is f64 and not rounded).
   void (*gemm_bf16)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
-                    vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, vbl_stream s);
+                    vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
+                    void *gelu, vbl_stream s);
 
   // Linear's epilogues. y [N,D] holds x W'. bias may be NULL.
   void (*bias_add)(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);

@@ -4,7 +4,7 @@
 
 #include "core/ops/product.h"
 
-// x [..,K], w [M,K], b? [M] -> y [..,M]. n[0] = 1: GELU. With h = x W' + b and dh = dy gelu'(h):
+// x [..,K], w [M,K], b? [M] -> y [..,M]. n[0] = 1: GELU; y is then bf16 where products are. With h = x W' + b and dh = dy gelu'(h):
 //   dx = dh W;  dW = dh' x;  db = column sums of dh.
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
@@ -20,17 +20,17 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   if (b != NULL) VBL_TRY(vbl_expect(b, "bias", 1, &M, err));
   memcpy(shape, x->shape, sizeof shape);
   shape[x->ndim - 1] = M;
-  VBL_TRY(vbl_out_real(c, &r, 0, x->ndim, shape, &y, err));
-  h = y;
-  if (c->attrs.n[0] == 1) VBL_TRY(vbl_temp_real(c, &r, x->ndim, shape, &h, err));
   const int64_t N = vbl_row_count(x);
-  vbl_product(c, &r, N, M, K, vbl_matrix_at(x, 0, ld, false), vbl_matrix_at(w, 0, K, true), false, vbl_tensor_data(h), M);
+  const vbl_matrix X = vbl_matrix_at(x, 0, ld, false), W = vbl_matrix_at(w, 0, K, true);
   const void *bias = b == NULL ? NULL : vbl_tensor_data(b);
-  if (h != y) {
-    r.be->bias_gelu(vbl_tensor_data(h), bias, vbl_tensor_data(y), N, M, NULL);
+  if (c->attrs.n[0] == 1) {
+    VBL_TRY(vbl_tensor_new(r.memory, vbl_products(c, &r), x->ndim, shape, &c->out[0], err));
+    VBL_TRY(vbl_temp_real(c, &r, x->ndim, shape, &h, err));
+    vbl_product_gelu(c, &r, N, M, K, X, W, vbl_tensor_data(h), bias, vbl_tensor_data(c->out[0]));
     VBL_TRY(vbl_save(c, 2, h, err));
-  } else if (bias != NULL) {
-    r.be->bias_add(vbl_tensor_data(y), bias, N, M, NULL);
+  } else {
+    VBL_TRY(vbl_out_real(c, &r, 0, x->ndim, shape, &y, err));
+    vbl_product(c, &r, N, M, K, X, W, false, vbl_tensor_data(y), M, bias);
   }
   if (c->needs_grad[1]) VBL_TRY(vbl_save(c, 0, x, err));
   if (c->needs_grad[0]) VBL_TRY(vbl_save(c, 1, w, err));
@@ -67,13 +67,13 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
     const int64_t K = vbl_width(x);
     VBL_TRY(vbl_grad_target(c, 1, &target, &accumulate, err));
     vbl_product(c, &r, M, K, N, vbl_matrix_at(dh, 0, M, true), vbl_matrix_at(x, 0, vbl_row_stride(x), false), accumulate,
-                vbl_tensor_data(target), K);
+                vbl_tensor_data(target), K, NULL);
   }
   if (c->needs_grad[0]) {
     const int64_t K = w->shape[1];
     VBL_TRY(vbl_grad_target(c, 0, &target, &accumulate, err));
     vbl_product(c, &r, N, K, M, vbl_matrix_at(dh, 0, M, false), vbl_matrix_at(w, 0, K, false), accumulate, vbl_tensor_data(target),
-                K);
+                K, NULL);
   }
   return VBL_OK;
 }

@@ -63,8 +63,9 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_out_real(c, &r, 0, x->ndim, shape, &y, err));
   const int64_t N = vbl_row_count(x), width = G * M, blocks = neighbours(w, G) ? 1 : G, step = width / blocks;
   for (int64_t g = 0; g < blocks; g++)
-    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_matrix_at(w[g], 0, K, true), false, vbl_at(y, g * M), width);
-  if (bias != NULL) r.be->bias_add(vbl_tensor_data(y), vbl_tensor_data(bias), N, width, NULL);
+    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_matrix_at(w[g], 0, K, true), false, vbl_at(y, g * M), width,
+                blocks == 1 && bias != NULL ? vbl_tensor_data(bias) : NULL);
+  if (blocks > 1 && bias != NULL) r.be->bias_add(vbl_tensor_data(y), vbl_tensor_data(bias), N, width, NULL);
   VBL_TRY(vbl_save(c, 0, x, err));
   for (int g = 0; g < G; g++) VBL_TRY(vbl_save(c, 1 + g, w[g], err));
   return VBL_OK;
@@ -105,7 +106,7 @@ static vbl_status weight_backward(vbl_call *c, const vbl_real *r, const vbl_tens
   for (int g = 0; g < (one ? 1 : G); g++) {
     if (!c->needs_grad[1 + g]) continue;
     vbl_product(c, r, one ? G * M : M, K, N, vbl_matrix_at(dy, g * M, G * M, true), vbl_matrix_at(x, 0, vbl_row_stride(x), false),
-                accumulate[g], vbl_tensor_data(target[g]), K);
+                accumulate[g], vbl_tensor_data(target[g]), K, NULL);
   }
   return VBL_OK;
 }
@@ -123,7 +124,7 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   const int64_t blocks = neighbours(&c->saved[1], G) ? 1 : G, step = G * M / blocks;
   for (int64_t g = 0; g < blocks; g++)
     vbl_product(c, &r, N, K, step, vbl_matrix_at(dy, g * M, G * M, false), vbl_matrix_at(c->saved[1 + g], 0, K, false),
-                accumulate || g > 0, vbl_tensor_data(dx), K);
+                accumulate || g > 0, vbl_tensor_data(dx), K, NULL);
   return VBL_OK;
 }
 

@@ -1,4 +1,4 @@
-// defines: vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product
+// defines: vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product, vbl_product_gelu
 #include "core/ops/product.h"
 
 #include "core/tape/profile.h"
@@ -25,14 +25,30 @@ vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool tr
   return (vbl_matrix){.data = vbl_at(t, first), .ld = ld, .T = t->dtype, .transposed = transposed};
 }
 
-void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
-                 void *C, int64_t ldc) {
-  if (vbl_products(c, r) != VBL_BF16 || M == 0 || N == 0) {
-    vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, accumulate ? 1 : 0, C, ldc);
-    return;
-  }
+static void rounded(const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate, void *C,
+                    int64_t ldc, const void *bias, void *g) {
   vbl_span span;
   vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
-  r->be->gemm_bf16(A.transposed, B.transposed, M, N, K, A.T, A.data, A.ld, B.T, B.data, B.ld, accumulate, C, ldc, NULL);
+  r->be->gemm_bf16(A.transposed, B.transposed, M, N, K, A.T, A.data, A.ld, B.T, B.data, B.ld, accumulate, C, ldc, bias, g, NULL);
   vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
+}
+
+void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
+                 void *C, int64_t ldc, const void *bias) {
+  if (vbl_products(c, r) == VBL_BF16) {
+    rounded(r, M, N, K, A, B, accumulate, C, ldc, bias, NULL);
+    return;
+  }
+  vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, accumulate ? 1 : 0, C, ldc);
+  if (bias != NULL) r->be->bias_add(C, bias, M, N, NULL);
+}
+
+void vbl_product_gelu(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, void *C,
+                      const void *bias, void *g) {
+  if (vbl_products(c, r) == VBL_BF16) {
+    rounded(r, M, N, K, A, B, false, C, N, bias, g);
+    return;
+  }
+  vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, 0, C, N);
+  r->be->bias_gelu(C, bias, g, M, N, NULL);
 }

@@ -1,5 +1,5 @@
 // Matrix products in the precision of the call: f32 (f64), or operands rounded to bf16 and sums in f32 (vbl_set_autocast).
-// defines: vbl_matrix, vbl_products, vbl_product_rows, vbl_product
+// defines: vbl_matrix, vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product, vbl_product_gelu
 #pragma once
 #include "core/ops/common.h"
 
@@ -20,6 +20,10 @@ vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vb
 // A contiguous matrix from its `first` element on, columns wide.
 vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed);
 
-// C[M,N] (+)= op(A) op(B) of r's dtype.
+// C[M,N] (+)= op(A) op(B) of r's dtype, then + bias [N] where not NULL (C then has no gaps: ldc = N).
 void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
-                 void *C, int64_t ldc);
+                 void *C, int64_t ldc, const void *bias);
+// C[M,N] = op(A) op(B) + bias, kept for backward, and g[M,N] = gelu_erf(C): of r's dtype, but bf16 where products are (the next
+// product would round it so).
+void vbl_product_gelu(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, void *C,
+                      const void *bias, void *g);

@@ -37,10 +37,10 @@ static double to_bf16(double x) {
 }
 
 void vbl_ref_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
-                       vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, vbl_stream s) {
+                       vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
+                       void *gelu, vbl_stream s) {
   (void)a_type;
   (void)b_type;
-  (void)s;
   const double *a = A, *b = B;
   double *c = C;
   for (int64_t i = 0; i < M; i++) {
@@ -48,7 +48,8 @@ void vbl_ref_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dt
       double dot = 0;
       for (int64_t k = 0; k < K; k++)
         dot += to_bf16(ta ? a[k * lda + i] : a[i * lda + k]) * to_bf16(tb ? b[j * ldb + k] : b[k * ldb + j]);
-      c[i * ldc + j] = dot + (accumulate ? c[i * ldc + j] : 0);
+      c[i * ldc + j] = dot + (accumulate ? c[i * ldc + j] : 0) + (bias ? ((const double *)bias)[j] : 0);
     }
+    if (gelu) vbl_ref_unary(VBL_GELU, c + i * ldc, (double *)gelu + i * N, N, s);
   }
 }

@@ -30,7 +30,8 @@ int64_t vbl_ref_count_nonfinite(const void *x, int64_t n, vbl_stream s);
 void vbl_ref_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B,
                   int64_t ldb, double beta, void *C, int64_t ldc, vbl_stream s);
 void vbl_ref_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
-                       vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, vbl_stream s);
+                       vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
+                       void *gelu, vbl_stream s);
 
 void vbl_ref_bias_add(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);
 void vbl_ref_bias_gelu(void *h, const void *bias, void *g, int64_t N, int64_t D, vbl_stream s);

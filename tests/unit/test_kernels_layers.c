@@ -45,11 +45,21 @@ static void gemm_bf16(void) {
                     ldc = N + 2;
       const pair A = pair_rows(ta ? K : M, ta ? M : K, lda, -1, 1), B = pair_rows(tb ? N : K, tb ? K : N, ldb, -1, 1);
       const pair C = add ? pair_rows(M, N, ldc, -1, 1) : pair_new(M * ldc);  // not added to: NaN, must not be read
+      const pair bias = pair_random(N, -1, 1), gelu = pair_new(M * N);
+      const bool wide = (k + mode / 4) & 1;  // with bias and GELU
+      uint16_t *g = malloc((size_t)(M * N) * sizeof *g + 1);
       void *a = in_bf16(A), *b = in_bf16(B);
       cpu->gemm_bf16(ta, tb, M, N, K, a16 ? VBL_BF16 : VBL_F32, a16 ? a : A.f, lda, b16 ? VBL_BF16 : VBL_F32, b16 ? b : B.f, ldb,
-                     add, C.f, ldc, NULL);
-      ref->gemm_bf16(ta, tb, M, N, K, VBL_F64, A.d, lda, VBL_F64, B.d, ldb, add, C.d, ldc, NULL);
-      pair_check("gemm_bf16", C, (double)(K + 2) * u * ((double)K + 1), 0);
+                     add, C.f, ldc, wide ? bias.f : NULL, wide ? g : NULL, NULL);
+      ref->gemm_bf16(ta, tb, M, N, K, VBL_F64, A.d, lda, VBL_F64, B.d, ldb, add, C.d, ldc, wide ? bias.d : NULL,
+                     wide ? gelu.d : NULL, NULL);
+      const double sum = (double)(K + 3) * u * ((double)K + 2);
+      pair_check("gemm_bf16", C, sum, 0);
+      // A bf16 has 8 bits: rounding is off by at most 2^-8 of it. GELU's slope is below 1.13.
+      const int64_t one = 1, n = wide ? M * N : 0;
+      cpu->copy(VBL_BF16, g, &one, VBL_F32, gelu.f, &one, 1, &n, NULL);
+      pair_check("gemm_bf16's GELU", gelu, 1.13 * sum + 16 * u, 0x1.01p-8);
+      free(g);
       free(a);
       free(b);
       pairs_free();

@@ -26,8 +26,25 @@ static void rounded(vbl_dtype T, const void *x, int64_t ld, int64_t rows, int64_
   }
 }
 
+// What follows the sums: C [m, n] += bias, gelu [m, n] (rows ldg apart) = gelu_erf(C); either may be NULL.
+static void finish(float *C, int64_t ldc, int64_t m, int64_t n, const float *bias, vbl_bf16 *gelu, int64_t ldg) {
+  for (int64_t i = 0; i < m; i++) {
+    float *c = C + i * ldc;
+    if (bias) {
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) c[j] += bias[j];
+    }
+    if (gelu) {
+      vbl_bf16 *g = gelu + i * ldg;
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) g[j] = vbl_to_bf16(vbl_gelu(c[j]));
+    }
+  }
+}
+
 static void by_f32(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
-                   vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc) {
+                   vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, float *C, int64_t ldc, const float *bias,
+                   vbl_bf16 *gelu) {
   const size_t bytes = (size_t)(M + N) * (size_t)K * sizeof(float);
   float *a = vbl_cpu_alloc(bytes), *b = a + M * K;
   if (!a) {
@@ -38,6 +55,9 @@ static void by_f32(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype 
   rounded(b_type, B, ldb, tb ? N : K, tb ? K : N, b);
   VBL_K(gemm)(ta, tb, M, N, K, 1, a, ta ? M : K, b, tb ? K : N, accumulate ? 1 : 0, C, ldc, NULL);
   vbl_cpu_free(a, bytes);
+  if (!bias && !gelu) return;
+#pragma omp parallel for schedule(static) if (M * N > VBL_GRAIN)
+  for (int64_t i = 0; i < M; i++) finish(C + i * ldc, ldc, 1, N, bias, gelu ? gelu + i * N : NULL, N);
 }
 
 #ifdef __AVX512F__
@@ -200,19 +220,21 @@ typedef struct product {
   operand a, b;
   bool accumulate;
   float *C;
+  const float *bias;
+  vbl_bf16 *gelu;
   int64_t ldc, pairs, block, group, row_blocks, panels;
   uint32_t *packed;  // B: panels of every K block, [K block][panel][pairs of the block][PANEL]
 } product;
 
-static product product_of(operand a, operand b, bool accumulate, float *C, int64_t ldc) {
-  product g = {.a = a, .b = b, .accumulate = accumulate, .C = C, .ldc = ldc, .pairs = (a.K + 1) / 2};
-  const int64_t threads = omp_get_max_threads(), share = (a.n + threads - 1) / threads;
-  g.block = vbl_min64(BLOCK, (share + GROUP - 1) / GROUP * GROUP);
-  g.row_blocks = (a.n + g.block - 1) / g.block;
-  g.panels = (b.n + PANEL - 1) / PANEL;
-  const int64_t groups = vbl_min64(g.panels, (2 * threads + g.row_blocks - 1) / g.row_blocks);
-  g.group = (g.panels + groups - 1) / groups;
-  return g;
+// a, b and C are given; the rest follows.
+static void plan(product *g) {
+  const int64_t threads = omp_get_max_threads(), share = (g->a.n + threads - 1) / threads;
+  g->pairs = (g->a.K + 1) / 2;
+  g->block = vbl_min64(BLOCK, (share + GROUP - 1) / GROUP * GROUP);
+  g->row_blocks = (g->a.n + g->block - 1) / g->block;
+  g->panels = (g->b.n + PANEL - 1) / PANEL;
+  const int64_t groups = vbl_min64(g->panels, (2 * threads + g->row_blocks - 1) / g->row_blocks);
+  g->group = (g->panels + groups - 1) / groups;
 }
 
 // Where K block `from` (in pairs) has its first panel.
@@ -243,16 +265,23 @@ static void run_task(const product *g, int64_t task, uint32_t *rows) {
   const int64_t stride = g->a.by_rows ? A_STRIDE : PAIRS;  // words from row to row of a group's first
   for (int64_t from = 0; from < g->pairs; from += PAIRS) {
     const int64_t pairs = vbl_min64(PAIRS, g->pairs - from);
+    const bool last = from + pairs == g->pairs;
     pack_rows(&g->a, first, m, 2 * from, pairs, rows);
     for (int64_t panel = begin; panel < end; panel++)
-      for (int64_t i = 0; i < m; i += GROUP)
-        run_group(g, rows + i * stride, vbl_min64(GROUP, m - i), pairs, block_panels(g, from) + panel * pairs * PANEL,
-                  g->accumulate || from > 0, g->C + (first + i) * g->ldc + panel * PANEL, g->b.n - panel * PANEL);
+      for (int64_t i = 0; i < m; i += GROUP) {
+        const int64_t row = first + i, column = panel * PANEL, height = vbl_min64(GROUP, m - i), width = g->b.n - column;
+        float *C = g->C + row * g->ldc + column;
+        run_group(g, rows + i * stride, height, pairs, block_panels(g, from) + panel * pairs * PANEL, g->accumulate || from > 0, C,
+                  width);
+        if (last)
+          finish(C, g->ldc, height, vbl_min64(PANEL, width), g->bias ? g->bias + column : NULL,
+                 g->gelu ? g->gelu + row * g->b.n + column : NULL, g->b.n);
+      }
   }
 }
 
-static void native(operand a, operand b, bool accumulate, float *C, int64_t ldc) {
-  product g = product_of(a, b, accumulate, C, ldc);
+static void native(product g) {
+  plan(&g);
   const size_t bytes = (size_t)(g.pairs * g.panels * PANEL) * sizeof(uint32_t);
   g.packed = vbl_cpu_alloc(bytes);
   if (!g.packed) {
@@ -260,7 +289,7 @@ static void native(operand a, operand b, bool accumulate, float *C, int64_t ldc)
     return;
   }
   const int64_t tasks = g.row_blocks * ((g.panels + g.group - 1) / g.group);
-#pragma omp parallel if (a.n * b.n * a.K > 64 * VBL_GRAIN)
+#pragma omp parallel if (g.a.n * g.b.n * g.a.K > 64 * VBL_GRAIN)
   {
     _Alignas(64) uint32_t rows[BLOCK * A_STRIDE];
     pack_all(&g);
@@ -272,19 +301,21 @@ static void native(operand a, operand b, bool accumulate, float *C, int64_t ldc)
 #endif
 
 void VBL_K(gemm_bf16)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
-                      vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, vbl_stream s) {
+                      vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
+                      void *gelu, vbl_stream s) {
   (void)s;
   if (M == 0 || N == 0 || K == 0) {
     if (!accumulate) VBL_K(gemm)(ta, tb, M, N, 0, 1, A, lda, B, ldb, 0, C, ldc, s);
+    finish(C, ldc, M, N, bias, gelu, N);
     return;
   }
 #ifdef __AVX512F__
   if (vbl_cpu_bf16_native()) {
     const operand a = {.x = A, .ld = lda, .n = M, .K = K, .by_rows = !ta, .f32 = a_type == VBL_F32};
     const operand b = {.x = B, .ld = ldb, .n = N, .K = K, .by_rows = tb, .f32 = b_type == VBL_F32};
-    native(a, b, accumulate, C, ldc);
+    native((product){.a = a, .b = b, .accumulate = accumulate, .C = C, .ldc = ldc, .bias = bias, .gelu = gelu});
     return;
   }
 #endif
-  by_f32(ta, tb, M, N, K, a_type, A, lda, b_type, B, ldb, accumulate, C, ldc);
+  by_f32(ta, tb, M, N, K, a_type, A, lda, b_type, B, ldb, accumulate, C, ldc, bias, gelu);
 }
