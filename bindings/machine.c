@@ -10,7 +10,7 @@
 
 #include "bindings/program.h"
 #include "core/measure/lapack.h"
-#include "kernels/kernels.h"
+#include "kernels/cpu/cpu.h"
 
 static int machine_rss_bytes(lua_State *L) {
   long pages = 0;
@@ -67,13 +67,15 @@ static void push_cpu_model(lua_State *L) {
 }
 
 static int machine_cpu(lua_State *L) {
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   lua_pushstring(L, vbl_cpu_backend()->isa);
   lua_setfield(L, -2, "isa");
   lua_pushinteger(L, sysconf(_SC_NPROCESSORS_ONLN));
   lua_setfield(L, -2, "cores");
   push_cpu_model(L);
   lua_setfield(L, -2, "model");
+  lua_pushboolean(L, vbl_cpu_bf16_native());
+  lua_setfield(L, -2, "bf16");
   return 1;
 }
 
@@ -116,7 +118,8 @@ const vbl_fn vbl_machine_rows[] = {
     {"peak_rss_bytes", machine_peak_rss_bytes, "peak_rss_bytes() -> integer", "The most resident memory so far."},
     {"memory_bytes", machine_memory_bytes, "memory_bytes() -> total, available",
      "The machine's memory, or this process's group's where that is limited; available without swapping."},
-    {"cpu", machine_cpu, "cpu() -> {isa, cores, model}", "The instruction set that kernels use, cores online, the model's name."},
+    {"cpu", machine_cpu, "cpu() -> {isa, cores, model, bf16}",
+     "The instruction set that kernels use, cores online, the model's name, whether products of bf16 are the processor's own."},
     {"uname", machine_uname, "uname() -> string", "System, release, machine."},
     {"libraries", machine_libraries, "libraries() -> {onednn, utf8proc, openblas_core or openblas_error}",
      "Versions; the kernels that OpenBLAS chose, or why it cannot be opened."},

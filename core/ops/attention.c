@@ -102,7 +102,7 @@ static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error 
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
   vbl_dropout drop;
-  operands a;
+  operands a = {0};
   vbl_tensor *o, *lse;
   VBL_TRY(vbl_op_real(c, &r, err));
   VBL_TRY(inputs(c, &r, &a, err));

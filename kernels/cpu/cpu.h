@@ -20,7 +20,7 @@ vbl_status vbl_cpu_sync(vbl_stream s, vbl_error *err);
 
 // Whether products of bf16 use the processor's own (vdpbf16ps): where it has them at twice the rate of f32 FMA. A question of the
 // model, not of a measurement, so that a machine always sums in the same order. VBL_BF16=native or fma overrides.
-bool vbl_cpu_bf16_native(void);
+bool vbl_cpu_bf16_native(void);  // false too where the chosen build is not avx512
 
 // "avx512", "avx2" or "baseline"; NULL for an unknown name or one that this machine cannot run.
 const vbl_backend *vbl_cpu_backend_named(const char *isa);

@@ -55,6 +55,7 @@ static void choose_bf16(void) {
   bf16_native = has && __builtin_cpu_is("amd");
   if (wish && strcmp(wish, "fma") == 0) bf16_native = false;
   if (wish && strcmp(wish, "native") == 0) bf16_native = has;
+  if (vbl_cpu_backend() != &vbl_cpu_avx512) bf16_native = false;
 }
 
 bool vbl_cpu_bf16_native(void) {

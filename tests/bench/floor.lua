@@ -38,13 +38,15 @@ end
 
 -- Numbers that each part has to move, and the FLOPs of attention, forward and backward, as the kernels' interface has them
 -- (kernels/kernels.h). N D is the size of a stream's hidden state.
-local function counted(s, parameters)
+local function counted(s, parameters, precision)
   local text, image = s.B * s.T * s.D, s.B * s.P * s.D
   -- Forward: x, residual, sum, y; backward: sum, dy, dx, and dsum where the sum goes on (pre-LN). A plain norm: 2 and 3, 4.
   local norm = s.L * (text * 2 * (4 + 3) + image * ((2 + 4) + (4 + 4) + 3)) + text * (2 + 3) + image * (2 + 3)
   -- GELU after a bias: h read and written, g written; h and dg read, dh written. A bias: y read and written; dy read.
   local wide = (text + image) * s.F // s.D
+  -- In bf16 both are done within the product; what is left forward is to round the inputs of qkv, projection and fc1.
   local linear = s.L * (wide * (3 + 3) + (text + image) * (3 + 1 + 1) * (2 + 1))
+  if precision == "bf16" then linear = s.L * (wide * 3 + (text + image) * (3 * 1.5 + 3 + 1 + 1)) end
   local embed = text * (3 + 1 + 2) + s.B * 3 * 112 * 112 * 2 + image * (2 + 1)
   local attention = 12 * s.L * s.B * s.D * (s.T ^ 2 + s.P ^ 2)  -- two products of 2SSD forward, four backward
   return {norm = norm, linear = linear, embed = embed, attention = attention, optimizer = 8 * parameters}
@@ -77,7 +79,7 @@ return function(steps, precision)
   local times, total, flops = measure(towers.step, steps, precision)
   local n = 0
   for _, p in ipairs(towers.parameters) do n = n + p.tensor:numel() end
-  local c = counted(towers.sizes, n)
+  local c = counted(towers.sizes, n, precision)
   local function compute(x) return x / peak / 1e6, ("%.1f GFLOP"):format(x / 1e9) end
   local function move(x, rate, what) return 4 * x / rate / 1e6, ("%.0f MB at the rate of %s"):format(4 * x / 1e6, what) end
   local floors = {

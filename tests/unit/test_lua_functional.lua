@@ -107,6 +107,26 @@ check.group("losses", function()
   check.ok(temperature.grad)
 end)
 
+-- More pairs than one block of scores holds (2^22): loss and gradients are those of the whole matrix, which is never in memory.
+check.group("InfoNCE by blocks of rows", function()
+  local n, d, t = 3000, 4, 0.1
+  local q, k = vbl.randn(n, d), vbl.randn(n, d)
+  local function gradients(loss_of)
+    local a, b = q:clone():requires_grad_(true), k:clone():requires_grad_(true)
+    vbl.reset_peak_memory()
+    local before = vbl.memory().live
+    local loss = loss_of(F.normalize_rows(a), F.normalize_rows(b))
+    loss:backward()
+    return loss:item(), a.grad, b.grad, vbl.memory().peak - before
+  end
+  local value, dq, dk, peak = gradients(function(a, b) return F.info_nce(a, b, {temperature = t}) end)
+  local whole, dq2, dk2 = gradients(function(a, b) return F.cross_entropy(a:matmul(b:t()) / t, vbl.arange(n, {dtype = "i32"})) end)
+  check.near(value, whole, 1e-5 * whole)
+  check.ok((dq - dq2):abs():max():item() <= 1e-5 * dq2:abs():max():item())
+  check.ok((dk - dk2):abs():max():item() <= 1e-5 * dk2:abs():max():item())
+  check.ok(peak < 4 * n * n * 2 / 3, ("%.0f MB"):format(peak / 1e6))
+end)
+
 check.group("argument errors", function()
   local x = vbl.ones(2, 3)
   check.error(function() F.linear(x) end, "linear: w: expected a tensor, got no value")

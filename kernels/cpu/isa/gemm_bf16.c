@@ -46,11 +46,12 @@ static void by_f32(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype 
                    vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, float *C, int64_t ldc, const float *bias,
                    vbl_bf16 *gelu) {
   const size_t bytes = (size_t)(M + N) * (size_t)K * sizeof(float);
-  float *a = vbl_cpu_alloc(bytes), *b = a + M * K;
+  float *a = vbl_cpu_alloc(bytes);
   if (!a) {
     vbl_cpu_fail(VBL_ENOMEM, "no memory for the rounded operands of a product in bf16");
     return;
   }
+  float *b = a + M * K;
   rounded(a_type, A, lda, ta ? K : M, ta ? M : K, a);
   rounded(b_type, B, ldb, tb ? N : K, tb ? K : N, b);
   VBL_K(gemm)(ta, tb, M, N, K, 1, a, ta ? M : K, b, tb ? K : N, accumulate ? 1 : 0, C, ldc, NULL);

@@ -18,6 +18,8 @@ local function processor()
   else
     line("ok", "kernels", "%s", cpu.isa)
   end
+  line("ok", "bf16", "%s", cpu.bf16 and "the processor's own products: precision=bf16 trains faster than f32" or
+         "rounded, multiplied as f32: precision=bf16 saves memory and no time here")
 end
 
 local function memory()
