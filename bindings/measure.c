@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bindings/tensor.h"
 #include "core/measure/lapack.h"
 #include "kernels/kernels.h"
 
@@ -28,6 +29,32 @@ static int prepared_shape(lua_State *L) {
   if (box->p == NULL) return vbl_lua_error(L, "prepared matrix: it was released");
   lua_pushinteger(L, box->p->n);
   lua_pushinteger(L, box->p->d);
+  return 2;
+}
+
+// components(k): U S of the centred matrix's SVD, each column's largest entry positive, so that the picture does not flip.
+static int prepared_components(lua_State *L) {
+  prepared_box *box = luaL_checkudata(L, 1, PREPARED);
+  int64_t k = luaL_checkinteger(L, 2);
+  vbl_prepared *p = box->p;
+  if (p == NULL) return vbl_lua_error(L, "prepared matrix: it was released");
+  if (p->total > 0) VBL_LUA_TRY(L, vbl_prepared_svd(p, &err));
+  int64_t rank = p->total > 0 ? p->svd->rank : 0;
+  if (k < 1 || k > rank)
+    return vbl_lua_error(L, "components: k = %I: expected 1 to the matrix's rank, %I", (LUAI_UACINT)k, (LUAI_UACINT)rank);
+  vbl_tensor *t = vbl_lua_new_tensor(L, VBL_F64, 2, (int64_t[]){p->n, k});
+  double *out = vbl_tensor_data(t);
+  lua_createtable(L, (int)k, 0);
+  for (int64_t j = 0; j < k; j++) {
+    double most = 0;
+    for (int64_t i = 0; i < p->n; i++) {
+      double u = p->svd->u[i * p->svd->columns + j];
+      if (fabs(u) > fabs(most)) most = u;
+    }
+    for (int64_t i = 0; i < p->n; i++) out[i * k + j] = p->svd->u[i * p->svd->columns + j] * copysign(p->svd->s[j], most);
+    lua_pushnumber(L, p->svd->s[j] * p->svd->s[j] / p->total);
+    lua_rawseti(L, -2, j + 1);
+  }
   return 2;
 }
 
@@ -199,7 +226,8 @@ static int l_lapack(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {{"release", prepared_release}, {"shape", prepared_shape}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"release", prepared_release}, {"shape", prepared_shape}, {"components", prepared_components}, {NULL, NULL}};
 
 static void make_prepared_type(lua_State *L) {
   luaL_newmetatable(L, PREPARED);
@@ -223,7 +251,8 @@ static const vbl_fn functions[] = {
     {"prepare", l_prepare, "prepare(X, [name]) -> prepared",
      "X [n,d] copied and centred in f64; every measure takes it in X's place and keeps in it what "
      "measures share (Gram matrix, SVD, "
-     "neighbour lists). NaN or Inf is an error that names row and column. p:release() frees it."},
+     "neighbour lists). NaN or Inf is an error that names row and column. p:components(k) -> the first k principal "
+     "components [n,k] f64 and their shares of the variance. p:release() frees it."},
     {"is_prepared", l_is_prepared, "is_prepared(value) -> boolean", "Whether value is what prepare() gave."},
     {"lapack", l_lapack, "lapack() -> string",
      "Opens OpenBLAS and says which instruction-set kernels it chose (\"Haswell\", \"SkylakeX\")."},

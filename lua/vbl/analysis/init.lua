@@ -1,89 +1,41 @@
--- vbl.analysis: the measures between the two streams, layer by layer.
---   analysis.layers(features, opts) -> one record per layer
---   analysis.line(layer)            -> its log line
---   analysis.names                  -> the measures, in the order of the line
-local measure = require "vbl.measure"
+-- vbl.analysis: what the layers of a two-stream model share. One forward pass a partner makes the features (or a file holds them), and
+-- every analysis reads these; each returns a sheet (vbl.analysis.sheet), which prints, is saved as .tsv and .json, and draws itself.
+--
+--   features(model, split, opts) -> features     save(path, features)   load(path)         vbl.analysis.features, vbl.analysis.cache
+--   table(features, names, opts)          matched and mismatched side by side, with chance, p and interval       vbl.analysis.table
+--   matrices(features, name, opts)        layer x layer, across and within the streams                           vbl.analysis.matrices
+--   matrices_over(list, name, opts)       the same over the epochs, on one scale
+--   evolution(list, names, opts)          by layer over the epochs                                               vbl.analysis.evolution
+--   pooling(features, names, opts)        CLS, masked mean, all tokens                                           vbl.analysis.pooling
+--   adjacent(list, name, opts)            from one layer to the next within a stream                             vbl.analysis.adjacent
+--   correlation(models, names)            measure against measure                                                vbl.analysis.correlation
+--   stability(pairs, measures, opts)      in the number of items and of neighbours                               vbl.analysis.stability
+--   downstream(rows, names, opts)         measures against a score, within groups                                vbl.analysis.downstream
+--   probing(features, labels, opts)       what can be read off a layer; scene_labels, file_labels                vbl.analysis.probing
+--   dimensionality(features, opts)        effective rank and its kin                                             vbl.analysis.dimensionality
+--   scatter(features, layer, opts)        both streams in a plane                                                vbl.analysis.scatter
+--   baseline(fused, alone, names, opts)   beside independent encoders                                            vbl.analysis.baseline
+--   layers(pairs, opts), line(layer), names     the cheap table of a training run and its log line               vbl.analysis.layers
+local layers = require "vbl.analysis.layers"
+local nearest = require "vbl.nearest"
 
-local analysis = {names = {"cosine", "cka", "max_sim_tp", "max_sim_pt", "svcca", "mknn", "jaccard", "rank", "procrustes"}}
+local analysis = {layers = layers.layers, line = layers.line, names = layers.names}
 
-local titles = {cka = "CKA", svcca = "SVCCA"}
-
--- What each name of the line is: debiased linear CKA, SVCCA at 99 % of the variance, k neighbours by cosine, Procrustes similarity.
-local pooled = {
-  cosine = function(x, y) return measure.cosine(x, y) end,
-  cka = function(x, y) return measure.cka(x, y) end,
-  svcca = function(x, y) return measure.svcca(x, y) end,
-  mknn = function(x, y, k) return measure.mknn(x, y, {k = k}) end,
-  jaccard = function(x, y, k) return measure.knn_jaccard(x, y, {k = k}) end,
-  rank = function(x, y, k) return measure.rank_sim(x, y, {k = k}) end,
-  procrustes = function(x, y) return measure.procrustes(x, y) end,
+-- Name -> module, and the function in it where the module is a table of them.
+local modules = {
+  features = {"features", "run"}, save = {"cache", "save"}, load = {"cache", "load"}, table = {"table"}, matrices = {"matrices", "of"},
+  matrices_over = {"matrices", "over"}, evolution = {"evolution"}, pooling = {"pooling"}, adjacent = {"adjacent"}, correlation = {"correlation"},
+  stability = {"stability"}, downstream = {"downstream"}, probing = {"probing", "of"}, scene_labels = {"probing", "scene_labels"},
+  file_labels = {"probing", "file_labels"}, dimensionality = {"dimensionality"}, scatter = {"scatter"}, baseline = {"baseline"},
 }
 
-local function set(layer, name, value, record)
-  layer[name] = value
-  layer.records[name] = record
-end
-
--- Lengths without the closing [SEP], which matches nothing in an image.
-local function without_sep(lengths)
-  local list = lengths:totable()
-  for i, length in ipairs(list) do list[i] = math.max(length - 1, 0) end
-  return list
-end
-
--- From tokens, or from the numbers that the caller summed batch by batch; neither: the layer has no max_sim.
-local function add_max_sim(layer, feature)
-  if feature.text_tokens then
-    local lengths = feature.lengths and without_sep(feature.lengths)
-    local tp, pt, tp_record, pt_record = measure.max_sim(feature.text_tokens, feature.vision_tokens, {text_lengths = lengths})
-    set(layer, "max_sim_tp", tp, tp_record)
-    set(layer, "max_sim_pt", pt, pt_record)
-  elseif feature.max_sim_tp then
-    local status = layer.records.cosine.status == "NOT_COMPARABLE" and "NOT_COMPARABLE" or "OK"
-    for _, name in ipairs {"max_sim_tp", "max_sim_pt"} do
-      set(layer, name, feature[name], {value = feature[name], status = status, n = layer.n, warnings = {}})
-    end
-  end
-end
-
-local function one_layer(feature, opts)
-  local x <close> = measure.prepare(feature.text, feature.name .. " text")
-  local y <close> = measure.prepare(feature.vision, feature.name .. " vision")
-  local n = x:shape()
-  local k = opts.k or math.max(1, math.min(10, (n - 1) // 2))
-  local layer = {name = feature.name, coattention = feature.coattention or false, n = n, k = k, records = {}}
-  for _, name in ipairs(analysis.names) do
-    if pooled[name] then set(layer, name, pooled[name](x, y, k)) end
-  end
-  add_max_sim(layer, feature)
-  return layer
-end
-
--- features: array of {name = "layer0", coattention = bool, text = [n,D], vision = [n,D] (CLS or pooled, row i of one pair),
--- and either text_tokens = [n,T,D], vision_tokens = [n,P,D], lengths = i32 [n] (with [CLS] and [SEP], which are left out), or the
--- numbers max_sim_tp and max_sim_pt}. opts.k: neighbours (10, or (n-1)//2 where that is less).
--- Returns an array of {name, coattention, n, k, and a number per name of analysis.names, records = {name -> record with status and
--- chance level}}. Streams of different widths: cosine and max_sim are nan, NOT_COMPARABLE.
-function analysis.layers(features, opts)
-  local layers = {}
-  for i, feature in ipairs(features) do layers[i] = one_layer(feature, opts or {}) end
-  return layers
-end
-
-local function number(layer, name)
-  local value = layer[name]
-  if value ~= value then return string.format("nan(%s)", layer.records[name].status) end
-  return string.format("%.4f", value)
-end
-
--- "layer layer1 (co-attn-True): cosine=0.4888, CKA=0.0459, max_sim_tp=0.4816, ..., mknn=0.5510, jaccard=..., rank=..., procrustes=..."
--- An undefined value prints its status: nan(ZERO_VARIANCE).
-function analysis.line(layer)
-  local parts = {}
-  for _, name in ipairs(analysis.names) do
-    if layer[name] then parts[#parts + 1] = string.format("%s=%s", titles[name] or name, number(layer, name)) end
-  end
-  return string.format("layer %s (co-attn-%s): %s", layer.name, layer.coattention and "True" or "False", table.concat(parts, ", "))
-end
-
-return analysis
+return setmetatable(analysis, {
+  __index = function(self, name)
+    local row = modules[name]
+    if not row then error(("vbl.analysis has no '%s'%s"):format(tostring(name), nearest.hint(tostring(name), modules)), 2) end
+    local module = require("vbl.analysis." .. row[1])
+    local fn = row[2] and module[row[2]] or module
+    rawset(self, name, fn)
+    return fn
+  end,
+})

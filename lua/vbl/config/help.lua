@@ -33,7 +33,7 @@ local function print_rows(list)
   end
 end
 
-return function(rows, source, line)
+return function(rows, source, line, operands)
   local meanings, order = {}, {}
   if source then meanings, order = comments(source, line) end
   local keys = {}
@@ -43,7 +43,8 @@ return function(rows, source, line)
     local shown = (nested or default == nil) and "" or values.show(default)
     keys[#keys + 1] = {path, shown, meanings[path] or rows[path].meaning or ""}
   end
-  print(("usage: vbl %s [key=value ...] [flags]\n\nkeys, defaults, meaning:"):format(arg and arg[0] or "script.lua"))
+  local words = operands and " " .. table.concat(operands, " ") or ""
+  print(("usage: vbl %s%s [key=value ...] [flags]\n\nkeys, defaults, meaning:"):format(arg and arg[0] or "script.lua", words))
   print_rows(keys)
   print "\nflags:"
   local list = {}

@@ -7,11 +7,12 @@
 --
 --   vbl script.lua epochs=8 model.preset=small model.layers='{2, 4}' --seed 3
 --
--- vbl.config(defaults[, schemas]) -> config
+-- vbl.config(defaults[, schemas[, operands]]) -> config
 --   A value is parsed by its default's type: number, boolean, string, or table as a Lua constructor (lists are replaced, named
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
 --   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys;
 --   optional = true in a row: `false` is a value too, and leaves it out.
+--   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order.
 --   The comment behind a key is its --help.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
 --   given, the set of the flags given.
@@ -150,7 +151,18 @@ local function split(words)
   return given, rest
 end
 
-local function new(_, defaults, schemas)
+-- Takes the words that are no key=value out of `rest`, as many as there are names.
+local function take_operands(rest, names)
+  local taken, keys = {}, {}
+  for _, word in ipairs(rest) do
+    local list = #taken < #names and not word:find "^[%a_][%w_.]*=" and taken or keys
+    list[#list + 1] = word
+  end
+  if #taken < #names then fail(("expected %s (--help lists the keys)"):format(table.concat(names, " "))) end
+  return taken, keys
+end
+
+local function new(_, defaults, schemas, operands)
   if type(defaults) ~= "table" then error(("config: expected a table of keys, got %s"):format(type(defaults)), 2) end
   if defaults.flags ~= nil then error("config: 'flags' holds the flags and cannot be a key", 2) end
   local rows = {}
@@ -159,10 +171,11 @@ local function new(_, defaults, schemas)
   local given, rest = split(arg or {})
   if given.help then
     local caller = debug.getinfo(2, "Sl")
-    require "vbl.config.help"(rows, caller.source:match "^@(.*)", caller.currentline)
+    require "vbl.config.help"(rows, caller.source:match "^@(.*)", caller.currentline, operands)
     os.exit(0, true)
   end
   local config = copy(defaults)
+  if operands then config.operands, rest = take_operands(rest, operands) end
   for _, word in ipairs(rest) do merge_word(config, rows, word) end
   flags.apply(given, fail)
   given.words = rest

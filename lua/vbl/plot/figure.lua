@@ -1,9 +1,10 @@
 -- The one kind of line figure: a title, one shared legend, a grid of panels.
 --
 --   figure.draw(base, {title=, columns=, panels = {panel, ...}}) -> true, or false without gnuplot
---     panel {title=, xlabel=, ylabel=, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool}
+--     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool}
 --       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next one);
---       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line.
+--       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line; broken = true: dashes in its own colour; thin = true: a thin grey line; points = true: dots without
+--       lines; low, high = lists: a band behind the line.
 --       Values that are not finite are gaps.
 -- Colours: Okabe and Ito's, told apart by colour-blind readers; the sequential ones are samples of viridis.
 local gnuplot = require "vbl.plot.gnuplot"
@@ -12,7 +13,7 @@ local figure = {}
 
 local PANEL_WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 296, 74, 16, 34, 58
 local TITLE_HEIGHT, LEGEND_HEIGHT, LETTER = 36, 24, 8
-local LEGEND_MOST = 8
+local LEGEND_MOST = 10
 
 local distinct = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}
 local viridis = {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {220, 205, 40}}
@@ -35,7 +36,7 @@ local function styles_of(panels)
       local name = s.name or ""
       if not styles[name] then
         local color
-        if s.dashed then
+        if s.dashed or s.thin then
           color = "#6b6b6b"
         elseif s.order then
           color = sequential(s.order)
@@ -43,7 +44,7 @@ local function styles_of(panels)
           used = used + 1
           color = distinct[((s.color or used) - 1) % #distinct + 1]
         end
-        styles[name] = {color = color, dash = s.dashed and 2 or 1, width = s.dashed and 1.3 or 1.8}
+        styles[name] = {color = color, dash = s.dashed and 2 or s.broken and 4 or 1, width = s.thin and 0.7 or s.dashed and 1.3 or 1.8}
         names[#names + 1] = name
       end
     end
@@ -78,8 +79,10 @@ end
 local function span(panel, axis)
   local low, high = math.huge, -math.huge
   for _, s in ipairs(panel.series) do
-    for i, v in ipairs(s[axis]) do
-      if finite(v) and finite(s.y[i] or 0 / 0) then low, high = math.min(low, v), math.max(high, v) end
+    for _, list in ipairs(axis == "y" and {s.y, s.low or {}, s.high or {}} or {s.x}) do
+      for i, v in ipairs(list) do
+        if finite(v) and finite(s.y[i] or 0 / 0) then low, high = math.min(low, v), math.max(high, v) end
+      end
     end
   end
   if low > high then return 0, 1, true end
@@ -94,9 +97,10 @@ end
 
 local function data_block(id, s)
   local lines = {("$d%d << EOD"):format(id)}
+  local function text(v) return v and finite(v) and ("%.10g"):format(v) or "NaN" end
   for i, x in ipairs(s.x) do
-    local y = s.y[i]
-    lines[#lines + 1] = ("%.10g %s"):format(x, y and finite(y) and ("%.10g"):format(y) or "NaN")
+    lines[#lines + 1] = ("%.10g %s"):format(x, text(s.y[i]))
+    if s.low then lines[#lines] = ("%s %s %s"):format(lines[#lines], text(s.low[i]), text(s.high[i])) end
   end
   if #s.x == 0 then lines[2] = "0 NaN" end
   lines[#lines + 1] = "EOD"
@@ -106,8 +110,11 @@ end
 local function add_axes(out, panel)
   local x_low, x_high = span(panel, "x")
   local y_low, y_high, empty = span(panel, "y")
-  local left, right = range(x_low, x_high, panel.integer_x and 0.5 / math.max(x_high - x_low, 1) or 0.02)
+  local left, right = range(x_low, x_high, panel.integer_x and 0.5 / math.max(x_high - x_low, 1) or panel.margin or 0.02)
   local bottom, top = range(y_low, y_high, 0.07)
+  bottom, top = panel.ylow or bottom, panel.yhigh or top
+  if panel.log_x then left, right = x_low / 1.15, x_high * 1.15 end
+  out(panel.log_x and "set logscale x 2" or "unset logscale x")
   out(("set xrange [%.10g:%.10g]"):format(left, right))
   out(("set yrange [%.10g:%.10g]"):format(bottom, top))
   out(panel.integer_x and ("set xtics %d"):format(math.max(1, math.ceil((x_high - x_low) / 12))) or "set xtics autofreq")
@@ -124,9 +131,17 @@ local function add_series(out, panel, styles, first)
   local parts = {}
   for i, s in ipairs(panel.series) do
     local style = styles[s.name or ""]
-    local points = #s.x <= 40 and not s.dashed
-    parts[i] = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %d%s"):format(
-      first + i - 1, points and "linespoints" or "lines", style.color, style.width, style.dash, points and " pointtype 7 pointsize 0.45" or "")
+    local points = #s.x <= 40 and not s.dashed and not s.thin
+    if s.low then
+      parts[#parts + 1] = ("$d%d using 1:3:4 notitle with filledcurves linecolor '%s' fillstyle transparent solid 0.18 noborder"):format(
+        first + i - 1, style.color)
+    end
+    if s.points then
+      parts[#parts + 1] = ("$d%d using 1:2 notitle with points linecolor '%s' pointtype 7 pointsize 0.35"):format(first + i - 1, style.color)
+    else
+      parts[#parts + 1] = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %d%s"):format(
+        first + i - 1, points and "linespoints" or "lines", style.color, style.width, style.dash, points and " pointtype 7 pointsize 0.45" or "")
+    end
   end
   out("plot " .. (#parts > 0 and table.concat(parts, ", ") or "NaN notitle"))
 end

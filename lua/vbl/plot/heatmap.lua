@@ -1,51 +1,149 @@
--- heatmap(base, {{..}, ..}, {title=, xlabel=, ylabel=, rows = {names}, columns = {names}, low=, high=}): a matrix as colours, row 1 on top;
--- with at most 16 rows and columns each cell also shows its number. Values that are not finite are white. The matrix has at least one row and one column.
+-- Matrices as colours: a grid of panels that share one scale and one colour bar.
+--
+--   draw(base, {title=, note= (grey, behind the title), label= (of the colour bar), diverging = bool (two hues, white between), columns = 3, low=, high=, panels = {panel, ...}}) -> true, or false without gnuplot
+--     panel {title=, matrix = {{..}, ..}, rows = {names}, columns = {names}, xlabel=, ylabel=, mark_rows = {[i] = true}, mark_columns = }
+--       row 1 on top; values that are not finite are grey; marked rows and columns (from 1) carry a bar at the axis and a star at the name.
+--       With at most 16 rows and columns each cell also shows its number.
+-- The palettes are viridis, and ColorBrewer's RdBu where a middle has a meaning (correlations): both for colour-blind readers too.
 local gnuplot = require "vbl.plot.gnuplot"
+
+local heatmap = {}
+
+local LEFT, RIGHT, BOTTOM, TOP, HEADER, BAR = 72, 18, 64, 34, 40, 92
+local DIGITS_MOST = 16
+local sequential = "set palette defined (0 '#440154', 1 '#3b528b', 2 '#21918c', 3 '#5ec962', 4 '#fde725')"
+local diverging = "set palette defined (0 '#2166ac', 1 '#92c5de', 2 '#f7f7f7', 3 '#f4a582', 4 '#b2182b')"
 
 local function finite(v) return v == v and v ~= math.huge and v ~= -math.huge end
 
-local function tics(names, n)
+local function range(panels, low, high)
+  local least, most = math.huge, -math.huge
+  for _, panel in ipairs(panels) do
+    for _, row in ipairs(panel.matrix) do
+      for _, v in ipairs(row) do
+        if finite(v) then least, most = math.min(least, v), math.max(most, v) end
+      end
+    end
+  end
+  if not finite(least) then least, most = 0, 1 end
+  low, high = low or least, high or most
+  if low < high then return low, high end
+  return low - 0.5, low + 0.5
+end
+
+local function tics(names, n, marks)
   local list, every = {}, math.max(1, math.ceil(n / 24))
-  for i = 1, n, every do list[#list + 1] = ("%s %d"):format(gnuplot.quote(names and names[i] or i - 1), i - 1) end
+  for i = 1, n, every do
+    list[#list + 1] = ("%s %d"):format(gnuplot.quote((names and names[i] or i - 1) .. (marks and marks[i] and " *" or "")), i - 1)
+  end
   return table.concat(list, ", ")
 end
 
-local function blocks(matrix)
-  local cells, low, high = {"$cells << EOD"}, math.huge, -math.huge
+local function block(id, matrix)
+  local cells = {("$cells%d << EOD"):format(id)}
   for i, row in ipairs(matrix) do
-    for j, v in ipairs(row) do
-      if finite(v) then low, high = math.min(low, v), math.max(high, v) end
-      cells[#cells + 1] = ("%d %d %s"):format(j - 1, i - 1, finite(v) and ("%.10g"):format(v) or "NaN")
-    end
+    for j, v in ipairs(row) do cells[#cells + 1] = ("%d %d %s"):format(j - 1, i - 1, finite(v) and ("%.10g"):format(v) or "NaN") end
   end
   cells[#cells + 1] = "EOD"
-  return table.concat(cells, "\n"), low, high
+  return table.concat(cells, "\n")
 end
 
-local colors = "set palette defined (0 '#440154', 1 '#3b528b', 2 '#21918c', 3 '#5ec962', 4 '#fde725')"
-
-return function(base, matrix, opts)
-  if not gnuplot.available() then return false end
-  opts = opts or {}
-  local n, m = #matrix, #(matrix[1] or {})
-  if n == 0 or m == 0 then error("heatmap: expected at least one row and one column", 2) end
-  local data, low, high = blocks(matrix)
-  low, high = opts.low or low, opts.high or high
-  if not (low < high) then low, high = finite(low) and low - 0.5 or 0, finite(low) and low + 0.5 or 1 end
-  local cell = math.max(14, math.min(46, 560 // math.max(n, m, 1)))
-  local width, height = math.max(360, m * cell) + 190, math.max(200, n * cell) + 130
-  local lines = {
-    "unset key; unset grid; set border linecolor '#444444'; set tics nomirror out scale 0; " .. colors,
-    ("set title %s; set xlabel %s; set ylabel %s"):format(gnuplot.quote(opts.title or ""), gnuplot.quote(opts.xlabel or ""), gnuplot.quote(opts.ylabel or "")),
-    ("set xrange [-0.5:%g]; set yrange [%g:-0.5]; set cbrange [%.10g:%.10g]"):format(m - 0.5, n - 0.5, low, high),
-    ("set xtics (%s); set ytics (%s)"):format(tics(opts.columns, m), tics(opts.rows, n)),
-  }
-  local plot = "plot $cells using 1:2:3 with image pixels"
-  if n <= 16 and m <= 16 and cell >= 30 then
-    -- Dark text on the light end of the palette.
-    plot = plot .. (", '' using 1:2:(sprintf('%%.2f', $3)):($3 > %.10g ? 0x000000 : 0xffffff) with labels font 'Sans,9' textcolor rgb variable")
-      :format(low + 0.6 * (high - low))
+-- Bars between the axis and the cells' edge, one a marked row or column.
+local function add_marks(out, marks, n, along_x)
+  local id = along_x and 100 or 200
+  for i = 1, n do
+    if marks and marks[i] then
+      id = id + 1
+      local from, to = i - 1.5 + 0.06, i - 0.5 - 0.06
+      local place = along_x and ("first %.3f, graph 0 to first %.3f, graph -0.022"):format(from, to)
+        or ("graph 0, first %.3f to graph -0.022, first %.3f"):format(from, to)
+      out(("set object %d rectangle from %s front noclip fillcolor '#D55E00' fillstyle solid noborder"):format(id, place))
+    end
   end
-  lines[#lines + 1] = plot
-  return gnuplot.render(base, width, height, data, "  " .. table.concat(lines, "\n  "))
 end
+
+local function longest(names)
+  local most = 0
+  for _, name in ipairs(names or {}) do most = math.max(most, utf8.len(tostring(name)) or #tostring(name)) end
+  return most
+end
+
+-- gnuplot's condition for dark text in a cell: the light end of the palette, or its middle.
+local function light(two_hues, low, high)
+  if two_hues then return ("$3 > %.10g && $3 < %.10g"):format(low + 0.2 * (high - low), low + 0.8 * (high - low)) end
+  return ("$3 > %.10g"):format(low + 0.6 * (high - low))
+end
+
+-- Whether the columns' names need to be slanted.
+local function crowded(panel) return #panel.matrix[1] * (longest(panel.columns) + 2) > 46 end
+
+local function add_panel(out, panel, id, low, high, dark)
+  local n, m = #panel.matrix, #panel.matrix[1]
+  out(("set title %s; set xlabel %s; set ylabel %s"):format(gnuplot.quote(panel.title or ""), gnuplot.quote(panel.xlabel or ""),
+                                                          gnuplot.quote(panel.ylabel or "")))
+  out(("set xrange [-0.5:%g]; set yrange [%g:-0.5]; set cbrange [%.10g:%.10g]"):format(m - 0.5, n - 0.5, low, high))
+  out(("set xtics (%s)%s offset 0,-0.3; set ytics (%s) norotate offset -0.5,0"):format(tics(panel.columns, m, panel.mark_columns),
+                                                                 crowded(panel) and " rotate by -45" or " norotate", tics(panel.rows, n, panel.mark_rows)))
+  add_marks(out, panel.mark_columns, m, true)
+  add_marks(out, panel.mark_rows, n, false)
+  local plot = ("plot $cells%d using 1:2:3 with image pixels"):format(id)
+  if n <= DIGITS_MOST and m <= DIGITS_MOST then
+    plot = plot .. (", '' using 1:2:(sprintf('%%.2f', $3)):(%s ? 0x000000 : 0xffffff) with labels font 'Sans,9' textcolor rgb variable"):format(dark)
+  end
+  out(plot)
+  out "unset object"
+end
+
+local function check(panels)
+  for _, panel in ipairs(panels) do
+    if #panel.matrix == 0 or #panel.matrix[1] == 0 then error("heatmap: expected at least one row and one column", 3) end
+  end
+end
+
+function heatmap.draw(base, spec)
+  if not gnuplot.available() then return false end
+  check(spec.panels)
+  local lines, blocks, most = {"unset key; unset grid; set border linecolor '#444444'; set tics nomirror out scale 0; " .. (spec.diverging and diverging or sequential), "unset colorbox",
+                               "set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillcolor '#c8c8c8' fillstyle solid noborder"}, {}, 1
+  local function out(text) lines[#lines + 1] = text end
+  for _, panel in ipairs(spec.panels) do most = math.max(most, #panel.matrix, #panel.matrix[1]) end
+  local low, high = range(spec.panels, spec.low, spec.high)
+  local columns = math.min(spec.columns or 3, #spec.panels)
+  local rows = math.ceil(#spec.panels / columns)
+  local cell = math.max(14, math.min(42, 480 // most))
+  local left = math.max(LEFT, 44 + 8 * longest(spec.panels[1].rows))
+  local side, slant = cell * most, crowded(spec.panels[1]) and math.ceil(longest(spec.panels[1].columns) * 6) or 0
+  local width_of, height_of = left + side + RIGHT, TOP + side + BOTTOM + slant
+  local width = columns * width_of + BAR
+  local height = HEADER + rows * height_of
+  out(("set multiplot; set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), 20 / width, 1 - 20 / height))
+  if spec.note then
+    out(("set label 2 %s at screen %.5f, screen %.5f right textcolor '#555555'"):format(gnuplot.quote(spec.note), (width - BAR) / width, 1 - 20 / height))
+  end
+  for i, panel in ipairs(spec.panels) do
+    local x, y = ((i - 1) % columns) * width_of + left, HEADER + ((i - 1) // columns) * height_of + TOP
+    local w, h = #panel.matrix[1] * cell, #panel.matrix * cell
+    out(("set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen %.5f; set bmargin at screen %.5f"):format(
+      x / width, (x + w) / width, 1 - y / height, 1 - (y + h) / height))
+    if i == #spec.panels then
+      local first = HEADER + TOP
+      out(("set colorbox user origin screen %.5f, screen %.5f size screen %.5f, screen %.5f; set cblabel %s; set format cb '%%g'")
+        :format((width - BAR + 6) / width, 1 - (first + side) / height, 16 / width, side / height, gnuplot.quote(spec.label or "")))
+    end
+    blocks[i] = block(i, panel.matrix)
+    add_panel(out, panel, i, low, high, light(spec.diverging, low, high))
+    out "unset label"
+  end
+  out "unset multiplot"
+  return gnuplot.render(base, width, height, table.concat(blocks, "\n"), "  " .. table.concat(lines, "\n  "))
+end
+
+-- One matrix: plot.heatmap(base, matrix, {title=, label=, xlabel=, ylabel=, rows=, columns=, mark_rows=, mark_columns=, low=, high=}).
+function heatmap.one(base, matrix, opts)
+  opts = opts or {}
+  local panel = {matrix = matrix}
+  for _, key in ipairs {"rows", "columns", "xlabel", "ylabel", "mark_rows", "mark_columns"} do panel[key] = opts[key] end
+  return heatmap.draw(base, {title = opts.title, label = opts.label, diverging = opts.diverging, low = opts.low, high = opts.high, panels = {panel}})
+end
+
+return heatmap

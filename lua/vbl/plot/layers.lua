@@ -4,15 +4,11 @@
 --                 coattention = {3, 5}})     lists by layer, the first is layer 0; coattention: layer numbers from 0
 --   evolution(base, {title=, measures =, epochs = {0, 1, ..}, values = {measure -> {{layer 0 at each epoch}, {layer 1 ..}, ..}}})
 local figure = require "vbl.plot.figure"
+local titles = require "vbl.plot.titles"
 
 local layers = {}
 
 local partners = {{"matched", "matched pairs"}, {"mismatched", "mismatched partner"}, {"none", "co-attention off"}, {"chance", "chance level"}}
-
-local titles = {cka = "CKA", svcca = "SVCCA", mknn = "mutual k-NN", jaccard = "k-NN Jaccard", rank = "rank similarity", max_sim_tp = "max-sim text to patch",
-                max_sim_pt = "max-sim patch to text", cosine = "cosine", procrustes = "Procrustes similarity"}
-
-local function title_of(measure) return titles[measure] or measure end
 
 local function numbers(n)
   local list = {}
@@ -27,9 +23,9 @@ function layers.layers(base, spec)
     local series = {}
     for color, partner in ipairs(partners) do
       local y = spec.values[measure][partner[1]]
-      if y then series[#series + 1] = {name = partner[2], x = numbers(#y), y = y, color = color, dashed = partner[1] == "chance"} end
+      if y then series[#series + 1] = {name = partner[2], x = numbers(#y), y = y, color = color, dashed = partner[1] == "chance", broken = partner[1] == "mismatched"} end
     end
-    panels[i] = {title = title_of(measure), xlabel = "layer", series = series, shade = shade, integer_x = true}
+    panels[i] = {title = titles.of(measure), xlabel = "layer", series = series, shade = shade, integer_x = true}
   end
   return figure.draw(base, {title = spec.title, columns = 3, panels = panels})
 end
@@ -41,7 +37,7 @@ function layers.evolution(base, spec)
     for layer, y in ipairs(lists) do
       series[layer] = {name = "layer " .. layer - 1, x = spec.epochs, y = y, order = #lists > 1 and (layer - 1) / (#lists - 1) or 0}
     end
-    panels[i] = {title = title_of(measure), xlabel = "epoch", series = series, integer_x = true}
+    panels[i] = {title = titles.of(measure), xlabel = "epoch", series = series, integer_x = true}
   end
   return figure.draw(base, {title = spec.title, columns = 3, panels = panels})
 end

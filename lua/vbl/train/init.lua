@@ -43,4 +43,7 @@ function train.step(job, batch, step) return loop.step(job, batch, step) end
 
 train.job = job_of.new
 
+-- A run to look at: vbl.train.open(RUN or one of its checkpoints) -> job, epochs. See train/open.lua.
+train.open = require "vbl.train.open"
+
 return train

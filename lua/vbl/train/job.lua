@@ -153,7 +153,7 @@ local function build(config, parts, dry)
   -- Kept in the config: what fits now must not decide how a resumed run rounds.
   self.micro = fit_micro_batch(config, self.model, self.data:mean_length())
   config.micro_batch = self.micro
-  if dry then return self end
+  if dry or parts.frozen then return self end
   self.mix = mix.new(self.tasks, self.model, config.mix, seed)
   self.optimizer = vbl.optim.adamw(self.model:parameters(), {
     lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip,
@@ -161,7 +161,7 @@ local function build(config, parts, dry)
   return self
 end
 
--- parts: {data=, model=, tasks=} to use in place of what the config would build. dry: a job to be counted (--plan), not run.
+-- parts: {data=, model=, tasks=} to use in place of what the config would build; frozen: no optimizer, to look at the model only. dry: a job to be counted (--plan), not run.
 -- What is wrong with the config is one sentence.
 function job.new(config, parts, dry)
   local ok, result = xpcall(build, usage.explain, config, parts, dry)

@@ -1,9 +1,9 @@
 -- The training loop. One counter of optimizer steps drives everything: sample order, corruption, dropout and learning rate are pure
 -- functions of (seed, step), so a run continues bit for bit from its last checkpoint, whatever killed it.
 local vbl = require "vbl"
+local analysis = require "vbl.analysis"
 local accumulate = require "vbl.train.accumulate"
 local evaluate = require "vbl.train.evaluate"
-local probe = require "vbl.train.probe"
 local job_of = require "vbl.train.job"
 local report = require "vbl.train.report"
 local state = require "vbl.train.state"
@@ -104,6 +104,17 @@ local function safe_point()
   if system.interrupted() then error("interrupted", 0) end
 end
 
+-- partner -> one record a layer, from the same features.
+local function layer_analysis(job)
+  return vbl.scope(function()
+    local config, results = job.config, {}
+    local features = analysis.features(job.model, job.test, {samples = config.probe_samples, partners = config.partners, train = job.train, mean = false,
+                                                             safe_point = safe_point})
+    for _, partner in ipairs(config.partners) do results[partner] = analysis.layers(features:pairs(partner)) end
+    return results
+  end)
+end
+
 -- The test and the layer analysis of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
 local function evaluate_all(job, s)
   local config, results = job.config, nil
@@ -113,7 +124,7 @@ local function evaluate_all(job, s)
   for _, task in ipairs(job.tasks) do losses[task.name] = test["loss." .. task.name] end
   check_finite("test loss", losses, s.step, s.saved)
   if config.probe_samples > 0 then
-    results = probe.run(job.model, job.test, {samples = config.probe_samples, partners = config.partners, safe_point = safe_point})
+    results = layer_analysis(job)
   end
   return test, intervals, results
 end

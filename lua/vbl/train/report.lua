@@ -3,7 +3,7 @@
 local vbl = require "vbl"
 local analysis = require "vbl.analysis"
 local summary = require "vbl.models.summary"
-local probe = require "vbl.train.probe"
+local features = require "vbl.analysis.features"
 local system = require "vbl.system.c"
 
 local report = {}
@@ -30,7 +30,7 @@ function report.opening(run, job, s)
   run:log("%d steps (%d an epoch), batch %d in micro-batches of %d, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
           c.flags.seed, c.precision, system.threads(), run.path)
   local names = {}
-  for i, layer in ipairs(probe.layers(job.model.config)) do names[i] = string.format("%s %s|%s", layer.name, layer.text, layer.vision) end
+  for i, layer in ipairs(features.layers(job.model.config)) do names[i] = string.format("%s %s|%s", layer.name, layer.text, layer.vision) end
   run:log("layers: %s", table.concat(names, ", "))
   if s.step > 0 then run:log("resumed at step %d of %d", s.step, job.total_steps) end
 end

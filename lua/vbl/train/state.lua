@@ -18,7 +18,7 @@ local function manifest(job)
   local parameters = {}
   for _, part in ipairs(require("vbl.models.summary").parts(job.model)) do parameters[part[1]] = part[2] end
   local coattention = {}
-  for i, layer in ipairs(require("vbl.train.probe").layers(job.model.config)) do
+  for i, layer in ipairs(require("vbl.analysis.features").layers(job.model.config)) do
     if layer.coattention then coattention[#coattention + 1] = i - 1 end
   end
   return {

@@ -1,0 +1,106 @@
+-- Does a measure predict a score? One row a model: {model=, group=, score=, NAME = value, ...}.
+--   downstream(rows, names, {permutations = 10000, seed = 0}) -> sheet: measure, spearman, p, q, models, groups
+-- Architecture, data and size move measures and scores together, so both are compared within a group only: ranks within each group, centred,
+-- then one correlation over all; p (two-sided) from scores shuffled within their groups (a restricted
+-- permutation, Anderson and ter Braak 2003); q: Benjamini and Hochberg over the measures. A group of one model says nothing and is left out, and counted.
+-- Distances have their sign turned. The number of models is what the test has; layers and epochs of one model are not more models.
+local figure = require "vbl.plot.figure"
+local gate = require "vbl.analysis.gate"
+local sheet = require "vbl.analysis.sheet"
+local statistics = require "vbl.analysis.statistics"
+local titles = require "vbl.plot.titles"
+
+local function groups_of(rows, name)
+  local groups, order = {}, {}
+  for i, row in ipairs(rows) do
+    local value, score = tonumber(row[name]), tonumber(row.score)
+    if not score then error(("downstream: row %d ('%s') has no score"):format(i, tostring(row.model)), 3) end
+    if value and value == value then
+      local key = tostring(row.group or "all")
+      if not groups[key] then
+        groups[key] = {x = {}, y = {}}
+        order[#order + 1] = groups[key]
+      end
+      table.insert(groups[key].x, gate.distance(name) and -value or value)
+      table.insert(groups[key].y, score)
+    end
+  end
+  return order
+end
+
+local function centred_ranks(list)
+  local ranks = statistics.ranks(list)
+  for i, r in ipairs(ranks) do ranks[i] = r - (#ranks + 1) / 2 end
+  return ranks
+end
+
+-- Rank correlation within groups; `shuffle(n)` gives an order of the scores or nil for none.
+local function statistic(ranked, shuffle)
+  local xx, yy, xy = 0, 0, 0
+  for _, g in ipairs(ranked) do
+    local order = shuffle and shuffle(#g.x)
+    for i, x in ipairs(g.x) do
+      local y = g.y[order and order[i] or i]
+      xx, yy, xy = xx + x * x, yy + y * y, xy + x * y
+    end
+  end
+  return xx > 0 and yy > 0 and xy / math.sqrt(xx * yy) or 0 / 0
+end
+
+local function test(rows, name, opts)
+  local ranked, models = {}, 0
+  for _, g in ipairs(groups_of(rows, name)) do
+    if #g.x > 1 then
+      ranked[#ranked + 1] = {x = centred_ranks(g.x), y = centred_ranks(g.y)}
+      models = models + #g.x
+    end
+  end
+  local observed, beyond, draw = statistic(ranked), 0, 0
+  local function shuffle(n)
+    draw = draw + 1
+    return statistics.permutation(n, opts.seed or 0, draw)
+  end
+  local B = opts.permutations or 10000
+  for _ = 1, observed == observed and B or 0 do
+    if math.abs(statistic(ranked, shuffle)) >= math.abs(observed) - 1e-12 then beyond = beyond + 1 end
+  end
+  return observed, observed == observed and (1 + beyond) / (B + 1) or 0 / 0, models, #ranked
+end
+
+local function draw(self, base)
+  local panels = {}
+  for i, name in ipairs(self.names) do
+    local series = {}
+    for key, g in pairs(self.points[name]) do series[#series + 1] = {name = key, x = g.x, y = g.y, points = true} end
+    table.sort(series, function(a, b) return a.name < b.name end)
+    panels[i] = {title = titles.of(name), xlabel = titles.of(name), ylabel = "score", series = series, margin = 0.05}
+  end
+  return figure.draw(base, {title = self.title, panels = panels})
+end
+
+local function points_of(rows, name)
+  local points = {}
+  for _, row in ipairs(rows) do
+    local key, value = tostring(row.group or "all"), tonumber(row[name])
+    points[key] = points[key] or {x = {}, y = {}}
+    if value then
+      table.insert(points[key].x, value)
+      table.insert(points[key].y, tonumber(row.score))
+    end
+  end
+  return points
+end
+
+return function(rows, names, opts)
+  gate.check(names)
+  local out, p, points = {}, {}, {}
+  for i, name in ipairs(names) do
+    local rho, value, models, groups = test(rows, name, opts or {})
+    out[i], p[i] = {name, sheet.cell(rho), sheet.cell(value), "", models, groups}, value == value and value or 1
+    points[name] = points_of(rows, name)
+  end
+  for i, q in ipairs(statistics.false_discovery(p)) do out[i][4] = q end
+  return sheet.new {title = "Measures and the downstream score, within groups", names = names, points = points, rows = out, figure = draw,
+                    columns = {"measure", "spearman", "p", "q", "models", "groups"},
+                    note = ("%d models; p from scores shuffled within groups, q: false discovery rate over %d measures"):format(#rows, #names)}
+end

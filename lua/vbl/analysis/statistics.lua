@@ -1,0 +1,85 @@
+-- Statistics of small lists of numbers, for analyses across layers and models.
+--   ranks(list)                 average ranks, from 1
+--   spearman(x, y)              nil with less than 3 values or where one of the lists is constant
+--   fisher_mean(list)           mean of correlations as tanh(mean(atanh r)) (Fisher 1921); |r| is held below 1 - 1e-12
+--   mean_sd(list)               mean and unbiased deviation (0 for one value)
+--   permutation(n, seed, draw)  list of 1 .. n in the draw-th order of the seed; the script's random stream stays where it is
+--   false_discovery(p)          q-values of Benjamini and Hochberg (1995), in the order of p
+local vbl = require "vbl"
+
+local statistics = {}
+
+function statistics.ranks(list)
+  local order, ranks = {}, {}
+  for i = 1, #list do order[i] = i end
+  table.sort(order, function(a, b) return list[a] < list[b] or list[a] == list[b] and a < b end)
+  local first = 1
+  while first <= #order do
+    local last = first
+    while last < #order and list[order[last + 1]] == list[order[first]] do last = last + 1 end
+    for at = first, last do ranks[order[at]] = (first + last) / 2 end
+    first = last + 1
+  end
+  return ranks
+end
+
+function statistics.pearson(x, y)
+  local n, mx, my = #x, 0, 0
+  for i = 1, n do mx, my = mx + x[i] / n, my + y[i] / n end
+  local xx, yy, xy = 0, 0, 0
+  for i = 1, n do
+    local a, b = x[i] - mx, y[i] - my
+    xx, yy, xy = xx + a * a, yy + b * b, xy + a * b
+  end
+  if n < 3 or xx == 0 or yy == 0 then return nil end
+  return math.max(-1, math.min(1, xy / math.sqrt(xx * yy)))
+end
+
+function statistics.spearman(x, y) return statistics.pearson(statistics.ranks(x), statistics.ranks(y)) end
+
+local function atanh(r)
+  r = math.max(-1 + 1e-12, math.min(1 - 1e-12, r))
+  return 0.5 * math.log((1 + r) / (1 - r))
+end
+
+local function tanh(z)
+  local e = math.exp(2 * z)
+  return (e - 1) / (e + 1)
+end
+
+function statistics.fisher_mean(list)
+  local sum = 0
+  for _, r in ipairs(list) do sum = sum + atanh(r) end
+  return #list > 0 and tanh(sum / #list) or 0 / 0
+end
+
+function statistics.mean_sd(list)
+  local n, sum, squares = #list, 0, 0
+  for _, v in ipairs(list) do sum = sum + v end
+  local mean = sum / n
+  for _, v in ipairs(list) do squares = squares + (v - mean) ^ 2 end
+  return mean, n > 1 and math.sqrt(squares / (n - 1)) or 0
+end
+
+function statistics.permutation(n, seed, draw)
+  local old_seed, old_draws = vbl.random_state()
+  vbl.manual_seed(seed, draw << 20)
+  local order = vbl.randperm(n):totable()
+  vbl.manual_seed(old_seed, old_draws)
+  for i = 1, n do order[i] = order[i] + 1 end
+  return order
+end
+
+function statistics.false_discovery(p)
+  local order, q, least = {}, {}, 1
+  for i = 1, #p do order[i] = i end
+  table.sort(order, function(a, b) return p[a] < p[b] end)
+  for rank = #order, 1, -1 do
+    local i = order[rank]
+    least = math.min(least, p[i] * #p / rank)
+    q[i] = least
+  end
+  return q
+end
+
+return statistics

@@ -1,0 +1,74 @@
+-- open(path, opts) -> job, epochs: a finished (or running) run to look at, without its optimizer.
+--   path: a run's folder, or one of its checkpoints (RUN/checkpoints/best); the weights are that checkpoint's, else those of "last"
+--   epochs: {{epoch = 0}, {epoch = 1, path = "RUN/checkpoints/epoch-1"}, ...} of the checkpoints that are there, sorted. Epoch 0 has no file: it is
+--           drawn again from the run's seed (or read from the config's own weights)
+--   job.at(epoch row) puts the weights of one of them into job.model
+-- The data must be what the run had (its hash is in manifest.json).
+local checkpoint = require "vbl.runs.checkpoint"
+local folder = require "vbl.runs.folder"
+local job_of = require "vbl.train.job"
+local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+local vbl = require "vbl"
+
+-- The run's folder and the checkpoint's kind.
+local function split(path)
+  path = path:gsub("(.)/+$", "%1")
+  if system.exists(path .. "/config.lua") then return path, nil end
+  local run, kind = path:match "^(.*)/checkpoints/([^/]+)$"
+  if run and system.exists(run .. "/config.lua") then return run, kind end
+  usage(("%s: neither a run's folder (config.lua in it) nor one of its checkpoints (RUN/checkpoints/last)"):format(path))
+end
+
+local function epochs_of(run)
+  local list = {{epoch = 0}}
+  for _, found in ipairs(checkpoint.whole(run .. "/checkpoints")) do
+    local epoch = found.kind:match "^epoch%-(%d+)$"
+    if epoch then list[#list + 1] = {epoch = tonumber(epoch), path = found.path} end
+  end
+  table.sort(list, function(a, b) return a.epoch < b.epoch end)
+  return list
+end
+
+local function check_data(job, run)
+  local path = run .. "/manifest.json"
+  local known = system.exists(path) and vbl.load(path).data_hash
+  if known and known ~= job.data:hash() then
+    usage(("%s: the data set has changed since the run (hash %s, the run had %s): its held-out pairs are not the run's"):format(run, job.data:hash(), known))
+  end
+end
+
+local function load_weights(model, tensors, path)
+  vbl.no_grad(function()
+    for _, p in ipairs(model.list) do
+      if not tensors[p.name] then usage(("%s: has no tensor '%s': of another model"):format(path, p.name)) end
+      p.tensor:copy_(tensors[p.name])
+    end
+  end)
+end
+
+return function(path, opts)
+  local run, kind = split(path)
+  local config = folder.config(run)
+  config.flags = {seed = config.seed, device = opts and opts.device or "cpu"}
+  config.seed = nil
+  local job = job_of.new(config, {frozen = true})
+  check_data(job, run)
+  local initial = {}
+  for _, p in ipairs(job.model.list) do initial[p.name] = p.tensor:clone():detach() end
+  job.run = run
+  function job.at(row)
+    if not row.path then return load_weights(job.model, initial, run) end
+    local ok, parts = pcall(checkpoint.read, run .. "/checkpoints", row.path:match "[^/]*$")
+    if not ok then usage(usage.strip(parts)) end
+    load_weights(job.model, parts.model, row.path)
+  end
+  kind = kind or "last"
+  if system.exists(run .. "/checkpoints/" .. kind) then
+    job.at {path = run .. "/checkpoints/" .. kind}
+  else
+    usage(("%s: there is no checkpoint '%s' in it"):format(run, kind))
+  end
+  job.checkpoint = kind
+  return job, epochs_of(run)
+end

@@ -1,0 +1,83 @@
+-- experiments/analyse.lua, measure_files.lua and sensitivity.lua as a user starts them, on tiny sizes; and what they say of wrong files.
+local vbl = require "vbl"
+local check = require "check"
+local trainer = require "trainer"
+local system = require "vbl.system.c"
+
+local function script(name, words) return {script = true, "experiments/" .. name .. ".lua", "--out=" .. trainer.folder .. "/none", table.unpack(words)} end
+
+check.group("analyse: a run, then one of its checkpoints", function()
+  local run = trainer.expect(0, {"scenes.test=64"})
+  local small = {"samples=32", "epoch_samples=32", "tokens=8", "null=9", "measures={\"cka\", \"mknn\"}", "maps={\"cka\"}"}
+  trainer.expect(0, script("analyse", {run, table.unpack(small)}), "checkpoint last", "matched", "mismatched", "text - vision", "written to")
+  for _, name in ipairs {"layers", "matrix-cka", "pooling", "adjacent", "adjacent-tokens", "dimensionality", "probing", "baseline", "evolution",
+                         "evolution-matrix-cka", "correlation", "scatter-layer0"} do
+    check.ok(system.exists(("%s/analysis/%s.tsv"):format(run, name)), name .. ".tsv is missing")
+  end
+  local evolution = vbl.load(run .. "/analysis/evolution.tsv", {header = true})
+  check.equal(evolution[1].epoch, "0")
+  check.equal(evolution[#evolution].epoch, "2")
+  -- Epoch 0 and the last epoch are what the run itself measured, here on the same 8 pairs.
+  trainer.expect(0, script("analyse", {run .. "/checkpoints/epoch-1", "epoch_samples=8", "samples=16", "tokens=0", "null=0", "measures={\"procrustes\"}", "maps={}"}),
+                 "checkpoint epoch-1")
+  local again = vbl.load(run .. "/analysis/evolution.tsv", {header = true})
+  for _, row in ipairs(vbl.runs.metrics.read(run .. "/metrics.jsonl")) do
+    if row.name == "layer.3.procrustes" and row.split == "probe.mismatched" then
+      local found
+      for _, r in ipairs(again) do
+        if tonumber(r.epoch) == row.epoch and r.layer == "3" and r.partner == "mismatched" then found = tonumber(r.value) end
+      end
+      check.near(found, row.value, 1e-6)
+    end
+  end
+  trainer.expect(1, script("analyse", {run .. "/checkpoints/epoch-9"}), "no checkpoint 'epoch-9'")
+end)
+
+check.group("analyse: wrong words", function()
+  trainer.expect(1, script("analyse", {}), "expected RUN|CHECKPOINT")
+  trainer.expect(1, script("analyse", {trainer.folder}), "neither a run's folder")
+  trainer.expect(1, script("analyse", {trainer.folder, "sample=3"}), "unknown key 'sample', did you mean 'samples'?")
+  trainer.expect(0, script("analyse", {"--help"}), "RUN|CHECKPOINT [key=value ...]", "held-out pairs")
+end)
+
+check.group("measure_files", function()
+  vbl.manual_seed(1)
+  local x = vbl.randn(40, 6)
+  local y = x:matmul(vbl.randn(6, 6)) + vbl.randn(40, 6)
+  local function write(name, value)
+    vbl.save(trainer.folder .. "/" .. name, value)
+    return trainer.folder .. "/" .. name
+  end
+  local a, b = write("a.npy", x), write("b.safetensors", {features = y:to "f64"})
+  local few = {"null=19", "measures={\"cka\", \"mknn\"}"}
+  local _, text = trainer.expect(0, script("measure_files", {a, b, "save=" .. trainer.folder .. "/out.tsv", table.unpack(few)}), "cka", "chance", "[40, 6]")
+  check.ok(text:find(("%.4f"):format(vbl.measure.cka(x, y)), 1, true), text)
+  check.equal(#vbl.load(trainer.folder .. "/out.tsv", {header = true}), 2)
+  local function refused(words, ...)
+    for _, word in ipairs(few) do words[#words + 1] = word end
+    trainer.expect(1, script("measure_files", words), ...)
+  end
+  refused({a, write("short.npy", y:narrow(1, 1, 39))}, "a.npy has 40 rows", "short.npy has 39")
+  local bad = y:clone()
+  bad[{3, 2}] = 0 / 0
+  refused({a, write("nan.npy", bad)}, "nan.npy: NaN at row 3 of 40, column 2 of 6")
+  local tokens = write("tokens.npy", vbl.randn(40, 5, 6))
+  refused({a, tokens}, "tokens.npy: [40, 5, 6] has tokens; pool=cls")
+  trainer.expect(0, script("measure_files", {a, tokens, "pool=mean", table.unpack(few)}), "mknn")
+  local several = write("several.npz", {u = x, v = y})
+  refused({a, several}, "several arrays", "u [40, 6], v [40, 6]")
+  trainer.expect(0, script("measure_files", {a, several .. ":v", table.unpack(few)}), "mknn")
+  refused({a, several .. ":w"}, "no array of this name")
+  refused({a, trainer.folder .. "/none.npy"}, "none.npy", "No such file")
+  refused({a, write("ids.npy", vbl.ones({40, 2}, {dtype = "i32"}))}, "ids.npy: holds i32")
+  refused({a}, "expected A B")
+  refused({a, b, "k=40"}, "k = 40", "n - 1 = 39")
+end)
+
+check.group("sensitivity", function()
+  local base = trainer.folder .. "/curves"
+  trainer.expect(0, script("sensitivity", {"items=64", "dim=8", "n={32, 64}", "k={5, 10}", "draws=2", "out_base=" .. base}), "CKA, biased", "written to")
+  check.ok(#vbl.load(base .. ".tsv", {header = true}) > 20)
+end)
+
+trainer.finish()

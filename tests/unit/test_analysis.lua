@@ -1,0 +1,216 @@
+-- vbl.analysis: what the features are (against the model run by hand), and each analysis on data whose answer is known.
+local vbl = require "vbl"
+local check = require "check"
+local c = require "vbl.store.c"
+local system = require "vbl.system.c"
+local statistics = require "vbl.analysis.statistics"
+local analysis = vbl.analysis
+
+local root = "/tmp/vbl-test-analysis-" .. system.pid()
+c.make_folder(root)
+
+vbl.manual_seed(3)
+local data = vbl.data.open("scenes", {train = 40, test = 40, image = 64, patch = 16})
+local model = vbl.models.vilbert {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16, depth = 2, cross_attention_layers = {1},
+                                  vocab = data.tokenizer:size(), init = "fan_in"}
+local train, test = data:split "train", data:split "test"
+local features = analysis.features(model, test, {samples = 25, batch = 8, tokens = true, train = train, partners = {"matched", "mismatched", "none"}})
+
+local function same(a, b) return select(2, a:allclose(b, {rtol = 0, atol = 0})) end
+
+check.group("features are the model's own taps", function()
+  check.equal(#features.layers, 4)
+  check.equal(table.concat(features:coattention(), " "), "3")
+  model:eval():tap {"fusion.*", "text.1"}
+  local batch = test:range(1, 8)
+  local out = vbl.no_grad(function() return model:forward(batch) end)
+  model:tap()
+  local lengths = batch.lengths:totable()
+  check.ok(features:get("matched", 4, "text", "cls"):narrow(1, 1, 8):allclose(out.taps["fusion.1.text"]:select(2, 1)))
+  check.ok(features:get("matched", 4, "vision", "mean"):narrow(1, 1, 8):allclose(out.taps["fusion.1.vision"]:narrow(2, 2, 16):mean(2), {atol = 1e-5}))
+  local words = out.taps["text.1"]:select(1, 3):narrow(1, 2, lengths[3] - 2):mean(1)  -- neither [CLS] nor [SEP]
+  check.ok(features:get("matched", 2, "text", "mean"):select(1, 3):allclose(words, {atol = 1e-5}))
+  check.ok(features:get("none", 2, "text", "cls"):allclose(features:get("matched", 2, "text", "cls")))
+  for i = 1, 8 do check.equal(features.lengths[i], lengths[i]) end
+  check.equal(model.training, false)
+end)
+
+check.group("mismatched: text 2 has seen image 3, image 2 has seen text 1", function()
+  local batch = test:range(1, 8)
+  model:tap {"fusion.1.*"}
+  local function alone(text, image)
+    local pair = {tokens = batch.tokens:narrow(1, text, 1), lengths = batch.lengths:narrow(1, text, 1), images = batch.images:narrow(1, image, 1)}
+    local out = vbl.no_grad(function() return model:forward(pair) end)
+    return out.taps["fusion.1.text"]:select(2, 1):select(1, 1), out.taps["fusion.1.vision"]:select(2, 1):select(1, 1)
+  end
+  local text = alone(2, 3)
+  local _, vision = alone(1, 2)
+  model:tap()
+  check.ok(features:get("mismatched", 4, "text", "cls"):select(1, 2):allclose(text, {atol = 1e-4}))
+  check.ok(features:get("mismatched", 4, "vision", "cls"):select(1, 2):allclose(vision, {atol = 1e-4}))
+end)
+
+check.group("features in a file", function()
+  analysis.save(root .. "/sub/f.safetensors", features)
+  local again = analysis.load(root .. "/sub/f.safetensors")
+  check.equal(tostring(again), tostring(features))
+  check.equal(again.max_sim.matched[2][1], features.max_sim.matched[2][1])
+  for name, t in pairs(features.tensors) do check.equal(same(again.tensors[name], t), 0) end
+  vbl.save(root .. "/other.safetensors", {x = vbl.ones(2, 2)})
+  check.error(function() analysis.load(root .. "/other.safetensors") end, "other.safetensors", "vbl_features")
+  check.error(function() features:get("matched", 9, "text", "cls") end, "no layer 9")
+  check.error(function() again:get("matchd", 1, "text", "cls") end, "partner 'matchd' is not in them")
+end)
+
+check.group("a probe set that was trained on, or is too small", function()
+  check.error(function() analysis.features(model, test, {samples = 16, train = test}) end, "of probe pair 1 is training pair 1 too")
+  check.error(function() analysis.features(model, test, {samples = 4}) end, "4 pairs", "at least 8")
+  check.equal(#model.tapped, 0)
+end)
+
+check.group("statistics", function()
+  check.equal(table.concat(statistics.ranks {3, 1, 3, 2}, " "), "3.5 1.0 3.5 2.0")
+  check.near(statistics.spearman({1, 2, 3, 4}, {1, 3, 2, 4}), 0.8, 1e-12)
+  check.equal(statistics.spearman({1, 1, 1}, {1, 2, 3}), nil)
+  check.near(statistics.fisher_mean {0.5, 0.5}, 0.5, 1e-12)
+  local q = statistics.false_discovery {0.01, 0.04, 0.03, 0.005}
+  for i, want in ipairs {0.02, 0.04, 0.04, 0.02} do check.near(q[i], want, 1e-12) end
+  local seed, draws = vbl.random_state()
+  local a, b, again = statistics.permutation(50, 1, 1), statistics.permutation(50, 1, 2), statistics.permutation(50, 1, 1)
+  check.ok(table.concat(a, " ") == table.concat(again, " ") and table.concat(a, " ") ~= table.concat(b, " "))
+  table.sort(b)
+  check.ok(b[1] == 1 and b[50] == 50)
+  local seed2, draws2 = vbl.random_state()
+  check.ok(seed == seed2 and draws == draws2, "the script's random stream has moved")
+end)
+
+check.group("sheets", function()
+  local s = analysis.dimensionality(features, {partners = {"matched"}})
+  s:save(root .. "/dim")
+  local rows = vbl.load(root .. "/dim.tsv", {header = true})
+  check.equal(#rows, 8)
+  check.near(tonumber(rows[1].effective_rank), vbl.measure.effective_rank(features:get("matched", 1, "text", "cls")), 1e-12)
+  check.equal(#vbl.load(root .. "/dim.json").rows, 8)
+  check.ok(tostring(s):find("effective_rank", 1, true))
+  check.error(function() s:column "laier" end, "did you mean 'layer'")
+  local constant = require("vbl.analysis.sheet").cell(0 / 0, {status = "ZERO_VARIANCE"})
+  check.equal(constant, "ZERO_VARIANCE")
+end)
+
+check.group("layer x layer", function()
+  local s = analysis.matrices(features, "cka", {partners = {"matched"}})
+  check.equal(#s.rows, 3 * 16)
+  local within, across = s.blocks[2].matrix, s.blocks[1].matrix
+  for i = 1, 4 do
+    check.near(within[i][i], 1, 1e-9)
+    for j = 1, 4 do check.equal(within[i][j], within[j][i]) end
+    for j = 1, 4 do
+      check.near(across[i][j], vbl.measure.cka(features:get("matched", i, "text", "cls"), features:get("matched", j, "vision", "cls")), 1e-9)
+    end
+  end
+  check.ok(tostring(s):find("3*", 1, true), "the co-attending layer is not marked")
+end)
+
+check.group("per-layer table: both partners, chance, p", function()
+  local s = analysis.table(features, {"cka", "mknn"}, {null = 19, interval = false})
+  check.equal(#s.rows, 4 * 2 + 4)
+  check.near(s:values({layer = "layer3", measure = "mknn"}, "mismatched")[1],
+             vbl.measure.mknn(features:get("mismatched", 4, "text", "cls"), features:get("mismatched", 4, "vision", "cls")), 1e-12)
+  check.near(s:values({layer = "layer0", measure = "mknn"}, "chance")[1], 10 / 24, 1e-12)
+  local p = s:values({layer = "layer3", measure = "cka"}, "matched_p")[1]
+  check.ok(p >= 1 / 20 and p <= 1)
+  check.ok(tostring(s):find("mismatched", 1, true) and tostring(s):find("max", 1, true))
+end)
+
+check.group("evolution, and other pairs at another epoch", function()
+  local list = {{epoch = 0, features = features}, {epoch = 2, features = features}}
+  local s = analysis.evolution(list, {"cka"})
+  check.equal(#s.rows, 2 * 3 * 4)
+  check.equal(s:values({epoch = 2, partner = "none", layer = 1})[1],
+              (vbl.measure.cka(features:get("none", 2, "text", "cls"), features:get("none", 2, "vision", "cls"))))
+  local other = analysis.features(model, train, {samples = 25})
+  check.error(function() analysis.evolution({list[1], {epoch = 1, features = other}}, {"cka"}) end, "different probe pairs")
+  check.equal(#analysis.matrices_over(list, "cka", {partners = {"matched"}}).blocks, 2)
+end)
+
+check.group("pooling, neighbouring layers, baseline", function()
+  local s = analysis.pooling(features, {"mknn"}, {k = 5})
+  check.equal(s:values({layer = 1, partner = "matched", measure = "mknn"}, "mean")[1],
+              (vbl.measure.mknn(features:get("matched", 2, "text", "mean"), features:get("matched", 2, "vision", "mean"), {k = 5})))
+  check.equal(s:values({layer = 1, partner = "matched", measure = "max_sim_pt"}, "tokens")[1], features.max_sim.matched[2][2])
+  local tokens = analysis.adjacent({features, features}, "cka", {pool = "tokens", partners = {"matched"}})
+  check.equal(#tokens.rows, 6)
+  check.equal(tokens.rows[1][5], 0)  -- the deviation of two equal runs
+  local b = analysis.baseline(features, features, {"cka"})
+  check.near(b:values({layer = 0}, "difference")[1], 0, 1e-12)
+  check.ok(b:values({layer = 3}, "difference")[1] > 0.05, "co-attention shows nothing beyond the encoders")
+end)
+
+check.group("correlation within models, distances turned", function()
+  local models = {{cka = {0.1, 0.2, 0.3, 0.4}, modality_gap = {4, 3, 2, 1}, mknn = {1, 2, 3, 0 / 0}},
+                  {cka = {10.1, 10.2, 10.3, 10.4}, modality_gap = {-4, -5, -6, -7}, mknn = {3, 2, 1, 5}}}
+  local s = analysis.correlation(models, {"cka", "modality_gap", "mknn"})
+  check.near(s.matrix[1][2], 1, 1e-6)
+  check.near(s.matrix[1][3], statistics.fisher_mean {1, 0.2}, 1e-9)
+  check.equal(s.rows[1][4], 2)
+end)
+
+check.group("a measure and a score: within groups, not between them", function()
+  -- Large models score higher and align more; within a size the relation is the other way round (Simpson).
+  local rows = {}
+  for group = 1, 3 do
+    for i = 1, 6 do rows[#rows + 1] = {model = group .. "-" .. i, group = "size" .. group, cka = 10 * group + i, mknn = i % 2, score = 10 * group - i} end
+  end
+  rows[#rows + 1] = {model = "single", group = "other", cka = 1, mknn = 1, score = 1}
+  local s = analysis.downstream(rows, {"cka", "mknn"}, {permutations = 999})
+  check.near(s.rows[1][2], -1, 1e-12)
+  check.near(s.rows[1][3], 1 / 1000, 2e-3)
+  check.ok(s.rows[2][3] > 0.05 and s.rows[2][4] >= s.rows[2][3])
+  check.equal(s.rows[1][5], 18)
+  check.equal(s.rows[1][6], 3)
+  check.error(function() analysis.downstream({{model = "a", cka = 1}}, {"cka"}) end, "row 1 ('a') has no score")
+end)
+
+check.group("stability: shuffled rows follow the chance laws", function()
+  vbl.manual_seed(5)
+  local x, y = vbl.randn(256, 32), vbl.randn(256, 32)
+  local biased = {"cka", label = "biased", opts = {estimator = "biased"}}
+  local s = analysis.stability({{name = "a", x = x, y = y}}, {biased, "mknn"}, {n = {64, 256}, k = {5, 50}, draws = 4})
+  for _, n in ipairs {64, 256} do
+    -- Isotropic data of width d: d / (n + d), within 3 standard errors of 4 draws (sd about 0.02 at n = 64).
+    check.near(s:values({by = "n", at = n, measure = "biased"}, "null")[1], 32 / (n + 32), 0.03)
+    check.near(s:values({by = "n", at = n, measure = "mutual k-NN"}, "chance")[1], 10 / (n - 1), 1e-12)
+  end
+  check.near(s:values({by = "k", at = 50, measure = "mutual k-NN"}, "value")[1], 50 / 255, 0.03)
+  check.error(function() analysis.stability({{name = "a", x = x, y = y}}, {"cka"}, {n = {512}}) end, "n = 512", "16 to 256")
+end)
+
+check.group("probing", function()
+  local labels = analysis.scene_labels(test, 25)
+  check.equal(labels.color[3], test:scene(3)[1].color)
+  local perfect = {}
+  for i = 1, 25 do perfect[i] = i % 2 end
+  local rows = vbl.randn(25, 4)
+  for i = 1, 25 do rows[{i, 1}] = perfect[i] * 10 end
+  local fake = setmetatable({n = 25, layers = {{name = "layer0"}}, partners = {"matched"}, tensors = {["matched/layer0/text.cls"] = rows}, max_sim = {matched = {}}},
+                            getmetatable(features))
+  local s = analysis.probing(fake, {bit = perfect}, {streams = {"text"}})
+  check.equal(s.rows[1][5], 1)
+  c.write_atomic(root .. "/labels.tsv", "scene-1\tcat\nscene-2\tdog\n")
+  check.equal(table.concat(analysis.file_labels(root .. "/labels.tsv", {"scene-2", "scene-1"}).label, " "), "1 0")
+  check.error(function() analysis.file_labels(root .. "/labels.tsv", {"scene-3"}) end, "labels.tsv", "no label for 'scene-3'")
+end)
+
+check.group("principal components", function()
+  local x <close> = vbl.measure.prepare(vbl.tensor {{3, 0}, {-3, 0}, {0, 1}, {0, -1}})
+  local scores, shares = x:components(2)
+  check.near(shares[1], 0.9, 1e-12)
+  check.near(math.abs(scores[{1, 1}]:item()), 3, 1e-12)
+  check.near(scores[{3, 1}]:item(), 0, 1e-12)
+  check.error(function() x:components(3) end, "rank, 2")
+  local s = analysis.scatter(features, 3, {partners = {"matched"}})
+  check.equal(#s.rows, 50)
+end)
+
+c.remove(root)
+check.done()
