@@ -59,6 +59,43 @@ check.group("layers and heat map", function()
   check.error(function() plot.heatmap(root .. "/none", {}) end, "at least one row")
 end)
 
+check.group("a grid of heat maps: one scale, marks, slanted names, two hues", function()
+  local panels = {{title = "left", matrix = {{0.1, 0.9}, {0 / 0, 0.5}}, mark_rows = {[2] = true}, mark_columns = {[2] = true}},
+                  {title = "right", matrix = {{0.2, 0.3}, {0.4, 0.5}}}}
+  check.equal(plot.heatmaps(root .. "/grid", {title = "grid", note = "a note", label = "CKA", panels = panels}), true)
+  local svg, script = whole_svg(root .. "/grid.svg"), c.read_file(root .. "/grid.gp")
+  for _, text in ipairs {"left", "right", "a note", "CKA", "1 *"} do check.ok(svg:find(text, 1, true), text) end
+  check.equal(select(2, script:gsub("set cbrange %[0.1:0.9%]", "")), 2)
+  check.equal(select(2, script:gsub("front noclip", "")), 2)
+  local long = {"a measure's long name", "another quite long name", "a third one, longer still"}
+  check.equal(plot.heatmap(root .. "/long", {{1, 0, -1}, {0, 1, 0}, {-1, 0, 1}}, {rows = long, columns = long, diverging = true, low = -1, high = 1}), true)
+  check.ok(c.read_file(root .. "/long.gp"):find("rotate by -45", 1, true))
+  check.error(function() plot.heatmaps(root .. "/none", {panels = {{matrix = {{}}}}}) end, "at least one row")
+end)
+
+check.group("bands, dots, broken lines, logarithmic axes", function()
+  check.equal(plot.curves(root .. "/band", {panels = {{log_x = true, series = {
+    {name = "a", x = {1, 2, 4}, y = {1, 2, 3}, low = {0.5, 1.5, 0 / 0}, high = {1.5, 2.5, 3.5}}, {name = "dots", x = {1, 4}, y = {2, 2}, points = true},
+    {name = "broken", x = {1, 4}, y = {1, 3}, broken = true}}}}}), true)
+  local script = c.read_file(root .. "/band.gp")
+  for _, text in ipairs {"filledcurves", "with points", "dashtype (9,5)", "set logscale x", "4 3 NaN 3.5"} do check.ok(script:find(text, 1, true), text) end
+end)
+
+check.group("as text", function()
+  local text = plot.terminal.heatmap({{1, 0.5}, {0 / 0, 0}}, {title = "t", rows = {"a", "bb"}, mark_rows = {[2] = true}, color = false})
+  check.equal(text, "t\n        0     1\n  a  1.00  0.50 \nbb*   nan  0.00 \n")
+  local colored = plot.terminal.heatmap({{1, 0}}, {color = true})
+  check.ok(colored:find("\27[48;2;220;205;40;38;5;16m", 1, true) and colored:find("\27[48;2;68;1;84;38;5;231m", 1, true))
+  local lines = plot.terminal.lines({{name = "up", x = {0, 1}, y = {0, 1}}, {name = "gap", x = {0, 1}, y = {0 / 0, 0.5}}},
+                                    {width = 9, height = 3, xlabel = "x", color = false})
+  local rows = {}
+  for row in lines:gmatch "[^\n]+" do rows[#rows + 1] = row end
+  check.equal(rows[1], "       1 |       .o")
+  check.equal(rows[2], "     0.5 |   .... x")
+  check.equal(rows[3], "       0 |o..      ")
+  check.ok(rows[#rows]:find("o up   x gap", 1, true))
+end)
+
 check.group("a run", function()
   local run = folder.create {out = root, name = "job", config = {}, manifest = {coattention_layers = {1}}}
   check.equal(#plot.from_run(run.path), 0)

@@ -4,6 +4,7 @@
 -- then one correlation over all; p (two-sided) from scores shuffled within their groups (a restricted
 -- permutation, Anderson and ter Braak 2003); q: Benjamini and Hochberg over the measures. A group of one model says nothing and is left out, and counted.
 -- Distances have their sign turned. The number of models is what the test has; layers and epochs of one model are not more models.
+local calibrate = require "vbl.measure.calibrate"
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local sheet = require "vbl.analysis.sheet"
@@ -99,7 +100,7 @@ return function(rows, names, opts)
     out[i], p[i] = {name, sheet.cell(rho), sheet.cell(value), "", models, groups}, value == value and value or 1
     points[name] = points_of(rows, name)
   end
-  for i, q in ipairs(statistics.false_discovery(p)) do out[i][4] = q end
+  for i, q in ipairs(calibrate.fdr(p)) do out[i][4] = q end
   return sheet.new {title = "Measures and the downstream score, within groups", names = names, points = points, rows = out, figure = draw,
                     columns = {"measure", "spearman", "p", "q", "models", "groups"},
                     note = ("%d models; p from scores shuffled within groups, q: false discovery rate over %d measures"):format(#rows, #names)}

@@ -4,7 +4,6 @@
 --   fisher_mean(list)           mean of correlations as tanh(mean(atanh r)) (Fisher 1921); |r| is held below 1 - 1e-12
 --   mean_sd(list)               mean and unbiased deviation (0 for one value)
 --   permutation(n, seed, draw)  list of 1 .. n in the draw-th order of the seed; the script's random stream stays where it is
---   false_discovery(p)          q-values of Benjamini and Hochberg (1995), in the order of p
 local vbl = require "vbl"
 
 local statistics = {}
@@ -68,18 +67,6 @@ function statistics.permutation(n, seed, draw)
   vbl.manual_seed(old_seed, old_draws)
   for i = 1, n do order[i] = order[i] + 1 end
   return order
-end
-
-function statistics.false_discovery(p)
-  local order, q, least = {}, {}, 1
-  for i = 1, #p do order[i] = i end
-  table.sort(order, function(a, b) return p[a] < p[b] end)
-  for rank = #order, 1, -1 do
-    local i = order[rank]
-    least = math.min(least, p[i] * #p / rank)
-    q[i] = least
-  end
-  return q
 end
 
 return statistics

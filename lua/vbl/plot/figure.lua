@@ -8,6 +8,7 @@
 --       Values that are not finite are gaps.
 -- Colours: Okabe and Ito's, told apart by colour-blind readers; the sequential ones are samples of viridis.
 local gnuplot = require "vbl.plot.gnuplot"
+local scale = require "vbl.plot.scale"
 
 local figure = {}
 
@@ -16,18 +17,6 @@ local TITLE_HEIGHT, LEGEND_HEIGHT, LETTER = 36, 24, 8
 local LEGEND_MOST = 10
 
 local distinct = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}
-local viridis = {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {220, 205, 40}}
-
-local function sequential(order)
-  local at = 1 + math.max(0, math.min(1, order)) * (#viridis - 1)
-  local i = math.min(math.floor(at), #viridis - 1)
-  local rgb = {}
-  for k = 1, 3 do rgb[k] = math.floor(viridis[i][k] + (at - i) * (viridis[i + 1][k] - viridis[i][k]) + 0.5) end
-  return ("#%02x%02x%02x"):format(rgb[1], rgb[2], rgb[3])
-end
-
-local function finite(v) return v == v and v ~= math.huge and v ~= -math.huge end
-
 -- name -> style and the names in order of appearance.
 local function styles_of(panels)
   local styles, names, used = {}, {}, 0
@@ -39,12 +28,12 @@ local function styles_of(panels)
         if s.dashed or s.thin then
           color = "#6b6b6b"
         elseif s.order then
-          color = sequential(s.order)
+          color = ("#%02x%02x%02x"):format(table.unpack(scale.color(s.order)))
         else
           used = used + 1
           color = distinct[((s.color or used) - 1) % #distinct + 1]
         end
-        styles[name] = {color = color, dash = s.dashed and 2 or s.broken and 4 or 1, width = s.thin and 0.7 or s.dashed and 1.3 or 1.8}
+        styles[name] = {color = color, dash = s.dashed and "2" or s.broken and "(9,5)" or "1", width = s.thin and 0.7 or s.dashed and 1.3 or 1.8}
         names[#names + 1] = name
       end
     end
@@ -81,7 +70,7 @@ local function span(panel, axis)
   for _, s in ipairs(panel.series) do
     for _, list in ipairs(axis == "y" and {s.y, s.low or {}, s.high or {}} or {s.x}) do
       for i, v in ipairs(list) do
-        if finite(v) and finite(s.y[i] or 0 / 0) then low, high = math.min(low, v), math.max(high, v) end
+        if scale.finite(v) and scale.finite(s.y[i] or 0 / 0) then low, high = math.min(low, v), math.max(high, v) end
       end
     end
   end
@@ -97,7 +86,7 @@ end
 
 local function data_block(id, s)
   local lines = {("$d%d << EOD"):format(id)}
-  local function text(v) return v and finite(v) and ("%.10g"):format(v) or "NaN" end
+  local function text(v) return v and scale.finite(v) and ("%.10g"):format(v) or "NaN" end
   for i, x in ipairs(s.x) do
     lines[#lines + 1] = ("%.10g %s"):format(x, text(s.y[i]))
     if s.low then lines[#lines] = ("%s %s %s"):format(lines[#lines], text(s.low[i]), text(s.high[i])) end
@@ -139,7 +128,7 @@ local function add_series(out, panel, styles, first)
     if s.points then
       parts[#parts + 1] = ("$d%d using 1:2 notitle with points linecolor '%s' pointtype 7 pointsize 0.35"):format(first + i - 1, style.color)
     else
-      parts[#parts + 1] = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %d%s"):format(
+      parts[#parts + 1] = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %s%s"):format(
         first + i - 1, points and "linespoints" or "lines", style.color, style.width, style.dash, points and " pointtype 7 pointsize 0.45" or "")
     end
   end
@@ -151,7 +140,7 @@ local function add_header(out, spec, places, styles, width, height)
   out(("set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), LEFT / width, 1 - 20 / height))
   for i, p in ipairs(places) do
     local y, style = 1 - p.y / height, styles[p.name]
-    out(("set arrow %d from screen %.5f, screen %.5f to screen %.5f, screen %.5f nohead linecolor '%s' linewidth %g dashtype %d"):format(
+    out(("set arrow %d from screen %.5f, screen %.5f to screen %.5f, screen %.5f nohead linecolor '%s' linewidth %g dashtype %s"):format(
       i, p.x / width, y, (p.x + 28) / width, y, style.color, style.width * 1.3, style.dash))
     out(("set label %d %s at screen %.5f, screen %.5f left"):format(i + 1, gnuplot.quote(p.name), (p.x + 36) / width, y))
   end

@@ -6,6 +6,7 @@
 --       With at most 16 rows and columns each cell also shows its number.
 -- The palettes are viridis, and ColorBrewer's RdBu where a middle has a meaning (correlations): both for colour-blind readers too.
 local gnuplot = require "vbl.plot.gnuplot"
+local scale = require "vbl.plot.scale"
 
 local heatmap = {}
 
@@ -13,23 +14,6 @@ local LEFT, RIGHT, BOTTOM, TOP, HEADER, BAR = 72, 18, 64, 34, 40, 92
 local DIGITS_MOST = 16
 local sequential = "set palette defined (0 '#440154', 1 '#3b528b', 2 '#21918c', 3 '#5ec962', 4 '#fde725')"
 local diverging = "set palette defined (0 '#2166ac', 1 '#92c5de', 2 '#f7f7f7', 3 '#f4a582', 4 '#b2182b')"
-
-local function finite(v) return v == v and v ~= math.huge and v ~= -math.huge end
-
-local function range(panels, low, high)
-  local least, most = math.huge, -math.huge
-  for _, panel in ipairs(panels) do
-    for _, row in ipairs(panel.matrix) do
-      for _, v in ipairs(row) do
-        if finite(v) then least, most = math.min(least, v), math.max(most, v) end
-      end
-    end
-  end
-  if not finite(least) then least, most = 0, 1 end
-  low, high = low or least, high or most
-  if low < high then return low, high end
-  return low - 0.5, low + 0.5
-end
 
 local function tics(names, n, marks)
   local list, every = {}, math.max(1, math.ceil(n / 24))
@@ -42,7 +26,7 @@ end
 local function block(id, matrix)
   local cells = {("$cells%d << EOD"):format(id)}
   for i, row in ipairs(matrix) do
-    for j, v in ipairs(row) do cells[#cells + 1] = ("%d %d %s"):format(j - 1, i - 1, finite(v) and ("%.10g"):format(v) or "NaN") end
+    for j, v in ipairs(row) do cells[#cells + 1] = ("%d %d %s"):format(j - 1, i - 1, scale.finite(v) and ("%.10g"):format(v) or "NaN") end
   end
   cells[#cells + 1] = "EOD"
   return table.concat(cells, "\n")
@@ -107,7 +91,9 @@ function heatmap.draw(base, spec)
                                "set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillcolor '#c8c8c8' fillstyle solid noborder"}, {}, 1
   local function out(text) lines[#lines + 1] = text end
   for _, panel in ipairs(spec.panels) do most = math.max(most, #panel.matrix, #panel.matrix[1]) end
-  local low, high = range(spec.panels, spec.low, spec.high)
+  local rows_of_all = {}
+  for _, panel in ipairs(spec.panels) do table.move(panel.matrix, 1, #panel.matrix, #rows_of_all + 1, rows_of_all) end
+  local low, high = scale.range(rows_of_all, spec.low, spec.high)
   local columns = math.min(spec.columns or 3, #spec.panels)
   local rows = math.ceil(#spec.panels / columns)
   local cell = math.max(14, math.min(42, 480 // most))

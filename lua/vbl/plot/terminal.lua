@@ -3,11 +3,11 @@
 --   terminal.heatmap(matrix, {title=, rows = {names}, columns = {names}, low=, high=, mark_rows=, mark_columns=, color=}) -> text
 --   terminal.lines({{name=, x=, y=, dashed=}, ...}, {title=, xlabel=, width = 64, height = 14, low=, high=, color=}) -> text
 -- Each ends with a line end. Values that are not finite are left out (heat map: "nan").
+local scale = require "vbl.plot.scale"
 local system = require "vbl.system.c"
 
 local terminal = {}
 
-local viridis = {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}}
 local distinct = {{0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {230, 159, 0}, {86, 180, 233}}
 local letters = {"o", "x", "+", "#", "@", "%", "&", "$"}
 
@@ -16,31 +16,9 @@ function terminal.color()
   return system.isatty "stdout" and not os.getenv "NO_COLOR" and os.getenv "TERM" ~= "dumb" and (kind == "truecolor" or kind == "24bit")
 end
 
-local function finite(v) return v == v and v ~= math.huge and v ~= -math.huge end
-
-local function shade(at)
-  local place = 1 + math.max(0, math.min(1, at)) * (#viridis - 1)
-  local i, rgb = math.min(math.floor(place), #viridis - 1), {}
-  for k = 1, 3 do rgb[k] = math.floor(viridis[i][k] + (place - i) * (viridis[i + 1][k] - viridis[i][k]) + 0.5) end
-  return rgb
-end
-
 local function paint(text, rgb, background, at)
   if not background then return ("\27[38;2;%d;%d;%dm%s\27[0m"):format(rgb[1], rgb[2], rgb[3], text) end
   return ("\27[48;2;%d;%d;%d;38;5;%dm%s\27[0m"):format(rgb[1], rgb[2], rgb[3], at > 0.6 and 16 or 231, text)
-end
-
-local function limits(lists, low, high)
-  local least, most = math.huge, -math.huge
-  for _, list in ipairs(lists) do
-    for _, v in ipairs(list) do
-      if finite(v) then least, most = math.min(least, v), math.max(most, v) end
-    end
-  end
-  if not finite(least) then least, most = 0, 1 end
-  low, high = low or least, high or most
-  if low < high then return low, high end
-  return low - 0.5, low + 0.5
 end
 
 local function label(names, marks, i) return tostring(names and names[i] or i - 1) .. (marks and marks[i] and "*" or "") end
@@ -51,7 +29,7 @@ function terminal.heatmap(matrix, opts)
   opts = opts or {}
   local color = opts.color
   if color == nil then color = terminal.color() end
-  local low, high = limits(matrix, opts.low, opts.high)
+  local low, high = scale.range(matrix, opts.low, opts.high)
   local side, cell = 0, 6
   for i = 1, #matrix do side = math.max(side, utf8.len(label(opts.rows, opts.mark_rows, i)) or 0) end
   for j = 1, #(matrix[1] or {}) do cell = math.max(cell, (utf8.len(label(opts.columns, opts.mark_columns, j)) or 0) + 1) end
@@ -61,9 +39,9 @@ function terminal.heatmap(matrix, opts)
   for i, row in ipairs(matrix) do
     local cells = {}
     for j, v in ipairs(row) do
-      local text = pad(finite(v) and ("%.2f"):format(v) or "nan", cell - 1) .. " "
+      local text = pad(scale.finite(v) and ("%.2f"):format(v) or "nan", cell - 1) .. " "
       local at = (v - low) / (high - low)
-      cells[j] = color and finite(v) and paint(text, shade(at), true, at) or text
+      cells[j] = color and scale.finite(v) and paint(text, scale.color(at), true, at) or text
     end
     lines[#lines + 1] = pad(label(opts.rows, opts.mark_rows, i), side) .. " " .. table.concat(cells)
   end
@@ -74,7 +52,7 @@ local function draw(grid, s, mark, place_x, place_y)
   local before_x, before_y
   for i, x in ipairs(s.x) do
     local y = s.y[i]
-    if y and finite(y) then
+    if y and scale.finite(y) then
       local at_x, at_y = place_x(x), place_y(y)
       -- Between two points the line is dotted, so that the points themselves stay visible.
       for step = 1, before_x and at_x - before_x - 1 or 0 do
@@ -95,8 +73,8 @@ function terminal.lines(series, opts)
   if color == nil then color = terminal.color() end
   local width, height, xs, ys = opts.width or 64, opts.height or 14, {}, {}
   for i, s in ipairs(series) do xs[i], ys[i] = s.x, s.y end
-  local left, right = limits(xs)
-  local low, high = limits(ys, opts.low, opts.high)
+  local left, right = scale.range(xs)
+  local low, high = scale.range(ys, opts.low, opts.high)
   local grid, keys = {}, {}
   for r = 1, height do
     grid[r] = {}
