@@ -201,6 +201,25 @@ check.group("probing", function()
   check.error(function() analysis.file_labels(root .. "/labels.tsv", {"scene-3"}) end, "labels.tsv", "no label for 'scene-3'")
 end)
 
+check.group("a measure that fails its self-test prints nothing", function()
+  local passed = vbl.measure.passed
+  vbl.measure.passed = function(name)
+    if name == "mknn" then return false, "known: 0.5, expected 0.375" end
+    return passed(name)
+  end
+  local calls = {
+    function() analysis.table(features, {"cka", "mknn"}, {null = 0}) end, function() analysis.matrices(features, "mknn") end,
+    function() analysis.evolution({{epoch = 0, features = features}}, {"mknn"}) end, function() analysis.pooling(features, {"mknn"}) end,
+    function() analysis.adjacent({features}, "mknn") end, function() analysis.baseline(features, features, {"mknn"}) end,
+    function() analysis.stability(features:pairs "matched", {"mknn"}, {k = {5}}) end, function() analysis.layers(features:pairs "matched") end,
+    function() analysis.correlation({}, {"mknn"}) end, function() analysis.downstream({}, {"mknn"}) end,
+    function() analysis.matrices_over({{epoch = 0, features = features}}, "mknn") end,
+  }
+  for _, call in ipairs(calls) do check.error(call, "mknn fails its self-test", "expected 0.375") end
+  check.equal(#analysis.matrices(features, "cka", {partners = {"matched"}}).blocks, 3)
+  vbl.measure.passed = passed
+end)
+
 check.group("principal components", function()
   local x <close> = vbl.measure.prepare(vbl.tensor {{3, 0}, {-3, 0}, {0, 1}, {0, -1}})
   local scores, shares = x:components(2)

@@ -11,7 +11,6 @@ local distances = {modality_gap = true, alignment = true, gw_identity = true, wa
 function gate.distance(name) return distances[name] or false end
 
 function gate.check(names)
-  if not rawget(vbl.measure, "passed") then return end
   for _, entry in ipairs(names) do
     local name = type(entry) == "table" and entry[1] or entry
     local ok, reason = vbl.measure.passed(name)
