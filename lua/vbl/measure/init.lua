@@ -28,7 +28,7 @@ document("vbl.measure.matrix", "matrix(Xs, Ys, name, [opts]) -> tensor f64 [#Xs,
   "A measure of every X with every Y, tensors or prepared. Pass one list twice for a map within a stream.")
 document("vbl.measure.selftest", "selftest([{quiet=false}]) -> result",
   "Asks every measure for its known value, identical, rotated, independent and degenerate data; prints the table. result:passed(name).")
-document("vbl.measure.passed", "passed(name) -> boolean, reason", "Whether the measure passed the self-test, which runs once a process.")
+document("vbl.measure.passed", "passed(name) -> boolean, reason", "Whether the measure passes its self-test, asked once a process.")
 
 return setmetatable(c, {
   __index = function(_, name)
