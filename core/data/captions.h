@@ -2,6 +2,8 @@
 // lines with one path are one sample with several captions).
 // defines: vbl_captions, vbl_captions_{open,free}, vbl_captions_options, vbl_split
 #pragma once
+#include <string.h>
+
 #include "core/data/image.h"
 #include "core/data/source.h"
 
@@ -49,5 +51,9 @@ void vbl_captions_free(vbl_captions *c);  // NULL is allowed
 // Its parts (captions_read.c, captions_split.c).
 vbl_status vbl_captions_read(vbl_captions *c, const char *path, double max_bad, vbl_error *err);
 vbl_status vbl_captions_divide(vbl_captions *c, const char *path, const vbl_captions_options *options, vbl_error *err);
+// Bytes of the UTF-8 byte order mark that Windows programs put before a text: 3, or 0 where there is none.
+static inline size_t vbl_byte_order_mark(const char *text, size_t n) {
+  return n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
 // Appends a line to the report.
 vbl_status vbl_captions_note(vbl_captions *c, vbl_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));

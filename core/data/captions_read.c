@@ -97,6 +97,7 @@ static vbl_status check_bad(const vbl_captions *c, const char *name, int64_t bad
 static vbl_status read_lines(vbl_captions *c, reading *r, const char *name, double max_bad, vbl_error *err) {
   VBL_TRY(vbl_bytes_add(&c->file, "\n", 1, err));  // a last line end, and room for the last NUL
   char *at = (char *)c->file.data, *end = at + c->file.size;
+  at += vbl_byte_order_mark(at, (size_t)(end - at));
   while (at < end) {
     char *stop = memchr(at, '\n', (size_t)(end - at));
     bool after_last = stop == at && stop + 1 == end;  // the file ended in a line end of its own

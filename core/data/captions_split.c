@@ -45,6 +45,7 @@ static vbl_status read_file(vbl_captions *c, const vbl_vocabulary *paths, const 
   VBL_TRY(vbl_bytes_read(name, (size_t)1 << 32, &file, err));
   c->hash = vbl_hash_bytes(c->hash, file.data, file.size);
   const char *at = (const char *)file.data, *end = at + file.size;
+  at += vbl_byte_order_mark(at, file.size);
   while (at < end && status == VBL_OK) {
     const char *stop = memchr(at, '\n', (size_t)(end - at));
     if (stop == NULL) stop = end;

@@ -184,6 +184,15 @@ static void test_splits(void) {
     check_reports(c, "1 samples are in no split; left out\n");
   }
   vbl_captions_free(c);
+  write_text("split.tsv",
+             "\xEF\xBB\xBF"
+             "a.png\ttest\nb.png\ttrain\n");
+  c = open_text(
+      "\xEF\xBB\xBF"
+      "a.png\tA\nb.png\tB\n",
+      &o, &err);
+  CHECK(c != NULL && c->split_size[VBL_SPLIT_TRAIN] == 1 && c->split_size[VBL_SPLIT_TEST] == 1 && c->report.size == 0);
+  vbl_captions_free(c);
   write_text("split.tsv", "a.png\ttrain\na.png\ttest\n");
   check_fails(four, &o, "split.tsv: line 2: a.png is in the splits train and test; expected one");
   write_text("split.tsv", "\na.png\tvalidation\n");

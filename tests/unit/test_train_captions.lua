@@ -126,4 +126,15 @@ check.group("data that changed since is another run", function()
   check.equal(hash "a\nb\n", hash "a\nb\n")
 end)
 
+check.group("captions that are all equal cannot be swapped: one sentence", function()
+  local equal = {}
+  for i = 1, 20 do equal[i] = ("images/%02d.%s\tthe same words\n"):format(i, i % 3 == 0 and "jpg" or "png") end
+  trainer.write("equal.tsv", table.concat(equal))
+  trainer.write("equal-split.tsv", (table.concat(equal):gsub("the same words", function() return "train" end):gsub("(images/0%d[^\n]*)train", "%1test")))
+  local list = words("probe_samples=0", "captions.split=" .. trainer.folder .. "/equal-split.tsv")
+  list[1] = "data=captions:" .. trainer.folder .. "/equal.tsv"
+  local _, text = trainer.expect(1, list, "task ap: swap:", "expected at least two different texts")
+  check.ok(not text:find("stack traceback", 1, true), text)
+end)
+
 trainer.finish()

@@ -8,6 +8,7 @@
 local vbl = require "vbl"
 local tasks = require "vbl.tasks"
 local F = require "vbl.nn.functional"
+local usage = require "vbl.usage"
 
 local Ap = {}
 Ap.__index = Ap
@@ -40,7 +41,8 @@ function Ap:check(model)
 end
 
 function Ap:prepare(data, batch, key)
-  local swapped = data:swap_captions(batch, key)  -- {tokens, lengths, labels = array of 0 or 1 (1: the pair belongs together)}
+  local ok, swapped = pcall(data.swap_captions, data, batch, key)  -- {tokens, lengths, labels = array of 0 or 1 (1: the pair belongs together)}
+  if not ok then error("task ap: " .. usage.strip(swapped), 0) end  -- too few different captions: the data's fault, not the code's
   return {n = batch.n, labels = swapped.labels, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = batch.images}}
 end
 
