@@ -36,6 +36,7 @@ static void read_list(lua_State *L, int arg, vbl_tensor **list, int n) {
 }
 
 static int backward_many(lua_State *L) {
+  lua_settop(L, 3);  // an argument that was left out must not become what is pushed next
   luaL_checktype(L, 1, LUA_TTABLE);
   if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
   bool keep_graph = keep_graph_option(L, 3);

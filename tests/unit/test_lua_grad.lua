@@ -74,6 +74,10 @@ check.group("backward", function()
   check.error(function() (x * 2):backward() end, "one element")
   check.error(function() vbl.backward {} end, "list")
   x.grad = nil
+  vbl.backward {(x * 2):sum()}
+  check.equal(list(x.grad), "2.0 2.0 2.0")
+  check.error(function() vbl.backward {"no tensor"} end, "tensor")
+  x.grad = nil
   local z = x:square():sum()
   z:backward(nil, {keep_graph = true})
   z:backward()
