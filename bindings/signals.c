@@ -57,11 +57,23 @@ static void catch_signal(int number, const struct sigaction *action) {
   if (sigaction(number, NULL, &present) == 0 && present.sa_handler != SIG_IGN) sigaction(number, action, NULL);
 }
 
+// oneDNN's generated kernels keep values below the stack pointer, where the kernel would put a signal's frame: a handler on the
+// interrupted stack overwrites their pointers, and the product then writes anywhere. With AVX-512 and AMX state a frame is 11 KiB.
+static void use_own_stack(void) {
+  static char memory[64 << 10];
+  stack_t present;
+  if (sigaltstack(NULL, &present) == 0 && (present.ss_flags & SS_DISABLE) == 0) return;  // a sanitizer's
+  const stack_t own = {.ss_sp = memory, .ss_size = sizeof memory};
+  sigaltstack(&own, NULL);
+}
+
 void vbl_signals_start(lua_State *L) {
   main_thread = L;
   running = L;
+  use_own_stack();
   struct sigaction action;
   memset(&action, 0, sizeof action);
+  action.sa_flags = SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   action.sa_handler = on_signal;  // no SA_RESTART: a read at the prompt has to return
   catch_signal(SIGINT, &action);
