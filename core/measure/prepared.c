@@ -117,7 +117,7 @@ static int compare_rows(const void *a, const void *b) {
 
 static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
   row_ref *rows = malloc(sizeof *rows * (size_t)p->n);
-  p->repeat = calloc((size_t)p->n, sizeof *p->repeat);
+  p->repeat = calloc(p->n > 0 ? (size_t)p->n : 1, sizeof *p->repeat);
   if (rows == NULL || p->repeat == NULL) {
     free(rows);
     return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
