@@ -11,7 +11,7 @@ local config = vbl.config({
   model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},
   tasks = {
     mlm = {weight = 1},
-    ap = {weight = 1, head = "concat", contrastive = {weight = 1, temperature = 0.07}},
+    ap = {weight = 1, head = "auto", contrastive = {weight = 1, temperature = 0.07}},
     mim = {weight = 1, probability = 0.3, batch = 16},
   },
   epochs = 4,                         -- passes over the training pairs

@@ -1,6 +1,7 @@
 -- Alignment prediction: half of the pairs get another image's caption (never one of the same image, never an equal text); one logit
 -- says whether caption and image belong together, binary cross-entropy.
 --   head = "concat": on [text CLS ; image CLS] after the fusion (the thesis's; alone it stays at ln 2)
+--   (the trainer takes head = "auto" for concat on scenes and similarity on photographs)
 --   head = "similarity": on 10 x the element-wise product of the L2-normalised CLS vectors as they are before any co-attention
 -- contrastive = {weight = 1, temperature = 0.07, learnable = false, on = "unimodal"}: InfoNCE in both directions over the matched pairs
 -- of the effective batch (van den Oord et al. 2018; Radford et al. 2021), on the CLS vectors before any co-attention. on = "fused" is

@@ -20,7 +20,7 @@ tasks.schema = {
   },
   ap = {
     weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
-    head = {"string", "concat: on the fused CLS vectors; similarity: on the product of the unimodal ones (concat)"},
+    head = {"string", "concat: on the fused CLS vectors; similarity: on the product of the unimodal ones; auto: concat on scenes, else similarity (concat)"},
     contrastive = {"table", "InfoNCE over the matched pairs; {} for its defaults, false leaves it out (none)", optional = true},
   },
   ["ap.contrastive"] = {

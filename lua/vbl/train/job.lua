@@ -76,7 +76,9 @@ local function complete(config)
 end
 
 local function task_list(config)
-  local list = {}
+  local list, ap = {}, config.tasks.ap
+  -- On photographs the similarity head is above chance after one epoch from scratch.
+  if type(ap) == "table" and ap.head == "auto" then ap.head = config.data == "scenes" and "concat" or "similarity" end
   for _, name in ipairs {"mlm", "ap", "mim"} do
     if config.tasks[name] then list[#list + 1] = tasks[name](config.tasks[name]) end
   end
