@@ -4,7 +4,7 @@
 local vbl = require "vbl"
 
 local config = vbl.config({
-  samples = 1024,                            -- held-out pairs
+  samples = 512,                             -- held-out pairs
   measures = {"cka", "mknn", "svcca", "procrustes", "knn_jaccard", "rank_sim"},  -- of the tables; names of vbl.measure
   maps = {"cka", "mknn"},                    -- measures of the layer x layer figures
   null = 200,                                -- permutations behind each p

@@ -60,6 +60,7 @@ local function groups_of(path, n)
   return labels
 end
 
+if config.pool ~= "none" and config.pool ~= "cls" and config.pool ~= "mean" then complain("pool: expected none, cls or mean, got '%s'", config.pool) end
 local a, b = config.operands[1], config.operands[2]
 local x, y = rows_of(a), rows_of(b)
 if x:size(1) ~= y:size(1) then complain("%s has %d rows and %s has %d; row i of both must be of one item", a, x:size(1), b, y:size(1)) end
@@ -69,8 +70,10 @@ for i, word in ipairs(config.operands) do
   ok, prepared[i] = pcall(vbl.measure.prepare, i == 1 and x or y, word)
   if not ok then complain("%s", require("vbl.usage").strip(prepared[i])) end
 end
-local report = vbl.measure.report(prepared[1], prepared[2], config.measures, {null = config.null, interval = config.interval and "subsample", k = config.k,
-                                                                              groups = groups_of(config.groups, x:size(1)), seed = config.flags.seed})
+local groups, report = groups_of(config.groups, x:size(1)), nil
+ok, report = pcall(vbl.measure.report, prepared[1], prepared[2], config.measures, {null = config.null, interval = config.interval and "subsample",
+                                                                                   k = config.k, groups = groups, seed = config.flags.seed})
+if not ok then complain("%s", require("vbl.usage").strip(report)) end
 print(("A %s [%s], B %s [%s]"):format(a, table.concat(x:shape(), ", "), b, table.concat(y:shape(), ", ")))
 print(report)
 if config.save ~= "" then report:save(config.save) end

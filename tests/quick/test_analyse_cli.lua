@@ -72,6 +72,8 @@ check.group("measure_files", function()
   refused({a, write("ids.npy", vbl.ones({40, 2}, {dtype = "i32"}))}, "ids.npy: holds i32")
   refused({a}, "expected A B")
   refused({a, b, "k=40"}, "k = 40", "n - 1 = 39")
+  refused({a, b, "pool=clss"}, "pool: expected none, cls or mean, got 'clss'")
+  trainer.expect(1, script("measure_files", {a, b, "measures={\"ckaa\"}"}), "no measure is named 'ckaa', did you mean 'cka'?")
 end)
 
 check.group("sensitivity", function()

@@ -2,6 +2,7 @@
 --   gate.check(names)     names, or {name, ...} as vbl.measure.report takes them; an error says which measure failed which question
 --   gate.distance(name)   whether a large value means less alike
 -- The self-test runs once a process (vbl.measure.selftest shows it).
+local usage = require "vbl.usage"
 local vbl = require "vbl"
 
 local gate = {}
@@ -13,6 +14,8 @@ function gate.distance(name) return distances[name] or false end
 function gate.check(names)
   for _, entry in ipairs(names) do
     local name = type(entry) == "table" and entry[1] or entry
+    local known, message = pcall(function() return vbl.measure[name] end)
+    if not known then usage(usage.strip(message)) end
     local ok, reason = vbl.measure.passed(name)
     if not ok then
       error(("analysis: %s fails its self-test on this machine (%s); no number of it is shown (vbl.measure.selftest() tells more)"):format(name, reason), 0)
