@@ -62,6 +62,7 @@ if config.epochs then
   end
   local evolution = analysis.evolution(list, config.measures)
   show("evolution", evolution, true)
+  if #config.maps > 0 then print(analysis.evolution(list, config.maps)) end
   for _, name in ipairs(config.maps) do show("evolution-matrix-" .. name, analysis.matrices_over(list, name), true) end
   for i, row in ipairs(epochs) do
     models[i] = {}

@@ -1,10 +1,11 @@
 -- The measures by layer over training.
 --   evolution({{epoch=, features=}, ...}, {"cka", "mknn"}, {partners=, k=}) -> sheet: epoch, layer, partner, measure, value, chance
 -- All epochs have the same probe pairs; epoch 0 is the model before training, and belongs to it: what a random model shows, training has
--- not made. Matched and mismatched panels of one measure have one scale.
+-- not made. Matched and mismatched panels of one measure have one scale; as text they are line plots.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local sheet = require "vbl.analysis.sheet"
+local terminal = require "vbl.plot.terminal"
 local titles = require "vbl.plot.titles"
 local vbl = require "vbl"
 
@@ -44,7 +45,7 @@ local function share_scale(panels)
   for _, panel in ipairs(panels) do panel.ylow, panel.yhigh = low - room, high + room end
 end
 
-local function draw(self, base)
+local function panels_of(self)
   local panels = {}
   for _, name in ipairs(self.names) do
     local pair = {}
@@ -52,7 +53,17 @@ local function draw(self, base)
     share_scale(pair)
     table.move(pair, 1, #pair, #panels + 1, panels)
   end
-  return figure.draw(base, {title = self.title, columns = 2 * #self.partners, panels = panels})
+  return panels
+end
+
+local function draw(self, base) return figure.draw(base, {title = self.title, columns = 2 * #self.partners, panels = panels_of(self)}) end
+
+local function text(self)
+  local parts = {}
+  for i, panel in ipairs(panels_of(self)) do
+    parts[i] = terminal.lines(panel.series, {title = panel.title, xlabel = panel.xlabel, low = panel.ylow, high = panel.yhigh})
+  end
+  return table.concat(parts, "\n")
 end
 
 return function(list, names, opts)
@@ -73,5 +84,5 @@ return function(list, names, opts)
     end
   end
   return sheet.new {title = "Alignment over training", note = ("n = %d pairs; epoch 0 is before training"):format(first.n), rows = rows, names = names,
-                    partners = partners, layers = #first.layers, columns = {"epoch", "layer", "partner", "measure", "value", "chance"}, figure = draw}
+                    partners = partners, layers = #first.layers, columns = {"epoch", "layer", "partner", "measure", "value", "chance"}, figure = draw, text = text}
 end
