@@ -269,6 +269,7 @@ int vbl_open_measure(lua_State *L) {
   }
   vbl_lua_register(L, "measure", functions);
   vbl_lua_measure_tokens(L);
+  vbl_lua_measure_parts(L);
   vbl_lua_measure_draws(L);
   vbl_lua_measure_stream(L);
   return 1;

@@ -1,6 +1,6 @@
 // What the files of the measures' binding share.
 // defines: vbl_measure_row, vbl_measure_rows, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
-// vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_draws,
+// vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_parts, vbl_lua_measure_draws,
 // vbl_lua_measure_stream
 #pragma once
 #include "bindings/bind.h"
@@ -47,6 +47,8 @@ const int64_t *vbl_lua_integers(lua_State *L, int arg, const char *field, int64_
 void vbl_lua_push_record(lua_State *L, const vbl_measure_result *r);
 // Sets max_sim and what else reads tokens in the table at the stack's top.
 void vbl_lua_measure_tokens(lua_State *L);
+// The same for singular_values, canonical_correlations and neighbours.
+void vbl_lua_measure_parts(lua_State *L);
 // The options at `arg` (nil or none: the defaults), of which labels have x's rows; what they point to stays on the stack.
 vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x);
 // Sets what runs a measure on rearranged rows or on lists of matrices in the table at the stack's top.

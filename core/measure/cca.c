@@ -1,7 +1,7 @@
 // Canonical correlations of the centred matrices: rho = singular values of Ux'Uy, with Ux, Uy the left singular vectors of
 // numerical rank (Bjorck and Golub 1973); no covariance is inverted.
 // Chance levels, rows of Y shuffled: mean rho^2 is max(rx, ry) / (n-1), exactly; mean rho follows the law of Wachter (1980).
-// defines: vbl_cca, vbl_svcca, vbl_pwcca
+// defines: vbl_canonical_correlations, vbl_cca, vbl_svcca, vbl_pwcca
 #include <math.h>
 #include <stdlib.h>
 
@@ -54,6 +54,23 @@ static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, b
   VBL_TRY(vbl_prepared_svd(x, err));
   VBL_TRY(vbl_prepared_svd(y, err));
   *ready = true;
+  return VBL_OK;
+}
+
+vbl_status vbl_canonical_correlations(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, double **rho,
+                                      vbl_error *err) {
+  int64_t m = mx < my ? mx : my;
+  double *c = NULL, *values = NULL;
+  vbl_status status = coordinates(x, y, mx, my, &c, err);
+  if (status == VBL_OK) status = vbl_doubles(m, "canonical correlations", &values, err);
+  if (status == VBL_OK) status = vbl_svd_values(mx, my, c, values, err);
+  free(c);
+  if (status != VBL_OK) {
+    free(values);
+    return status;
+  }
+  for (int64_t i = 0; i < m; i++) values[i] = fmin(fmax(values[i], 0), 1);
+  *rho = values;
   return VBL_OK;
 }
 

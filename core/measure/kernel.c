@@ -1,5 +1,5 @@
 // Explicit kernels: RBF CKA and distance correlation.
-// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
+// defines: vbl_share_equal_rows, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
 #include "core/measure/kernel.h"
 
 #include <float.h>
@@ -10,6 +10,17 @@
 #include "core/measure/lapack.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
+
+vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err) {
+  int64_t n = p->n;
+  if (p->duplicates == 0) return VBL_OK;
+  int64_t *first = malloc(sizeof *first * (size_t)n);
+  vbl_status status = first == NULL ? vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory") : vbl_first_equal(p, first, err);
+  for (int64_t i = 0; status == VBL_OK && i < n; i++)
+    for (int64_t j = 0; first[i] != i && j < n; j++) k[i * n + j] = k[j * n + i] = k[first[i] * n + j];
+  free(first);
+  return status;
+}
 
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
   int64_t n = p->n;
@@ -24,7 +35,7 @@ vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
       if (d2 < 1e-6 * sum) d2 = vbl_distance2(p->raw + i * p->d, p->raw + j * p->d, p->d);
       k[i * n + j] = k[j * n + i] = i == j ? 0 : d2;
     }
-  return VBL_OK;
+  return vbl_share_equal_rows(p, k, err);
 }
 
 static vbl_status row_means(const double *k, int64_t n, double **out, vbl_error *err) {

@@ -1,9 +1,12 @@
 // Measures on explicit n x n kernel or distance matrices. Inside core/measure only.
-// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka,
+// defines: vbl_share_equal_rows, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka,
 // vbl_rdm, vbl_average_ranks
 #pragma once
 #include "core/measure/measure.h"
 
+// Gives equal rows of p equal entries in the symmetric k (n, n), which a product's blocking rounds apart: ties then are ties, in
+// whatever order the rows come.
+vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err);
 // Squared Euclidean distances of the rows (n, n); pairs closer than rounding are exactly 0, as are equal rows.
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err);
 // K - row means - column means + mean, in place; k symmetric (n, n).

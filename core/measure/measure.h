@@ -122,6 +122,11 @@ vbl_measure_fn vbl_rsa, vbl_gw_identity;
 // One matrix: spectrum.c
 vbl_measure_fn vbl_effective_rank, vbl_participation_ratio, vbl_stable_rank, vbl_pca_dims, vbl_twonn;
 
+// The canonical correlations, descending, between the first mx and my principal components (1 .. rank; both SVDs made before) of
+// two matrices of the same n; *rho (min(mx, my)) is the caller's to free.
+vbl_status vbl_canonical_correlations(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, double **rho,
+                                      vbl_error *err);
+
 // Token matrices: (b, t, d) with element strides; lengths: (b) valid tokens incl. CLS, or NULL for all.
 typedef struct vbl_tokens {
   const void *data;

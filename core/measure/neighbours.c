@@ -16,6 +16,17 @@ static vbl_measure_status unfit(const vbl_prepared *p, vbl_knn_metric metric) {
   return metric == VBL_KNN_COSINE && p->zero_rows > 0 ? VBL_MEASURE_ZERO_ROW : VBL_MEASURE_OK;
 }
 
+// Whether all other rows are equally near to every row, as they are by cosine among positive numbers of one column: the order by
+// index would be the same in X and in Y and count as agreement.
+static bool all_tied(const vbl_knn *list) {
+  for (int64_t i = 0; i < list->n; i++) {
+    if (list->start[i + 1] - list->start[i] != list->n - 1) return false;
+    for (int64_t r = list->start[i]; r < list->start[i + 1]; r++)
+      if (list->weight[r] == 1) return false;
+  }
+  return true;
+}
+
 static vbl_status check_call(const char *measure, bool fractional, int64_t n, const vbl_measure_options *o, vbl_error *err) {
   if (o->k < 1 || o->k > n - 1)
     return vbl_fail(err, VBL_EINVAL, "%s: k = %lld: expected 1 to n - 1 = %lld neighbours", measure, (long long)o->k,
@@ -43,6 +54,7 @@ vbl_status vbl_neighbours_begin(const char *measure, bool fractional, vbl_prepar
   nb->k = o->k;
   VBL_TRY(vbl_prepared_knn(x, o->k, metric, &nb->x, err));
   VBL_TRY(vbl_prepared_knn(y, o->k, metric, &nb->y, err));
+  if (all_tied(nb->x) || all_tied(nb->y)) return vbl_undefined(r, VBL_MEASURE_ALL_TIED);
   r->ties = nb->x->tie_rows + nb->y->tie_rows;
   if (r->ties > 0) r->warnings |= VBL_WARN_TIES_AT_K;
   *ready = true;

@@ -1,5 +1,5 @@
 // Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
-// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{unit,gram,self,svd}, vbl_dot, vbl_distance2, vbl_doubles, vbl_element
+// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles, vbl_element
 #include "core/measure/prepared.h"
 
 #include <float.h>
@@ -115,23 +115,31 @@ static int compare_rows(const void *a, const void *b) {
   return x->i < y->i ? -1 : 1;
 }
 
-static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
+static bool equal_rows(const double *a, const double *b, int64_t d) {
+  for (int64_t j = 0; j < d; j++)
+    if (a[j] != b[j]) return false;
+  return true;
+}
+
+vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err) {
   row_ref *rows = malloc(sizeof *rows * (size_t)p->n);
-  p->repeat = calloc(p->n > 0 ? (size_t)p->n : 1, sizeof *p->repeat);
-  if (rows == NULL || p->repeat == NULL) {
-    free(rows);
-    return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
-  }
+  if (rows == NULL) return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
   for (int64_t i = 0; i < p->n; i++) rows[i] = (row_ref){p->raw + i * p->d, p->d, i};
   qsort(rows, (size_t)p->n, sizeof *rows, compare_rows);
-  for (int64_t i = 1; i < p->n; i++) {
-    int64_t j = 0;
-    while (j < p->d && rows[i].row[j] == rows[i - 1].row[j]) j++;
-    p->repeat[rows[i].i] = j == p->d;
-    p->duplicates += j == p->d;
-  }
+  for (int64_t i = 0; i < p->n; i++)
+    first[rows[i].i] = i > 0 && equal_rows(rows[i].row, rows[i - 1].row, p->d) ? first[rows[i - 1].i] : rows[i].i;
   free(rows);
   return VBL_OK;
+}
+
+static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
+  int64_t *first = malloc(sizeof *first * (size_t)p->n);
+  p->repeat = calloc(p->n > 0 ? (size_t)p->n : 1, sizeof *p->repeat);
+  vbl_status status = first == NULL || p->repeat == NULL ? vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory") : VBL_OK;
+  if (status == VBL_OK) status = vbl_first_equal(p, first, err);
+  for (int64_t i = 0; status == VBL_OK && i < p->n; i++) p->duplicates += p->repeat[i] = first[i] != i;
+  free(first);
+  return status;
 }
 
 static vbl_status fill(vbl_prepared *p, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,

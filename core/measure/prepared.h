@@ -60,6 +60,9 @@ vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err);
 // The list for (k, metric), made on first use; it belongs to p. 1 <= k <= n - 1; cosine needs rows that are not zero.
 vbl_status vbl_prepared_knn(vbl_prepared *p, int64_t k, vbl_knn_metric metric, const vbl_knn **out, vbl_error *err);
 
+// first[i]: the smallest index of a row equal to row i, i itself where none comes before it; (n).
+vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err);
+
 // sum a_i b_i over d elements in a fixed order, so that equal rows give equal bits wherever they lie.
 double vbl_dot(const double *a, const double *b, int64_t d);
 // sum (a_i - b_i)^2, in a fixed order.

@@ -1,5 +1,6 @@
 // How much of Y a linear map of X predicts. Not symmetric: call with X and Y exchanged for the other direction.
 // defines: vbl_linear_r2, vbl_ridge_r2_cv
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -64,6 +65,13 @@ static void training_rows(const vbl_prepared *m, const int64_t *fold, int64_t p,
     for (int64_t j = 0; j < d; j++) out[i * d + j] -= mean[j];
 }
 
+// Singular values that are rounding become 0, so that lambda = 0 is the least-norm fit.
+static void cut_rank(fit *f) {
+  double least = f->s[0] * (double)(f->rows > f->d ? f->rows : f->d) * DBL_EPSILON;
+  for (int64_t c = 0; c < f->r; c++)
+    if (!(f->s[c] > least)) f->s[c] = 0;
+}
+
 static vbl_status fit_make(const vbl_prepared *x, const vbl_prepared *y, const int64_t *fold, int64_t p, int64_t q, fit *f,
                            vbl_error *err) {
   *f = (fit){.d = x->d, .dy = y->d};
@@ -85,6 +93,7 @@ static vbl_status fit_make(const vbl_prepared *x, const vbl_prepared *y, const i
     training_rows(y, fold, p, q, f->rows, f->mean_y, b);
     f->scale = vbl_dot(a, a, f->rows * x->d) / (double)x->d;
     status = vbl_svd_full(f->rows, x->d, a, u, f->s, f->vt, err);
+    if (status == VBL_OK) cut_rank(f);
   }
   if (status == VBL_OK) vbl_gemm(true, false, f->r, y->d, f->rows, 1, u, f->r, b, y->d, 0, f->b, y->d);
   free(a);
@@ -212,7 +221,7 @@ vbl_status vbl_ridge_r2_cv(vbl_prepared *x, vbl_prepared *y, const vbl_measure_o
     return vbl_fail(err, VBL_EINVAL, "ridge_r2_cv: folds = %lld: expected %lld to n = %lld%s", (long long)o->folds,
                     (long long)least, (long long)x->n, least == 3 ? " (choosing lambda takes folds of its own)" : "");
   r->preprocessing = "centred by the training folds";
-  if (y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
+  if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
   int64_t *fold = malloc(sizeof *fold * (size_t)x->n);
   double *inner = NULL;
   vbl_status status = fold == NULL ? vbl_fail(err, VBL_ENOMEM, "ridge: out of memory") : VBL_OK;

@@ -44,7 +44,9 @@ vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *
   if (status == VBL_OK && *ok) status = vbl_doubles(n * n, "rsa", out, err);
   if (status == VBL_OK && *ok) {
     vbl_gemm(false, true, n, n, x->d, -1, u, x->d, u, x->d, 0, *out, n);
-    for (int64_t i = 0; i < n * n; i++) (*out)[i] += 1;
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t j = i; j < n; j++) (*out)[i * n + j] = (*out)[j * n + i] = i == j ? 0 : (*out)[i * n + j] + 1;
+    status = vbl_share_equal_rows(x, *out, err);
   }
   free(u);
   return status;

@@ -1,5 +1,6 @@
 -- vbl test [tier ...]: runs the tests of the build folder that this program lies in; tiers quick, unit, gpu, full (default:
 -- quick unit). Exit code: ctest's; 77 when what was asked for cannot run here.
+-- vbl test measures: every line of the measures' fixture with its difference; needs no build folder. Exit code 1 when one is off.
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -29,10 +30,11 @@ local function source_folder(build)
 end
 
 return function(...)
+  if ... == "measures" and select("#", ...) == 1 then return require("vbl.measure.fixture").run() == 0 and 0 or 1 end
   local wanted = select("#", ...) > 0 and {...} or {"quick", "unit"}
   for _, tier in ipairs(wanted) do
     if not known(tier) then
-      usage(("test: no tier '%s'%s (tiers: %s)"):format(tier, nearest.hint(tier, tiers), table.concat(tiers, ", ")))
+      usage(("test: no tier '%s'%s (tiers: %s; or measures alone)"):format(tier, nearest.hint(tier, tiers), table.concat(tiers, ", ")))
     end
     if tier == "gpu" and not has_gpu() then
       print "SKIPPED: gpu: no GPU backend is built into this vbl, or no device is here (vbl doctor)"
