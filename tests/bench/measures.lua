@@ -5,23 +5,16 @@
 --   tests/bench/run measures table          the layer x layer table alone: 12 layers of two streams, n = 1536
 --   tests/bench/run measures memory [n]     vbl alone: linear CKA and mutual kNN of n = 200,000 rows, with the peak memory
 -- Both sides run as processes of their own, at 1 thread and at all, in alternating rounds; a side's time is its fastest setting's
--- median over the rounds.
+-- median over the rounds (ROUNDS=2).
 local vbl = require "vbl"
 local system = require "vbl.system.c"
 local store = require "vbl.store.c"
 
-local DIM, LAYERS, TABLE_ROWS, ROUNDS = 768, 12, 1536, 2
+local DIM, LAYERS, TABLE_ROWS, ROUNDS = 768, 12, 1536, math.tointeger(tonumber(os.getenv "ROUNDS" or "2"))
 local python = os.getenv "PYTHON" or "python3"
 local folder = (os.getenv "TMPDIR" or "/tmp") .. "/vbl-bench-" .. math.random(1 << 40)
-local markdown = {}
-local function line(text, ...) markdown[#markdown + 1] = text:format(...) end
-local function say(text, ...) print((text:format(...))) io.stdout:flush() end
-
-local function median(list)
-  local sorted = table.move(list, 1, #list, 1, {})
-  table.sort(sorted)
-  return (sorted[(#sorted + 1) // 2] + sorted[#sorted // 2 + 1]) / 2
-end
+local report = require "bench_report"
+local line, say, median = report.line, report.say, report.median
 
 -- Two related streams, as features are: 64 shared directions and noise.
 local function pair(rows)
@@ -61,7 +54,8 @@ end
 local sides = {
   {name = "vbl", words = function(what, threads) return {system.executable(), "tests/bench/measures_own.lua", folder, what, tostring(threads)} end},
   {name = "peer", words = function(what, threads)
-    return {"env", "OMP_NUM_THREADS=" .. threads, "OPENBLAS_NUM_THREADS=" .. threads, python, "tests/bench/measures_peer.py", folder, what, tostring(threads)}
+    return {"env", "OMP_NUM_THREADS=" .. threads, "OPENBLAS_NUM_THREADS=" .. threads, python, "tests/bench/measures_peer.py", folder, what,
+            tostring(threads)}
   end},
 }
 
@@ -86,20 +80,20 @@ local function best(by_threads)
   return ms, at
 end
 
-local function report(times, order)
+local function table_of(times, order)
   line "| measure | vbl, ms | threads | fastest peer | ms | threads | peer / vbl | other peers, ms |"
   line "|---|---|---|---|---|---|---|---|"
   for _, name in ipairs(order) do
     local own, own_threads = best(times[name].vbl or {})
-    local peer, peer_ms, peer_threads, others = "none", math.huge, 0, {}
+    local peer, peer_ms, peer_threads, others = nil, math.huge, 0, {}
     for variant, by_threads in pairs(times[name]) do
       local ms, threads = best(by_threads)
       if variant ~= "vbl" then others[#others + 1] = ("%s %.1f"):format(variant, ms) end
       if variant ~= "vbl" and ms < peer_ms then peer, peer_ms, peer_threads = variant, ms, threads end
     end
     table.sort(others)
-    line("| %s | %.1f | %d | %s | %.1f | %d | %.2f | %s |", name, own, own_threads or 0, peer, peer_ms, peer_threads, peer_ms / own,
-         table.concat(others, "; "))
+    local peers = peer and ("%s | %.1f | %d | %.2f | %s"):format(peer, peer_ms, peer_threads, peer_ms / own, table.concat(others, "; ")) or "| | | |"
+    line("| %s | %s | %s | %s |", name, own_threads and ("%.1f"):format(own) or "", own_threads or "", peers)
   end
 end
 
@@ -119,7 +113,7 @@ local function compare(what, title)
     end
   end
   line("\n### %s\n", title)
-  report(times, order)
+  table_of(times, order)
 end
 
 local function memory(rows)
@@ -157,4 +151,4 @@ else
   end
 end
 system.output {"rm", "-r", folder}
-print("\n" .. table.concat(markdown, "\n"))
+print("\n" .. report.text())

@@ -8,15 +8,8 @@ local peer = require "peer"
 
 local quick = arg[1] == "quick"
 local rounds, steps = quick and 1 or 3, quick and 1 or 8
-local markdown = {}
-local function line(text, ...) markdown[#markdown + 1] = text:format(...) end
-local function say(text, ...) print((text:format(...))) io.stdout:flush() end
-
-local function median(list)
-  local sorted = table.move(list, 1, #list, 1, {})
-  table.sort(sorted)
-  return (sorted[(#sorted + 1) // 2] + sorted[#sorted // 2 + 1]) / 2
-end
+local report = require "bench_report"
+local line, say, median = report.line, report.say, report.median
 
 -- A script of this folder in a process of its own -> its JSON record.
 local function own(script, ...)
@@ -162,4 +155,4 @@ start_section()
 tensors_section()
 for _, precision in ipairs(precisions) do floor_section(precision) end
 line("\nThe whole took %.0f s.", system.monotonic() - started)
-print("\n" .. table.concat(markdown, "\n"))
+print("\n" .. report.text())

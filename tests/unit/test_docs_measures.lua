@@ -2,8 +2,8 @@
 --   vbl tests/unit/test_docs_measures.lua write   puts what the examples print into the pages
 local check = require "check"
 
-local pages = {"cka", "neighbours", "cca", "procrustes", "rsa", "regression", "distance-correlation", "joint-space", "transport", "dimensionality", "probes",
-               "attention-entropy", "calibration"}
+local pages = {"cka", "neighbours", "cca", "procrustes", "rsa", "regression", "distance-correlation", "joint-space", "transport",
+               "dimensionality", "probes", "attention-entropy", "calibration"}
 
 local function read(name)
   local file = assert(io.open("docs/measures/" .. name .. ".md"))

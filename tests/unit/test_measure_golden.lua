@@ -100,7 +100,8 @@ end)
 
 check.group("fixture", function()
   for _, line in ipairs(fixture.lines()) do
-    check.ok(fixture.difference(line[2], line[3]) <= fixture.tolerance, ("%s: got %s, expected %s"):format(line[1], tostring(line[2]), tostring(line[3])))
+    local off = fixture.difference(line[2], line[3])
+    check.ok(off <= fixture.tolerance, ("%s: got %s, expected %s"):format(line[1], tostring(line[2]), tostring(line[3])))
   end
 end)
 

@@ -12,13 +12,15 @@ local N, D = 150, 6
 local x = vbl.randn(N, D):to("bf16"):to("f64")
 local y = (x:to("f32") * 0.5 + vbl.randn(N, D)):to("bf16"):to("f64")
 
-local names = {"cosine", "hsic", "cka", "cka_minibatch", "dcor", "mknn", "mknn_thesis", "knn_jaccard", "rank_sim", "joint_rank_jaccard", "cycle_knn", "lcs_knn",
-               "edit_knn", "second_order_cosine", "cknna", "cca", "svcca", "pwcca", "procrustes", "aligned_cosine", "rsa", "linear_r2", "ridge_r2_cv",
+local names = {"cosine", "hsic", "cka", "cka_minibatch", "dcor", "mknn", "mknn_thesis", "knn_jaccard", "rank_sim", "joint_rank_jaccard",
+               "cycle_knn", "lcs_knn", "edit_knn", "second_order_cosine",
+               "cknna", "cca", "svcca", "pwcca", "procrustes", "aligned_cosine", "rsa", "linear_r2", "ridge_r2_cv",
                "wasserstein", "sinkhorn", "sliced_wasserstein", "gw_identity", "modality_gap", "alignment", "retrieval"}
 local single = {"uniformity", "effective_rank", "participation_ratio", "stable_rank", "pca_dims", "twonn"}
 local options = {cka = {{}, {estimator = "biased"}, {kernel = "rbf"}}, rsa = {{}, {rdm = "euclidean", compare = "kendall"}},
                  procrustes = {{}, {form = "distance"}}, mknn = {{}, {metric = "euclidean"}, {metric = "ip"}, {ties = "fractional"}},
-                 sinkhorn = {{eps = 40}}, sliced_wasserstein = {{projections = 32}}, cknna = {{}, {variant = "local"}}, dcor = {{}, {estimator = "corrected"}}}
+                 sinkhorn = {{eps = 40}}, sliced_wasserstein = {{projections = 32}},
+                 cknna = {{}, {variant = "local"}}, dcor = {{}, {estimator = "corrected"}}}
 
 local function all(a, b)
   local values = {}
