@@ -15,7 +15,8 @@ vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err
   int64_t n = p->n;
   if (p->duplicates == 0) return VBL_OK;
   int64_t *first = malloc(sizeof *first * (size_t)n);
-  vbl_status status = first == NULL ? vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory") : vbl_first_equal(p, first, err);
+  if (first == NULL) return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
+  vbl_status status = vbl_first_equal(p, first, err);
   for (int64_t i = 0; status == VBL_OK && i < n; i++)
     for (int64_t j = 0; first[i] != i && j < n; j++) k[i * n + j] = k[j * n + i] = k[first[i] * n + j];
   free(first);

@@ -133,10 +133,11 @@ vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err
 }
 
 static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
-  int64_t *first = malloc(sizeof *first * (size_t)p->n);
   p->repeat = calloc(p->n > 0 ? (size_t)p->n : 1, sizeof *p->repeat);
-  vbl_status status = first == NULL || p->repeat == NULL ? vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory") : VBL_OK;
-  if (status == VBL_OK) status = vbl_first_equal(p, first, err);
+  if (p->repeat == NULL) return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
+  int64_t *first = malloc(sizeof *first * (size_t)p->n);
+  if (first == NULL) return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
+  vbl_status status = vbl_first_equal(p, first, err);
   for (int64_t i = 0; status == VBL_OK && i < p->n; i++) p->duplicates += p->repeat[i] = first[i] != i;
   free(first);
   return status;
