@@ -133,6 +133,7 @@ check.group("commands", function()
   expect("$V doctor", 0, "processor", "oneDNN", "OpenBLAS", "disk", "CUDA")
   expect("$V doctor now", 1, "no arguments")
   expect("$V test fast", 1, "no tier 'fast'", "quick")
+  expect("cd / && $V test measures", 0, "mutual kNN, k = 5", "within 1e-09")
   expect("cd $D && echo 'print \"a file\"' >doctor && $V -- doctor", 0, "a file")
   local _, code = sh "$V test gpu"
   local gpu = false
