@@ -1,9 +1,9 @@
 # Thin: CMake builds, ctest tests, tools/setup.sh sees to the packages.
-#   make   make run   make test   make bench   make asan   make tsan   make lint   make clean
+#   make   make run   make test   make bench   make asan   make tsan   make fuzz   make lint   make clean
 JOBS ?= $(shell nproc)
 C_FILES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: build setup run test bench asan tsan lint clean
+.PHONY: build setup run test bench asan tsan fuzz lint clean
 
 build: setup
 	@test -f build/CMakeCache.txt || cmake --preset release -G Ninja
@@ -33,6 +33,13 @@ tsan: setup
 	cmake --build build-tsan -j $(JOBS)
 	@OMP_NUM_THREADS=1 tools/test.sh build-tsan quick unit
 
+# Needs clang. FUZZ_SECONDS for each target; TARGETS="npy json" for some of them.
+FUZZ_SECONDS ?= 600
+fuzz:
+	@test -f build-fuzz/CMakeCache.txt || cmake --preset fuzz -G Ninja
+	cmake --build build-fuzz -j $(JOBS)
+	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS) $(TARGETS)
+
 lint: build
 	@for tool in clang-format cppcheck clang-tidy; do command -v $$tool >/dev/null || \
 	  { echo "make lint needs $$tool; as root: apt-get install clang-format clang-tidy cppcheck"; exit 1; }; done
@@ -43,4 +50,4 @@ lint: build
 	@printf '%s\n' $(filter core/%.c,$(C_FILES)) | xargs -P $(JOBS) -n 4 clang-tidy --quiet -p build 2>/dev/null
 
 clean:
-	rm -rf build build-asan build-tsan build-debug
+	rm -rf build build-asan build-tsan build-debug build-fuzz

@@ -1,5 +1,6 @@
 #include "core/store/array.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -74,4 +75,13 @@ vbl_status vbl_array_size(int ndim, const int64_t *shape, size_t element, uint64
   }
   *bytes = empty ? 0 : n;
   return VBL_OK;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+const char *vbl_names_twice(const char **names, int64_t n) {
+  qsort(names, (size_t)n, sizeof *names, by_name);
+  for (int64_t i = 1; i < n; i++)
+    if (strcmp(names[i - 1], names[i]) == 0) return names[i];
+  return NULL;
 }

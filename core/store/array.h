@@ -1,7 +1,8 @@
 // What the tensor file formats share: the dtypes that files hold, and reading the two that tensors have not.
 //
 // F16 is read as f32 (exact), I64 as i32 (a value out of range is an error that names it), BOOL as u8, I8/I16/U16 as i32.
-// defines: vbl_file_dtype, vbl_file_dtype_size, vbl_file_dtype_target, vbl_file_dtype_convert, vbl_array
+// defines: vbl_file_dtype, vbl_file_dtype_size, vbl_file_dtype_target, vbl_file_dtype_convert, vbl_array,
+// vbl_names_twice
 #pragma once
 #include "core/tensor/tensor.h"
 
@@ -28,6 +29,9 @@ vbl_status vbl_file_dtype_convert(vbl_file_dtype d, const void *src, void *dst, 
 
 // Elements and bytes of a shape; VBL_EIO on a negative dim or overflow.
 vbl_status vbl_array_size(int ndim, const int64_t *shape, size_t element, uint64_t *bytes, vbl_error *err);
+
+// A name that stands twice among n, or NULL. Sorts them.
+const char *vbl_names_twice(const char **names, int64_t n);
 
 // A contiguous array to be written: the caller's memory.
 typedef struct vbl_array {

@@ -1,6 +1,7 @@
 #include "core/store/npy.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,48 +17,99 @@ static const struct {
                     {"<i8", VBL_FILE_I64}, {"<i2", VBL_FILE_I16}, {"<u2", VBL_FILE_U16}, {"|u1", VBL_FILE_U8},
                     {"|i1", VBL_FILE_I8},  {"|b1", VBL_FILE_BOOL}};
 
-// The header is a Python dict literal with the keys descr, fortran_order, shape. Returns what follows 'key': or NULL.
-static const char *value_of(const char *header, const char *key) {
-  const char *p = strstr(header, key);
-  if (!p) return NULL;
-  p += strlen(key);
-  if (*p != '\'' && *p != '"') return NULL;
-  for (p++; *p == ' ' || *p == ':'; p++) continue;
-  return p;
-}
-
 static vbl_status bad(const char *where, const char *what, vbl_error *err) {
   return vbl_fail(err, VBL_EIO, "%s: not a readable .npy: %s", where, what);
 }
 
-static vbl_status parse_dtype(const char *p, const char *where, vbl_npy *out, vbl_error *err) {
-  if (!p || (*p != '\'' && *p != '"')) return bad(where, "descr names no single dtype (records are not supported)", err);
+static const char *after_blanks(const char *p) {
+  while (*p == ' ') p++;
+  return p;
+}
+
+// At the value of descr; leaves *p behind it.
+static vbl_status parse_dtype(const char **p, const char *where, vbl_npy *out, vbl_error *err) {
+  const char *text = *p + 1, quote = **p;
+  if (quote != '\'' && quote != '"') return bad(where, "descr names no single dtype (records are not supported)", err);
+  const char *end = strchr(text, quote);
+  if (end == NULL) return bad(where, "descr does not end", err);
+  *p = end + 1;
   for (size_t i = 0; i < sizeof descriptions / sizeof *descriptions; i++) {
-    if (strncmp(p + 1, descriptions[i].text, 3) != 0 || p[4] != *p) continue;
+    if (end - text != 3 || strncmp(text, descriptions[i].text, 3) != 0) continue;
     out->dtype = descriptions[i].dtype;
     return VBL_OK;
   }
-  return vbl_fail(err, VBL_EIO, "%s: dtype %.12s is not supported (f2 f4 f8 i1 u1 i2 u2 i4 i8 b1, little-endian)", where, p);
+  const char *why = *text == '>' ? "it is big-endian: save a.astype(a.dtype.newbyteorder('<'))"
+                    : memchr(text, 'O', (size_t)(end - text))
+                        ? "Python objects are pickled, and reading them could run code: save numbers"
+                        : "expected one of f2 f4 f8 i1 u1 i2 u2 i4 i8 b1";
+  return vbl_fail(err, VBL_EIO, "%s: dtype '%.*s' is not supported: %s", where, (int)(end - text > 12 ? 12 : end - text), text,
+                  why);
 }
 
-static vbl_status parse_shape(const char *p, const char *where, vbl_npy *out, vbl_error *err) {
-  if (!p || *p != '(') return bad(where, "no shape", err);
-  for (p++; *p != ')';) {
+// At the value of shape, "(3, 4)" or "(3,)" or "()".
+static vbl_status parse_shape(const char **p, const char *where, vbl_npy *out, vbl_error *err) {
+  const char *q = *p;
+  if (*q != '(') return bad(where, "no shape", err);
+  for (q = after_blanks(q + 1); *q != ')'; q = after_blanks(q)) {
     char *end;
-    if (!isdigit((unsigned char)*p)) return bad(where, "a dim is no number", err);
+    if (*q == '-') return bad(where, "a dim is negative", err);
+    if (!isdigit((unsigned char)*q)) return bad(where, "a dim is no number", err);
     if (out->ndim == VBL_MAX_DIMS) return bad(where, "more than 6 dims", err);
-    out->shape[out->ndim++] = strtoll(p, &end, 10);
-    for (p = end; *p == ' ' || *p == ',' || *p == 'L'; p++) continue;
+    errno = 0;
+    out->shape[out->ndim++] = strtoll(q, &end, 10);
+    if (errno == ERANGE) return bad(where, "a dim does not fit 63 bits", err);
+    q = after_blanks(*end == 'L' ? end + 1 : end);  // Python 2 wrote 3L
+    if (*q == ',')
+      q++;
+    else if (*q != ')')
+      return bad(where, "its shape is no list of dims", err);
   }
+  *p = q + 1;
   return VBL_OK;
 }
 
+static vbl_status parse_order(const char **p, const char *where, vbl_npy *out, vbl_error *err) {
+  out->fortran = strncmp(*p, "True", 4) == 0;
+  if (!out->fortran && strncmp(*p, "False", 5) != 0) return bad(where, "fortran_order is neither True nor False", err);
+  *p += out->fortran ? 4 : 5;
+  return VBL_OK;
+}
+
+// One 'key': value of the header; `seen` has a bit for each key.
+static vbl_status parse_item(const char **p, int *seen, const char *where, vbl_npy *out, vbl_error *err) {
+  static const char *const keys[3] = {"descr", "fortran_order", "shape"};
+  static vbl_status (*const parse[3])(const char **, const char *, vbl_npy *, vbl_error *) = {parse_dtype, parse_order,
+                                                                                              parse_shape};
+  char quote = **p;
+  if (quote != '\'' && quote != '"') return bad(where, "its header is no dict of descr, fortran_order and shape", err);
+  for (int k = 0; k < 3; k++) {
+    size_t n = strlen(keys[k]);
+    if (strncmp(*p + 1, keys[k], n) != 0 || (*p)[1 + n] != quote) continue;
+    if (*seen & 1 << k) return bad(where, "a key of its header appears twice", err);
+    *seen |= 1 << k;
+    *p = after_blanks(*p + n + 2);
+    if (**p != ':') return bad(where, "a key of its header has no value", err);
+    *p = after_blanks(*p + 1);
+    return parse[k](p, where, out, err);
+  }
+  return bad(where, "its header has a key other than descr, fortran_order and shape", err);
+}
+
+// The header is a Python dict literal with the keys descr, fortran_order, shape, each once.
 static vbl_status parse_header(const char *header, const char *where, vbl_npy *out, vbl_error *err) {
-  const char *order = value_of(header, "fortran_order");
-  if (!order || (*order != 'T' && *order != 'F')) return bad(where, "no fortran_order", err);
-  out->fortran = *order == 'T';
-  VBL_TRY(parse_dtype(value_of(header, "descr"), where, out, err));
-  VBL_TRY(parse_shape(value_of(header, "shape"), where, out, err));
+  const char *p = after_blanks(header);
+  int seen = 0;
+  if (*p != '{') return bad(where, "its header is no dict", err);
+  for (p = after_blanks(p + 1); *p != '}'; p = after_blanks(p)) {
+    VBL_TRY(parse_item(&p, &seen, where, out, err));
+    p = after_blanks(p);
+    if (*p == ',')
+      p++;
+    else if (*p != '}')
+      return bad(where, "its header is no dict", err);
+  }
+  if (seen != 7) return bad(where, "its header lacks descr, fortran_order or shape", err);
+  if (strspn(p + 1, " \n") != strlen(p + 1)) return bad(where, "its header goes on behind the dict", err);
   if (vbl_array_size(out->ndim, out->shape, vbl_file_dtype_size(out->dtype), &out->bytes, err) != VBL_OK)
     return vbl_context(err, "%s", where);
   return VBL_OK;
@@ -75,7 +127,7 @@ vbl_status vbl_npy_parse(const char *text, size_t n, const char *where, vbl_npy 
   if (!header) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", where);
   memcpy(header, text + start, length);
   header[length] = 0;
-  vbl_status s = parse_header(header, where, out, err);
+  vbl_status s = strlen(header) < length ? bad(where, "a NUL in its header", err) : parse_header(header, where, out, err);
   free(header);
   if (s != VBL_OK) return s;
   out->data = text + start + length;

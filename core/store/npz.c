@@ -39,29 +39,64 @@ static vbl_status inflate_entry(const char *src, uint32_t packed, vbl_file_bytes
   return whole ? VBL_OK : bad(path, "a deflated entry is broken", err);
 }
 
-// One row of the central directory, at `row`; the file is `all`.
-static vbl_status read_entry(const vbl_file_bytes *all, const char *row, vbl_npz_entry *e, const char *path, vbl_error *err) {
-  uint32_t method = get(row + 10, 2), crc = get(row + 16, 4), packed = get(row + 20, 4), size = get(row + 24, 4);
-  uint32_t name = get(row + 28, 2), at = get(row + 42, 4);
-  if (packed == UINT32_MAX || size == UINT32_MAX || at == UINT32_MAX) return bad(path, "beyond 4 GiB; use .safetensors", err);
-  e->name = strndup(row + CENTRAL_SIZE, name);
-  e->bytes.data = malloc((size_t)size + 1);
-  if (!e->name || !e->bytes.data) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
-  e->bytes.size = size;
-  e->bytes.data[size] = 0;
-  char *suffix = strlen(e->name) > 4 ? e->name + strlen(e->name) - 4 : NULL;
-  if (suffix && strcmp(suffix, ".npy") == 0) *suffix = 0;
-  if (at > all->size || all->size - at < LOCAL_SIZE || memcmp(all->data + at, "PK\3\4", 4) != 0)
+// Deflate stores at most 258 bytes in two bits: what claims more is no archive, and is refused before memory is taken for it.
+enum { DEFLATE_MOST = 1032 };
+
+// The row of the central directory as numbers.
+typedef struct zip_row {
+  uint32_t flags, method, crc, packed, size, at, name;
+} zip_row;
+
+static vbl_status check_row(const zip_row *c, const char *path, vbl_error *err) {
+  if (c->packed == UINT32_MAX || c->size == UINT32_MAX || c->at == UINT32_MAX)
+    return bad(path, "beyond 4 GiB; use .safetensors", err);
+  if (c->flags & 1) return bad(path, "an entry is encrypted", err);
+  if (c->method != STORED && c->method != DEFLATED) return bad(path, "an entry is neither stored nor deflated", err);
+  if (c->method == STORED && c->packed != c->size) return bad(path, "a stored entry has two sizes", err);
+  if (c->method == DEFLATED && c->size > (uint64_t)c->packed * DEFLATE_MOST + 64)
+    return vbl_fail(err, VBL_EIO, "%s: an entry of %u bytes claims to unpack to %u, more than deflate can hold", path, c->packed,
+                    c->size);
+  return VBL_OK;
+}
+
+// Where the entry's data begins.
+static vbl_status find_data(const vbl_file_bytes *all, const zip_row *c, const char **data, const char *path, vbl_error *err) {
+  if (c->at > all->size || all->size - c->at < LOCAL_SIZE || memcmp(all->data + c->at, "PK\3\4", 4) != 0)
     return bad(path, "an entry is missing", err);
-  uint64_t start = (uint64_t)at + LOCAL_SIZE + get(all->data + at + 26, 2) + get(all->data + at + 28, 2);
-  if (start > all->size || all->size - start < packed) return bad(path, "truncated in an entry", err);
-  if (method == DEFLATED)
-    VBL_TRY(inflate_entry(all->data + start, packed, &e->bytes, path, err));
-  else if (method == STORED && packed == size)
-    memcpy(e->bytes.data, all->data + start, size);
+  uint64_t start = (uint64_t)c->at + LOCAL_SIZE + get(all->data + c->at + 26, 2) + get(all->data + c->at + 28, 2);
+  if (start > all->size || all->size - start < c->packed) return bad(path, "truncated in an entry", err);
+  *data = all->data + start;
+  return VBL_OK;
+}
+
+static vbl_status name_entry(const char *text, uint32_t length, vbl_npz_entry *e, const char *path, vbl_error *err) {
+  if (length == 0 || memchr(text, 0, length)) return bad(path, "an entry's name is empty or holds a NUL", err);
+  e->name = strndup(text, length);
+  if (!e->name) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
+  char *suffix = length > 4 ? e->name + length - 4 : NULL;
+  if (suffix && strcmp(suffix, ".npy") == 0) *suffix = 0;
+  return VBL_OK;
+}
+
+// One row of the central directory, at `row`; the file is `all`. *packed gets the bytes of the file that it takes.
+static vbl_status read_entry(const vbl_file_bytes *all, const char *row, vbl_npz_entry *e, uint32_t *packed, const char *path,
+                             vbl_error *err) {
+  zip_row c = {get(row + 8, 2),  get(row + 10, 2), get(row + 16, 4), get(row + 20, 4),
+               get(row + 24, 4), get(row + 42, 4), get(row + 28, 2)};
+  const char *data = NULL;
+  *packed = c.packed;
+  VBL_TRY(check_row(&c, path, err));
+  VBL_TRY(find_data(all, &c, &data, path, err));
+  VBL_TRY(name_entry(row + CENTRAL_SIZE, c.name, e, path, err));
+  e->bytes.data = malloc((size_t)c.size + 1);
+  if (!e->bytes.data) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
+  e->bytes.size = c.size;
+  e->bytes.data[c.size] = 0;
+  if (c.method == DEFLATED)
+    VBL_TRY(inflate_entry(data, c.packed, &e->bytes, path, err));
   else
-    return bad(path, "an entry is neither stored nor deflated", err);
-  if (vbl_crc32(0, e->bytes.data, size) != crc)
+    memcpy(e->bytes.data, data, c.size);
+  if (vbl_crc32(0, e->bytes.data, c.size) != c.crc)
     return vbl_fail(err, VBL_EIO, "%s: array \"%s\": checksum differs, the file is damaged", path, e->name);
   return VBL_OK;
 }
@@ -75,6 +110,15 @@ static const char *find_end(const vbl_file_bytes *all) {
   return NULL;
 }
 
+static vbl_status check_names(const vbl_npz *z, const char *path, vbl_error *err) {
+  const char **names = malloc(((size_t)z->count + 1) * sizeof *names);
+  if (!names) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
+  for (int64_t i = 0; i < z->count; i++) names[i] = z->entries[i].name;
+  const char *twice = vbl_names_twice(names, z->count);
+  free(names);
+  return twice ? vbl_fail(err, VBL_EIO, "%s: array \"%s\" appears twice", path, twice) : VBL_OK;
+}
+
 static vbl_status read_entries(vbl_npz *z, const vbl_file_bytes *all, const char *path, vbl_error *err) {
   const char *end = find_end(all), *limit = all->data + all->size;
   if (!end) return bad(path, "no zip directory at its end (truncated?)", err);
@@ -83,15 +127,19 @@ static vbl_status read_entries(vbl_npz *z, const vbl_file_bytes *all, const char
   z->entries = calloc(count + 1, sizeof *z->entries);
   if (!z->entries) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
   const char *row = all->data + at;
+  uint64_t taken = 0;  // entries that share bytes of the file would unpack to far more than it can hold
   for (uint32_t i = 0; i < count; i++) {
+    uint32_t packed = 0;
     if (limit - row < CENTRAL_SIZE || memcmp(row, "PK\1\2", 4) != 0) return bad(path, "the zip directory is broken", err);
     size_t length = CENTRAL_SIZE + get(row + 28, 2) + get(row + 30, 2) + get(row + 32, 2);
     if ((size_t)(limit - row) < length) return bad(path, "the zip directory is broken", err);
     z->count++;
-    VBL_TRY(read_entry(all, row, &z->entries[i], path, err));
+    VBL_TRY(read_entry(all, row, &z->entries[i], &packed, path, err));
+    taken += (uint64_t)packed + LOCAL_SIZE;
+    if (taken > all->size) return bad(path, "its entries overlap", err);
     row += length;
   }
-  return VBL_OK;
+  return check_names(z, path, err);
 }
 
 vbl_status vbl_npz_open(vbl_npz *z, const char *path, vbl_error *err) {

@@ -35,6 +35,20 @@ static vbl_status read_at(const vbl_safetensors *f, void *dst, uint64_t n, uint6
   return VBL_OK;
 }
 
+// dtype, shape and data_offsets, each once, and nothing else: a second one would be read by others and not by us.
+static vbl_status check_fields(const vbl_safetensors *f, const vbl_json *v, vbl_error *err) {
+  static const char *const known[3] = {"dtype", "shape", "data_offsets"};
+  int seen = 0;
+  for (const vbl_json *c = v->child; c; c = c->next) {
+    int k = 0;
+    while (k < 3 && strcmp(known[k], c->key) != 0) k++;
+    if (k == 3) return vbl_fail(err, VBL_EIO, "%s: tensor \"%s\": unknown field \"%.40s\" in the header", f->path, v->key, c->key);
+    if (seen & 1 << k) return vbl_fail(err, VBL_EIO, "%s: tensor \"%s\": %s appears twice", f->path, v->key, c->key);
+    seen |= 1 << k;
+  }
+  return VBL_OK;
+}
+
 static vbl_status parse_shape(const vbl_safetensors *f, const vbl_json *v, vbl_safetensors_entry *e, vbl_error *err) {
   const vbl_json *shape = vbl_json_get(v, "shape");
   if (!shape || shape->type != VBL_JSON_ARRAY) return bad(f, e->name, "has no shape", err);
@@ -49,6 +63,8 @@ static vbl_status parse_shape(const vbl_safetensors *f, const vbl_json *v, vbl_s
 static vbl_status parse_entry(const vbl_safetensors *f, const vbl_json *v, uint64_t data, uint64_t size, vbl_safetensors_entry *e,
                               vbl_error *err) {
   e->name = v->key;
+  if (v->type != VBL_JSON_OBJECT) return bad(f, e->name, "is no {dtype, shape, data_offsets}", err);
+  VBL_TRY(check_fields(f, v, err));
   if (!*e->name) return bad(f, e->name, "an empty name", err);
   const vbl_json *dtype = vbl_json_get(v, "dtype"), *range = vbl_json_get(v, "data_offsets");
   if (!dtype || dtype->type != VBL_JSON_STRING) return bad(f, e->name, "has no dtype", err);
@@ -84,7 +100,12 @@ static vbl_status parse_metadata(vbl_safetensors *f, const vbl_json *v, vbl_erro
     if (c->type != VBL_JSON_STRING) return vbl_fail(err, VBL_EIO, "%s: __metadata__.%s is no string", f->path, c->key);
     f->metadata[f->pairs++] = (vbl_pair){c->key, c->text};
   }
-  return VBL_OK;
+  const char **keys = malloc((v->size + 1) * sizeof *keys);
+  if (!keys) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", f->path);
+  for (int64_t i = 0; i < f->pairs; i++) keys[i] = f->metadata[i].key;
+  const char *twice = vbl_names_twice(keys, f->pairs);
+  free(keys);
+  return twice ? vbl_fail(err, VBL_EIO, "%s: __metadata__.%s appears twice", f->path, twice) : VBL_OK;
 }
 
 static int by_offset(const void *a, const void *b) {
@@ -93,14 +114,9 @@ static int by_offset(const void *a, const void *b) {
   return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;  // empty ones first
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
 static vbl_status check_names(const char *path, const char **names, int64_t n, vbl_status code, vbl_error *err) {
-  qsort(names, (size_t)n, sizeof *names, by_name);
-  for (int64_t i = 1; i < n; i++)
-    if (strcmp(names[i - 1], names[i]) == 0)
-      return vbl_fail(err, code, "%s: tensor \"%s\": the name appears twice", path, names[i]);
-  return VBL_OK;
+  const char *twice = vbl_names_twice(names, n);
+  return twice ? vbl_fail(err, code, "%s: tensor \"%s\": the name appears twice", path, twice) : VBL_OK;
 }
 
 static vbl_status check_layout(vbl_safetensors *f, uint64_t data, uint64_t size, vbl_error *err) {

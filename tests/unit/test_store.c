@@ -361,7 +361,7 @@ static void test_safetensors_headers(void) {
   check_header("{\"x\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,0]}}", 0, "dim");
   check_header("{\"x\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "more than 6 dims");
   check_header("{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "data_offsets");
-  check_header("{\"x\":3}", 0, "no dtype");
+  check_header("{\"x\":3}", 0, "is no {dtype");
   check_header("[]", 0, "no JSON object");
   check_header("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__.a");
   put_file(at("h.safetensors"), "\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10);

@@ -1,0 +1,78 @@
+"""Seeds of the fuzz targets, a few kB in all: corpus/TARGET/NAME. Needs numpy and PIL. usage: make_corpus.py"""
+import io
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent / "corpus"
+
+
+def put(target, name, data):
+    path = HERE / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def saved(write):
+    out = io.BytesIO()
+    write(out)
+    return out.getvalue()
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors():
+    header = {"__metadata__": {"format": "pt"}, "a.weight": entry("F32", [2, 2], 0, 16), "h": entry("F16", [3], 16, 22),
+              "n": entry("I64", [1], 22, 30), "b": entry("BF16", [2], 30, 34), "e": entry("U8", [0, 4], 34, 34), "s": entry("F64", [], 34, 42)}
+    text, data = json.dumps(header).encode(), bytes(range(42))
+    put("safetensors", "header", b"\0" + text + b"\0" + data)
+    put("safetensors", "file", b"\1" + struct.pack("<Q", len(text)) + text + data)
+    put("safetensors", "huge_header", b"\1" + struct.pack("<Q", 2 ** 63) + b"{}")
+    for name, e in {"hole": [entry("U8", [2], 1, 3)], "overlap": [entry("U8", [2], 0, 2), entry("U8", [2], 1, 3)],
+                    "overflow": [entry("F32", [2 ** 62, 4], 0, 0)], "negative": [entry("F32", [-1], 0, 0)]}.items():
+        put("safetensors", name, b"\0" + json.dumps(dict(zip("xy", e))).encode() + b"\0abc")
+
+
+def npy():
+    a = np.arange(6, dtype="<f4").reshape(2, 3)
+    for name, x in {"c": a, "fortran": np.asfortranarray(a), "half": a.astype("<f2"), "i8": a.astype("<i8"), "bool": a > 2, "big": a.astype(">f4"),
+                    "scalar": np.float64(3), "empty": np.zeros((0, 2), "<i4"), "record": np.zeros(1, [("a", "<i4")])}.items():
+        put("npy", name + ".npy", saved(lambda out: np.save(out, x)))
+    put("npy", "object.npy", saved(lambda out: np.save(out, np.array([None, "x"], dtype=object), allow_pickle=True)))
+    put("npy", "v2.npy", saved(lambda out: np.lib.format.write_array(out, a, version=(2, 0))))
+    put("npy", "stored.npz", saved(lambda out: np.savez(out, a=a, b=a[0])))
+    put("npy", "deflated.npz", saved(lambda out: np.savez_compressed(out, a=a, z=np.zeros(500))))
+
+
+def images():
+    rgb = Image.fromarray((np.arange(12 * 10 * 3) % 251).astype("u1").reshape(10, 12, 3))
+    for name, image, form, options in [("rgb.jpg", rgb, "JPEG", {}), ("progressive.jpg", rgb, "JPEG", {"progressive": True}),
+                                       ("gray.jpg", rgb.convert("L"), "JPEG", {}), ("cmyk.jpg", rgb.convert("CMYK"), "JPEG", {}),
+                                       ("sub.jpg", rgb, "JPEG", {"subsampling": 2, "restart_marker_blocks": 1}), ("rgb.png", rgb, "PNG", {}),
+                                       ("palette.png", rgb.convert("P"), "PNG", {}), ("alpha.png", rgb.convert("RGBA"), "PNG", {}),
+                                       ("one.png", rgb.convert("1"), "PNG", {}), ("deep.png", Image.fromarray(np.arange(80, dtype="u2").reshape(8, 10) * 800), "PNG", {})]:
+        put("image", name, saved(lambda out: image.save(out, form, **options)))
+    put("image", "page.jpg", "<!DOCTYPE html><html></html>")
+
+
+def texts():
+    put("json", "all", '{"a": [1, -2.5e3, true, false, null, "x\\u00e9\\ud83d\\ude00\\n"],\n "big": 9007199254740993, "o": {}, "e": ""}')
+    put("json", "lines", '{"id": "01235", "img": "img/01235.png", "label": 0, "text": "a dog"}\n{"id": 2, "text": "\u535a"}\n\n[1, 2]\n')
+    put("json", "bad", '{"a": 01, "b": "\\ud800"}')
+    put("json", "deep", "[" * 140)
+    vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwant\n##want\n##ed\nun\nrunn\n##ing\n,\n[unused0]\n\u535a\n\u03c3\n##\u03c2\n"
+    put("tokenizer", "words", vocabulary + "\0UNwant\u00e9d,running \u03a3\u03a3 \u535a\ud55c  \u2028x\u0301 [MASK]")
+    put("tokenizer", "long", vocabulary + "\0" + "a" * 201 + " " + "b" * 99)
+    put("tokenizer", "bad", vocabulary.replace("[MASK]", "") + "\0a\xff")
+    put("captions", "good", "200\tA dog .\n200\tThe dog runs .\n./200\tA cat .\n/proc/self/fd/200\tA bird .\r\n")
+    put("captions", "bad", "200\tA dog .\nno tab\n\tx\n200\t \nmissing.jpg\tx\n200\t\xff\n200\t\0")
+
+
+if __name__ == "__main__":
+    for make in (safetensors, npy, images, texts):
+        make()
