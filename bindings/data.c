@@ -182,67 +182,12 @@ static int tokenizer_size(lua_State *L) {
 }
 
 static int tokenizer_encode(lua_State *L) {
-  vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
-  size_t bytes;
-  const char *text = luaL_checklstring(L, 2, &bytes);
-  vbl_token_list t = {0};
-  vbl_error err;
-  bool truncated;
-  vbl_status status = vbl_encode(d->source->vocabulary, text, bytes, d->source->max_tokens, &t, &truncated, &err);
-  int32_t *ids = NULL;
-  if (status == VBL_OK) {
-    ids = lua_newuserdatauv(L, (size_t)t.size * sizeof *ids, 0);
-    memcpy(ids, t.id, (size_t)t.size * sizeof *ids);
-  }
-  int32_t n = t.size;
-  vbl_token_list_free(&t);
-  if (status != VBL_OK) return vbl_lua_raise(L, &err);
-  lua_createtable(L, n, 0);
-  for (int32_t i = 0; i < n; i++) {
-    lua_pushinteger(L, ids[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-  lua_pushboolean(L, truncated);
-  return 2;
+  return vbl_lua_encode(L, vocabulary_of(L), vbl_lua_check_data_set(L, 1)->source->max_tokens);
 }
-
-static int tokenizer_decode(lua_State *L) {
-  const vbl_vocabulary *v = vocabulary_of(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_Integer n = luaL_len(L, 2);
-  luaL_argcheck(L, n >= 0 && n < INT32_MAX, 2, "expected a list of token ids");
-  int32_t *ids = lua_newuserdatauv(L, (size_t)n * sizeof *ids + 1, 0);
-  for (lua_Integer i = 1; i <= n; i++) {
-    lua_rawgeti(L, 2, i);
-    lua_Integer id = luaL_checkinteger(L, -1);
-    ids[i - 1] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
-    lua_pop(L, 1);
-  }
-  vbl_bytes text = {0};
-  vbl_error err;
-  vbl_status status = vbl_detokenize(v, ids, (int32_t)n, &text, &err);
-  if (status == VBL_OK) lua_pushlstring(L, (const char *)text.data, text.size);
-  vbl_bytes_free(&text);
-  return status == VBL_OK ? 1 : vbl_lua_raise(L, &err);
-}
-
-static int tokenizer_token(lua_State *L) {
-  const vbl_vocabulary *v = vocabulary_of(L);
-  lua_Integer id = luaL_checkinteger(L, 2);
-  if (id < 0 || id >= vbl_vocabulary_size(v))
-    vbl_lua_error(L, "token id %I; expected 0 to %d", (LUAI_UACINT)id, vbl_vocabulary_size(v) - 1);
-  lua_pushstring(L, vbl_vocabulary_token(v, (int32_t)id));
-  return 1;
-}
-
-static int tokenizer_id(lua_State *L) {
-  size_t bytes;
-  const char *token = luaL_checklstring(L, 2, &bytes);
-  int32_t id = vbl_vocabulary_find(vocabulary_of(L), token, bytes);
-  if (id < 0) return 0;
-  lua_pushinteger(L, id);
-  return 1;
-}
+static int tokenizer_decode(lua_State *L) { return vbl_lua_decode(L, vocabulary_of(L)); }
+static int tokenizer_token(lua_State *L) { return vbl_lua_token(L, vocabulary_of(L)); }
+static int tokenizer_id(lua_State *L) { return vbl_lua_token_id(L, vocabulary_of(L)); }
+static int tokenizer_rules(lua_State *L) { return vbl_lua_rules(L, vocabulary_of(L)); }
 
 // --- draws ---
 
@@ -329,6 +274,7 @@ static const vbl_fn methods[] = {
     {"decode", tokenizer_decode, "set:decode({id, ...}) -> text", "[PAD], [CLS] and [SEP] are left out, ## pieces joined."},
     {"token", tokenizer_token, "set:token(id) -> text", "The token of an id."},
     {"id", tokenizer_id, "set:id(token) -> id or nil", "The id of a token."},
+    {"rules", tokenizer_rules, "set:rules() -> {lower_case, strip_accents, split_cjk, fast, max_chars}", "As of a tokenizer."},
     {"mask_tokens", set_mask_tokens, "set:mask_tokens(tokens, lengths, probability, seed, step) -> tokens, labels, count",
      "BERT's masking of i32 [B, T] with lengths [B]; labels are -100 elsewhere; count: how many are masked."},
     {NULL, NULL, NULL, NULL}};
@@ -344,5 +290,6 @@ int vbl_open_data(lua_State *L) {
   vbl_lua_data_view(L);
   lua_newtable(L);
   vbl_lua_register(L, "data", functions);
+  vbl_lua_tokenizer(L);
   return 1;
 }

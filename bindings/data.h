@@ -27,5 +27,13 @@ int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count);
 // images they are, and ends the batch. Returns 4.
 int vbl_lua_push_batch(lua_State *L, vbl_batch *batch);
 
+// Methods over a vocabulary (bindings/tokenizer.c); their arguments begin at 2.
+int vbl_lua_encode(lua_State *L, const vbl_vocabulary *v, int32_t positions);
+int vbl_lua_decode(lua_State *L, const vbl_vocabulary *v);
+int vbl_lua_token(lua_State *L, const vbl_vocabulary *v);
+int vbl_lua_token_id(lua_State *L, const vbl_vocabulary *v);
+int vbl_lua_rules(lua_State *L, const vbl_vocabulary *v);
+void vbl_lua_tokenizer(lua_State *L);  // the metatable; its function goes into the table at the stack's top
+
 void vbl_lua_data_view(lua_State *L);     // the metatables and rows of data_view.c
 int vbl_lua_data_set_view(lua_State *L);  // set:view(name) -> view

@@ -78,26 +78,68 @@ static void end_safetensors(void *f) {
   if (((vbl_safetensors *)f)->path) vbl_safetensors_close(f);
 }
 
-static int safetensors_load(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  vbl_safetensors *f = vbl_lua_own(L, sizeof *f, end_safetensors);
-  int file = lua_gettop(L);
-  VBL_LUA_TRY(L, vbl_safetensors_open(f, path, &err));
-  lua_createtable(L, 0, (int)f->count);
-  lua_createtable(L, (int)f->count, 0);
-  for (int64_t i = 0; i < f->count; i++) {
-    const vbl_safetensors_entry *e = &f->entries[i];
-    vbl_tensor *t = vbl_lua_new_tensor(L, vbl_file_dtype_target(e->dtype), e->ndim, e->shape);
-    VBL_LUA_TRY(L, vbl_safetensors_read(f, i, vbl_tensor_data(t), &err));
-    lua_setfield(L, -3, e->name);
-    lua_pushstring(L, e->name);
-    lua_rawseti(L, -2, i + 1);
-  }
+static const char *const file_dtypes[VBL_FILE_DTYPES] = {"f32", "f64",  "bf16", "i32", "u8", "f16",
+                                                         "i64", "bool", "i8",   "i16", "u16"};
+
+static void push_metadata(lua_State *L, const vbl_safetensors *f) {
   lua_createtable(L, 0, (int)f->pairs);
   for (int64_t i = 0; i < f->pairs; i++) {
     lua_pushstring(L, f->metadata[i].value);
     lua_setfield(L, -2, f->metadata[i].key);
   }
+}
+
+static int safetensors_header(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  vbl_safetensors *f = vbl_lua_own(L, sizeof *f, end_safetensors);
+  int file = lua_gettop(L);
+  VBL_LUA_TRY(L, vbl_safetensors_open(f, path, &err));
+  lua_createtable(L, 0, (int)f->count);
+  for (int64_t i = 0; i < f->count; i++) {
+    const vbl_safetensors_entry *e = &f->entries[i];
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, file_dtypes[e->dtype]);
+    lua_setfield(L, -2, "dtype");
+    lua_createtable(L, e->ndim, 0);
+    for (int d = 0; d < e->ndim; d++) {
+      lua_pushinteger(L, e->shape[d]);
+      lua_rawseti(L, -2, d + 1);
+    }
+    lua_setfield(L, -2, "shape");
+    lua_setfield(L, -2, e->name);
+  }
+  push_metadata(L, f);
+  vbl_lua_disown(L, file);
+  return 2;
+}
+
+// Whether the table at argument 2 (nil: all are) has the name.
+static bool is_wanted(lua_State *L, const char *name) {
+  if (lua_isnil(L, 2)) return true;
+  bool wanted = lua_getfield(L, 2, name) != LUA_TNIL;
+  lua_pop(L, 1);
+  return wanted;
+}
+
+static int safetensors_load(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  lua_settop(L, 2);
+  if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
+  vbl_safetensors *f = vbl_lua_own(L, sizeof *f, end_safetensors);
+  int file = lua_gettop(L);
+  VBL_LUA_TRY(L, vbl_safetensors_open(f, path, &err));
+  lua_createtable(L, 0, (int)f->count);
+  lua_createtable(L, (int)f->count, 0);
+  for (int64_t i = 0, n = 0; i < f->count; i++) {
+    const vbl_safetensors_entry *e = &f->entries[i];
+    if (!is_wanted(L, e->name)) continue;
+    vbl_tensor *t = vbl_lua_new_tensor(L, vbl_file_dtype_target(e->dtype), e->ndim, e->shape);
+    VBL_LUA_TRY(L, vbl_safetensors_read(f, i, vbl_tensor_data(t), &err));
+    lua_setfield(L, -3, e->name);
+    lua_pushstring(L, e->name);
+    lua_rawseti(L, -2, ++n);
+  }
+  push_metadata(L, f);
   vbl_lua_disown(L, file);
   return 3;
 }
@@ -189,7 +231,10 @@ static int image_save(lua_State *L) {
 const vbl_fn vbl_array_rows[] = {
     {"safetensors_save", safetensors_save, "safetensors_save(path, names, tensors[, metadata]) -> crc32, size",
      "Writes tensors[i] as names[i], in that order; metadata: string -> string."},
-    {"safetensors_load", safetensors_load, "safetensors_load(path) -> {name -> tensor}, names, metadata",
+    {"safetensors_header", safetensors_header, "safetensors_header(path) -> {name -> {dtype, shape}}, metadata",
+     "What is in the file, without its data; dtype as the file has it."},
+    {"safetensors_load", safetensors_load, "safetensors_load(path[, set]) -> {name -> tensor}, names, metadata",
+     "set: name -> true, of the tensors to read (nil: all). "
      "F16 becomes f32, I64, I16, U16 and I8 become i32 (out of range is an error), BOOL becomes u8. names: in the order of the "
      "data."},
     {"npy_save", npy_save, "npy_save(path, tensor)", "bf16 is written as f32."},

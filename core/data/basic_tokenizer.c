@@ -17,7 +17,8 @@ static bool in_ranges(int32_t c, const range *r, size_t n) {
 #define IN(c, ranges) in_ranges(c, ranges, sizeof(ranges) / sizeof *(ranges))
 
 // The ideographs of tokenization.py; kana and hangul are not among them.
-static bool is_cjk(int32_t c) {
+static bool is_cjk(int32_t c, bool fast) {
+  if (fast && c >= 0x2B820 && c < 0x2B920) return false;
   static const range cjk[] = {{0x4E00, 0x9FFF},   {0x3400, 0x4DBF},   {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F},
                               {0x2B740, 0x2B81F}, {0x2B820, 0x2CEAF}, {0xF900, 0xFAFF},   {0x2F800, 0x2FA1F}};
   return IN(c, cjk);
@@ -37,10 +38,10 @@ static bool is_blank(int32_t c) {
   return k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
 }
 
-static bool is_dropped(int32_t c) {
+static bool is_dropped(int32_t c, bool fast) {
   if (c == 0 || c == 0xFFFD) return true;
   utf8proc_category_t k = utf8proc_category(c);
-  return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF;
+  return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || (fast && k == UTF8PROC_CATEGORY_CO);
 }
 
 // Unicode's Case_Ignorable: the general categories below and the apostrophe-, dot- and colon-like word-break characters.
@@ -72,7 +73,7 @@ static bool is_final_sigma(const int32_t *c, size_t n, size_t at) {
 }
 
 // Code points of the text with every blank as ' ', dropped ones gone, ideographs set apart. out has room for 3 a byte.
-static vbl_status clean(const char *text, size_t bytes, int32_t *out, size_t *n, vbl_error *err) {
+static vbl_status clean(const char *text, size_t bytes, const vbl_text_rules *rules, int32_t *out, size_t *n, vbl_error *err) {
   size_t at = 0;
   *n = 0;
   while (at < bytes) {
@@ -83,11 +84,14 @@ static vbl_status clean(const char *text, size_t bytes, int32_t *out, size_t *n,
     at += (size_t)used;
     if (is_blank(c)) {
       out[(*n)++] = ' ';
-    } else if (is_cjk(c)) {
+    } else if (rules->split_cjk && is_cjk(c, rules->fast)) {
       out[(*n)++] = ' ';
       out[(*n)++] = c;
       out[(*n)++] = ' ';
-    } else if (!is_dropped(c)) {
+    } else if (c == 0x130 && rules->lower_case && !rules->strip_accents) {  // its lower case is two characters
+      out[(*n)++] = 'i';
+      out[(*n)++] = 0x307;
+    } else if (!is_dropped(c, rules->fast)) {
       out[(*n)++] = c;
     }
   }
@@ -95,10 +99,10 @@ static vbl_status clean(const char *text, size_t bytes, int32_t *out, size_t *n,
 }
 
 // Lower case as Python's str.lower(). U+0130 gives i and a combining dot, which would be dropped with the accents: i alone.
-// A sigma is judged by its neighbours' case, which lowering those before it does not change.
-static void lower(int32_t *c, size_t n) {
+// A sigma is judged by its neighbours' case, which lowering those before it does not change; `fast` knows no final one.
+static void lower(int32_t *c, size_t n, bool fast) {
   for (size_t i = 0; i < n; i++) {
-    if (c[i] == 0x3A3)
+    if (c[i] == 0x3A3 && !fast)
       c[i] = is_final_sigma(c, n, i) ? 0x3C2 : 0x3C3;
     else if (c[i] == 0x130)
       c[i] = 'i';
@@ -124,13 +128,14 @@ static vbl_status decompose(const int32_t *c, size_t n, int32_t **out, size_t *o
   return VBL_OK;
 }
 
-// Cuts the decomposed text into words and hands each on as UTF-8; `word` has room for all of the text.
-static vbl_status split(const int32_t *c, size_t n, utf8proc_uint8_t *word, vbl_word_fn emit, void *self, vbl_error *err) {
+// Cuts the text into words and hands each on as UTF-8; `word` has room for all of the text. strip: combining marks are left out.
+static vbl_status split(const int32_t *c, size_t n, bool strip, utf8proc_uint8_t *word, vbl_word_fn emit, void *self,
+                        vbl_error *err) {
   size_t bytes = 0, chars = 0;
   for (size_t i = 0; i <= n; i++) {
     bool punctuation = i < n && is_punctuation(c[i]);
     if (i < n && c[i] != ' ' && !punctuation) {
-      if (utf8proc_category(c[i]) == UTF8PROC_CATEGORY_MN) continue;
+      if (strip && utf8proc_category(c[i]) == UTF8PROC_CATEGORY_MN) continue;
       bytes += (size_t)utf8proc_encode_char(c[i], word + bytes);
       chars++;
       continue;
@@ -142,22 +147,31 @@ static vbl_status split(const int32_t *c, size_t n, utf8proc_uint8_t *word, vbl_
   return VBL_OK;
 }
 
-vbl_status vbl_basic_tokenize(const char *text, size_t bytes, vbl_word_fn emit, void *self, vbl_error *err) {
-  int32_t *c = malloc((3 * bytes + 1) * sizeof *c), *nfd = NULL;
+// The cleaned text as the rules want it, into *out: c itself, or its NFD in memory of its own. Accents go after lower case, and in
+// `fast` before.
+static vbl_status normalise(int32_t *c, size_t n, const vbl_text_rules *rules, int32_t **out, size_t *out_n, vbl_error *err) {
+  *out = c;
+  *out_n = n;
+  if (rules->lower_case && !rules->fast) lower(c, n, false);
+  if (rules->strip_accents) VBL_TRY(decompose(c, n, out, out_n, err));
+  if (rules->lower_case && rules->fast) lower(*out, *out_n, true);
+  return VBL_OK;
+}
+
+vbl_status vbl_basic_tokenize(const char *text, size_t bytes, const vbl_text_rules *rules, vbl_word_fn emit, void *self,
+                              vbl_error *err) {
+  int32_t *c = malloc((3 * bytes + 1) * sizeof *c), *normal = NULL;
   utf8proc_uint8_t *word = NULL;
-  size_t n, nfd_n = 0;
+  size_t n, normal_n = 0;
   vbl_status status = VBL_OK;
   if (c == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory while tokenizing a text of %zu bytes", bytes);
-  status = clean(text, bytes, c, &n, err);
-  if (status == VBL_OK) {
-    lower(c, n);
-    status = decompose(c, n, &nfd, &nfd_n, err);
-  }
-  if (status == VBL_OK && (word = malloc(4 * nfd_n + 4)) == NULL)
+  status = clean(text, bytes, rules, c, &n, err);
+  if (status == VBL_OK) status = normalise(c, n, rules, &normal, &normal_n, err);
+  if (status == VBL_OK && (word = malloc(4 * normal_n + 4)) == NULL)
     status = vbl_fail(err, VBL_ENOMEM, "out of memory while tokenizing a text of %zu bytes", bytes);
-  if (status == VBL_OK) status = split(nfd, nfd_n, word, emit, self, err);
+  if (status == VBL_OK) status = split(normal, normal_n, rules->strip_accents, word, emit, self, err);
+  if (normal != c) free(normal);
   free(c);
-  free(nfd);
   free(word);
   return status;
 }

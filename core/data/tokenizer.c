@@ -7,8 +7,6 @@
 
 #include "core/data/basic_tokenizer.h"
 
-enum { MAX_WORD_CHARS = 200 };  // tokenization.py: max_input_chars_per_word
-
 vbl_status vbl_token_list_add(vbl_token_list *t, int32_t id, vbl_error *err) {
   if (t->size == t->room) {
     int32_t room = t->room == 0 ? 64 : 2 * t->room;
@@ -33,7 +31,7 @@ typedef struct speller {
 
 // The longest piece of word[start..bytes) that the vocabulary holds; *end is where it stops. -1: none.
 static int32_t longest_piece(const vbl_vocabulary *v, const char *word, size_t start, size_t bytes, size_t *end) {
-  char piece[2 + 4 * MAX_WORD_CHARS] = "##";
+  char piece[2 + 4 * VBL_MAX_WORD_CHARS] = "##";
   size_t prefix = start > 0 ? 2 : 0, most = vbl_vocabulary_longest(v) - prefix;
   *end = bytes - start > most ? start + most : bytes;
   memcpy(piece + prefix, word + start, *end - start);
@@ -49,7 +47,7 @@ static vbl_status spell(void *self, const char *word, size_t bytes, size_t chars
   const speller *s = self;
   int32_t before = s->out->size;
   size_t end = 0;
-  for (size_t start = 0; start < bytes && chars <= MAX_WORD_CHARS; start = end) {
+  for (size_t start = 0; start < bytes && chars <= (size_t)vbl_vocabulary_rules(s->vocabulary)->max_chars; start = end) {
     int32_t id = longest_piece(s->vocabulary, word, start, bytes, &end);
     if (id < 0) {
       s->out->size = before;
@@ -61,9 +59,33 @@ static vbl_status spell(void *self, const char *word, size_t bytes, size_t chars
   return vbl_token_list_add(s->out, vbl_vocabulary_special(s->vocabulary, VBL_UNK), err);
 }
 
+// The first special token in the text: its id and *at, where it begins; -1: none.
+static int32_t first_special(const vbl_vocabulary *v, const char *text, size_t bytes, size_t *at) {
+  for (const char *p = text; (p = memchr(p, '[', bytes - (size_t)(p - text))) != NULL; p++) {
+    *at = (size_t)(p - text);
+    for (int s = 0; s < VBL_SPECIALS; s++) {
+      int32_t id = vbl_vocabulary_special(v, (vbl_special)s);
+      const char *token = vbl_vocabulary_token(v, id);
+      if (bytes - *at >= strlen(token) && memcmp(p, token, strlen(token)) == 0) return id;
+    }
+  }
+  return -1;
+}
+
 vbl_status vbl_tokenize(const vbl_vocabulary *v, const char *text, size_t bytes, vbl_token_list *out, vbl_error *err) {
+  const vbl_text_rules *rules = vbl_vocabulary_rules(v);
   speller s = {v, out};
-  return vbl_basic_tokenize(text, bytes, spell, &s, err);
+  size_t at;
+  int32_t id;
+  if (rules->fast) VBL_TRY(vbl_utf8_check(text, bytes, err));  // an offset in the whole text
+  while (rules->fast && bytes > 0 && (id = first_special(v, text, bytes, &at)) >= 0) {
+    VBL_TRY(vbl_basic_tokenize(text, at, rules, spell, &s, err));
+    VBL_TRY(vbl_token_list_add(out, id, err));
+    at += strlen(vbl_vocabulary_token(v, id));
+    text += at;
+    bytes -= at;
+  }
+  return vbl_basic_tokenize(text, bytes, rules, spell, &s, err);
 }
 
 vbl_status vbl_encode(const vbl_vocabulary *v, const char *text, size_t bytes, int32_t positions, vbl_token_list *out,

@@ -14,8 +14,8 @@ typedef struct vbl_token_list {
 vbl_status vbl_token_list_add(vbl_token_list *t, int32_t id, vbl_error *err);
 void vbl_token_list_free(vbl_token_list *t);
 
-// Appends the ids of text[0..bytes), without [CLS] and [SEP]. Words of more than 200 characters, and words that the vocabulary
-// cannot spell, are [UNK]. VBL_EINVAL with the byte offset for invalid UTF-8.
+// Appends the ids of text[0..bytes), without [CLS] and [SEP], by the vocabulary's rules. Words of more than max_chars characters, and
+// words that the vocabulary cannot spell, are [UNK]; special tokens written in the text are plain text, and with `fast` themselves. VBL_EINVAL with the byte offset for invalid UTF-8.
 vbl_status vbl_tokenize(const vbl_vocabulary *v, const char *text, size_t bytes, vbl_token_list *out, vbl_error *err);
 
 // Appends [CLS], the text's ids and [SEP], at most `positions` (>= 3) in all: what is too long loses its last words, not [SEP],

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "core/data/basic_tokenizer.h"
 #include "core/data/bytes.h"
 
 struct vbl_vocabulary {
@@ -20,6 +20,7 @@ struct vbl_vocabulary {
   int32_t first_duplicate;
   int32_t special[VBL_SPECIALS];
   int32_t *ordinary, ordinaries;
+  vbl_text_rules rules;
 };
 
 static const char *const special_names[VBL_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
@@ -57,6 +58,7 @@ static vbl_status grow(vbl_vocabulary *v, vbl_error *err) {
 vbl_status vbl_vocabulary_new(vbl_vocabulary **out, vbl_error *err) {
   *out = calloc(1, sizeof **out);
   if (*out == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a vocabulary");
+  (*out)->rules = VBL_RULES_BERT;
   return VBL_OK;
 }
 
@@ -115,13 +117,38 @@ static vbl_status add_lines(vbl_vocabulary *v, const char *text, size_t bytes, v
   return VBL_OK;
 }
 
+static bool ends_with(const char *text, const char *end) {
+  size_t n = strlen(text), m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+// The rules in the tokenizer_config.json beside the file, where there is one.
+static vbl_status read_config(vbl_vocabulary *v, const char *path, vbl_error *err) {
+  static const char name[] = "tokenizer_config.json";
+  const char *slash = strrchr(path, '/');
+  size_t folder = slash == NULL ? 0 : (size_t)(slash + 1 - path);
+  vbl_bytes beside = {0}, file = {0};
+  vbl_status status = vbl_bytes_add(&beside, path, folder, err);
+  if (status == VBL_OK) status = vbl_bytes_add(&beside, name, sizeof name, err);
+  if (status == VBL_OK && access((const char *)beside.data, F_OK) == 0) {
+    status = vbl_bytes_read((const char *)beside.data, (size_t)64 << 20, &file, err);
+    if (status == VBL_OK) status = vbl_vocabulary_config(v, (const char *)file.data, file.size, err);
+  }
+  vbl_bytes_free(&beside);
+  vbl_bytes_free(&file);
+  return status;
+}
+
 vbl_status vbl_vocabulary_load(const char *path, vbl_vocabulary **out, vbl_error *err) {
   vbl_bytes file = {0};
   vbl_vocabulary *v = NULL;
   *out = NULL;
   if (vbl_bytes_read(path, (size_t)64 << 20, &file, err) != VBL_OK) return vbl_context(err, "vocabulary");
   vbl_status status = vbl_vocabulary_new(&v, err);
-  if (status == VBL_OK) status = add_lines(v, (const char *)file.data, file.size, err);
+  if (status == VBL_OK)
+    status = ends_with(path, ".json") ? vbl_vocabulary_add_json(v, (const char *)file.data, file.size, err)
+                                      : add_lines(v, (const char *)file.data, file.size, err);
+  if (status == VBL_OK && !ends_with(path, ".json")) status = read_config(v, path, err);
   if (status == VBL_OK) status = vbl_vocabulary_finish(v, err);
   vbl_bytes_free(&file);
   if (status != VBL_OK) {
@@ -142,6 +169,10 @@ void vbl_vocabulary_free(vbl_vocabulary *v) {
 }
 
 int vbl_vocabulary_size(const vbl_vocabulary *v) { return v->size; }
+
+const vbl_text_rules *vbl_vocabulary_rules(const vbl_vocabulary *v) { return &v->rules; }
+
+void vbl_vocabulary_set_rules(vbl_vocabulary *v, vbl_text_rules rules) { v->rules = rules; }
 
 const char *vbl_vocabulary_token(const vbl_vocabulary *v, int32_t id) { return token_of(v, id); }
 

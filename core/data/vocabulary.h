@@ -2,15 +2,18 @@
 // number of threads may read it.
 // defines: vbl_vocabulary and what makes, asks and ends it; vbl_special
 #pragma once
-#include "core/base/status.h"
+#include "core/data/basic_tokenizer.h"
 
 typedef struct vbl_vocabulary vbl_vocabulary;
 
 // The five tokens that BERT's tasks need; vbl_vocabulary_special gives their ids.
 typedef enum vbl_special { VBL_PAD, VBL_UNK, VBL_CLS, VBL_SEP, VBL_MASK, VBL_SPECIALS } vbl_special;
 
-// One token a line, the id is the line number from 0 (BERT's vocab.txt). A token that stands twice keeps its last id, as in
-// BERT, and is counted. Errors name the file: not there, invalid UTF-8 (with line), an empty line, a special token missing.
+// PATH.json: a tokenizer.json (Hugging Face) whose model is WordPiece and whose normalizer is BERT's; others are an error. Any other
+// PATH: one token a line, the id is the line number from 0 (BERT's vocab.txt), with the rules of a tokenizer_config.json beside it
+// (do_lower_case, strip_accents, tokenize_chinese_chars; `fast` where its class is BertTokenizerFast). A token that stands twice
+// keeps its last id, as in BERT, and is counted. Errors name the file: not there, invalid UTF-8 (with line), an empty line, a
+// special token missing.
 vbl_status vbl_vocabulary_load(const char *path, vbl_vocabulary **out, vbl_error *err);
 
 // From n texts: [PAD] [UNK] [CLS] [SEP] [MASK], every character c and ##c, then whole words that occur at least min_count
@@ -28,6 +31,14 @@ size_t vbl_vocabulary_longest(const vbl_vocabulary *v);                      // 
 int vbl_vocabulary_duplicates(const vbl_vocabulary *v, const char **first);  // how many lines repeat a token; the first such token
 // Ids that may stand for a masked token at random: all but the specials and [unused...]. *n of them.
 const int32_t *vbl_vocabulary_ordinary(const vbl_vocabulary *v, int32_t *n);
+
+// How texts are cut before they are spelt: VBL_RULES_BERT, but for what its file says.
+const vbl_text_rules *vbl_vocabulary_rules(const vbl_vocabulary *v);
+void vbl_vocabulary_set_rules(vbl_vocabulary *v, vbl_text_rules rules);
+
+// Steps for the loader (vocabulary_json.c): a tokenizer.json's tokens and rules, unfinished; the rules of a tokenizer_config.json.
+vbl_status vbl_vocabulary_add_json(vbl_vocabulary *v, const char *text, size_t bytes, vbl_error *err);
+vbl_status vbl_vocabulary_config(vbl_vocabulary *v, const char *text, size_t bytes, vbl_error *err);
 
 // Steps for the makers: a vocabulary without tokens; one token more (id = size); the check for specials, which ends the making.
 vbl_status vbl_vocabulary_new(vbl_vocabulary **out, vbl_error *err);

@@ -155,7 +155,8 @@ static vbl_status fill(vbl_vocabulary *v, counters *c, const char *const *texts,
   VBL_TRY(tally_new(&c->words, err));
   VBL_TRY(tally_new(&c->characters, err));
   for (size_t i = 0; i < n; i++)
-    if (vbl_basic_tokenize(texts[i], strlen(texts[i]), count_word, c, err) != VBL_OK) return vbl_context(err, "text %zu", i + 1);
+    if (vbl_basic_tokenize(texts[i], strlen(texts[i]), &VBL_RULES_BERT, count_word, c, err) != VBL_OK)
+      return vbl_context(err, "text %zu", i + 1);
   for (int i = 0; i < VBL_SPECIALS; i++) VBL_TRY(vbl_vocabulary_add(v, specials[i], strlen(specials[i]), err));
   VBL_TRY(add_characters(v, c, limit, err));
   VBL_TRY(add_words(v, c, limit, min_count, err));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "core/store/atomic.h"
@@ -127,12 +128,17 @@ static vbl_status read_entries(vbl_npz *z, const vbl_file_bytes *all, const char
   z->entries = calloc(count + 1, sizeof *z->entries);
   if (!z->entries) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
   const char *row = all->data + at;
+  uint64_t total = 0, memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
   uint64_t taken = 0;  // entries that share bytes of the file would unpack to far more than it can hold
   for (uint32_t i = 0; i < count; i++) {
     uint32_t packed = 0;
     if (limit - row < CENTRAL_SIZE || memcmp(row, "PK\1\2", 4) != 0) return bad(path, "the zip directory is broken", err);
     size_t length = CENTRAL_SIZE + get(row + 28, 2) + get(row + 30, 2) + get(row + 32, 2);
     if ((size_t)(limit - row) < length) return bad(path, "the zip directory is broken", err);
+    total += get(row + 24, 4);
+    if (total > memory)
+      return vbl_fail(err, VBL_EIO, "%s: unpacks to more than the %llu MiB of this machine's memory", path,
+                      (unsigned long long)(memory >> 20));
     z->count++;
     VBL_TRY(read_entry(all, row, &z->entries[i], &packed, path, err));
     taken += (uint64_t)packed + LOCAL_SIZE;

@@ -69,7 +69,7 @@ local image = {load = c.image_load, save = c.image_save}
 local formats = {
   npy = {load = c.npy_load, save = c.npy_save},
   npz = {load = c.npz_load, save = named_by(c.npz_save)},
-  safetensors = {load = c.safetensors_load, save = named_by(c.safetensors_save)},
+  safetensors = {load = function(path) return c.safetensors_load(path) end, save = named_by(c.safetensors_save)},
   json = {
     load = function(path) return c.json_decode(c.read_file(path), {where = path}) end,
     save = function(path, value) c.write_atomic(path, c.json_encode(value, {indent = 2})) end,

@@ -1,5 +1,5 @@
-// Vocabulary and tokenizer: the input up to its first NUL is a vocabulary file, the rest a text. Both are also read on their own: the
-// text with a vocabulary of every byte-long token that is not refused.
+// Vocabulary and tokenizer: the input up to its first NUL is a vocabulary (a file of lines, and a tokenizer.json), the rest a text, and
+// a tokenizer_config.json. All of it is a text for a small vocabulary by both rules, too.
 #include "core/data/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -16,13 +16,30 @@ static void tokenize(const vbl_vocabulary *v, const char *text, size_t n) {
   vbl_bytes_free(&out);
 }
 
-static void with_vocabulary(const char *file, size_t n, const char *text, size_t text_n) {
+static void with_lines(const char *file, size_t n, const char *text, size_t text_n) {
   vbl_vocabulary *v = NULL;
   vbl_error err;
   fuzz_file f = fuzz_file_make(file, n);
-  if (vbl_vocabulary_load(f.path, &v, &err) == VBL_OK) tokenize(v, text, text_n);
+  if (vbl_vocabulary_load(f.path, &v, &err) == VBL_OK) {
+    tokenize(v, text, text_n);
+    vbl_text_rules rules = *vbl_vocabulary_rules(v);
+    rules.fast = true;
+    rules.strip_accents = text_n % 2 == 0;
+    vbl_vocabulary_set_rules(v, rules);
+    tokenize(v, text, text_n);
+    if (vbl_vocabulary_config(v, text, text_n, &err) == VBL_OK) tokenize(v, text, text_n);
+  }
   vbl_vocabulary_free(v);
   fuzz_file_end(&f);
+}
+
+static void with_json(const char *file, size_t n, const char *text, size_t text_n) {
+  vbl_vocabulary *v = NULL;
+  vbl_error err;
+  if (vbl_vocabulary_new(&v, &err) == VBL_OK && vbl_vocabulary_add_json(v, file, n, &err) == VBL_OK &&
+      vbl_vocabulary_finish(v, &err) == VBL_OK)
+    tokenize(v, text, text_n);
+  vbl_vocabulary_free(v);
 }
 
 int FUZZ_ENTRY(const uint8_t *data, size_t size) {
@@ -30,7 +47,8 @@ int FUZZ_ENTRY(const uint8_t *data, size_t size) {
   if (size == 0) return 0;
   const char *text = (const char *)data, *nul = memchr(text, 0, size);
   size_t first = nul != NULL ? (size_t)(nul - text) : size, after = nul != NULL ? first + 1 : size;
-  with_vocabulary(text, first, text + after, size - after);
-  with_vocabulary(plain, sizeof plain - 1, text, size);
+  with_lines(text, first, text + after, size - after);
+  with_json(text, first, text + after, size - after);
+  with_lines(plain, sizeof plain - 1, text, size);
   return 0;
 }

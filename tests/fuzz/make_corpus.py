@@ -68,6 +68,14 @@ def texts():
     vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwant\n##want\n##ed\nun\nrunn\n##ing\n,\n[unused0]\n\u535a\n\u03c3\n##\u03c2\n"
     put("tokenizer", "words", vocabulary + "\0UNwant\u00e9d,running \u03a3\u03a3 \u535a\ud55c  \u2028x\u0301 [MASK]")
     put("tokenizer", "long", vocabulary + "\0" + "a" * 201 + " " + "b" * 99)
+    pieces = vocabulary.split("\n")[:-1]
+    tokenizer = {"added_tokens": [{"id": 0, "content": "[PAD]", "special": True}, {"id": len(pieces), "content": "[EXTRA]"}],
+                 "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
+                 "pre_tokenizer": {"type": "BertPreTokenizer"},
+                 "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+                           "vocab": {p: i for i, p in enumerate(pieces)}}}
+    put("tokenizer", "json", json.dumps(tokenizer) + "\0UNwant\u00e9d [MASK] \u03a3\u03a3")
+    put("tokenizer", "config", vocabulary + "\0" + json.dumps({"do_lower_case": False, "tokenizer_class": "BertTokenizerFast"}))
     put("tokenizer", "bad", vocabulary.replace("[MASK]", "") + "\0a\xff")
     put("captions", "good", "200\tA dog .\n200\tThe dog runs .\n./200\tA cat .\n/proc/self/fd/200\tA bird .\r\n")
     put("captions", "bad", "200\tA dog .\nno tab\n\tx\n200\t \nmissing.jpg\tx\n200\t\xff\n200\t\0")

@@ -7,6 +7,7 @@
 --   view: see vbl.data.view;  tokenizer: size() encode(text) decode(ids) token(id) id(token)
 local c = require "vbl.data.c"
 local nearest = require "vbl.nearest"
+local system = require "vbl.system.c"
 local view = require "vbl.data.view"
 
 local data = {uniform = c.uniform}
@@ -66,6 +67,14 @@ end
 
 local Data = {}
 Data.__index = Data
+
+-- path: a vocab.txt, a tokenizer.json (WordPiece), or the folder that holds one -> tokenizer: size(), encode(text[, positions]) ->
+-- {id, ...}, truncated, decode(ids), token(id), id(token), rules()
+function data.tokenizer(path)
+  if system.exists(path .. "/tokenizer.json") then return c.tokenizer(path .. "/tokenizer.json") end
+  if system.exists(path .. "/vocab.txt") then return c.tokenizer(path .. "/vocab.txt") end
+  return c.tokenizer(path)
+end
 
 -- name: "scenes", "captions:PATH", or the path of a .tsv file.
 function data.open(name, opts)

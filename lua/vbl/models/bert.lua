@@ -14,10 +14,10 @@ local function layer(scope, c, sites)
     heads = c.attention_heads, pre = c.text_norm == "pre", sites = {sites(), sites(), sites()},
     qkv = nn.LinearGroup(scope, {"attention.self.query", "attention.self.key", "attention.self.value"}, D, D),
     out = nn.Linear(scope, "attention.output.dense", D, D),
-    norm1 = nn.LayerNorm(scope, "attention.output.LayerNorm", D, 1e-12),
+    norm1 = nn.LayerNorm(scope, "attention.output.LayerNorm", D, c.text_eps),
     fc1 = nn.Linear(scope, "intermediate.dense", D, c.mlp, {gelu = true}),
     fc2 = nn.Linear(scope, "output.dense", c.mlp, D),
-    norm2 = nn.LayerNorm(scope, "output.LayerNorm", D, 1e-12),
+    norm2 = nn.LayerNorm(scope, "output.LayerNorm", D, c.text_eps),
   }, Layer)
 end
 
@@ -48,9 +48,9 @@ function bert.new(scope, c, sites)
   self.word = e:parameter("word_embeddings.weight", {c.vocab, D}, nn.init.normal(0.02))
   self.position = e:parameter("position_embeddings.weight", {c.max_positions, D}, nn.init.normal(0.02))
   self.type = e:parameter("token_type_embeddings.weight", {2, D}, nn.init.normal(0.02))
-  self.norm = nn.LayerNorm(e, "LayerNorm", D, 1e-12)
+  self.norm = nn.LayerNorm(e, "LayerNorm", D, c.text_eps)
   for i = 1, c.layers do self.layers[i] = layer(s:child("encoder.layer." .. i - 1), c, sites) end
-  if c.text_norm == "pre" then self.final_norm = nn.LayerNorm(s, "encoder.norm", D, 1e-12) end
+  if c.text_norm == "pre" then self.final_norm = nn.LayerNorm(s, "encoder.norm", D, c.text_eps) end
   -- BERT's files carry a pooler; it is kept so that they load and save whole, and takes no part in any forward.
   nn.Linear(s, "pooler.dense", D, D)
   return self

@@ -36,46 +36,29 @@ end
 function parameters.freeze(model, globs) return set_trainable(model, globs, false) end
 function parameters.unfreeze(model, globs) return set_trainable(model, globs, true) end
 
-local function list_some(names)
-  table.sort(names)
-  local shown = table.concat(names, ", ", 1, math.min(4, #names))
-  return #names > 4 and string.format("%s and %d more", shown, #names - 4) or shown
+-- model:load(PATH[, {strict = true}]): safetensors of this program, Hugging Face's BertModel and ViTModel, or timm's ViTs; or {text = PATH,
+-- vision = PATH}. strict: a file of this program holds every parameter and nothing else; a file of one encoder all of that encoder's. Shapes
+-- must be equal always, but for positions (vbl.models.weights). Nothing is changed when anything is wrong. Returns the report:
+-- {matched, missing = {names}, unexpected = {names}, differences, unused, notes, text}.
+function parameters.load(model, path, opts)
+  local weights = require "vbl.models.weights"
+  model.loaded = weights.load(model, weights.open(path), {strict = not opts or opts.strict ~= false})
+  return model.loaded
 end
 
--- Copies the tensors of a safetensors file (PATH) into the parameters of the same names. strict (default true): every parameter
--- must be in the file and every tensor of the file must have a parameter. Shapes must be equal always.
--- Returns {missing = {names}, unexpected = {names}}.
-function parameters.load(model, path, opts)
-  local file = vbl.load(path)
-  local missing, unexpected = {}, {}
-  for _, p in ipairs(model.list) do
-    local source = file[p.name]
-    if not source then
-      missing[#missing + 1] = p.name
-    else
-      local got, want = table.concat(source:shape(), ", "), table.concat(p.tensor:shape(), ", ")
-      if got ~= want then error(string.format("%s: %s: expected [%s], got [%s]", path, p.name, want, got), 2) end
-    end
+-- The file says what it is: its metadata holds the model's config, so that vbl.models.vilbert{weights = PATH} makes the same model.
+function parameters.metadata(model)
+  local config = {}
+  for key, value in pairs(model.config) do
+    if key ~= "weights" and key ~= "preset" and key ~= "placement" then config[key] = value end
   end
-  for name in pairs(file) do
-    if not model.list[name] then unexpected[#unexpected + 1] = name end
-  end
-  if not opts or opts.strict ~= false then
-    if #missing > 0 then error(string.format("%s lacks %d tensors of this model: %s (strict = false takes what is there)", path, #missing, list_some(missing)), 2) end
-    if #unexpected > 0 then error(string.format("%s holds %d tensors that this model has not: %s (strict = false leaves them)", path, #unexpected, list_some(unexpected)), 2) end
-  end
-  vbl.no_grad(function()
-    for _, p in ipairs(model.list) do
-      if file[p.name] then p.tensor:copy_(file[p.name]) end
-    end
-  end)
-  return {missing = missing, unexpected = unexpected}
+  return {format = "pt", vilbert = require("vbl.store.c").json_encode(config)}
 end
 
 function parameters.save(model, path)
-  local tensors = {}
-  for i, p in ipairs(model.list) do tensors[i] = {name = p.name, tensor = p.tensor} end
-  vbl.save(path, tensors)
+  local tensors, names = {}, {}
+  for i, p in ipairs(model.list) do tensors[p.name], names[i] = p.tensor, p.name end
+  vbl.save(path, tensors, {names = names, metadata = parameters.metadata(model)})
 end
 
 return parameters

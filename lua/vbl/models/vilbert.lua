@@ -1,5 +1,6 @@
 -- vbl.models.vilbert{...}: the two-stream vision-language transformer. Text: BERT. Image: ViT. Fused by co-attention placed between
--- the encoders' own layers (fusion = "interleaved") or in dual blocks on top of them ("stacked"). Keys: vilbert_config.lua.
+-- the encoders' own layers (fusion = "interleaved") or in dual blocks on top of them ("stacked"). Keys: vilbert_config.lua; weights:
+-- vbl.models.weights, whose sizes it takes where the keys do not say others.
 local vbl = require "vbl"
 local nn = require "vbl.nn"
 local F = require "vbl.nn.functional"
@@ -9,6 +10,7 @@ local fusion = require "vbl.models.fusion"
 local layout = require "vbl.models.layout"
 local config = require "vbl.models.vilbert_config"
 local taps = require "vbl.models.taps"
+local weights = require "vbl.models.weights"
 
 local Vilbert = {}
 Vilbert.__index = Vilbert
@@ -59,7 +61,8 @@ end
 -- given: see vbl.models.vilbert_config.schema. Draws from vbl.manual_seed's stream. The result is in training mode.
 -- dry: parameters are shapes without memory, to be counted and not run.
 local function new(given, dry)
-  local c = config.resolve(given or {})
+  local found = given and given.weights and weights.open(given.weights)
+  local c = config.resolve(found and found:config(given) or given or {})
   local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {dry = dry}, tapped = {}}, Vilbert)
   local family = c.init == "family"
   local bert_init = family and nn.init.normal(0.02)
@@ -76,7 +79,10 @@ local function new(given, dry)
   self.list.dry = nil
   if dry then return self end
   vbl.optim.pack(self.list)
-  if c.weights then self:load(c.weights, {strict = false}) end
+  if found then
+    self.loaded = weights.load(self, found, {whole = false})
+    for _, note in ipairs(self.loaded.notes) do io.stderr:write("vbl: ", note, "\n") end
+  end
   return self
 end
 
@@ -212,7 +218,7 @@ function Vilbert:parameters() return self.list end
 
 local storage = require "vbl.models.parameters"
 Vilbert.num_parameters, Vilbert.freeze, Vilbert.unfreeze = storage.count, storage.freeze, storage.unfreeze
-Vilbert.load, Vilbert.save = storage.load, storage.save
+Vilbert.load, Vilbert.save, Vilbert.metadata = storage.load, storage.save, storage.metadata
 Vilbert.summary = require("vbl.models.summary").text
 Vilbert.flops = require("vbl.models.summary").flops
 

@@ -29,7 +29,9 @@ config.schema = {
   cross_attention_layers = {"table", nil, "stacked: which blocks (from 0) attend across"},
   heads = {"table", {"mlm", "ap"}, "mlm, ap ([text CLS ; image CLS] -> 1), ap_similarity (product of unimodal CLS -> 1), temperature (learnable)"},
   classifier = {"table", nil, "{hidden = 512, outputs = 1}: fc1, ReLU, fc2 on [text CLS ; image CLS]"},
-  weights = {"string", nil, "safetensors file to start from"},
+  weights = {"path", nil, "safetensors file or folder to start from, or {text = PATH, vision = PATH}: vbl.models.weights"},
+  text_eps = {"number", 1e-12, "eps of the text stream's norms"},
+  vision_eps = {"number", 1e-6, "eps of the image stream's norms"},
   init = {{"family", "fan_in"}, "family", "family: BERT and ViT normal 0.02, fusion by fan-in; fan_in: everything by fan-in"},
   text_norm = {{"post", "pre"}, "post", "where the text stream normalises; post is BERT's"},
   mask_token = {"boolean", false, "a learned token for masked patches instead of the mean pixel"},
@@ -88,7 +90,11 @@ local function check_types(given)
       error(string.format("vilbert: unknown key '%s'%s", tostring(key), nearest.hint(key, config.schema)), 0)
     end
     local want = row[1]
-    if type(want) == "table" then
+    if want == "path" then
+      if type(value) ~= "string" and type(value) ~= "table" then
+        error(string.format("vilbert: %s: expected a path or {text = PATH, vision = PATH}, got %s", key, tostring(value)), 0)
+      end
+    elseif type(want) == "table" then
       local ok = false
       for _, choice in ipairs(want) do ok = ok or choice == value end
       if not ok then error(string.format("vilbert: %s: expected one of %s, got %s", key, table.concat(want, ", "), tostring(value)), 0) end
@@ -107,6 +113,9 @@ local function check_sizes(c)
     error(string.format("vilbert: dim = %d does not divide into %d attention heads", c.dim, c.attention_heads), 0)
   end
   if c.image % c.patch ~= 0 then error(string.format("vilbert: image = %d is not a multiple of patch = %d", c.image, c.patch), 0) end
+  for _, key in ipairs {"text_eps", "vision_eps"} do
+    if not (c[key] > 0 and c[key] < 1) then error(string.format("vilbert: %s: expected a number in (0, 1), got %g", key, c[key]), 0) end
+  end
   if c.dropout < 0 or c.dropout >= 1 then error(string.format("vilbert: dropout: expected a number in [0, 1), got %g", c.dropout), 0) end
 end
 

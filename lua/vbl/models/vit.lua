@@ -12,10 +12,10 @@ local function block(scope, c, sites)
   local D = c.dim
   return setmetatable({
     heads = c.attention_heads, sites = {sites(), sites(), sites()},
-    norm1 = nn.LayerNorm(scope, "norm1", D, 1e-6),
+    norm1 = nn.LayerNorm(scope, "norm1", D, c.vision_eps),
     qkv = nn.Linear(scope, "attn.qkv", D, 3 * D),
     proj = nn.Linear(scope, "attn.proj", D, D),
-    norm2 = nn.LayerNorm(scope, "norm2", D, 1e-6),
+    norm2 = nn.LayerNorm(scope, "norm2", D, c.vision_eps),
     fc1 = nn.Linear(scope, "mlp.fc1", D, c.mlp, {gelu = true}),
     fc2 = nn.Linear(scope, "mlp.fc2", c.mlp, D),
   }, Block)
@@ -43,7 +43,7 @@ function vit.new(scope, c, sites)
   self.weight = s:parameter("patch_embed.proj.weight", {D, 3, c.patch, c.patch}, s.weight_init(k))
   self.bias = s:parameter("patch_embed.proj.bias", {D}, s.bias_init(k))
   for i = 1, c.layers do self.layers[i] = block(s:child("blocks." .. i - 1), c, sites) end
-  self.norm = nn.LayerNorm(s, "norm", D, 1e-6)
+  self.norm = nn.LayerNorm(s, "norm", D, c.vision_eps)
   if c.mask_token then self.mask_token = s:parameter("mask_token", {1, D}, nn.init.normal(0.02)) end
   return self
 end

@@ -1,7 +1,7 @@
 -- Checkpoints of a run: checkpoints/KIND (last, best, epoch-N) is replaced as a whole (core/store/atomic.h). It holds NAME.safetensors
 -- for each group of tensors and state.json: {kind, files = {name -> {size, crc32}}, offsets = {log -> bytes}, fingerprint, state}.
 --
---   checkpoint.write(folder, kind, parts, offsets)      parts {NAME = {names=, tensors=}, ..., state = table}; raises
+--   checkpoint.write(folder, kind, parts, offsets)      parts {NAME = {names=, tensors=, metadata=}, ..., state = table}; raises
 --   checkpoint.read(folder, kind, fingerprint) -> {NAME = name -> tensor, ..., state = table}, offsets; nil when there is none at all
 --   checkpoint.check_kind(kind)     raises for a kind that is none
 --   checkpoint.whole(folder) -> {{kind=, path=}, ...} of the undamaged ones, sorted
@@ -26,7 +26,7 @@ local function write_parts(path, kind, parts, offsets)
   table.sort(names)
   for _, name in ipairs(names) do
     local file = name .. ".safetensors"
-    local crc, size = c.safetensors_save(path .. "/" .. file, parts[name].names, parts[name].tensors, {format = "pt"})
+    local crc, size = c.safetensors_save(path .. "/" .. file, parts[name].names, parts[name].tensors, parts[name].metadata or {format = "pt"})
     files[file] = {size = size, crc32 = crc}
   end
   local state = {}

@@ -14,7 +14,7 @@ function train.schemas()
   local schemas = {[""] = {}, model = {}, mix = {}, tasks = {}, scenes = {}, captions = {}}
   for key, row in pairs(require "vbl.train.options") do schemas[""][key] = {nil, row[3], type = row[1]} end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do
-    schemas.model[key] = {nil, row[3], type = type(row[1]) == "table" and "string" or row[1]}
+    schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or row[1] == "path") and "string" or row[1]}
   end
   for key, row in pairs(require("vbl.data").options) do
     if row.of then schemas[row.of][key] = row end

@@ -2,6 +2,7 @@
 -- state is weights, moments, step counts and the sums of the epoch's averages.
 local vbl = require "vbl"
 local folder = require "vbl.runs.folder"
+local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 
@@ -29,9 +30,22 @@ local function manifest(job)
   }
 end
 
+-- vocab.txt and tokenizer_config.json: what the ids of the model's text stream mean. A checkpoint without it would be of no use to others.
+local function write_vocabulary(run, tokenizer)
+  local tokens = {}
+  for id = 0, tokenizer:size() - 1 do tokens[id + 1] = tokenizer:token(id) end
+  store.write_atomic(run.path .. "/vocab.txt", table.concat(tokens, "\n") .. "\n")
+  local rules = tokenizer:rules()
+  store.write_atomic(run.path .. "/tokenizer_config.json", store.json_encode({
+    tokenizer_class = rules.fast and "BertTokenizerFast" or "BertTokenizer", do_lower_case = rules.lower_case, strip_accents = rules.strip_accents,
+    tokenize_chinese_chars = rules.split_cjk}, {indent = 2}))
+end
+
 function state.create(job)
   local ok, run = pcall(folder.create, {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job)})
-  return ok and run or usage(usage.strip(run))
+  if not ok then usage(usage.strip(run)) end
+  write_vocabulary(run, job.data.tokenizer)
+  return run
 end
 
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
@@ -88,7 +102,7 @@ function state.save(run, kind, job, s)
   local moments = job.optimizer:state()
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test}
   local ok, message = run:checkpoint(kind, {
-    model = {names = names, tensors = tensors}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
+    model = {names = names, tensors = tensors, metadata = job.model:metadata()}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
     state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
   })
   if kind == "last" then s.unsaved = not ok and message or nil end

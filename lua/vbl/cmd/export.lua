@@ -1,0 +1,42 @@
+-- vbl export SOURCE OUT: a trained model as files for others: OUT/bert (Hugging Face's BertModel), OUT/vit (timm), OUT/vilbert.safetensors.
+-- SOURCE: a run's folder (its best checkpoint, else its last), a checkpoint's folder, or a safetensors file of this program.
+local export = require "vbl.models.weights.export"
+local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+local vbl = require "vbl"
+
+-- The file of the weights that a path means.
+local function find(path)
+  path = path:gsub("(.)/+$", "%1")
+  for _, kind in ipairs {"best", "last"} do
+    local file = ("%s/checkpoints/%s/model.safetensors"):format(path, kind)
+    if system.exists(file) then return file end
+  end
+  if system.exists(path .. "/config.lua") then usage(("export: %s: the run has no checkpoint yet"):format(path)) end
+  return path
+end
+
+local function read_vocabulary(path)
+  if not path then return nil end
+  local tokenizer, tokens = vbl.data.tokenizer(path), {}
+  for id = 0, tokenizer:size() - 1 do tokens[id + 1] = tokenizer:token(id) end
+  return tokens, tokenizer:rules()
+end
+
+return function(...)
+  local source, out, more = ...
+  if not out or more then usage "usage: vbl export RUN|CHECKPOINT|FILE.safetensors OUT" end
+  local weights = require "vbl.models.weights"
+  local ok, message = pcall(function()
+    local found = weights.open(find(source))
+    if not found.parts[1].families.vilbert then error(("%s: not a file of this program"):format(source), 0) end
+    if not found.parts[1].sizes then error(("%s: says nothing of its model (no config in its metadata, no config.json beside it)"):format(source), 0) end
+    local model = vbl.models.vilbert {weights = find(source)}
+    local vocabulary, rules = read_vocabulary(found.vocabulary)
+    if vocabulary and #vocabulary ~= model.config.vocab then
+      error(("%s: has %d tokens, the model %d"):format(found.vocabulary, #vocabulary, model.config.vocab), 0)
+    end
+    export.write(model, out, {vocabulary = vocabulary, rules = rules, log = print})
+  end)
+  if not ok then usage("export: " .. usage.strip(message)) end
+end

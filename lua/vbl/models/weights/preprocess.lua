@@ -1,0 +1,40 @@
+-- How the images were prepared that an image encoder was trained on: it goes with the weights.
+--   preprocess.of(src, families) -> {mean =, std =, crop = "center" or "squash", crop_pct =, interpolation =, from = where it was read, or nil:
+--     assumed}
+-- timm's pretrained_cfg (in config.json), Hugging Face's preprocessor_config.json; else 0.5 and 0.5, which timm's augreg weights (its default
+-- vit_*_patch16_224) and google/vit-* want. DeiT wants ImageNet's, CLIP its own: they say so in their configs.
+local store = require "vbl.store"
+local source = require "vbl.models.weights.source"
+
+local preprocess = {}
+
+-- PIL's numbers of its filters.
+local filters = {[0] = "nearest", [1] = "lanczos", [2] = "bilinear", [3] = "bicubic"}
+
+local function three(value) return type(value) == "table" and #value == 3 and value or nil end
+
+local function of_timm(config, path)
+  local cfg = type(config.pretrained_cfg) == "table" and config.pretrained_cfg or config
+  if not three(cfg.mean) or not three(cfg.std) then return nil end
+  return {mean = cfg.mean, std = cfg.std, crop = cfg.crop_mode == "squash" and "squash" or "center", crop_pct = cfg.crop_pct or 0.875,
+          interpolation = cfg.interpolation or "bicubic", from = path}
+end
+
+local function of_hugging_face(path)
+  local cfg = store.load(path)
+  if not three(cfg.image_mean) or not three(cfg.image_std) then return nil end
+  local crop = cfg.do_center_crop and "center" or "squash"
+  local short = type(cfg.size) == "table" and cfg.size.shortest_edge or math.type(cfg.size) == "integer" and cfg.size
+  local side = type(cfg.crop_size) == "table" and cfg.crop_size.height or cfg.crop_size
+  return {mean = cfg.image_mean, std = cfg.image_std, crop = crop, crop_pct = crop == "center" and short and side and side / short or 1,
+          interpolation = filters[cfg.resample or 2] or "bilinear", from = path}
+end
+
+function preprocess.of(src, families)
+  if families.vilbert then return nil end  -- mean and std are in its own config
+  local path = source.beside(src, "preprocessor_config.json")
+  local found = families.timm and src.config and of_timm(src.config, src.config_path) or path and of_hugging_face(path)
+  return found or {mean = {0.5, 0.5, 0.5}, std = {0.5, 0.5, 0.5}, crop = "center", crop_pct = 0.9, interpolation = "bicubic"}
+end
+
+return preprocess

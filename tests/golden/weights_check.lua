@@ -1,0 +1,13 @@
+-- vbl weights_check.lua SPEC.json IN.safetensors OUT.safetensors: makes a model from SPEC (keys of vbl.models.vilbert, and taps), runs IN (tokens
+-- i32 [B, T], lengths i32 [B], images f32 [B, 3, S, S]) and writes the taps. The half of weights_check.py that is this program's.
+local vbl = require "vbl"
+local spec, inputs = vbl.load(arg[1]), vbl.load(arg[2])
+local taps = spec.taps
+spec.taps = nil
+local model = vbl.models.vilbert(spec):eval()
+print(model.loaded.text)
+model:tap(taps)
+local out = vbl.no_grad(function() return model:forward {tokens = inputs.tokens, lengths = inputs.lengths, images = inputs.images} end)
+local tensors = {text = out.text, vision = out.vision}
+for name, tensor in pairs(out.taps) do tensors[name] = tensor end
+vbl.save(arg[3], tensors)
