@@ -36,11 +36,13 @@ static vbl_status truncated(size_t n, vbl_error *err) {
 
 // What the walk through a JPEG has seen.
 typedef struct jpeg_walk {
-  bool frame, adobe, scan;
+  bool frame, adobe, scan, progressive;
   int components, orientation;
+  uint8_t quantisation[4];               // the table of each component
+  unsigned huffman, quantisations_seen;  // a bit for each table that was defined; Huffman: 4 for DC, then 4 for AC
 } jpeg_walk;
 
-// A frame header (SOF): precision, height, width, components.
+// A frame header (SOF): precision, height, width, components, and for each its id, sampling and quantisation table.
 static vbl_status jpeg_frame(uint8_t marker, const uint8_t *body, size_t n, jpeg_walk *w, vbl_error *err) {
   if (n < 6) return vbl_fail(err, VBL_EIO, "a JPEG frame header of %zu bytes", n);
   if (marker > 0xC2)
@@ -52,16 +54,51 @@ static vbl_status jpeg_frame(uint8_t marker, const uint8_t *body, size_t n, jpeg
   w->components = body[5];
   if (w->components != 1 && w->components != 3 && w->components != 4)
     return vbl_fail(err, VBL_EIO, "a JPEG of %d components; expected 1, 3 or 4", w->components);
+  w->progressive = marker == 0xC2;
+  for (int i = 0; i < w->components; i++) w->quantisation[i] = n >= 9 + 3 * (size_t)i ? body[8 + 3 * i] : UINT8_MAX;
   return check_size(be16(body + 3), be16(body + 1), err);
 }
 
-// Huffman tables (DHT): counts of the codes of 1 to 16 bits, then the symbols. More than 256 codes would run over the decoder's
-// tables.
-static vbl_status jpeg_huffman(const uint8_t *body, size_t n, vbl_error *err) {
+// Quantisation tables (DQT): precision and number, then 64 values of 1 or 2 bytes.
+static vbl_status jpeg_quantisation(const uint8_t *body, size_t n, jpeg_walk *w, vbl_error *err) {
+  while (n > 0) {
+    size_t length = 1 + (body[0] >> 4 ? 128 : 64);
+    if (length > n || (body[0] & 15) > 3) return vbl_fail(err, VBL_EIO, "a damaged JPEG: bad quantisation table");
+    w->quantisations_seen |= 1u << (body[0] & 15);
+    body += length;
+    n -= length;
+  }
+  return VBL_OK;
+}
+
+// The tables that a scan (SOS) names must have been defined: the decoder would take what lies in its memory for them. A progressive scan
+// uses its DC tables where it begins at coefficient 0 and is the first there, else its AC tables.
+static vbl_status jpeg_scan(const uint8_t *body, size_t n, const jpeg_walk *w, vbl_error *err) {
+  size_t count = n > 0 ? body[0] : 0;
+  if (count < 1 || count > 4 || n < 4 + 2 * count) return vbl_fail(err, VBL_EIO, "a damaged JPEG: bad scan header");
+  const uint8_t *range = body + 1 + 2 * count;
+  bool dc = !w->progressive || (range[0] == 0 && range[2] >> 4 == 0), ac = !w->progressive || range[0] > 0;
+  for (size_t i = 0; i < count; i++) {
+    unsigned tables = body[2 + 2 * i];
+    bool known = !(dc && !(w->huffman >> (tables >> 4) & 1)) && !(ac && !(w->huffman >> (4 + (tables & 15)) & 1));
+    if (tables >> 4 > 3 || (tables & 15) > 3 || !known)
+      return vbl_fail(err, VBL_EIO, "a damaged JPEG: a scan uses a Huffman table that is not there");
+  }
+  for (int i = 0; i < w->components; i++)
+    if (w->quantisation[i] > 3 || !(w->quantisations_seen >> w->quantisation[i] & 1))
+      return vbl_fail(err, VBL_EIO, "a damaged JPEG: a component's quantisation table is not there");
+  return VBL_OK;
+}
+
+// Huffman tables (DHT): class and number, counts of the codes of 1 to 16 bits, then the symbols. More than 256 codes would run over the
+// decoder's tables.
+static vbl_status jpeg_huffman(const uint8_t *body, size_t n, jpeg_walk *w, vbl_error *err) {
   while (n > 0) {
     size_t codes = 0;
     for (size_t i = 1; i <= 16 && n >= 17; i++) codes += body[i];
     if (n < 17 || codes > 256 || 17 + codes > n) return vbl_fail(err, VBL_EIO, "a damaged JPEG: bad Huffman table");
+    if (body[0] >> 4 > 1 || (body[0] & 15) > 3) return vbl_fail(err, VBL_EIO, "a damaged JPEG: Huffman table %02X", body[0]);
+    w->huffman |= 1u << (4 * (body[0] >> 4) + (body[0] & 15));
     body += 17 + codes;
     n -= 17 + codes;
   }
@@ -71,7 +108,8 @@ static vbl_status jpeg_huffman(const uint8_t *body, size_t n, vbl_error *err) {
 static vbl_status jpeg_segment(uint8_t marker, const uint8_t *body, size_t n, jpeg_walk *w, vbl_error *err) {
   if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC)
     return jpeg_frame(marker, body, n, w, err);
-  if (marker == 0xC4) return jpeg_huffman(body, n, err);
+  if (marker == 0xC4) return jpeg_huffman(body, n, w, err);
+  if (marker == 0xDB) return jpeg_quantisation(body, n, w, err);
   if (marker == 0xE1 && w->orientation == 0 && n >= 6 && memcmp(body, "Exif\0", 6) == 0)
     w->orientation = vbl_exif_orientation(body + 6, n - 6);
   if (marker == 0xEE && n >= 12 && memcmp(body, "Adobe", 5) == 0) w->adobe = true;
@@ -80,7 +118,7 @@ static vbl_status jpeg_segment(uint8_t marker, const uint8_t *body, size_t n, jp
   if (!w->frame) return vbl_fail(err, VBL_EIO, "a JPEG scan before its frame header");
   if (w->components == 4 && !w->adobe)
     return vbl_fail(err, VBL_EIO, "a CMYK JPEG without Adobe's marker (whether 255 means full ink is unknown); convert it to RGB");
-  return VBL_OK;
+  return jpeg_scan(body, n, w, err);
 }
 
 // Walks markers until the end of image, over entropy-coded data too; `head_only` stops at the first scan.

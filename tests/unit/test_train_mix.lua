@@ -16,7 +16,7 @@ local function resumes(name, list, kinds)
   check.group(name, function()
     run = trainer.expect(0, with(list))
     local words = with(list)
-    words.env = {MOMENT = "state 5 KILL"}
+    words.env = {MOMENT = "state 7 KILL"}
     local cut = trainer.expect(137, words)
     trainer.expect(0, {"--threads", "1", "--resume", cut}, "resumed at step 2 of")
     trainer.same(run, cut, kinds)

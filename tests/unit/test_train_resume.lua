@@ -27,7 +27,7 @@ check.group("killed before the first checkpoint", function() check.ok(killed_at 
 check.group("killed inside a checkpoint's writing, first, within an epoch, at an epoch's end", function()
   check.ok(killed_at {"tensors 1 KILL", "tensors 2 KILL", "state 1 KILL"})
   check.ok(killed_at {"tensors 4 KILL", "tensors 5 KILL"})
-  check.ok(killed_at {"state 6 KILL"})
+  check.ok(killed_at {"state 8 KILL"})
 end)
 
 -- How many thousand instructions the run takes.

@@ -35,7 +35,7 @@ end)
 
 check.group("while a checkpoint is written: it is finished", function()
   stopped("tensors 3 INT", 130, 3)
-  stopped("state 4 TERM", 143, 3)
+  stopped("state 6 TERM", 143, 3)
 end)
 
 check.group("Ctrl-C twice: the step is dropped, the checkpoint before it stays", function()

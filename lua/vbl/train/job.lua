@@ -1,6 +1,7 @@
 -- A job: everything that a run is made of, built from the config and nothing else.
 local vbl = require "vbl"
 local options = require "vbl.train.options"
+local pretrained = require "vbl.train.pretrained"
 local tasks = require "vbl.tasks"
 local sched = require "vbl.sched"
 local mix = require "vbl.train.mix"
@@ -132,10 +133,14 @@ local function build(config, parts, dry)
   for k, v in pairs(config.model) do model_config[k] = v end
   model_config.preset = preset_of(config)
   local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
-  local sizes = {image = model_config.image or preset and preset.image, patch = model_config.patch or preset and preset.patch, seed = seed}
+  local from = pretrained.of(model_config)
+  local sizes = {image = model_config.image or from.image or preset and preset.image, patch = model_config.patch or from.patch or preset and preset.patch,
+                 seed = seed}
   local options = config.data == "scenes" and config.scenes or config.captions
+  pretrained.fill(sizes, options, from, model_config, config.data)
   self.data = parts.data or open_data(config.data, setmetatable(sizes, {__index = options}))
   self.train, self.test = self.data:split("train"), self.data:split("test")
+  pretrained.check(from, model_config, self.data)
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   model_config.heads = model_config.heads or heads_for(self.tasks)
   self.model = parts.model or vbl.models.vilbert(model_config, dry)

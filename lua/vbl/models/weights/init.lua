@@ -123,19 +123,22 @@ end
 -- What was taken as read, for the user's eyes.
 local function notes_of(found, model)
   local notes = {}
-  for _, part in ipairs(found.parts) do
+  for i, part in ipairs(found.parts) do
     local p = part.preprocess
-    if not part.sizes then notes[#notes + 1] = ("%s: no config beside it: sizes, heads and eps are the model's own"):format(part.src.path) end
+    if not part.sizes and not (i > 1 and part.src.path == found.parts[1].src.path) then notes[#notes + 1] = ("%s: no config beside it: sizes, heads and eps are the model's own"):format(part.src.path) end
     if p and not p.from then
       notes[#notes + 1] = ("%s: no pretrained_cfg or preprocessor_config.json beside it: pixels with mean 0.5, std 0.5, as timm's augreg ViTs; set mean and std where it wants others"):format(part.src.path)
     elseif p then
       notes[#notes + 1] = ("pixels with mean {%.4g, %.4g, %.4g}, std {%.4g, %.4g, %.4g}, from %s"):format(p.mean[1], p.mean[2], p.mean[3], p.std[1], p.std[2], p.std[3], p.from)
+      if math.abs(p.crop_pct - 1) > 1e-6 and p.crop == "center" then
+        notes[#notes + 1] = ("%s: trained on the central %.4g of the shortest side (crop_pct); images are cropped to the whole of it here"):format(p.from, p.crop_pct)
+      end
       if p.interpolation ~= "bicubic" then
         notes[#notes + 1] = ("%s: trained on %s resizing; images are resized bicubically here"):format(p.from, p.interpolation)
       end
     end
-    for i = 1, p and 3 or 0 do
-      if math.abs(p.mean[i] - model.config.mean[i]) > 1e-6 or math.abs(p.std[i] - model.config.std[i]) > 1e-6 then
+    for k = 1, p and 3 or 0 do
+      if math.abs(p.mean[k] - model.config.mean[k]) > 1e-6 or math.abs(p.std[k] - model.config.std[k]) > 1e-6 then
         notes[#notes + 1] = "the model's mean and std are others than the weights want"
         break
       end

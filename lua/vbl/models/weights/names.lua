@@ -121,10 +121,9 @@ local function finish(plan, shapes, other_prefixes)
   for name in pairs(shapes) do
     if not plan.seen[name] then
       local why = reason(heads, name)
-      for _, prefix in ipairs(other_prefixes) do
-        if name:sub(1, #prefix) == prefix then why = "not asked for" end
-      end
-      if why then plan.unused[name] = why else plan.unexpected[#plan.unexpected + 1] = name end
+      local other = false
+      for _, prefix in ipairs(other_prefixes) do other = other or name:sub(1, #prefix) == prefix end
+      if why then plan.unused[name] = why elseif not other then plan.unexpected[#plan.unexpected + 1] = name end
     end
   end
   for target in pairs(plan.joined) do
@@ -143,7 +142,7 @@ function names.plan(shapes, families, want)
     for name in pairs(shapes) do
       local part = name:match "^[^.]+"
       local wanted = part == "bert" and want.text or part == "vit" and want.vision or part ~= "bert" and part ~= "vit" and want.rest
-      if wanted then plan.targets[name] = {name} else plan.unused[name] = "not asked for" end
+      if wanted then plan.targets[name] = {name} end
       plan.seen[name] = true
     end
     return finish(plan, shapes, others)
