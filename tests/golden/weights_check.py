@@ -195,7 +195,7 @@ def export(folder):
     """A model of this program exported and loaded by BertModel, timm and the PyTorch model of vilbert_torch.py: the same hidden states."""
     import timm
     from transformers import BertModel, BertTokenizer
-    from vilbert_torch import Vilbert
+    from vilbert_torch import ViLBERT
     for fusion in ("stacked", "interleaved"):
         sizes = {"dim": 96, "layers": 3, "attention_heads": 4, "mlp": 160, "image": 48, "patch": 8, "vocab": 90, "max_positions": 24, "dropout": 0}
         how = {"fusion": "stacked", "depth": 4} if fusion == "stacked" else {"fusion": fusion, "placement": "full", "coattention": {"dim": 64, "heads": 8}}
@@ -219,7 +219,7 @@ def export(folder):
             report(f"{fusion}: timm's weights", max((p - plain["vit." + n]).abs().max().item() for n, p in vit.named_parameters()), 0)
             report(f"{fusion}: BertModel's weights", max((p - plain["bert." + n]).abs().max().item() for n, p in bert.named_parameters()), 0)
             config = json.loads((at / "out/config.json").read_text())
-            model = Vilbert(config).eval()
+            model = ViLBERT(config).eval()
             model.load_state_dict(load_file(at / "out/vilbert.safetensors"), strict=True)
             text, vision, taps = model(inputs["tokens"].long(), inputs["lengths"].long(), inputs["images"])
         report(f"{fusion}: vilbert_torch.py on the export", max((text - out["text"]).abs().max().item(), (vision - out["vision"]).abs().max().item()))
