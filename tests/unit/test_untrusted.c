@@ -130,7 +130,7 @@ typedef struct zip {
 } zip;
 
 static void put(zip *z, uint64_t v, int n) {
-  for (int i = 0; i < n; i++) z->bytes[z->size++] = (uint8_t)(v >> 8 * i);
+  for (int i = 0; i < n; i++) z->bytes[z->size++] = (uint8_t)(i < 8 ? v >> 8 * i : 0);
 }
 
 static void put_entry(zip *z, const char *name, const void *data, size_t packed, size_t size, uint32_t crc, int method) {
