@@ -7,14 +7,15 @@
 #include <string.h>
 
 #include "core/base/philox.h"
+#include "core/data/captions.h"
 #include "core/data/corrupt.h"
 
 static void clear(vbl_lua_data_set *d) {
   vbl_bad_images_free(&d->bad);
-  vbl_captions_free(d->captions);
+  vbl_records_free(d->records);
   vbl_scenes_source_free(&d->scenes_source);
   vbl_vocabulary_free(d->scenes_vocabulary);
-  for (int k = 0; k < VBL_SPLITS; k++) free(d->scenes_split[k]);
+  free(d->scenes_samples);
   *d = (vbl_lua_data_set){0};
 }
 
@@ -49,7 +50,7 @@ int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count) {
   return list;
 }
 
-static vbl_lua_data_set *new_set(lua_State *L) {
+vbl_lua_data_set *vbl_lua_new_data_set(lua_State *L) {
   vbl_lua_data_set *d = lua_newuserdatauv(L, sizeof *d, 0);
   *d = (vbl_lua_data_set){0};
   luaL_setmetatable(L, VBL_DATA_SET_META);
@@ -58,18 +59,16 @@ static vbl_lua_data_set *new_set(lua_State *L) {
 
 // train, then test; no dev split.
 static vbl_status fill_scenes(vbl_lua_data_set *d, int32_t train, int32_t test, vbl_error *err) {
-  static const vbl_split splits[2] = {VBL_SPLIT_TRAIN, VBL_SPLIT_TEST};
   const char *words = vbl_scenes_words();
-  const int32_t size[2] = {train, test};
   VBL_TRY(vbl_vocabulary_build(&words, 1, 1000, 1, &d->scenes_vocabulary, err));
   VBL_TRY(vbl_scenes_source(&d->scenes, train + test, VBL_SCENE_TOKENS, d->scenes_vocabulary, &d->scenes_source, err));
-  for (int k = 0, next = 0; k < 2; k++) {
-    int32_t *list = malloc((size_t)size[k] * sizeof *list + 1);
-    if (list == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %d samples", size[k]);
-    for (int32_t i = 0; i < size[k]; i++) list[i] = next++;
-    d->scenes_split[splits[k]] = list;
-    d->scenes_split_size[splits[k]] = size[k];
-  }
+  d->scenes_samples = malloc((size_t)(train + test) * sizeof *d->scenes_samples);
+  if (d->scenes_samples == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %d samples", train + test);
+  for (int32_t i = 0; i < train + test; i++) d->scenes_samples[i] = i;
+  d->scenes_split[0] = (vbl_split){"train", d->scenes_samples, train};
+  d->scenes_split[1] = (vbl_split){"test", d->scenes_samples + train, test};
+  d->scenes_source.split = d->scenes_split;
+  d->scenes_source.splits = 2;
   d->source = &d->scenes_source;
   return vbl_bad_images_init(&d->bad, d->source, 0, err);
 }
@@ -85,36 +84,46 @@ static int open_scenes(lua_State *L) {
   if (test < 0 || test > 1000000000) vbl_lua_error(L, "scenes: test = %I; expected 0 to 10^9", (LUAI_UACINT)test);
   if (seed < 0 || seed > UINT32_MAX) vbl_lua_error(L, "scenes: seed = %I; expected 0 to 2^32 - 1", (LUAI_UACINT)seed);
   if (objects < 1 || objects > 2) vbl_lua_error(L, "scenes: objects = %I; expected 1 or 2", (LUAI_UACINT)objects);
-  vbl_lua_data_set *d = new_set(L);
+  vbl_lua_data_set *d = vbl_lua_new_data_set(L);
   vbl_scenes scenes = {(uint32_t)seed, (int)image, (int)objects};
   d->scenes = scenes;
   VBL_LUA_TRY(L, (clear(d), d->scenes = scenes, fill_scenes(d, (int32_t)train, (int32_t)test, &err)));
   return 1;
 }
 
-static vbl_status fill_captions(vbl_lua_data_set *d, const char *path, const vbl_captions_options *options, vbl_error *err) {
-  VBL_TRY(vbl_captions_open(path, options, &d->captions, err));
-  d->source = &d->captions->source;
+vbl_status vbl_lua_fill_records(vbl_lua_data_set *d, vbl_records *records, vbl_error *err) {
+  d->records = records;
+  d->source = &records->source;
   // What opening skipped counts.
-  int64_t bad = d->captions->bad_images, all = d->source->samples + bad;
-  return vbl_bad_images_init(&d->bad, d->source, (int64_t)(options->max_bad * (double)all) - bad, err);
+  int64_t bad = records->bad_images, all = d->source->samples + bad;
+  return vbl_bad_images_init(&d->bad, d->source, (int64_t)(records->options.max_bad * (double)all) - bad, err);
 }
 
-static int open_captions(lua_State *L) {
+vbl_records_options vbl_lua_records_options(lua_State *L, int arg) {
   static const char *const known[] = {"image", "crop",          "max_tokens", "max_bad", "vocabulary", "vocabulary_limit",
                                       "split", "test_fraction", NULL};
   static const char *const crops[] = {"center", "squash", NULL};
+  vbl_lua_check_keys(L, arg, known);
+  return (vbl_records_options){.image_size = (int)vbl_lua_opt_integer(L, arg, "image", 64),
+                               .crop = vbl_lua_opt_choice(L, arg, "crop", crops, 0) == 0 ? VBL_CROP_CENTER : VBL_CROP_SQUASH,
+                               .max_tokens = (int32_t)vbl_lua_opt_integer(L, arg, "max_tokens", 64),
+                               .max_bad = vbl_lua_opt_number(L, arg, "max_bad", 0.01),
+                               .vocabulary = vbl_lua_opt_string(L, arg, "vocabulary", NULL),
+                               .vocabulary_limit = (int)vbl_lua_opt_integer(L, arg, "vocabulary_limit", 8192),
+                               .split = vbl_lua_opt_string(L, arg, "split", NULL),
+                               .test_fraction = vbl_lua_opt_number(L, arg, "test_fraction", 0.1)};
+}
+
+static vbl_status fill_captions(vbl_lua_data_set *d, const char *path, const vbl_records_options *options, vbl_error *err) {
+  vbl_records *records;
+  VBL_TRY(vbl_captions_open(path, options, &records, err));
+  return vbl_lua_fill_records(d, records, err);
+}
+
+static int open_captions(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  vbl_lua_check_keys(L, 2, known);
-  vbl_captions_options o = {.image_size = (int)vbl_lua_opt_integer(L, 2, "image", 64),
-                            .crop = vbl_lua_opt_choice(L, 2, "crop", crops, 0) == 0 ? VBL_CROP_CENTER : VBL_CROP_SQUASH,
-                            .max_tokens = (int32_t)vbl_lua_opt_integer(L, 2, "max_tokens", 64),
-                            .max_bad = vbl_lua_opt_number(L, 2, "max_bad", 0.01),
-                            .vocabulary = vbl_lua_opt_string(L, 2, "vocabulary", NULL),
-                            .vocabulary_limit = (int)vbl_lua_opt_integer(L, 2, "vocabulary_limit", 8192),
-                            .split = vbl_lua_opt_string(L, 2, "split", NULL),
-                            .test_fraction = vbl_lua_opt_number(L, 2, "test_fraction", 0.1)};
-  vbl_lua_data_set *d = new_set(L);
+  vbl_records_options o = vbl_lua_records_options(L, 2);
+  vbl_lua_data_set *d = vbl_lua_new_data_set(L);
   VBL_LUA_TRY(L, (clear(d), fill_captions(d, path, &o, &err)));
   return 1;
 }
@@ -124,11 +133,10 @@ static int open_captions(lua_State *L) {
 static int set_hash(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
   uint64_t h = VBL_HASH_START;
-  if (d->captions != NULL) {
-    h = d->captions->hash;
+  if (d->records != NULL) {
+    h = d->records->hash;
   } else {
-    int64_t what[5] = {d->scenes.seed, d->scenes.image_size, d->scenes.objects, d->scenes_split_size[VBL_SPLIT_TRAIN],
-                       d->scenes_split_size[VBL_SPLIT_TEST]};
+    int64_t what[5] = {d->scenes.seed, d->scenes.image_size, d->scenes.objects, d->scenes_split[0].n, d->scenes_split[1].n};
     h = vbl_hash_bytes(h, what, sizeof what);
   }
   char text[32];
@@ -139,10 +147,10 @@ static int set_hash(lua_State *L) {
 
 static int set_notes(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
-  if (d->captions == NULL)
+  if (d->records == NULL)
     lua_pushliteral(L, "");
   else
-    lua_pushlstring(L, (const char *)d->captions->report.data, d->captions->report.size);
+    lua_pushlstring(L, (const char *)d->records->report.data, d->records->report.size);
   return 1;
 }
 
@@ -154,16 +162,17 @@ static int set_late(lua_State *L) {
 
 static int set_counts(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
-  const vbl_captions *c = d->captions;
+  const vbl_records *c = d->records;
   const struct {
     const char *name;
     int64_t value;
   } counts[] = {{"samples", d->source->samples},
-                {"bad_lines", c == NULL ? 0 : c->bad_lines},
+                {"bad_records", c == NULL ? 0 : c->bad_records},
+                {"absent", c == NULL ? 0 : c->absent},
                 {"bad_images", (c == NULL ? 0 : c->bad_images) + d->bad.count},
                 {"max_tokens", d->source->max_tokens},
                 {"truncated", c == NULL ? 0 : c->truncated},
-                {"captions", c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS : c->first[d->source->samples]}};
+                {"captions", c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS : c->text_count}};
   lua_newtable(L);
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
     lua_pushinteger(L, counts[i].value);
@@ -261,12 +270,16 @@ static const vbl_fn functions[] = {
     {NULL, NULL, NULL, NULL}};
 
 static const vbl_fn methods[] = {
-    {"view", vbl_lua_data_set_view, "set:view(\"train\" or \"dev\" or \"test\") -> view", "The samples of one split."},
+    {"view", vbl_lua_data_set_view, "set:view(name) -> view",
+     "The samples of one split; train, dev and test are empty where the set has none."},
     {"hash", set_hash, "set:hash() -> string",
-     "Of the TSV, its split and vocabulary files and the images' sizes; or of the parameters of scenes."},
+     "Of ids, splits, texts, labels, names and sizes of images, vocabulary; or of the parameters of scenes."},
+    {"splits", vbl_lua_data_set_splits, "set:splits() -> {{name=, size=}, ...}", "The splits, train first."},
+    {"labels", vbl_lua_data_set_labels, "set:labels() -> kind, {class, ...}",
+     "Kind: \"class\", \"multi\" or \"soft\", and the classes in the order of their numbers from 0; nil without labels."},
     {"notes", set_notes, "set:notes() -> string", "What opening skipped, cut or found odd, a line each."},
     {"late", set_late, "set:late() -> string", "Images that failed to decode since, a line each."},
-    {"counts", set_counts, "set:counts() -> {samples, captions, bad_lines, bad_images, truncated, max_tokens}",
+    {"counts", set_counts, "set:counts() -> {samples, captions, bad_records, absent, bad_images, truncated, max_tokens}",
      "Counts so far; max_tokens: no caption has more."},
     {"size", tokenizer_size, "set:size() -> number of tokens in the vocabulary", "Ids are 0 to size - 1."},
     {"encode", tokenizer_encode, "set:encode(text) -> {id, ...}, truncated",

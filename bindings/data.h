@@ -1,9 +1,10 @@
 // What the files of "vbl.data.c" share: the userdata of a data set, and argument checks.
-// defines: vbl_lua_data_set, vbl_lua_check_data_set, vbl_lua_check_u32, vbl_lua_index_list, vbl_lua_push_batch
+// defines: vbl_lua_data_set, vbl_lua_{check,new}_data_set, vbl_lua_fill_records, vbl_lua_records_options,
+//          vbl_lua_check_u32, vbl_lua_index_list, vbl_lua_push_batch
 #pragma once
 #include "bindings/tensor.h"
 #include "core/data/batch.h"
-#include "core/data/captions.h"
+#include "core/data/records.h"
 #include "core/data/scenes.h"
 
 #define VBL_DATA_SET_META "data set"
@@ -11,15 +12,20 @@
 // One of the two kinds; `source` is what the rest uses. Made empty, then filled.
 typedef struct vbl_lua_data_set {
   vbl_source *source;
-  vbl_captions *captions;  // of a TSV
-  vbl_scenes scenes;       // the built-in set:
+  vbl_records *records;  // of files
+  vbl_scenes scenes;     // the built-in set:
   vbl_source scenes_source;
   vbl_vocabulary *scenes_vocabulary;
-  int32_t *scenes_split[VBL_SPLITS], scenes_split_size[VBL_SPLITS];
+  int32_t *scenes_samples;
+  vbl_split scenes_split[2];  // train, test
   vbl_bad_images bad;
 } vbl_lua_data_set;
 
 vbl_lua_data_set *vbl_lua_check_data_set(lua_State *L, int arg);
+vbl_lua_data_set *vbl_lua_new_data_set(lua_State *L);  // pushed, empty
+// Makes the data set of finished records, which it owns from here on.
+vbl_status vbl_lua_fill_records(vbl_lua_data_set *d, vbl_records *records, vbl_error *err);
+vbl_records_options vbl_lua_records_options(lua_State *L, int arg);   // its strings belong to the table
 uint32_t vbl_lua_check_u32(lua_State *L, int arg, const char *what);  // 0 .. 2^32-1
 // The list of numbers 1 .. n at `arg` as numbers from 0, in memory of the interpreter's (pushed). *count of them, at least one.
 int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count);
@@ -35,5 +41,7 @@ int vbl_lua_token_id(lua_State *L, const vbl_vocabulary *v);
 int vbl_lua_rules(lua_State *L, const vbl_vocabulary *v);
 void vbl_lua_tokenizer(lua_State *L);  // the metatable; its function goes into the table at the stack's top
 
-void vbl_lua_data_view(lua_State *L);     // the metatables and rows of data_view.c
-int vbl_lua_data_set_view(lua_State *L);  // set:view(name) -> view
+void vbl_lua_data_view(lua_State *L);       // the metatables and rows of data_view.c
+int vbl_lua_data_set_view(lua_State *L);    // set:view(name) -> view
+int vbl_lua_data_set_splits(lua_State *L);  // set:splits() -> {{name=, size=}, ...}
+int vbl_lua_data_set_labels(lua_State *L);  // set:labels() -> kind, classes

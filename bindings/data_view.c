@@ -1,6 +1,6 @@
 // Views (the samples of a split) and loaders of "vbl.data.c".
 // A view keeps its data set in its user value, a loader its view: what they point into lives as long as they do.
-// defines: vbl_lua_data_set_view, vbl_lua_data_view, vbl_lua_push_batch
+// defines: vbl_lua_data_set_{view,splits,labels}, vbl_lua_data_view, vbl_lua_push_batch
 #include <string.h>
 
 #include "bindings/data.h"
@@ -21,19 +21,61 @@ typedef struct loader {
   view *of;
 } loader;
 
+// train, dev and test may be missing; any other name has to be one of the set's.
+static vbl_split find_split(lua_State *L, const vbl_source *s, const char *name) {
+  static const char *const usual[] = {"train", "dev", "test"};
+  const vbl_split *split = vbl_source_split(s, name);
+  if (split != NULL) return *split;
+  for (int i = 0; i < 3; i++)
+    if (strcmp(usual[i], name) == 0) return (vbl_split){name, NULL, 0};
+  luaL_Buffer list;
+  luaL_buffinit(L, &list);
+  for (int32_t k = 0; k < s->splits; k++) {
+    if (k > 0) luaL_addstring(&list, ", ");
+    luaL_addstring(&list, s->split[k].name);
+  }
+  luaL_pushresult(&list);
+  vbl_lua_error(L, "no split '%s' (it has %s)", name, lua_tostring(L, -1));
+  return (vbl_split){0};
+}
+
 int vbl_lua_data_set_view(lua_State *L) {
-  static const char *const names[] = {"train", "dev", "test", NULL};
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
-  int k = luaL_checkoption(L, 2, NULL, names);
+  vbl_split split = find_split(L, d->source, luaL_checkstring(L, 2));
   view *w = lua_newuserdatauv(L, sizeof *w, 1);
-  bool captions = d->captions != NULL;
-  w->v = (vbl_view){d->source, captions ? d->captions->split[k] : d->scenes_split[k],
-                    captions ? d->captions->split_size[k] : d->scenes_split_size[k]};
+  w->v = (vbl_view){d->source, split.sample, split.n};
   w->set = d;
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
   luaL_setmetatable(L, VIEW_META);
   return 1;
+}
+
+int vbl_lua_data_set_splits(lua_State *L) {
+  const vbl_source *s = vbl_lua_check_data_set(L, 1)->source;
+  lua_createtable(L, s->splits, 0);
+  for (int32_t k = 0; k < s->splits; k++) {
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, s->split[k].name);
+    lua_setfield(L, -2, "name");
+    lua_pushinteger(L, s->split[k].n);
+    lua_setfield(L, -2, "size");
+    lua_rawseti(L, -2, k + 1);
+  }
+  return 1;
+}
+
+int vbl_lua_data_set_labels(lua_State *L) {
+  static const char *const kinds[] = {NULL, "class", "multi", "soft"};
+  const vbl_source *s = vbl_lua_check_data_set(L, 1)->source;
+  if (s->label_kind == VBL_LABEL_NONE) return 0;
+  lua_pushstring(L, kinds[s->label_kind]);
+  lua_createtable(L, s->classes, 0);
+  for (int32_t i = 0; i < s->classes; i++) {
+    lua_pushstring(L, s->class_name[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 2;
 }
 
 static view *check_view(lua_State *L) { return luaL_checkudata(L, 1, VIEW_META); }
@@ -174,6 +216,57 @@ static int view_text_equal(lua_State *L) {
   return 1;
 }
 
+// The label of a sample: a class number; a list of them; or class number -> weight.
+static int view_label(lua_State *L) {
+  const view *w = check_view(L);
+  const vbl_source *s = w->v.source;
+  int32_t sample = check_index(L, 2, w);
+  if (s->label == NULL) return 0;
+  vbl_label label = s->label(s->self, sample);
+  if (label.n < 0) return 0;
+  if (s->label_kind == VBL_LABEL_CLASS) {
+    lua_pushinteger(L, label.index[0]);
+    return 1;
+  }
+  lua_createtable(L, label.n, 0);
+  for (int32_t i = 0; i < label.n; i++) {
+    bool soft = s->label_kind == VBL_LABEL_SOFT;
+    if (soft)
+      lua_pushnumber(L, label.weight[i]);
+    else
+      lua_pushinteger(L, label.index[i]);
+    lua_rawseti(L, -2, soft ? label.index[i] : i + 1);
+  }
+  return 1;
+}
+
+// Row b of the targets, zeros so far.
+static void put_label(const vbl_source *s, int32_t sample, float *row) {
+  vbl_label label = s->label(s->self, sample);
+  for (int32_t i = 0; label.n < 0 && i < s->classes; i++) row[i] = VBL_IGNORE_LABEL;
+  for (int32_t i = 0; i < label.n; i++) row[label.index[i]] = label.weight == NULL ? 1 : label.weight[i];
+}
+
+static int view_labels(lua_State *L) {
+  const view *w = check_view(L);
+  const vbl_source *s = w->v.source;
+  int32_t n;
+  if (s->label == NULL) vbl_lua_error(L, "labels: the data set has none");
+  const int32_t *index = vbl_lua_index_list(L, 2, w->v.n, &n);
+  if (s->label_kind == VBL_LABEL_CLASS) {
+    int32_t *out = vbl_tensor_data(vbl_lua_new_tensor(L, VBL_I32, 1, (int64_t[]){n}));
+    for (int32_t b = 0; b < n; b++) {
+      vbl_label label = s->label(s->self, w->v.sample[index[b]]);
+      out[b] = label.n < 0 ? VBL_IGNORE_LABEL : label.index[0];
+    }
+    return 1;
+  }
+  float *out = vbl_tensor_data(vbl_lua_new_tensor(L, VBL_F32, 2, (int64_t[]){n, s->classes}));
+  memset(out, 0, (size_t)n * (size_t)s->classes * sizeof *out);
+  for (int32_t b = 0; b < n; b++) put_label(s, w->v.sample[index[b]], out + (size_t)b * (size_t)s->classes);
+  return 1;
+}
+
 static int view_mean_length(lua_State *L) {
   const view *w = check_view(L);
   const vbl_source *s = w->v.source;
@@ -192,7 +285,7 @@ static int view_mean_length(lua_State *L) {
 
 static int view_scene(lua_State *L) {
   const view *w = check_view(L);
-  if (w->set->captions != NULL) vbl_lua_error(L, "scene: only the built-in data set knows what its images show");
+  if (w->set->records != NULL) vbl_lua_error(L, "scene: only the built-in data set knows what its images show");
   vbl_scene scene = vbl_scenes_describe(&w->set->scenes, check_index(L, 2, w));
   lua_createtable(L, scene.objects, 0);
   for (int i = 0; i < scene.objects; i++) {
@@ -211,7 +304,7 @@ static int view_scene(lua_State *L) {
 static int view_changed_caption(lua_State *L) {
   static const char *const names[4] = {"color", "shape", "size", "place"};
   const view *w = check_view(L);
-  if (w->set->captions != NULL) vbl_lua_error(L, "changed_caption: only the built-in data set can change an attribute");
+  if (w->set->records != NULL) vbl_lua_error(L, "changed_caption: only the built-in data set can change an attribute");
   int32_t sample = check_index(L, 2, w);
   uint32_t seed = vbl_lua_check_u32(L, 3, "seed"), epoch = vbl_lua_check_u32(L, 4, "epoch");
   int32_t caption = vbl_caption_choice(seed, epoch, sample, VBL_SCENE_CAPTIONS);
@@ -286,11 +379,16 @@ static const vbl_fn view_methods[] = {
      "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own."},
     {"swap", view_swap, "view:swap({index, ...}, seed, step, caption_seed, epoch[, probability]) -> captions_from, {0 or 1, ...}",
      "Alignment prediction: with probability (0.5) another sample's caption, of another image and another text; 1: it stayed."},
-    {"image_id", view_image_id, "view:image_id(i) -> string", "The image's path, or the scene's number."},
+    {"image_id", view_image_id, "view:image_id(i) -> string",
+     "The sample's id: of captions the image's path, of scenes the number."},
     {"captions", view_captions, "view:captions(i) -> n", "How many captions sample i has."},
     {"caption", view_caption, "view:caption(i[, k]) -> string", "Caption k (1) of sample i."},
     {"text_equal", view_text_equal, "view:text_equal(i, j[, k[, l]]) -> boolean",
      "Whether caption k of i and l of j say the same: equal tokens, or for scenes equal attributes."},
+    {"label", view_label, "view:label(i) -> class, {class, ...} or {[class] = weight}",
+     "Classes are numbers from 0; nil where none is known. Which form: the data set's kind of labels."},
+    {"labels", view_labels, "view:labels({index, ...}) -> i32 [B] or f32 [B, classes]",
+     "One class: its number; several: 1 where a class is there; soft: weights. -100 where none is known."},
     {"mean_length", view_mean_length, "view:mean_length() -> number",
      "Mean tokens of the first captions, at most 1,000 samples looked at."},
     {"scene", view_scene, "view:scene(i) -> {{color=, shape=, size=, place=}, ...}", "Scenes: the attributes, numbers from 0."},

@@ -152,8 +152,17 @@ vbl_status vbl_scenes_source(const vbl_scenes *s, int32_t samples, int32_t max_t
   scenes_source *self = malloc(sizeof *self);
   if (self == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for the data set");
   *self = (scenes_source){*s, v, max_tokens};
-  *out = (vbl_source){self,          samples,     s->image_size, max_tokens,      v,        source_captions,
-                      source_tokens, source_text, source_image,  source_text_key, source_id};
+  *out = (vbl_source){.self = self,
+                      .samples = samples,
+                      .image_size = s->image_size,
+                      .max_tokens = max_tokens,
+                      .vocabulary = v,
+                      .captions = source_captions,
+                      .tokens = source_tokens,
+                      .text = source_text,
+                      .image = source_image,
+                      .text_key = source_text_key,
+                      .id = source_id};
   // cppcheck-suppress memleak ; vbl_scenes_source_free frees it
   return VBL_OK;
 }

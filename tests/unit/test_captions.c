@@ -37,25 +37,25 @@ static void write_images(void) {
   write_text("text.jpg", "this is no image");
 }
 
-static const vbl_captions_options plain = {
+static const vbl_records_options plain = {
     .image_size = 16, .crop = VBL_CROP_CENTER, .max_tokens = 12, .max_bad = 0, .vocabulary_limit = 500, .test_fraction = 0};
 
-static vbl_captions *open_text(const char *text, const vbl_captions_options *o, vbl_error *err) {
-  vbl_captions *c = NULL;
+static vbl_records *open_text(const char *text, const vbl_records_options *o, vbl_error *err) {
+  vbl_records *c = NULL;
   write_text("captions.tsv", text);
   vbl_captions_open(tsv, o, &c, err);
   return c;
 }
 
-static void check_fails(const char *text, const vbl_captions_options *o, const char *expected) {
+static void check_fails(const char *text, const vbl_records_options *o, const char *expected) {
   vbl_error err = {0};
-  vbl_captions *c = open_text(text, o, &err);
+  vbl_records *c = open_text(text, o, &err);
   CHECK(c == NULL);
   if (strstr(err.message, expected) == NULL) CHECK_STR(err.message, expected);
-  vbl_captions_free(c);
+  vbl_records_free(c);
 }
 
-static void check_reports(const vbl_captions *c, const char *expected) {
+static void check_reports(const vbl_records *c, const char *expected) {
   vbl_bytes text = {0};
   vbl_error err;
   vbl_bytes_add(&text, c->report.data, c->report.size, &err);
@@ -64,19 +64,24 @@ static void check_reports(const vbl_captions *c, const char *expected) {
   vbl_bytes_free(&text);
 }
 
+static int32_t size_of(const vbl_records *r, const char *split) {
+  const vbl_split *s = vbl_source_split(&r->source, split);
+  return s == NULL ? 0 : s->n;
+}
+static int32_t sample_of(const vbl_records *r, const char *split, int i) { return vbl_source_split(&r->source, split)->sample[i]; }
+
 static void test_good(void) {
   vbl_error err = {0};
-  vbl_captions_options o = plain;
+  vbl_records_options o = plain;
   // Two captions of a.png apart from each other; quotes are text; the last line has no end.
-  vbl_captions *c =
-      open_text("a.png\tA dog runs .\nb.png\t\"A cat\" sits .\na.png\ta dog RUNS .\nc.png\tA dog and a cat", &o, &err);
+  vbl_records *c = open_text("a.png\tA dog runs .\nb.png\t\"A cat\" sits .\na.png\ta dog RUNS .\nc.png\tA dog and a cat", &o, &err);
   CHECK(c != NULL);
   if (c == NULL) {
     fprintf(stderr, "%s\n", err.message);
     return;
   }
   const vbl_source *s = &c->source;
-  CHECK(s->samples == 3 && s->captions(s->self, 0) == 2 && s->captions(s->self, 1) == 1 && c->report.size == 0 && c->lines == 4);
+  CHECK(s->samples == 3 && s->captions(s->self, 0) == 2 && s->captions(s->self, 1) == 1 && c->report.size == 0 && c->added == 4);
   CHECK(s->text_key(s->self, 0, 0) == s->text_key(s->self, 0, 1));  // equal after lower case
   CHECK(s->text_key(s->self, 0, 0) != s->text_key(s->self, 1, 0));
   vbl_bytes text = {0};
@@ -97,40 +102,40 @@ static void test_good(void) {
   vbl_token_list_free(&t);
   uint64_t hash = c->hash;
   vbl_bytes_free(&text);
-  vbl_captions_free(c);
+  vbl_records_free(c);
   c = open_text("a.png\tA dog runs .\nb.png\t\"A cat\" sits .\na.png\ta dog RUNS .\nc.png\tA dog and a cow", &o, &err);
   CHECK(c != NULL && c->hash != hash);
-  vbl_captions_free(c);
+  vbl_records_free(c);
 }
 
 static void test_bad_lines(void) {
   vbl_error err = {0};
-  vbl_captions_options o = plain;
-  vbl_captions *c = NULL;
+  vbl_records_options o = plain;
+  vbl_records *c = NULL;
   CHECK(vbl_captions_open("/nonexistent/captions.tsv", &o, &c, &err) == VBL_EIO &&
         strstr(err.message, "/nonexistent/captions.tsv: No such file") != NULL &&
         strstr(err.message, "image path, tab, caption") != NULL);
   check_fails("a.png\tA dog\nno tab here\n", &o, "captions.tsv:2: no tab; expected path<TAB>caption");
-  check_fails("a.png\tA dog\nb.png\t \n", &o, "captions.tsv:2: an empty caption");
+  check_fails("a.png\tA dog\nb.png\t \n", &o, "captions.tsv:2: an empty text");
   check_fails("a.png\tA dog\n\nb.png\tA\n", &o, "captions.tsv:2: no tab");
   check_fails("a.png\tA dog\n\tA\n", &o, "captions.tsv:2: an empty path");
-  check_fails("a.png\tA \xFF dog\n", &o, "captions.tsv:1: invalid UTF-8 at byte offset 8");
+  check_fails("a.png\tA \xFF dog\n", &o, "captions.tsv:1: invalid UTF-8 at byte offset 2");
   check_fails("a.png\tA dog\nno tab\n", &o, "1 of 2 lines are bad, more than max_bad = 0 of them");
   check_fails("", &o, "no captions in it");
   o.max_bad = 0.5;
   c = open_text("a.png\tA dog\r\nno tab here\nb.png\tA cat\r\nc.png\t\nd.png\t  A bird\n", &o, &err);
-  CHECK(c != NULL && c->bad_lines == 2 && c->lines == 5 && c->source.samples == 3);
+  CHECK(c != NULL && c->bad_records == 2 && c->added == 3 && c->source.samples == 3);
   if (c == NULL) return;
-  check_reports(c, "captions.tsv:2: no tab; expected path<TAB>caption; line skipped\n");
-  check_reports(c, "captions.tsv:4: an empty caption; line skipped\n");
+  check_reports(c, "captions.tsv:2: no tab; expected path<TAB>caption; skipped\n");
+  check_reports(c, "captions.tsv:4: an empty text; skipped\n");
   check_reports(c, "captions.tsv: 2 lines end in CRLF; the CR is left out\n");
-  CHECK(strcmp(c->caption[0], "A dog") == 0);
-  vbl_captions_free(c);
+  CHECK(strcmp(vbl_records_text(c, 0), "A dog") == 0);
+  vbl_records_free(c);
 }
 
 static void test_bad_images(void) {
   vbl_error err = {0};
-  vbl_captions_options o = plain;
+  vbl_records_options o = plain;
   check_fails("a.png\tA\nnone.jpg\tB\n", &o, "none.jpg: No such file");
   check_fails("a.png\tA\ncut.png\tB\n", &o, "cut.png: truncated");
   check_fails("a.png\tA\nempty.jpg\tB\n", &o, "empty.jpg: an empty file (0 bytes)");
@@ -139,51 +144,51 @@ static void test_bad_images(void) {
   o.max_bad = 1;
   check_fails("cut.png\tA\ntext.jpg\tB\n", &o, "none of its images can be read");
   o.max_bad = 0.5;
-  vbl_captions *c = open_text("cut.png\tone\na.png\ttwo\ntext.jpg\tthree\nb.png\tfour\ncut.png\tfive\na.png\tsix\n", &o, &err);
+  vbl_records *c = open_text("cut.png\tone\na.png\ttwo\ntext.jpg\tthree\nb.png\tfour\ncut.png\tfive\na.png\tsix\n", &o, &err);
   CHECK(c != NULL && c->bad_images == 2 && c->source.samples == 2 && c->first[2] == 3);
   if (c == NULL) return;
-  CHECK(strcmp(c->path[0], "a.png") == 0 && strcmp(c->path[1], "b.png") == 0);
-  CHECK(strcmp(c->caption[0], "two") == 0 && strcmp(c->caption[1], "six") == 0 && strcmp(c->caption[2], "four") == 0);
+  CHECK(strcmp(vbl_records_id(c, 0), "a.png") == 0 && strcmp(vbl_records_id(c, 1), "b.png") == 0);
+  CHECK(strcmp(vbl_records_text(c, 0), "two") == 0 && strcmp(vbl_records_text(c, 1), "six") == 0 &&
+        strcmp(vbl_records_text(c, 2), "four") == 0);
   check_reports(c, "cut.png: truncated");
-  check_reports(c, "skipped with its captions\n");
-  vbl_captions_free(c);
+  check_reports(c, "skipped with its texts\n");
+  vbl_records_free(c);
 }
 
 static void test_vocabulary(void) {
   vbl_error err = {0};
-  vbl_captions_options o = plain;
+  vbl_records_options o = plain;
   char path[160];
   snprintf(path, sizeof path, "%s/vocab.txt", folder);
   o.vocabulary = path;
   write_text("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\ndog\n");
   check_fails("a.png\tA dog\n", &o, "vocab.txt: the token [MASK] is missing");
   write_text("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\ndog\ndog\n");
-  vbl_captions *c = open_text("a.png\tA dog a dog a dog a dog a dog a dog\nb.png\ta dog a dog a dog a dog a dog\n", &o, &err);
+  vbl_records *c = open_text("a.png\tA dog a dog a dog a dog a dog a dog\nb.png\ta dog a dog a dog a dog a dog\n", &o, &err);
   CHECK(c != NULL && c->truncated == 1 && c->token_first[1] == 12 && c->token_first[2] == 24);
   if (c == NULL) return;
   CHECK(c->tokens.id[0] == 2 && c->tokens.id[1] == 5 && c->tokens.id[2] == 7 && c->tokens.id[11] == 3);
-  CHECK(c->key[0] == c->key[1]);  // cut to the same tokens
-  check_reports(c, "1 of 2 captions have more than max_tokens = 12 tokens; cut\n");
+  CHECK(c->text_key[0] == c->text_key[1]);  // cut to the same tokens
+  check_reports(c, "1 of 2 texts have more than max_tokens = 12 tokens; cut\n");
   check_reports(c, "1 tokens stand twice, the first is \"dog\"; the last one counts\n");
-  vbl_captions_free(c);
+  vbl_records_free(c);
   o.vocabulary = "/nonexistent/vocab.txt";
   check_fails("a.png\tA dog\n", &o, "/nonexistent/vocab.txt: No such file");
 }
 
 static void test_splits(void) {
   vbl_error err = {0};
-  vbl_captions_options o = plain;
+  vbl_records_options o = plain;
   const char *four = "a.png\tA\nb.png\tB\nc.png\tC\nd.png\tD\n";
   write_text("split.tsv", "a.png\ttrain\nc.png\ttest\nb.png\tdev\r\nz.png\ttrain\na.png\ttrain\n");
-  vbl_captions *c = open_text(four, &o, &err);
-  CHECK(c != NULL && c->split_size[VBL_SPLIT_TRAIN] == 1 && c->split_size[VBL_SPLIT_DEV] == 1 &&
-        c->split_size[VBL_SPLIT_TEST] == 1);
+  vbl_records *c = open_text(four, &o, &err);
+  CHECK(c != NULL && size_of(c, "train") == 1 && size_of(c, "dev") == 1 && size_of(c, "test") == 1);
   if (c != NULL) {
-    CHECK(c->split[VBL_SPLIT_TRAIN][0] == 0 && c->split[VBL_SPLIT_DEV][0] == 1 && c->split[VBL_SPLIT_TEST][0] == 2);
-    check_reports(c, "1 paths have no sample\n");
+    CHECK(sample_of(c, "train", 0) == 0 && sample_of(c, "dev", 0) == 1 && sample_of(c, "test", 0) == 2);
+    check_reports(c, "1 ids have no sample\n");
     check_reports(c, "1 samples are in no split; left out\n");
   }
-  vbl_captions_free(c);
+  vbl_records_free(c);
   write_text("split.tsv",
              "\xEF\xBB\xBF"
              "a.png\ttest\nb.png\ttrain\n");
@@ -191,12 +196,12 @@ static void test_splits(void) {
       "\xEF\xBB\xBF"
       "a.png\tA\nb.png\tB\n",
       &o, &err);
-  CHECK(c != NULL && c->split_size[VBL_SPLIT_TRAIN] == 1 && c->split_size[VBL_SPLIT_TEST] == 1 && c->report.size == 0);
-  vbl_captions_free(c);
+  CHECK(c != NULL && size_of(c, "train") == 1 && size_of(c, "test") == 1 && c->report.size == 0);
+  vbl_records_free(c);
   write_text("split.tsv", "a.png\ttrain\na.png\ttest\n");
   check_fails(four, &o, "split.tsv: line 2: a.png is in the splits train and test; expected one");
   write_text("split.tsv", "\na.png\tvalidation\n");
-  check_fails(four, &o, "line 2: split \"validation\"; expected train, dev or test");
+  check_fails(four, &o, "line 2: split \"validation\"; expected train, dev, val, test,");
   write_text("split.tsv", "a.png\ttest\n");
   check_fails(four, &o, "no sample is in the train split");
   remove_file("split.tsv");
@@ -206,19 +211,19 @@ static void test_splits(void) {
   // Drawn: each in one split, and a sample keeps its side when others come or go.
   o.test_fraction = 0.5;
   c = open_text(four, &o, &err);
-  vbl_captions *d = open_text("d.png\tD\nb.png\tB\na.png\tA\n", &o, &err);
+  vbl_records *d = open_text("d.png\tD\nb.png\tB\na.png\tA\n", &o, &err);
   CHECK(c != NULL && d != NULL);
   if (c != NULL && d != NULL) {
-    CHECK(c->split_size[VBL_SPLIT_TRAIN] + c->split_size[VBL_SPLIT_TEST] == 4 && c->split_size[VBL_SPLIT_DEV] == 0);
-    for (int i = 0; i < d->split_size[VBL_SPLIT_TEST]; i++) {
+    CHECK(size_of(c, "train") + size_of(c, "test") == 4 && size_of(c, "dev") == 0);
+    for (int i = 0; i < size_of(d, "test"); i++) {
       bool also = false;
-      for (int k = 0; k < c->split_size[VBL_SPLIT_TEST]; k++)
-        also = also || strcmp(d->path[d->split[VBL_SPLIT_TEST][i]], c->path[c->split[VBL_SPLIT_TEST][k]]) == 0;
+      for (int k = 0; k < size_of(c, "test"); k++)
+        also = also || strcmp(vbl_records_id(d, sample_of(d, "test", i)), vbl_records_id(c, sample_of(c, "test", k))) == 0;
       CHECK(also);
     }
   }
-  vbl_captions_free(c);
-  vbl_captions_free(d);
+  vbl_records_free(c);
+  vbl_records_free(d);
   o.image_size = 8;
   check_fails(four, &o, "image = 8; expected 16 to 1024");
 }

@@ -55,7 +55,7 @@ check.group("trains, and the log says what was left out", function()
   run, text = trainer.expect(0, words("captions.max_bad=0.1"), "Epoch 2/2")
   local log = store.read_file(run .. "/log.txt")
   for _, part in ipairs {"captions.tsv:74: no tab", "captions.tsv:75: ", "UTF-8", "images/missing.png", "images/text.png", "images/cut.png", "cut",
-                         "data: 2 bad lines, 3 bad images, 1 captions cut"} do
+                         "data: 2 bad records, 3 bad images, 1 captions cut"} do
     check.ok(log:find(part, 1, true), ("the log lacks %q: %s"):format(part, log:sub(1, 2000)))
   end
 end)
@@ -90,7 +90,7 @@ check.group("an image that fails late", function()
   local text = store.read_file(file)
   local data = text:find "IDAT" + 4
   store.write_atomic(file, text:sub(1, data + 1) .. ("\xff"):rep(20) .. text:sub(data + 22))
-  local late = trainer.expect(0, words("captions.max_bad=0.1"), "images/05.png", "replaced by the next", "2 bad lines, 4 bad images")
+  local late = trainer.expect(0, words("captions.max_bad=0.1"), "images/05.png", "replaced by the next", "2 bad records, 4 bad images")
   check.ok(store.read_file(late .. "/log.txt"):find("images/05.png", 1, true))
   trainer.expect(1, words("captions.max_bad=0.06"), "images failed to decode, more than max_bad allows", "stopped")
   local set = vbl.data.open("captions:" .. trainer.folder .. "/captions.tsv", {image = 32, patch = 8, max_tokens = 16, max_bad = 0.1})

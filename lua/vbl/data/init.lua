@@ -93,11 +93,15 @@ function data.open(name, opts)
   return self
 end
 
--- The samples of a split; nil where it has none.
+-- The samples of a split. train, dev and test are empty where the set has none.
 function Data:split(name)
   self.views[name] = self.views[name] or view.new(self, self.set:view(name))
   return self.views[name]
 end
+
+-- {{name=, size=}, ...}, train first, and the kind of labels ("class", "multi", "soft"; nil: none) with the names of the classes.
+function Data:splits() return self.set:splits() end
+function Data:labels() return self.set:labels() end
 
 function Data:size(name) return self:split(name):size() end
 function Data:mean_length() return self:split("train"):mean_length() end
@@ -119,7 +123,7 @@ end
 -- Counts of what was skipped or cut, and the images that failed to decode since the opening, a line each.
 function Data:report()
   local n = self.set:counts()
-  local first = string.format("data: %d bad lines, %d bad images, %d captions cut", n.bad_lines, n.bad_images, n.truncated)
+  local first = string.format("data: %d bad records, %d bad images, %d captions cut", n.bad_records, n.bad_images, n.truncated)
   local text = (first .. "\n" .. self.set:late()):gsub("\n$", "")
   return text
 end

@@ -16,6 +16,10 @@ function View:order(seed, epoch) return self.handle:order(seed, epoch) end
 function View:image_id(i) return self.handle:image_id(i) end
 function View:captions(i) return self.handle:captions(i) end
 function View:caption(i, k) return self.handle:caption(i, k) end
+-- The label of sample i: a class, a list of classes, or class -> weight (Data:labels() says which); classes count from 0.
+function View:label(i) return self.handle:label(i) end
+-- Targets of listed samples: i32 [B], or f32 [B, classes]; -100 where none is known.
+function View:labels(index) return self.handle:labels(index) end
 function View:text_equal(i, j, k, l) return self.handle:text_equal(i, j, k, l) end
 function View:mean_length() return self.handle:mean_length() end
 function View:scene(i) return self.handle:scene(i) end

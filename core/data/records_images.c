@@ -1,0 +1,129 @@
+// Records: the images, checked and read.
+// defines: vbl_records_check_images, vbl_records_read_image
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/interrupt.h"
+#include "core/data/records.h"
+
+static vbl_status path_of(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err) {
+  int32_t archive = r->images[image].archive;
+  const char *name = archive < 0 ? vbl_vocabulary_token(r->image_name, image) : vbl_vocabulary_token(r->archives, archive);
+  if (name[0] != '/') VBL_TRY(vbl_bytes_add(out, r->folder, strlen(r->folder), err));
+  return vbl_bytes_add(out, name, strlen(name) + 1, err);
+}
+
+static vbl_status read_range(int fd, const vbl_stored_image *i, vbl_bytes *out, vbl_error *err) {
+  if (i->bytes > VBL_IMAGE_MAX_BYTES) return vbl_fail(err, VBL_EIO, "%lld bytes, more than an image may have", (long long)i->bytes);
+  uint8_t *data = malloc((size_t)i->bytes + 1);
+  if (data == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image of %lld bytes", (long long)i->bytes);
+  for (int64_t done = 0; done < i->bytes;) {
+    ssize_t got = pread(fd, data + done, (size_t)(i->bytes - done), i->offset + done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got > 0) {
+      done += got;
+      continue;
+    }
+    const char *why = got == 0 ? "the archive ends within the image" : strerror(errno);
+    free(data);
+    return vbl_fail(err, VBL_EIO, "%s", why);
+  }
+  vbl_status status = vbl_bytes_add(out, data, (size_t)i->bytes, err);
+  free(data);
+  return status;
+}
+
+static vbl_status read_stored(const vbl_records *r, int32_t image, const char *path, vbl_bytes *out, vbl_error *err) {
+  if (r->images[image].archive < 0) {
+    vbl_bytes file;
+    VBL_TRY(vbl_bytes_read(path, VBL_IMAGE_MAX_BYTES, &file, err));
+    if (out->size == 0) {
+      vbl_bytes_free(out);
+      *out = file;
+      return VBL_OK;
+    }
+    vbl_status status = vbl_bytes_add(out, file.data, file.size, err);
+    vbl_bytes_free(&file);
+    return status;
+  }
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return vbl_fail(err, VBL_EIO, "%s: %s", path, strerror(errno));
+  vbl_status status = read_range(fd, &r->images[image], out, err);
+  close(fd);
+  return status == VBL_OK ? VBL_OK : vbl_context(err, "%s", vbl_vocabulary_token(r->image_name, image));
+}
+
+vbl_status vbl_records_read_image(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err) {
+  vbl_bytes path = {0};
+  vbl_status status = path_of(r, image, &path, err);
+  if (status == VBL_OK) status = read_stored(r, image, (const char *)path.data, out, err);
+  vbl_bytes_free(&path);
+  return status;
+}
+
+// Above this number opening does not look at files: what is bad is met when its batch is made.
+enum { CHECKED_IMAGES = 200000 };
+
+static vbl_status check_file(const vbl_records *r, int32_t image, int64_t *size, vbl_error *err) {
+  struct stat st = {0};
+  vbl_bytes path = {0};
+  vbl_status status = path_of(r, image, &path, err);
+  if (status == VBL_OK) {
+    *size = stat((const char *)path.data, &st) == 0 ? (int64_t)st.st_size : -1;
+    status = vbl_image_probe((const char *)path.data, err);
+  }
+  vbl_bytes_free(&path);
+  return status;
+}
+
+static vbl_status check_range(const vbl_records *r, int32_t image, int64_t *size, vbl_error *err) {
+  vbl_bytes bytes = {0};
+  *size = r->images[image].bytes;
+  vbl_status status = vbl_records_read_image(r, image, &bytes, err);
+  if (status == VBL_OK && vbl_image_check(bytes.data, bytes.size, err) != VBL_OK)
+    status = vbl_context(err, "%s", vbl_vocabulary_token(r->image_name, image));
+  vbl_bytes_free(&bytes);
+  return status;
+}
+
+// A slice of the images at a time: checked by all threads, then counted and noted in their order.
+static vbl_status check_slice(vbl_records *r, int32_t first, int32_t end, int64_t *size, vbl_error *why, vbl_error *err) {
+#pragma omp parallel for schedule(dynamic, 16)
+  for (int32_t i = first; i < end; i++) {
+    vbl_status status = r->images[i].archive < 0 ? check_file(r, i, &size[i - first], &why[i - first])
+                                                 : check_range(r, i, &size[i - first], &why[i - first]);
+    r->images[i].bad = status != VBL_OK;
+  }
+  for (int32_t i = first; i < end; i++) {
+    r->hash = vbl_hash_bytes(r->hash, &size[i - first], sizeof *size);
+    if (!r->images[i].bad) continue;
+    r->bad_images++;
+    VBL_TRY(vbl_records_note(r, err, "image %s; skipped with its texts", why[i - first].message));
+  }
+  return VBL_OK;
+}
+
+vbl_status vbl_records_check_images(vbl_records *r, const char *name, vbl_error *err) {
+  enum { SLICE = 512 };
+  int32_t n = vbl_vocabulary_size(r->image_name);
+  if (n > CHECKED_IMAGES)
+    return vbl_records_note(
+        r, err, "%d images: too many to look at now; a bad one is met when its batch is made (data:check() looks at all)", n);
+  size_t from = r->report.size;
+  int64_t *size = calloc(SLICE, sizeof *size);
+  vbl_error *why = calloc(SLICE, sizeof *why);
+  vbl_status status = size != NULL && why != NULL ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "out of memory for %d images", n);
+  for (int32_t i = 0; i < n && status == VBL_OK; i += SLICE) {
+    status = vbl_interrupt_check(err);
+    if (status == VBL_OK) status = check_slice(r, i, i + SLICE < n ? i + SLICE : n, size, why, err);
+  }
+  free(size);
+  free(why);
+  VBL_TRY(status);
+  VBL_TRY(vbl_records_check_bad(r, name, r->bad_images, n, "images", from, err));
+  return r->bad_images < n ? VBL_OK : vbl_fail(err, VBL_EIO, "%s: none of its images can be read", name);
+}
