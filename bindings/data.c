@@ -277,6 +277,13 @@ static const vbl_fn methods[] = {
     {"splits", vbl_lua_data_set_splits, "set:splits() -> {{name=, size=}, ...}", "The splits, train first."},
     {"labels", vbl_lua_data_set_labels, "set:labels() -> kind, {class, ...}",
      "Kind: \"class\", \"multi\" or \"soft\", and the classes in the order of their numbers from 0; nil without labels."},
+    {"stats", vbl_lua_data_set_stats,
+     "set:stats(split) -> {samples, texts, mean, median, p99, most, repeated, labelled, unlabelled, classes}",
+     "Of a split: lengths of its texts in tokens, texts that repeat, samples with each class."},
+    {"meetings", vbl_lua_data_set_meetings, "set:meetings(images) -> {{sign, a, b, count, id_a, id_b}, ...}, repeated",
+     "What splits have in common by id, text and, where images is true, the images' bytes (all are read and decoded); and within a "
+     "split: {id, image, text, unreadable, report}."},
+    {"split_lines", vbl_lua_data_set_split_lines, "set:split_lines() -> string", "Lines id<TAB>split of all samples."},
     {"notes", set_notes, "set:notes() -> string", "What opening skipped, cut or found odd, a line each."},
     {"late", set_late, "set:late() -> string", "Images that failed to decode since, a line each."},
     {"counts", set_counts, "set:counts() -> {samples, captions, bad_records, absent, bad_images, truncated, max_tokens}",
@@ -304,5 +311,7 @@ int vbl_open_data(lua_State *L) {
   lua_newtable(L);
   vbl_lua_register(L, "data", functions);
   vbl_lua_tokenizer(L);
+  vbl_lua_data_records(L);
+  vbl_lua_data_json(L);
   return 1;
 }

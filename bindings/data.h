@@ -41,7 +41,13 @@ int vbl_lua_token_id(lua_State *L, const vbl_vocabulary *v);
 int vbl_lua_rules(lua_State *L, const vbl_vocabulary *v);
 void vbl_lua_tokenizer(lua_State *L);  // the metatable; its function goes into the table at the stack's top
 
-void vbl_lua_data_view(lua_State *L);       // the metatables and rows of data_view.c
-int vbl_lua_data_set_view(lua_State *L);    // set:view(name) -> view
-int vbl_lua_data_set_splits(lua_State *L);  // set:splits() -> {{name=, size=}, ...}
-int vbl_lua_data_set_labels(lua_State *L);  // set:labels() -> kind, classes
+// Rows of the module, whose table is on the stack's top: builders and archives; streamed JSON.
+void vbl_lua_data_records(lua_State *L);
+void vbl_lua_data_json(lua_State *L);
+void vbl_lua_data_view(lua_State *L);            // the metatables and rows of data_view.c
+int vbl_lua_data_set_view(lua_State *L);         // set:view(name) -> view
+int vbl_lua_data_set_splits(lua_State *L);       // set:splits() -> {{name=, size=}, ...}
+int vbl_lua_data_set_stats(lua_State *L);        // set:stats(split) -> table (data_check.c)
+int vbl_lua_data_set_meetings(lua_State *L);     // set:meetings(images) -> list, repeated (data_check.c)
+int vbl_lua_data_set_split_lines(lua_State *L);  // set:split_lines() -> text (data_check.c)
+int vbl_lua_data_set_labels(lua_State *L);       // set:labels() -> kind, classes

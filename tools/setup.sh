@@ -30,6 +30,7 @@ check() {
   header zlib.h || need zlib1g-dev
   module libutf8proc || need libutf8proc-dev
   module libedit || need libedit-dev
+  module yajl || need libyajl-dev
   header stb/stb_image.h || need libstb-dev
   { header oneapi/dnnl/dnnl.h && library libdnnl.so; } || need libdnnl-dev
   library openblas-openmp/libopenblas.so.0 || need libopenblas0-openmp

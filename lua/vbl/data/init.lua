@@ -1,18 +1,23 @@
 -- vbl.data: data sets, their splits, tokenizer and loaders. Samples of a split are numbered 1 .. n; one sample is one image with one or
 -- more captions, of which the epoch picks one. Token ids and labels count from 0.
 --
---   local data = vbl.data.open("scenes", {train = 24000})          or vbl.data.open("captions:/data/captions.tsv", {image = 128})
+--   local data = vbl.data.open("scenes", {train = 24000})          or vbl.data.open("coco:/data/coco", {image = 128})
 --   data.name  data.image  data.patch  data.mean  data.std  data.tokenizer
---   data:split("train"|"dev"|"test")  data:describe()  data:report()  data:hash()  data:mean_length()
+--   data:split(name)  data:splits()  data:labels()  data:describe()  data:check()  data:show(i, opts)  data:report()  data:hash()
+--   data:held_out()  data:write_split(path)  data:write_notes(path)  data:mean_length()
 --   view: see vbl.data.view;  tokenizer: size() encode(text) decode(ids) token(id) id(token)
+local about = require "vbl.data.about"
 local c = require "vbl.data.c"
+local find = require "vbl.data.find"
 local nearest = require "vbl.nearest"
+local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local view = require "vbl.data.view"
 
 local data = {uniform = c.uniform}
 
--- Key -> {default, meaning, type =}; `of` names the kinds that know it (both where absent).
+-- Key -> {default, meaning, type =}; `of`: "scenes", or "captions" for every set that is read from files (the config's table of that name
+-- holds them). Readers add their own (readers/NAME.lua).
 data.options = {
   image = {nil, "side of the square images (the model's)", type = "number"},
   patch = {nil, "side of a patch, for masking patches (the model's)", type = "number"},
@@ -22,14 +27,17 @@ data.options = {
   train = {nil, "scenes: pairs to train on (24000)", type = "number", of = "scenes"},
   test = {nil, "scenes: held-out pairs (2048)", type = "number", of = "scenes"},
   objects = {nil, "scenes: objects in an image, 1 or 2 (1)", type = "number", of = "scenes"},
-  vocabulary = {nil, "captions: a BERT vocabulary file (counted from the training captions)", type = "string", of = "captions"},
-  vocabulary_limit = {nil, "captions: tokens of a counted vocabulary (8192)", type = "number", of = "captions"},
-  max_tokens = {nil, "captions: longer ones are cut, [CLS] and [SEP] included (64)", type = "number", of = "captions"},
-  max_bad = {nil, "captions: share of bad lines, and of bad images, that is skipped (0.01)", type = "number", of = "captions"},
-  split = {nil, "captions: a file path, tab, train|dev|test (split.tsv beside the TSV, else drawn)", type = "string", of = "captions"},
-  test_fraction = {nil, "captions: held-out share of a drawn split (0.1)", type = "number", of = "captions"},
-  crop = {nil, "captions: center (shortest side, then the middle) or squash (center)", type = "string", of = "captions"},
+  vocabulary = {nil, "a BERT vocabulary file (counted from the training texts)", type = "string", of = "captions"},
+  vocabulary_limit = {nil, "tokens of a counted vocabulary (8192)", type = "number", of = "captions"},
+  max_tokens = {nil, "longer texts are cut, [CLS] and [SEP] included (64)", type = "number", of = "captions"},
+  max_bad = {nil, "share of bad records, and of bad images, that is skipped (0.01)", type = "number", of = "captions"},
+  split = {nil, "a file id, tab, train|dev|val|test (the data set's own, else split.tsv beside it, else drawn)", type = "string", of = "captions"},
+  test_fraction = {nil, "held-out share of a drawn split (0.1)", type = "number", of = "captions"},
+  crop = {nil, "center (shortest side, then the middle) or squash (center)", type = "string", of = "captions"},
 }
+for _, name in ipairs(find.names) do
+  for key, row in pairs(find.reader(name).options) do data.options[key] = {row[1], row[2], type = row.type, of = "captions", reader = name} end
+end
 
 local own = {patch = true, mean = true, std = true}  -- options that only Lua reads
 
@@ -76,19 +84,29 @@ function data.tokenizer(path)
   return c.tokenizer(path)
 end
 
--- name: "scenes", "captions:PATH", or the path of a .tsv file.
-function data.open(name, opts)
-  local path = name:match("^captions:(.+)$") or name:match("^.+%.tsv$")
-  if not path and name ~= "scenes" then
-    error(string.format("vbl.data.open: no data set '%s'%s (scenes, or captions:PATH)", name, nearest.hint(name, {"scenes", "captions"})), 2)
+-- The set in C: of scenes, or what the reader makes of its files.
+local function open_set(name, o)
+  local rest, special = {}, {}
+  for key, value in pairs(o) do
+    if data.options[key].reader then special[key] = value elseif not own[key] then rest[key] = value end
   end
-  local o = options_of(path and "captions" or "scenes", opts or {})
-  local rest = {}
-  for key, value in pairs(o) do if not own[key] then rest[key] = value end end
+  if name == "scenes" then return c.scenes(rest) end
+  rest.seed = nil
+  local reader, path, found = find.source(name)
+  for key in pairs(special) do
+    if not reader.options[key] then error(("vbl.data.open: %s has no option '%s'"):format(reader.name, key), 0) end
+  end
+  if reader.open then return reader.open(path, special, rest), reader, path, found end
+  local records, where = reader.read(path, special, rest)
+  return records:finish(where), reader, path, found
+end
+
+-- name: "scenes"; "READER:PATH" (vbl.data.find lists the readers); or a path, whose form is looked at.
+function data.open(name, opts)
+  local o = options_of(name == "scenes" and "scenes" or "captions", opts or {})
   local self = setmetatable({name = name, image = o.image or 64, patch = o.patch or 16, seed = o.seed or 0, mean = channels("mean", o.mean),
                              std = channels("std", o.std), views = {}}, Data)
-  if path then rest.seed = nil end
-  self.set = path and c.captions(path, rest) or c.scenes(rest)
+  self.set, self.reader, self.path, self.found = open_set(name, o)
   self.tokenizer = self.set
   return self
 end
@@ -109,16 +127,28 @@ function Data:mean_length() return self:split("train"):mean_length() end
 function Data:max_tokens() return self.set:counts().max_tokens end
 function Data:hash() return self.set:hash() end
 
--- What the set is, and what opening it skipped, cut or found odd, a line each.
-function Data:describe()
-  local n = self.set:counts()
-  local dev = self:size("dev")
-  local first = string.format("data %s: %d training pairs, %s%d held out, %d captions, images %dx%d, %d tokens in the vocabulary, %s", self.name,
-                              self:size("train"), dev > 0 and dev .. " dev, " or "", self:size("test"), n.captions, self.image, self.image,
-                              self.tokenizer:size(), self:hash())
-  local text = (first .. "\n" .. self.set:notes()):gsub("\n$", "")
-  return text
+-- What the set is: splits, classes, lengths, and what opening it skipped, cut or found odd.
+function Data:describe() return about.describe(self) end
+-- Whether splits are apart and all images can be read -> text, boolean. Reads every image.
+function Data:check() return about.check(self) end
+-- Raises when split b has an id of split a.
+function Data:apart(a, b) return about.apart(self, a, b) end
+-- Sample i as the model gets it -> {image = u8 [3, S, S], text =}; opts {split =, task =, epoch =, ...}: see vbl.data.about.
+function Data:show(i, opts) return about.show(self, i, opts) end
+
+-- The name of the split to evaluate on: test, or what the set has in its place; nil where it has train alone.
+function Data:held_out()
+  for _, name in ipairs {"test", "val", "dev", "test_seen", "dev_seen", "test_unseen", "dev_unseen"} do
+    for _, split in ipairs(self:splits()) do
+      if split.name == name and split.size > 0 then return name end
+    end
+  end
 end
+
+-- split.tsv: every sample's id and split, so that the division is written down; option split=PATH reads it.
+function Data:write_split(path) store.write_atomic(path, self.set:split_lines()) end
+-- All that opening skipped, cut or found odd, and images that failed since, a line each.
+function Data:write_notes(path) store.write_atomic(path, self.set:notes() .. self.set:late()) end
 
 -- Counts of what was skipped or cut, and the images that failed to decode since the opening, a line each.
 function Data:report()

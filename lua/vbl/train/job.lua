@@ -139,7 +139,10 @@ local function build(config, parts, dry)
   local options = config.data == "scenes" and config.scenes or config.captions
   pretrained.fill(sizes, options, from, model_config, config.data)
   self.data = parts.data or open_data(config.data, setmetatable(sizes, {__index = options}))
-  self.train, self.test = self.data:split("train"), self.data:split("test")
+  self.test_split = self.data:held_out()
+  if not self.test_split then error(string.format("data %s: no split to evaluate on beside train", config.data), 0) end
+  self.train, self.test = self.data:split("train"), self.data:split(self.test_split)
+  self.data:apart("train", self.test_split)
   pretrained.check(from, model_config, self.data)
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   model_config.heads = model_config.heads or heads_for(self.tasks)

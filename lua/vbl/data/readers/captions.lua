@@ -1,0 +1,22 @@
+-- A TSV of path<TAB>caption (UTF-8, no header, no quoting; paths relative to the file's folder), read in C: core/data/captions.h.
+local c = require "vbl.data.c"
+
+local captions = {
+  name = "captions",
+  expects = "a file of lines path<TAB>caption; beside it, if wanted, split.tsv with lines path<TAB>train|dev|test",
+  options = {},
+}
+
+function captions.found(folder)
+  local file = io.open(folder .. "/captions.tsv")
+  if not file then return nil end
+  file:close()
+  return "captions: captions.tsv"
+end
+
+function captions.open(path, _, base)
+  local reading = require "vbl.data.reading"
+  return c.captions(reading.is_folder(path) and path .. "/captions.tsv" or path, base)
+end
+
+return captions

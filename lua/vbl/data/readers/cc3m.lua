@@ -1,0 +1,155 @@
+-- Conceptual Captions 3M: Train_GCC-training.tsv and Validation_GCC-1.1.0-Validation.tsv, lines caption<TAB>url without header or quoting.
+-- The TSV does not say which file holds which image; what downloaders write is looked for, row by row, in this order:
+--   NUMBER_CRC   row number from 0, "_", CRC-32 of the URL in decimal (the DownloadConceptualCaptions scripts); with or without suffix
+--   NAME         the last part of the URL's path. Several URLs with one such name have overwritten each other: none of them is used.
+-- A row without an image is left out and counted (links rot), not bad. Shards of img2dataset or vbl data fetch: the reader webdataset.
+-- Also the form train.csv, validation.csv with the header text,filepath.
+local reading = require "vbl.data.reading"
+local store = require "vbl.store.c"
+local system = require "vbl.system.c"
+
+local cc3m = {}
+
+-- Names in the folder of images, with and without suffix -> the name.
+local function listing(folder)
+  local names = {}
+  for _, name in ipairs(system.list(folder) or {}) do
+    names[name] = name
+    local stem = name:match "^(.+)%.%a+$"
+    if stem and not names[stem] then names[stem] = name end
+  end
+  return names
+end
+
+local function last_part(url) return url:gsub("[?#].*$", ""):match "([^/]*)$" end
+
+-- Last parts that several rows have -> true.
+local function collisions(path, line_form, url_first)
+  local seen, twice = {}, {}
+  for _, line in reading.lines(path) do
+    local a, b = line:match(line_form)
+    local name = a and last_part(url_first and a or b)
+    if name and seen[name] then twice[name] = true end
+    if name then seen[name] = true end
+  end
+  return twice
+end
+
+local function image_of(row, url, names, twice)
+  local numbered = names[("%d_%d"):format(row, store.crc32(url))]
+  if numbered then return numbered end
+  local name = last_part(url)
+  if name == "" or not names[name] and not names[name:match "^(.+)%.%a+$" or name] then return nil, "no image of " .. url end
+  if twice[name] then return nil, ("several URLs end in %s: whose image it is cannot be known"):format(name) end
+  return names[name] or names[name:match "^(.+)%.%a+$"]
+end
+
+local function read_tsv(records, form, path, split, folder, images)
+  local names = listing(folder .. "/" .. images)
+  local twice = collisions(path, form.line, form.url_first)
+  records:file(path)
+  for number, line in reading.lines(path) do
+    local a, b = line:match(form.line)
+    if not a or b == "" then
+      records:skip(number, form.url_first and "expected url<TAB>caption" or "expected caption<TAB>url")
+    else
+      local url, caption = form.url_first and a or b, form.url_first and b or a
+      local name, why = image_of(number - 1, url, names, twice)
+      if name then
+        records:add(number, ("%s/%d"):format(split, number), split, images .. "/" .. name, caption)
+      else
+        records:absent(number, why)
+      end
+    end
+  end
+end
+
+-- text,filepath with quotes where the caption holds a comma; the path has none.
+local function read_csv(records, path, split)
+  records:file(path)
+  for number, line in reading.lines(path) do
+    local caption, image = line:match "^(.*),([^,]*)$"
+    if number == 1 and line:find "^text,filepath" then goto next end
+    if image and image ~= "" then
+      records:add(number, ("%s/%d"):format(split, number), split, reading.unquote(image), reading.clean(reading.unquote(caption)))
+    else
+      records:skip(number, "expected text,filepath")
+    end
+    ::next::
+  end
+end
+
+local csv_files = {{"train.csv", "train"}, {"validation.csv", "val"}}
+
+local function is_csv(path)
+  local file = io.open(path)
+  local header = file and file:read "l"
+  if file then file:close() end
+  return header ~= nil and header:find "^text,filepath" ~= nil
+end
+
+-- What there is to read: {{path, split, images, csv =}, ...}.
+local function parts_of(form, path, images)
+  local parts = {}
+  if reading.is_file(path) then
+    local folder, name = reading.split_path(path)
+    local split
+    for _, f in ipairs(form.files) do if f[1] == name then split, images = f[2], images or reading.first(folder, f[3]) end end
+    return folder, {{path, split, images or "images", csv = is_csv(path)}}
+  end
+  for _, f in ipairs(form.files) do
+    local file = path .. "/" .. f[1]
+    if reading.is_file(file) then parts[#parts + 1] = {file, f[2], images or reading.first(path, f[3]) or f[3][1]} end
+  end
+  for _, f in ipairs(form.csv and csv_files or {}) do
+    if is_csv(path .. "/" .. f[1]) then parts[#parts + 1] = {path .. "/" .. f[1], f[2], csv = true} end
+  end
+  if #parts == 0 then error(("%s: no %s here; expected %s"):format(path, form.name, form.expects), 0) end
+  return path, parts
+end
+
+-- A reader of one of the two column orders. form: {name, expects, files = {{file, split, {folders of images}}, ...}, line, url_first, csv}.
+function cc3m.of(form)
+  local reader = {name = form.name, expects = form.expects, options = {images = {nil, "cc3m, cc12m: the folder of downloaded images", type = "string"}}}
+
+  function reader.found(folder)
+    for _, f in ipairs(form.files) do
+      if reading.is_file(folder .. "/" .. f[1]) then return form.title or form.name .. ": " .. f[1] end
+    end
+    for _, f in ipairs(form.csv and csv_files or {}) do
+      if is_csv(folder .. "/" .. f[1]) then return form.name .. ": " .. f[1] end
+    end
+  end
+
+  function reader.read(path, o, base)
+    local folder, parts = parts_of(form, path, o.images)
+    local records = reading.records(folder, base)
+    for _, part in ipairs(parts) do
+      local file, split, images = table.unpack(part, 1, 3)
+      if part.csv then
+        read_csv(records, file, split or "train")
+      else
+        if not reading.is_folder(folder .. "/" .. images) then
+          error(("%s: the images of %s: no folder %s/%s (the option images names it; shards of downloaded images are read by webdataset:PATH)"):format(
+                form.name, file, folder, images), 0)
+        end
+        read_tsv(records, form, file, split or "train", folder, images)
+      end
+    end
+    return records, path
+  end
+
+  return reader
+end
+
+local reader = cc3m.of {
+  name = "cc3m",
+  expects = "Train_GCC-training.tsv and Validation_GCC-1.1.0-Validation.tsv (caption<TAB>url) beside training/ and validation/, or train.csv (text,filepath)",
+  files = {{"Train_GCC-training.tsv", "train", {"training", "train", "images"}},
+           {"Validation_GCC-1.1.0-Validation.tsv", "val", {"validation", "val", "images"}}},
+  line = "^(.*)\t([^\t]*)$",
+  csv = true,
+}
+reader.of = cc3m.of
+
+return reader
