@@ -35,7 +35,7 @@ local function without_marks(text)
     local drop = comma or text:find(mark .. " ", 1, true) or text:find(" " .. mark, 1, true)
     out = out:gsub("%" .. mark, drop and "" or " ")
   end
-  return (out:gsub("%.%f[^%d]", ""))
+  return (out:gsub("%.()", function(after) return not out:find("^%d", after) and "" or nil end))  -- 3.5 keeps its point
 end
 
 function answers.normalise(text)
