@@ -27,6 +27,10 @@ function report.opening(run, job, s)
   local c = job.config
   for line in job.data:describe():gmatch("[^\n]+") do run:log("%s", line) end
   for line in (job.model.loaded and job.model.loaded.text or ""):gmatch("[^\n]+") do run:log("%s", line) end
+  if job.data.reader then
+    job.data:write_split(run.path .. "/split.tsv")
+    job.data:write_notes(run.path .. "/data_notes.txt")
+  end
   run:log("%s, %s trainable", tostring(job.model), summary.comma(job.model:num_parameters("trainable")))
   run:log("%d steps (%d an epoch), batch %d in micro-batches of %d, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
           c.flags.seed, c.precision, system.threads(), run.path)
