@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bindings/data.h"
+#include "core/data/hdf5_images.h"
 #include "core/data/tar.h"
 
 #define BUILDER_META "records"
@@ -234,6 +235,24 @@ static int tar_damage(lua_State *L) {
   return 2;
 }
 
+static int hdf5_ids(lua_State *L) {
+  vbl_bytes ids = {0};
+  vbl_error err;
+  int64_t n = 0;
+  if (vbl_hdf5_ids(luaL_checkstring(L, 1), &ids, &n, &err) != VBL_OK) {
+    vbl_bytes_free(&ids);
+    return vbl_lua_raise(L, &err);
+  }
+  lua_createtable(L, (int)n, 0);
+  const char *at = (const char *)ids.data;
+  for (int64_t i = 1; i <= n; i++, at += strlen(at) + 1) {
+    lua_pushstring(L, at);
+    lua_rawseti(L, -2, i);
+  }
+  vbl_bytes_free(&ids);
+  return 1;
+}
+
 static const vbl_fn builder_methods[] = {
     {"file", builder_file, "records:file(path)", "What begins the messages about the rows that follow."},
     {"unit", builder_unit, "records:unit(word)", "What messages call a record."},
@@ -260,6 +279,7 @@ static const vbl_fn tar_methods[] = {{"next", tar_next, "tar:next() -> name, off
 static const vbl_fn functions[] = {
     {"records", new_builder, "records(folder, opts) -> records",
      "A builder of a data set. opts: image, crop, max_tokens, max_bad, vocabulary, vocabulary_limit, split, test_fraction."},
+    {"hdf5_ids", hdf5_ids, "hdf5_ids(path) -> {id, ...}", "\"imdb_ids\" of an HDF5 file, in the order of the rows."},
     {"tar", open_tar, "tar(path) -> tar archive", "An archive, member by member; damaged ones are skipped and noted."},
     {NULL, NULL, NULL, NULL}};
 

@@ -61,3 +61,4 @@ if [ -n "$missing" ]; then
   fi
 fi
 program gnuplot || echo "setup: optional: gnuplot draws the plots of reports (apt-get install gnuplot-nox)" >&2
+module hdf5 || echo "setup: optional: libhdf5 reads MM-IMDb's multimodal_imdb.hdf5 (apt-get install libhdf5-dev, then configure anew)" >&2

@@ -26,7 +26,7 @@ typedef struct vbl_record {
   const char *split;      // NULL: the reader knows of none
   const char *image;      // a path relative to the data's folder (or absolute); within an archive the member's name
   int32_t archive;        // number of vbl_records_archive, or -1: a file of its own
-  int64_t offset, bytes;  // where the image is stored in the archive
+  int64_t offset, bytes;  // where the image is stored in the archive; bytes -1: row `offset` of an HDF5 file (hdf5_images.h)
   vbl_label label;        // weights and indices of rising classes; read only when the data set has classes
   bool append;            // a further text of the record of this id, when there is one
 } vbl_record;
@@ -34,7 +34,7 @@ typedef struct vbl_record {
 // One image as it is stored.
 typedef struct vbl_stored_image {
   int32_t archive;        // -1: a file
-  int64_t offset, bytes;  // of an archive's range
+  int64_t offset, bytes;  // of an archive's range; bytes -1: a row of an HDF5 file
   bool bad;
 } vbl_stored_image;
 
@@ -115,8 +115,9 @@ vbl_status vbl_records_check_bad(const vbl_records *r, const char *name, int64_t
                                  vbl_error *err);
 const char *vbl_records_id(const vbl_records *r, int32_t sample);
 const char *vbl_records_text(const vbl_records *r, int32_t text);
-// The stored bytes of image i, appended. The message names the image.
+// The stored bytes of image i, appended (of a row of an HDF5 file its pixels). The message names the image.
 vbl_status vbl_records_read_image(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err);
+vbl_status vbl_records_decode_image(const vbl_records *r, int32_t image, vbl_image *out, vbl_error *err);
 // Bytes of the UTF-8 byte order mark that Windows programs put before a text: 3, or 0 where there is none.
 static inline size_t vbl_byte_order_mark(const char *text, size_t n) {
   return n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;

@@ -40,14 +40,7 @@ static vbl_status stored(const void *self, int32_t sample, vbl_bytes *out, vbl_e
 
 static vbl_status pixels(const void *self, int32_t sample, vbl_image *out, vbl_error *err) {
   const vbl_records *r = self;
-  vbl_bytes bytes = {0};
-  *out = (vbl_image){0};
-  vbl_status status = stored(self, sample, &bytes, err);
-  if (status == VBL_OK && vbl_image_decode(bytes.data, bytes.size, out, err) != VBL_OK)
-    status = vbl_context(err, "%s%s", r->images[r->rows[sample].image].archive < 0 ? r->folder : "",
-                         vbl_vocabulary_token(r->image_name, r->rows[sample].image));
-  vbl_bytes_free(&bytes);
-  return status;
+  return vbl_records_decode_image(r, r->rows[sample].image, out, err);
 }
 
 static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_error *err) {

@@ -103,7 +103,8 @@ vbl_status vbl_records_divide(vbl_records *r, vbl_error *err) {
   if (r->options.split != NULL) return read_file(r, r->options.split, err);
   bool only_train = vbl_vocabulary_size(r->split_name) == 1 && strcmp(vbl_vocabulary_token(r->split_name, 0), "train") == 0;
   if (only_train) {
-    VBL_TRY(vbl_records_note(r, err, "only a train split is here: test_fraction = %g of it are held out", r->options.test_fraction));
+    VBL_TRY(
+        vbl_records_note(r, err, "only a train split is here: test_fraction = %g of it are held out", r->options.test_fraction));
     return draw(r, err);
   }
   if (vbl_vocabulary_size(r->split_name) > 0) return VBL_OK;

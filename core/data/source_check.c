@@ -143,7 +143,7 @@ static void hash_images(const vbl_source *s, const int32_t *sample, int32_t n, u
     vbl_image image = {0};
     status[i] = s->stored(s->self, sample[i], &bytes, &why[i]);
     if (status[i] == VBL_OK) hash[i] = vbl_hash_bytes(VBL_HASH_START, bytes.data, bytes.size);
-    if (status[i] == VBL_OK) status[i] = vbl_image_decode(bytes.data, bytes.size, &image, &why[i]);
+    if (status[i] == VBL_OK) status[i] = s->pixels(s->self, sample[i], &image, &why[i]);
     vbl_image_free(&image);
     vbl_bytes_free(&bytes);
   }

@@ -52,7 +52,7 @@ local function hdf5_rows(folder, records, name)
   local ids, rows = c.hdf5_ids(folder .. "/" .. name), {}
   for i, id in ipairs(ids) do rows[id] = i - 1 end
   local archive = records:archive(name)
-  return function(id) return id, rows[id] and archive, rows[id] end
+  return function(id) return id, rows[id] and archive or false, rows[id] end
 end
 
 local function add_film(records, folder, split, id, image_of, counts)
@@ -64,7 +64,7 @@ local function add_film(records, folder, split, id, image_of, counts)
   local plot = longest_plot(film)
   if not plot then return records:skip(id, "no plot") end
   local image, archive, row = image_of(id)
-  if archive == false or archive == nil and row then return records:skip(id, "no row of the hdf5 file has this id") end
+  if archive == false then return records:skip(id, "no row of the hdf5 file has this id") end
   records:add(id, id, split, image, reading.clean(plot), label, archive, row, archive and -1 or nil)
 end
 
