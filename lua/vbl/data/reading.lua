@@ -58,7 +58,7 @@ function reading.lines(path)
     if not line then return file:close() and nil end
     number = number + 1
     if number == 1 then line = line:gsub("^\xEF\xBB\xBF", "") end
-    return number, (line:gsub("\r$", ""))
+    return number, line:byte(-1) == 13 and line:sub(1, -2) or line
   end
 end
 

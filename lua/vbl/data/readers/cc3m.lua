@@ -10,43 +10,49 @@ local system = require "vbl.system.c"
 
 local cc3m = {}
 
--- Names in the folder of images, with and without suffix -> the name.
+-- Names in the folder of images, with and without suffix -> the name; and whether they are of the form NUMBER_CRC.
 local function listing(folder)
-  local names = {}
+  local names, numbered = {}, false
   for _, name in ipairs(system.list(folder) or {}) do
     names[name] = name
     local stem = name:match "^(.+)%.%a+$"
     if stem and not names[stem] then names[stem] = name end
+    numbered = numbered or (stem or name):find "^%d+_%d+$" ~= nil
   end
-  return names
+  return names, numbered
 end
 
-local function last_part(url) return url:gsub("[?#].*$", ""):match "([^/]*)$" end
+local function last_part(url) return url:match "^[^?#]*":match "[^/]*$" end
 
--- Last parts that several rows have -> true.
-local function collisions(path, line_form, url_first)
+-- The file that a URL's last part names, or nil.
+local function file_of(names, part) return names[part] or names[part:match "^(.+)%.%a+$"] end
+
+-- Files that several rows' URLs name -> true.
+local function collisions(path, form, names)
   local seen, twice = {}, {}
   for _, line in reading.lines(path) do
-    local a, b = line:match(line_form)
-    local name = a and last_part(url_first and a or b)
-    if name and seen[name] then twice[name] = true end
-    if name then seen[name] = true end
+    local a, b = line:match(form.line)
+    local file = a and file_of(names, last_part(form.url_first and a or b))
+    if file then
+      twice[file] = seen[file]
+      seen[file] = true
+    end
   end
   return twice
 end
 
-local function image_of(row, url, names, twice)
-  local numbered = names[("%d_%d"):format(row, store.crc32(url))]
-  if numbered then return numbered end
-  local name = last_part(url)
-  if name == "" or not names[name] and not names[name:match "^(.+)%.%a+$" or name] then return nil, "no image of " .. url end
-  if twice[name] then return nil, ("several URLs end in %s: whose image it is cannot be known"):format(name) end
-  return names[name] or names[name:match "^(.+)%.%a+$"]
+local function image_of(row, url, names, numbered, twice)
+  local name = numbered and names[("%d_%d"):format(row, store.crc32(url))]
+  if name then return name end
+  local file = file_of(names, last_part(url))
+  if not file then return nil, "no image of " .. url end
+  if twice[file] then return nil, ("several URLs end in %s: whose image it is cannot be known"):format(file) end
+  return file
 end
 
 local function read_tsv(records, form, path, split, folder, images)
-  local names = listing(folder .. "/" .. images)
-  local twice = collisions(path, form.line, form.url_first)
+  local names, numbered = listing(folder .. "/" .. images)
+  local twice = collisions(path, form, names)
   records:file(path)
   for number, line in reading.lines(path) do
     local a, b = line:match(form.line)
@@ -54,7 +60,7 @@ local function read_tsv(records, form, path, split, folder, images)
       records:skip(number, form.url_first and "expected url<TAB>caption" or "expected caption<TAB>url")
     else
       local url, caption = form.url_first and a or b, form.url_first and b or a
-      local name, why = image_of(number - 1, url, names, twice)
+      local name, why = image_of(number - 1, url, names, numbered, twice)
       if name then
         records:add(number, ("%s/%d"):format(split, number), split, images .. "/" .. name, caption)
       else
