@@ -56,7 +56,7 @@ static vbl_label label(const void *self, int32_t sample) {
   const vbl_records *r = self;
   const vbl_row *row = &r->rows[sample];
   const int32_t *index = (const int32_t *)r->label_index.data;
-  const float *weight = (const float *)r->label_weight.data;
+  const float *weight = (const void *)r->label_weight.data;
   if (row->labels <= 0) return (vbl_label){.n = row->labels};
   return (vbl_label){row->labels, index + row->label_at, weight == NULL ? NULL : weight + row->label_at};
 }

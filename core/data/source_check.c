@@ -57,8 +57,8 @@ static void summarise(int32_t *length, uint64_t *key, vbl_split_stats *out) {
 vbl_status vbl_source_stats(const vbl_source *s, const vbl_split *split, vbl_split_stats *out, vbl_error *err) {
   *out = (vbl_split_stats){0};
   for (int32_t i = 0; i < split->n; i++) out->texts += s->captions(s->self, split->sample[i]);
-  int32_t *length = malloc((size_t)out->texts * sizeof *length + 1);
-  uint64_t *key = malloc((size_t)out->texts * sizeof *key + 1);
+  int32_t *length = calloc((size_t)out->texts + 1, sizeof *length);
+  uint64_t *key = calloc((size_t)out->texts + 1, sizeof *key);
   if (s->label != NULL) out->class_samples = calloc((size_t)s->classes, sizeof *out->class_samples);
   vbl_status status = length == NULL || key == NULL || (s->label != NULL && out->class_samples == NULL)
                           ? vbl_fail(err, VBL_ENOMEM, "out of memory for %lld texts", (long long)out->texts)
@@ -223,7 +223,7 @@ static vbl_status look_for(looking *l, vbl_sign sign, vbl_meetings *out, vbl_err
   }
   vbl_bytes_free(&buffer);
   VBL_TRY(status);
-  qsort(l->marks, (size_t)l->count, sizeof *l->marks, by_hash);
+  if (l->count > 0) qsort(l->marks, (size_t)l->count, sizeof *l->marks, by_hash);
   for (int64_t i = 0, end; i < l->count; i = end) {
     for (end = i + 1; end < l->count && l->marks[end].hash == l->marks[i].hash;) end++;
     VBL_TRY(count_run(l, l->marks + i, end - i, sign, out, err));

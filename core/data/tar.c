@@ -186,7 +186,7 @@ static vbl_status read_extension(vbl_tar *t, char type, int64_t at, int64_t byte
   if (bytes > MAX_EXTENSION) return VBL_OK;
   vbl_status status = vbl_tar_read(t, at, bytes, &body, err);
   if (status == VBL_OK && type == 'x') status = read_pax(t, (const char *)body.data, body.size, err);
-  if (status == VBL_OK && type == 'L') {
+  if (status == VBL_OK && type == 'L' && body.size > 0) {
     t->name.size = 0;
     status = vbl_bytes_add(&t->name, body.data, strnlen((const char *)body.data, body.size), err);
   }
