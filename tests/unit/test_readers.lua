@@ -389,4 +389,27 @@ check.group("what is not known", function()
   f:remove()
 end)
 
+check.group("commands", function()
+  local f, system = data_files.new(), require "vbl.system.c"
+  local function run(...) return system.output {system.executable(), "data", ...} end
+  for i = 1, 3 do f:image(("i/%d.jpg"):format(i), i) end
+  f:write("train.jsonl", '{"img": "i/1.jpg", "text": "one", "label": 0}\n{"img": "i/2.jpg", "text": "a two", "label": 1}\n')
+  f:write("test.jsonl", '{"img": "i/3.jpg", "text": "three", "label": 1}\n')
+  local text, code = run("describe", f.path)
+  check.equal(code, 0)
+  has(text, "2 training pairs, 1 held out", "found JSON lines", "2 classes (class)")
+  text, code = run("check", f.path)
+  check.equal(code, 0)
+  has(text, "no two splits have a sample in common", "ok")
+  text, code = run("show", f.path, "2", f.path .. "/out.png", "image=32", "task=mlm")
+  check.equal(code, 0)
+  has(text, "sample 2 of train: i/2.jpg#2", "label:   1 (1)", "predict: ")
+  check.equal(table.concat(vbl.load(f.path .. "/out.png"):shape(), "x"), "3x32x32")
+  f:image("i/3.jpg", 1)
+  text, code = run("check", f.path)
+  check.equal(code, 1)
+  has(text, "LEAK: 1 samples of test have an equal image in train", "NOT OK")
+  f:remove()
+end)
+
 check.done()

@@ -39,7 +39,7 @@ return function(name, ...)
     local key, value = word:match "^([%a_][%w_]*)=(.*)$"
     if key then options[key] = value_of(value) else words[#words + 1] = word end
   end
-  local ok, result = xpcall(command.run, usage.explain, words, options)
+  local ok, result = pcall(command.run, words, options)  -- what is wrong with the data is one sentence, without a traceback
   if ok then return result end
   usage(usage.strip(tostring(result)))
 end

@@ -203,10 +203,11 @@ end
 function about.show(data, i, o)
   o = o or {}
   local view = data:split(o.split or "train")
+  local id = view:image_id(i)
   local batch = view:batch({i}, {epoch = o.epoch or 0})
   local mean, std = data.mean, data.std
   local lines = {
-    ("sample %d of %s: %s"):format(i, o.split or "train", view:image_id(i)),
+    ("sample %d of %s: %s"):format(i, o.split or "train", id),
     ("text:    %s"):format(data.tokenizer:decode(batch.tokens:totable()[1])),
     ("tokens:  %s"):format(tokens_text(data, batch.tokens:totable()[1])),
     ("ids:     %s"):format(table.concat(batch.tokens:totable()[1], " ")),
