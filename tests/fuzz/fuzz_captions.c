@@ -38,14 +38,14 @@ static void use(const vbl_source *s) {
 
 int FUZZ_ENTRY(const uint8_t *data, size_t size) {
   static bool made;
-  vbl_captions_options o = {.image_size = 16, .max_tokens = 16, .max_bad = 0.9, .vocabulary_limit = 4096, .test_fraction = 0.3};
-  vbl_captions *c = NULL;
+  vbl_records_options o = {.image_size = 16, .max_tokens = 16, .max_bad = 0.9, .vocabulary_limit = 4096, .test_fraction = 0.3};
+  vbl_records *c = NULL;
   vbl_error err;
   if (!made) make_image();
   made = true;
   fuzz_file f = fuzz_file_make(data, size);
   if (vbl_captions_open(f.path, &o, &c, &err) == VBL_OK) use(&c->source);
-  vbl_captions_free(c);
+  vbl_records_free(c);
   fuzz_file_end(&f);
   return 0;
 }
