@@ -1,7 +1,7 @@
 # Thin: CMake builds, ctest tests, tools/setup.sh sees to the packages.
 #   make   make run   make test   make bench   make asan   make tsan   make fuzz   make lint   make clean
 JOBS ?= $(shell nproc)
-C_FILES = $(shell git ls-files '*.c' '*.h')
+C_FILES = $(shell git ls-files "*.c" "*.h" "*.cc" "*.cu")
 
 .PHONY: build setup run test bench asan tsan fuzz lint clean
 

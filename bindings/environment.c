@@ -34,7 +34,19 @@ static int devices(lua_State *L) {
   lua_pushinteger(L, vbl_threads());
   lua_setfield(L, -2, "threads");
   lua_rawseti(L, -2, 1);
-  return 1;
+  const vbl_backend *cuda = NULL;
+  vbl_error err;
+  if (vbl_backend_open("cuda", &cuda, &err) == VBL_OK) {
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, cuda->name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, cuda->isa);
+    lua_setfield(L, -2, "isa");
+    lua_rawseti(L, -2, 2);
+    return 1;
+  }
+  lua_pushstring(L, err.message);
+  return 2;
 }
 
 static int document(lua_State *L) {
@@ -58,7 +70,7 @@ const vbl_fn vbl_environment_rows[] = {
      "Bytes in tensors, in the allocator's free blocks, the most in tensors since vbl.reset_peak_memory; tensors' memory blocks "
      "ever made."},
     {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
-    {"devices", devices, "devices() -> {{name, isa, threads}, ...}", "What can compute here."},
+    {"devices", devices, "devices() -> {{name, isa, threads}, ...}, [reason]", "What can compute here; and why CUDA cannot."},
     {"document", document, "document(full_name, signature, help)",
      "Adds a function to what ?name tells; full_name as \"vbl.optim.adamw\"."},
     {"is_tensor", is_tensor, "is_tensor(value) -> boolean", "Whether the value is a tensor (also a released one)."},

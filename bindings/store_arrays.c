@@ -9,11 +9,9 @@
 #include "core/store/npy.h"
 #include "core/store/safetensors.h"
 
-// The tensor at the stack's top, made contiguous; its handle replaces it there and keeps the array's memory alive.
+// The tensor at the stack's top, made contiguous on the host; its handle replaces it there and keeps the array's memory alive.
 static void push_array(lua_State *L, const char *name, vbl_array *out) {
-  vbl_tensor *t = vbl_lua_check_tensor(L, lua_gettop(L)), *whole;
-  VBL_LUA_TRY(L, vbl_tensor_contiguous(t, &whole, &err));
-  vbl_lua_push_tensor(L, whole);
+  const vbl_tensor *whole = vbl_lua_push_host(L, vbl_lua_check_tensor(L, lua_gettop(L)));
   lua_replace(L, -2);
   *out = (vbl_array){.name = name, .dtype = whole->dtype, .ndim = whole->ndim, .data = vbl_tensor_data(whole)};
   memcpy(out->shape, whole->shape, sizeof out->shape);

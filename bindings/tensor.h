@@ -51,11 +51,13 @@ vbl_tensor *vbl_lua_apply_unary(lua_State *L, const vbl_op *op, vbl_tensor *x);
 // New contiguous tensor of undefined content on the host, pushed.
 vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape);
 const vbl_backend *vbl_lua_backend(vbl_dtype dtype);  // which host backend computes with it
-// Pushes a 0-dim tensor that holds the number at `arg`; an i32 or u8 takes only integers in its range.
-vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, vbl_dtype dtype);
+// Pushes a 0-dim tensor of like's dtype and device that holds the number at `arg`; an i32 or u8 takes only integers in its range.
+vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, const vbl_tensor *like);
 
 vbl_dtype vbl_lua_check_dtype(lua_State *L, const char *name);
-void vbl_lua_check_device(lua_State *L, const char *name);  // "cpu", else an error that says what is missing
+const vbl_backend *vbl_lua_check_device(lua_State *L, const char *name);  // else an error that says what is missing
+// The tensor at the stack's top on the host, contiguous (itself where it is so), pushed.
+vbl_tensor *vbl_lua_push_host(lua_State *L, const vbl_tensor *t);
 // The dim (1 .. ndim, or negative from the end) at `arg`, as 0 .. ndim-1.
 int vbl_lua_check_dim(lua_State *L, int arg, int ndim);
 // Sizes from `arg` on: numbers, or one table of them; minus_one allows one -1. Returns how many, *next the argument after.

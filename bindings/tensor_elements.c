@@ -1,5 +1,6 @@
 // Single elements and arguments: doubles in and out of any dtype, dims and sizes from Lua.
-// defines: vbl_read_element, vbl_write_element, vbl_fits_dtype, vbl_lua_check_dim, vbl_lua_check_shape, vbl_lua_check_dtype
+// defines: vbl_read_element, vbl_write_element, vbl_fits_dtype, vbl_lua_check_dim, vbl_lua_check_shape, vbl_lua_check_dtype,
+// vbl_lua_check_device, vbl_lua_push_host
 #include <math.h>
 #include <string.h>
 
@@ -72,11 +73,22 @@ vbl_dtype vbl_lua_check_dtype(lua_State *L, const char *name) {
   return dtype;
 }
 
-void vbl_lua_check_device(lua_State *L, const char *name) {
-  if (strcmp(name, "cpu") == 0) return;
-  if (strncmp(name, "cuda", 4) == 0)
-    vbl_lua_error(L, "device '%s': this vbl has no CUDA backend, use device = \"cpu\" (vbl.devices() lists what there is)", name);
-  vbl_lua_error(L, "no device '%s' (vbl.devices() lists what there is: \"cpu\")", name);
+const vbl_backend *vbl_lua_check_device(lua_State *L, const char *name) {
+  const vbl_backend *backend = NULL;
+  vbl_error err;
+  if (vbl_backend_open(name, &backend, &err) != VBL_OK)
+    vbl_lua_error(L, "device '%s': %s; use \"cpu\" (vbl.devices() lists what there is)", name, err.message);
+  return backend;
+}
+
+vbl_tensor *vbl_lua_push_host(lua_State *L, const vbl_tensor *t) {
+  vbl_tensor *host = NULL, *flat = NULL;
+  VBL_LUA_TRY(L, vbl_tensor_to_backend(t, vbl_lua_backend(t->dtype), &host, &err));
+  vbl_lua_push_tensor(L, host);
+  VBL_LUA_TRY(L, vbl_tensor_contiguous(host, &flat, &err));
+  vbl_lua_push_tensor(L, flat);
+  lua_remove(L, -2);
+  return flat;
 }
 
 int vbl_lua_check_dim(lua_State *L, int arg, int ndim) {

@@ -32,10 +32,16 @@ static vbl_tensor *broadcast(lua_State *L, const vbl_tensor *src, const vbl_tens
 }
 
 void vbl_lua_write(lua_State *L, vbl_tensor *t, int arg) {
+  const int top = lua_gettop(L);
   if (vbl_lua_test_handle(L, arg) != NULL) {
     vbl_tensor *src = vbl_lua_check_tensor(L, arg);
+    vbl_tensor *near = NULL;
+    VBL_LUA_TRY(L, vbl_tensor_to_backend(src, t->storage->backend, &near, &err));
+    vbl_lua_push_tensor(L, near);
+    src = near;
     if (!vbl_tensor_same_shape(src, t)) src = broadcast(L, src, t);
     VBL_LUA_TRY(L, vbl_tensor_copy(t, src, &err));
+    lua_settop(L, top);
     return;
   }
   if (lua_type(L, arg) != LUA_TNUMBER) luaL_typeerror(L, arg, "number or tensor");

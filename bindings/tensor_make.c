@@ -17,53 +17,79 @@ vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const in
   return t;
 }
 
-vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, vbl_dtype dtype) {
+vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, const vbl_tensor *like) {
+  const vbl_dtype dtype = like->dtype;
   double value = luaL_checknumber(L, arg);
   if (!vbl_fits_dtype(dtype, value))
     vbl_lua_error(L, "%s is no %s (convert the tensor with :to(\"f32\") first)", luaL_tolstring(L, arg, NULL),
                   vbl_dtype_name(dtype));
-  vbl_tensor *t = vbl_lua_new_tensor(L, dtype, 0, NULL);
-  vbl_write_element(dtype, vbl_tensor_data(t), 0, value);
+  vbl_tensor *t = NULL;
+  VBL_LUA_TRY(L, vbl_tensor_new(like->storage->backend, dtype, 0, NULL, &t, &err));
+  vbl_lua_push_tensor(L, t);
+  VBL_LUA_TRY(L, vbl_tensor_fill(t, value, &err));
   return t;
+}
+
+static const vbl_backend *default_device;  // NULL: the CPU
+
+static int set_device(lua_State *L) {
+  const vbl_backend *backend = vbl_lua_check_device(L, luaL_checkstring(L, 1));
+  default_device = backend->host ? NULL : backend;
+  return 0;
 }
 
 vbl_make_options vbl_lua_make_options(lua_State *L, int arg, vbl_dtype fallback) {
   static const char *const known[] = {"dtype", "device", "requires_grad", NULL};
   vbl_lua_check_keys(L, arg, known);
   const char *dtype = vbl_lua_opt_string(L, arg, "dtype", NULL);
-  vbl_lua_check_device(L, vbl_lua_opt_string(L, arg, "device", "cpu"));
-  vbl_make_options options = {dtype == NULL ? fallback : vbl_lua_check_dtype(L, dtype),
+  const char *device = vbl_lua_opt_string(L, arg, "device", NULL);
+  vbl_make_options options = {dtype == NULL ? fallback : vbl_lua_check_dtype(L, dtype), NULL,
                               vbl_lua_opt_bool(L, arg, "requires_grad", false)};
+  // f64 is the CPU's unless a device is asked for, which then says that it has none.
+  options.device = device != NULL                                       ? vbl_lua_check_device(L, device)
+                   : default_device == NULL || options.dtype == VBL_F64 ? vbl_lua_backend(options.dtype)
+                                                                        : default_device;
   if (options.requires_grad && !vbl_is_real(options.dtype))
     vbl_lua_error(L, "only f32, f64 and bf16 tensors can require a gradient, not %s", vbl_dtype_name(options.dtype));
   return options;
 }
 
-vbl_tensor *vbl_lua_make(lua_State *L, int arg, vbl_dtype fallback) {
+vbl_tensor *vbl_lua_make(lua_State *L, int arg, vbl_dtype fallback, vbl_make_options *options) {
   int64_t shape[VBL_MAX_DIMS];
   int next;
   int ndim = vbl_lua_check_shape(L, arg, false, shape, &next);
-  vbl_make_options options = vbl_lua_make_options(L, next, fallback);
+  *options = vbl_lua_make_options(L, next, fallback);
   if (!lua_isnone(L, next + 1) || (!lua_isnoneornil(L, next) && !lua_istable(L, next)))
     vbl_lua_error(L, "expected sizes, then an option table, got %s as argument %d", luaL_typename(L, next), next);
-  vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, ndim, shape);
-  t->requires_grad = options.requires_grad;
-  return t;
+  return vbl_lua_new_tensor(L, options->dtype, ndim, shape);
+}
+
+int vbl_lua_made(lua_State *L, vbl_tensor *t, const vbl_make_options *options) {
+  vbl_tensor *moved = NULL;
+  VBL_LUA_TRY(L, vbl_tensor_to_backend(t, options->device, &moved, &err));
+  moved->requires_grad = options->requires_grad;
+  if (moved == t)
+    vbl_tensor_release(moved);  // the handle has one already
+  else
+    vbl_lua_push_tensor(L, moved);
+  return 1;
 }
 
 static int filled(lua_State *L, int arg, double value) {
-  vbl_tensor *t = vbl_lua_make(L, arg, VBL_F32);
+  vbl_make_options options;
+  vbl_tensor *t = vbl_lua_make(L, arg, VBL_F32, &options);
   if (!vbl_fits_dtype(t->dtype, value)) vbl_lua_error(L, "%f is no %s", (LUAI_UACNUMBER)value, vbl_dtype_name(t->dtype));
   VBL_LUA_TRY(L, vbl_tensor_fill(t, value, &err));
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 static int make_zeros(lua_State *L) { return filled(L, 1, 0); }
 static int make_ones(lua_State *L) { return filled(L, 1, 1); }
 
 static int make_empty(lua_State *L) {
-  vbl_lua_make(L, 1, VBL_F32);
-  return 1;
+  vbl_make_options options;
+  vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32, &options);
+  return vbl_lua_made(L, t, &options);
 }
 
 static int make_full(lua_State *L) {
@@ -80,8 +106,7 @@ static int make_eye(lua_State *L) {
   vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 2, (int64_t[]){n, n});
   VBL_LUA_TRY(L, vbl_tensor_fill(t, 0, &err));
   for (int64_t i = 0; i < n; i++) vbl_write_element(t->dtype, vbl_tensor_data(t), i * (n + 1), 1);
-  t->requires_grad = options.requires_grad;
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 // n numbers start + i * step, checked against the dtype.
@@ -94,8 +119,7 @@ static int sequence(lua_State *L, int options_at, double start, double step, int
       vbl_lua_error(L, "element %I is %f, no %s", (LUAI_UACINT)(i + 1), value, vbl_dtype_name(t->dtype));
     vbl_write_element(t->dtype, vbl_tensor_data(t), i, value);
   }
-  t->requires_grad = options.requires_grad;
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 static int make_arange(lua_State *L) {
@@ -115,8 +139,10 @@ static int make_linspace(lua_State *L) {
   return sequence(L, 4, start, n > 1 ? (stop - start) / (double)(n - 1) : 0, n);
 }
 
-#define SIZES      "d1, d2, ..., [opts]"
-#define OPTIONS    "opts: dtype (\"f32\", \"f64\", \"bf16\", \"i32\", \"u8\"; default f32), device (\"cpu\"), requires_grad (false). "
+#define SIZES "d1, d2, ..., [opts]"
+#define OPTIONS                                                                                                             \
+  "opts: dtype (\"f32\", \"f64\", \"bf16\", \"i32\", \"u8\"; default f32), device (that of vbl.set_device), requires_grad " \
+  "(false). "
 #define SIZES_HELP "Sizes are numbers or one table of them, none gives a scalar; at most 6 dims. "
 
 const vbl_fn vbl_make_rows[] = {
@@ -132,4 +158,7 @@ const vbl_fn vbl_make_rows[] = {
      "start, start + step, ... below stop (above it where step < 0); stop itself is not in. " OPTIONS},
     {"linspace", make_linspace, "linspace(start, stop, n, [opts]) -> tensor [n]",
      "n >= 1 numbers at equal distances, both ends in. " OPTIONS},
+    {"set_device", set_device, "set_device(name)",
+     "Where new tensors lie unless they say `device`: \"cpu\", \"cuda\" or \"cuda:N\"; f64 stays on the CPU. Errors: what is "
+     "missing."},
     {NULL, NULL, NULL, NULL}};

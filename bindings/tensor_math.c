@@ -13,7 +13,7 @@ static int binary(lua_State *L, const vbl_op *op) {
   vbl_handle *scalar = NULL;
   for (int i = 0; i < 2; i++) {
     if (lua_type(L, i + 1) == LUA_TNUMBER) {
-      in[i] = vbl_lua_push_scalar(L, i + 1, like->dtype);
+      in[i] = vbl_lua_push_scalar(L, i + 1, like);
       scalar = vbl_lua_test_handle(L, -1);
     } else {
       in[i] = vbl_lua_check_tensor(L, i + 1);

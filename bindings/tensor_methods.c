@@ -47,13 +47,25 @@ static int method_is_contiguous(lua_State *L) {
   return 1;
 }
 
+// A leaf stays one; gradients do not flow from one memory to the other.
+static int to_device(lua_State *L, vbl_tensor *t, const vbl_backend *backend) {
+  vbl_tensor *moved = NULL;
+  if (t->storage->backend == backend || (t->storage->backend->host && backend->host)) return 1;
+  if (t->node != NULL)
+    return vbl_lua_error(
+        L, "to: gradients flow through this tensor and cannot follow it to another device (move the leaves, or t:detach() it)");
+  VBL_LUA_TRY(L, vbl_tensor_to_backend(t, backend, &moved, &err));
+  moved->requires_grad = t->requires_grad;
+  vbl_lua_push_tensor(L, moved);
+  return 1;
+}
+
 static int method_to(lua_State *L) {
   vbl_tensor *t = vbl_lua_check_tensor(L, 1);
   const char *what = luaL_checkstring(L, 2);
   lua_settop(L, 1);
   if (strncmp(what, "cpu", 3) == 0 || strncmp(what, "cuda", 4) == 0) {
-    vbl_lua_check_device(L, what);
-    return 1;
+    return to_device(L, t, vbl_lua_check_device(L, what));
   }
   vbl_dtype dtype = vbl_lua_check_dtype(L, what);
   if (dtype == t->dtype) return 1;
@@ -74,7 +86,7 @@ static int method_item(lua_State *L) {
 
 static int method_totable(lua_State *L) {
   int64_t index[VBL_MAX_DIMS];
-  vbl_lua_push_table(L, vbl_lua_check_tensor(L, 1), 0, index);
+  vbl_lua_push_table(L, vbl_lua_push_host(L, vbl_lua_check_tensor(L, 1)), 0, index);
   return 1;
 }
 
@@ -131,17 +143,8 @@ static int method_requires_grad(lua_State *L) {
   return 1;
 }
 
-// Pushes a contiguous tensor of t's elements on the host (t itself where it is one).
-static vbl_tensor *push_contiguous(lua_State *L, vbl_tensor *t) {
-  vbl_handle *h = vbl_lua_new_handle(L);
-  vbl_tensor *flat = NULL;
-  VBL_LUA_TRY(L, vbl_tensor_contiguous(t, &flat, &err));
-  vbl_lua_fill_handle(L, h, flat);
-  return flat;
-}
-
 static int method_nonfinite(lua_State *L) {
-  vbl_tensor *t = push_contiguous(L, vbl_lua_check_tensor(L, 1));
+  vbl_tensor *t = vbl_lua_push_host(L, vbl_lua_check_tensor(L, 1));
   int64_t n = vbl_tensor_numel(t), count = 0;
   if (t->dtype == VBL_F32 || t->dtype == VBL_F64)
     count = t->storage->backend->count_nonfinite(vbl_tensor_data(t), n, NULL);
@@ -161,8 +164,8 @@ static int method_allclose(lua_State *L) {
     vbl_lua_error(L, "allclose: shapes %s and %s differ", vbl_shape_text(a->ndim, a->shape, left),
                   vbl_shape_text(b->ndim, b->shape, right));
   }
-  a = push_contiguous(L, a);
-  b = push_contiguous(L, b);
+  a = vbl_lua_push_host(L, a);
+  b = vbl_lua_push_host(L, b);
   bool close = true;
   for (int64_t i = 0, n = vbl_tensor_numel(a); i < n; i++) {
     double x = vbl_read_element(a->dtype, vbl_tensor_data(a), i), y = vbl_read_element(b->dtype, vbl_tensor_data(b), i);

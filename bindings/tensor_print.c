@@ -87,15 +87,12 @@ int vbl_tensor_tostring(lua_State *L) {
     return 1;
   }
   int64_t index[VBL_MAX_DIMS] = {0};
-  vbl_handle *owner = vbl_lua_new_handle(L);  // below the buffer, which wants the top
-  vbl_tensor *flat = NULL;
-  VBL_LUA_TRY(L, vbl_tensor_contiguous(h->t, &flat, &err));
-  vbl_lua_fill_handle(L, owner, flat);
+  const vbl_tensor *flat = vbl_lua_push_host(L, h->t);  // below the buffer, which wants the top
   luaL_Buffer text;
   luaL_buffinit(L, &text);
   if (flat->ndim > 0) {
     int64_t n = vbl_tensor_numel(flat);
-    add_head(&text, flat);
+    add_head(&text, h->t);
     add_statistics(&text, flat);
     if (h->t->requires_grad) luaL_addstring(&text, " requires_grad");
     luaL_addstring(&text, n > 0 ? "\n" : " {}");

@@ -32,7 +32,8 @@ static void check_real(lua_State *L, const vbl_tensor *t, const char *name) {
 }
 
 static int make_rand(lua_State *L) {
-  vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32);
+  vbl_make_options options;
+  vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32, &options);
   check_real(L, t, "rand");
   drawing d = next_draw(L);
   int64_t n = vbl_tensor_numel(t);
@@ -41,7 +42,7 @@ static int make_rand(lua_State *L) {
     if (i % 4 == 0) r = block_of(&d, (uint64_t)i / 4);
     vbl_write_element(t->dtype, vbl_tensor_data(t), i, vbl_u32_to_unit(r.v[i % 4]));
   }
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 // Box and Muller (1958): a block of four uniforms gives four normals. u is in (0, 1), where the logarithm is finite.
@@ -55,7 +56,8 @@ static void normals(vbl_u32x4 r, double z[4]) {
 }
 
 static int make_randn(lua_State *L) {
-  vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32);
+  vbl_make_options options;
+  vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32, &options);
   check_real(L, t, "randn");
   drawing d = next_draw(L);
   int64_t n = vbl_tensor_numel(t);
@@ -64,7 +66,7 @@ static int make_randn(lua_State *L) {
     if (i % 4 == 0) normals(block_of(&d, (uint64_t)i / 4), z);
     vbl_write_element(t->dtype, vbl_tensor_data(t), i, z[i % 4]);
   }
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 // Uniform in [0, n), n >= 1, by multiply-shift (Lemire 2019 without the rejection step).
@@ -74,7 +76,8 @@ static int make_randint(lua_State *L) {
   int64_t low = luaL_checkinteger(L, 1), high = luaL_checkinteger(L, 2);
   luaL_argcheck(L, low < high && low >= INT32_MIN && high <= (int64_t)INT32_MAX + 1, 2,
                 "expected low < high, both in the range of i32");
-  vbl_tensor *t = vbl_lua_make(L, 3, VBL_I32);
+  vbl_make_options options;
+  vbl_tensor *t = vbl_lua_make(L, 3, VBL_I32, &options);
   if (!vbl_fits_dtype(t->dtype, (double)low) || !vbl_fits_dtype(t->dtype, (double)(high - 1)))
     vbl_lua_error(L, "randint: %s cannot hold %I .. %I", vbl_dtype_name(t->dtype), (LUAI_UACINT)low, (LUAI_UACINT)(high - 1));
   drawing d = next_draw(L);
@@ -82,7 +85,7 @@ static int make_randint(lua_State *L) {
   for (int64_t i = 0; i < n; i++)
     vbl_write_element(t->dtype, vbl_tensor_data(t), i,
                       (double)(low + (int64_t)below(bits64(&d, (uint64_t)i), (uint64_t)(high - low))));
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 // Fisher and Yates's shuffle, from the end.
@@ -102,7 +105,7 @@ static int make_randperm(lua_State *L) {
     vbl_write_element(t->dtype, data, i, b);
     vbl_write_element(t->dtype, data, j, a);
   }
-  return 1;
+  return vbl_lua_made(L, t, &options);
 }
 
 static int manual_seed(lua_State *L) {

@@ -78,8 +78,7 @@ int vbl_make_tensor(lua_State *L) {
   lua_pushvalue(L, 1);
   read_level(L, &r, 0);
   lua_pop(L, 1);
-  r.t->requires_grad = options.requires_grad;
-  return 1;
+  return vbl_lua_made(L, r.t, &options);
 }
 
 void vbl_lua_push_element(lua_State *L, const vbl_tensor *t, const int64_t *index) {

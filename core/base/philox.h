@@ -2,10 +2,10 @@
 // (SC 2011). A draw is a pure function of its key and counter, so it is the same with any number of threads, on any device
 // and after a resume. Header-only, so that CPU and CUDA kernels share one definition.
 //
-// How vbl keys it. key = (seed, stream): `stream` names the purpose (one constant of vbl_stream below, or a dropout site).
+// How vbl keys it. key = (seed, stream): `stream` names the purpose (one constant of vbl_philox_stream below, or a dropout site).
 // counter = (a, b, c, d): for dropout (column / 4, position in the sample, sample in the effective batch, step); for data
 // draws (draw number, 0, sample or item, epoch or step).
-// defines: vbl_philox_key, vbl_philox, vbl_u32_to_unit, vbl_philox_uniform, vbl_philox_below, vbl_stream
+// defines: vbl_philox_key, vbl_philox, vbl_u32_to_unit, vbl_philox_uniform, vbl_philox_below, vbl_philox_stream
 #pragma once
 #include <stdint.h>
 
@@ -24,7 +24,7 @@ typedef struct vbl_u32x4 {
 } vbl_u32x4;
 
 // What a stream number is for. Dropout sites are VBL_STREAM_DROPOUT + the site's number in the model.
-enum vbl_stream {
+enum vbl_philox_stream {
   VBL_STREAM_USER = 0,      // vbl.rand, vbl.randn, ... (vbl.manual_seed)
   VBL_STREAM_INIT = 1,      // parameter initialisation
   VBL_STREAM_ORDER = 2,     // order of the samples of an epoch

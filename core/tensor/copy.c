@@ -1,5 +1,6 @@
 // Moving elements: copies between strides and dtypes, fills, single elements.
-// defines: vbl_tensor_copy, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
+// defines: vbl_tensor_copy, vbl_tensor_to_backend, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/tensor/storage.h"
@@ -64,22 +65,73 @@ vbl_status vbl_tensor_to_dtype(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor 
   return VBL_OK;
 }
 
+// Contiguous bytes from one memory to the other, by way of the host.
+static vbl_status transfer(const vbl_tensor *from, vbl_tensor *to, vbl_error *err) {
+  const size_t bytes = (size_t)vbl_tensor_numel(from) * vbl_dtype_size(from->dtype);
+  const vbl_backend *a = from->storage->backend, *b = to->storage->backend;
+  if (bytes == 0) return VBL_OK;
+  if (a->host || b->host) {
+    if (a->host)
+      b->from_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
+    else
+      a->to_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
+    return (a->host ? b : a)->sync(NULL, err);
+  }
+  void *host = malloc(bytes);
+  if (host == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %zu bytes between two devices", bytes);
+  a->to_host(host, vbl_tensor_data(from), bytes, NULL);
+  vbl_status status = a->sync(NULL, err);
+  b->from_host(vbl_tensor_data(to), host, bytes, NULL);
+  if (status == VBL_OK) status = b->sync(NULL, err);
+  free(host);
+  return status;
+}
+
+vbl_status vbl_tensor_to_backend(const vbl_tensor *t, const vbl_backend *backend, vbl_tensor **out, vbl_error *err) {
+  if (one_memory(t->storage->backend, backend)) {
+    *out = vbl_tensor_retain((vbl_tensor *)t);
+    return VBL_OK;
+  }
+  vbl_tensor *dense = NULL, *moved = NULL;
+  VBL_TRY(vbl_tensor_contiguous(t, &dense, err));
+  vbl_status status = vbl_tensor_new(backend, t->dtype, t->ndim, t->shape, &moved, err);
+  if (status == VBL_OK) status = transfer(dense, moved, err);
+  vbl_tensor_release(dense);
+  if (status == VBL_OK)
+    *out = moved;
+  else
+    vbl_tensor_release(moved);
+  return status;
+}
+
 static int64_t element_at(const vbl_tensor *t, const int64_t *index) {
   int64_t at = t->offset;
   for (int i = 0; i < t->ndim; i++) at += index[i] * t->stride[i];
   return at;
 }
 
+// Who converts an element that is on the host.
+static const vbl_backend *host_kernels(const vbl_tensor *t) {
+  return t->storage->backend->host ? t->storage->backend : vbl_cpu_backend();
+}
+
 // One element converted by the backend's own rules, so that they are written once.
 double vbl_tensor_get(const vbl_tensor *t, const int64_t *index) {
-  double value;
-  const char *at = (const char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
-  t->storage->backend->copy(t->dtype, at, no_stride, VBL_F64, &value, no_stride, 0, no_stride, NULL);
+  double value, element;  // `element` holds any dtype
+  const void *at = (const char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
+  if (!t->storage->backend->host) {
+    t->storage->backend->to_host(&element, at, vbl_dtype_size(t->dtype), NULL);
+    at = &element;
+  }
+  host_kernels(t)->copy(t->dtype, at, no_stride, VBL_F64, &value, no_stride, 0, no_stride, NULL);
   return value;
 }
 
 void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {
+  double element;
   char *at = (char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
-  t->storage->backend->copy(VBL_F64, &value, no_stride, t->dtype, at, no_stride, 0, no_stride, NULL);
+  void *to = t->storage->backend->host ? (void *)at : &element;
+  host_kernels(t)->copy(VBL_F64, &value, no_stride, t->dtype, to, no_stride, 0, no_stride, NULL);
+  if (to != at) t->storage->backend->from_host(at, to, vbl_dtype_size(t->dtype), NULL);
   t->storage->version++;
 }

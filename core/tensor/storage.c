@@ -7,6 +7,15 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
 
+// Bytes of tensors on devices; the CPU's are counted by its allocator.
+static size_t device_live, device_peak;
+
+static void count_device(const vbl_storage *s, bool made) {
+  if (s->backend->host) return;
+  device_live = made ? device_live + s->bytes : device_live - s->bytes;
+  if (device_live > device_peak) device_peak = device_live;
+}
+
 vbl_status vbl_storage_new(const vbl_backend *backend, size_t bytes, vbl_storage **out, vbl_error *err) {
   vbl_storage *s = malloc(sizeof *s);
   if (s == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a tensor record");
@@ -20,6 +29,7 @@ vbl_status vbl_storage_new(const vbl_backend *backend, size_t bytes, vbl_storage
                       backend->name, (double)bytes / 0x1p20, (double)m.live / 0x1p20);
     }
   }
+  count_device(s, true);
   *out = s;
   return VBL_OK;
 }
@@ -28,10 +38,19 @@ void vbl_storage_retain(vbl_storage *s) { s->refs++; }
 
 void vbl_storage_release(vbl_storage *s) {
   if (--s->refs > 0) return;
+  count_device(s, false);
   if (s->data != NULL) s->backend->free(s->data, s->bytes);
   free(s);
 }
 
-vbl_memory_stats vbl_memory(void) { return vbl_cpu_alloc_stats(); }
+vbl_memory_stats vbl_memory(void) {
+  vbl_memory_stats m = vbl_cpu_alloc_stats();
+  m.live += device_live;
+  m.peak += device_peak;
+  return m;
+}
 
-void vbl_memory_reset_peak(void) { vbl_cpu_alloc_reset_peak(); }
+void vbl_memory_reset_peak(void) {
+  vbl_cpu_alloc_reset_peak();
+  device_peak = device_live;
+}

@@ -53,6 +53,9 @@ vbl_status vbl_tensor_on(vbl_storage *storage, vbl_dtype dtype, int ndim, const 
 vbl_status vbl_tensor_new(const vbl_backend *backend, vbl_dtype dtype, int ndim, const int64_t *shape, vbl_tensor **out,
                           vbl_error *err) {
   size_t bytes = 0;
+  if (dtype == VBL_F64 && !backend->host)
+    return vbl_fail(err, VBL_EINVAL, "%s does not compute in f64; convert with :to(\"f32\") first, or keep the tensor on the CPU",
+                    backend->name);
   VBL_TRY(checked_bytes(dtype, ndim, shape, &bytes, err));
   vbl_storage *storage;
   VBL_TRY(vbl_storage_new(backend, bytes, &storage, err));

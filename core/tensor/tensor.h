@@ -71,13 +71,16 @@ vbl_status vbl_tensor_fill(vbl_tensor *t, double value, vbl_error *err);
 vbl_status vbl_tensor_contiguous(const vbl_tensor *t, vbl_tensor **out, vbl_error *err);
 // t itself (retained) when it already has this dtype, else a contiguous copy converted to it. No history.
 vbl_status vbl_tensor_to_dtype(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor **out, vbl_error *err);
+// t itself (retained) when it lies in this backend's memory already, else a contiguous copy there. No history. VBL_EINVAL: f64 to a
+// device, which does not compute in it.
+vbl_status vbl_tensor_to_backend(const vbl_tensor *t, const struct vbl_backend *backend, vbl_tensor **out, vbl_error *err);
 
 int64_t vbl_tensor_numel(const vbl_tensor *t);
 bool vbl_tensor_is_contiguous(const vbl_tensor *t);
 bool vbl_tensor_same_shape(const vbl_tensor *a, const vbl_tensor *b);
 // Address of the first element. NULL is possible only for tensors of no elements.
 void *vbl_tensor_data(const vbl_tensor *t);
-// One element as double, by indices (host-readable backends). NaN-safe; bounds are the caller's duty.
+// One element as double, by indices. NaN-safe; bounds are the caller's duty.
 double vbl_tensor_get(const vbl_tensor *t, const int64_t *index);
 void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value);
 

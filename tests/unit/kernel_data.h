@@ -93,6 +93,23 @@ static void pairs_free(void) {
 // The longest chain of additions in a sum of n terms over at least 4 lanes, then over the lanes.
 static inline double chain(int64_t n) { return (double)n / 4 + 8; }
 
+#ifdef VBL_TEST_CUDA
+// The same tests on the CUDA backend's kernels (tests/emu): emulated, or on a device that shares the host's memory.
+const vbl_backend *vbl_cuda_open(int device, char *message, size_t size);
+static void each_backend(const char *name, void (*group)(void)) {
+  char message[256];
+  vbl_error err = {0};
+  const int passed = check_passed, failed = check_failed;
+  ref = vbl_reference_backend();
+  cpu = vbl_cuda_open(0, message, sizeof message);
+  if (cpu == NULL) fprintf(stderr, "%s\n", message), exit(1);
+  threads = 1;
+  group();
+  pairs_free();
+  CHECK_OK(cpu->sync(NULL, &err), err);
+  printf("%s: %s: %d passed, %d failed\n", name, cpu->isa, check_passed - passed, check_failed - failed);
+}
+#else
 // Runs `group` for every build of the backend that this machine can run, with one and with two threads; one line each.
 static void each_backend(const char *name, void (*group)(void)) {
   static const char *const isas[] = {"baseline", "avx2", "avx512"};
@@ -112,3 +129,4 @@ static void each_backend(const char *name, void (*group)(void)) {
     printf("%s: %s: %d passed, %d failed\n", name, isas[i], check_passed - passed, check_failed - failed);
   }
 }
+#endif

@@ -275,6 +275,7 @@ static void optimizers(void) {
   }
 }
 
+#ifndef VBL_TEST_CUDA
 static void allocator(void) {
   vbl_cpu_alloc_trim();
   const vbl_memory_stats before = vbl_cpu_alloc_stats();
@@ -311,9 +312,13 @@ static void failures(void) {
   CHECK(vbl_cpu_backend_named("sse9") == NULL);
 }
 
+#endif
+
 int main(void) {
+#ifndef VBL_TEST_CUDA
   allocator();
   failures();
+#endif
   each_backend("unary", unary);
   each_backend("special values", special_values);
   each_backend("binary", binary);

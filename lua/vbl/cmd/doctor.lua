@@ -53,10 +53,11 @@ end
 
 local function devices()
   local names = {}
-  for i, device in ipairs(vbl.devices()) do names[i] = device.name end
+  local found, why = vbl.devices()
+  for i, device in ipairs(found) do names[i] = device.name .. " (" .. device.isa .. ")" end
   local list = table.concat(names, ", ")
   line("ok", "devices", "%s", list)
-  if not list:find "cuda" then line("missing", "CUDA", "no CUDA backend in this build: training runs on the processor") end
+  if not list:find "cuda" then line("missing", "CUDA", "%s: training runs on the processor", why) end
 end
 
 return function(...)

@@ -62,19 +62,16 @@ function flags.parse(words, i, into, fail)
   return i + 1
 end
 
-local function check_device(device, fail)
+local function set_device(device, fail)
   if device ~= "cpu" and device ~= "cuda" and not device:find "^cuda:%d+$" then
     fail(("--device: expected cpu, cuda or cuda:N, got '%s'"):format(device))
   end
-  local wanted = device == "cuda" and "cuda:0" or device
-  for _, present in ipairs(require "vbl".devices()) do
-    if present.name == wanted then return end
-  end
-  fail(("--device %s: there is no such device here; use --device cpu (vbl doctor says what is missing)"):format(device))
+  local ok, message = pcall(require("vbl").set_device, device)
+  if not ok then fail(("--device %s: %s (vbl doctor says what is missing)"):format(device, require("vbl.usage").strip(message))) end
 end
 
 function flags.apply(into, fail)
-  check_device(into.device, fail)
+  set_device(into.device, fail)
   if into.threads then system.set_threads(into.threads) end
   into.threads = system.threads()
 end

@@ -6,14 +6,15 @@ local vbl = require "vbl"
 
 local layout = {}
 
-local function i32(t, columns)
-  local tensor = vbl.tensor(t, {dtype = "i32"})
+local function i32(device, t, columns)
+  local tensor = vbl.tensor(t, {dtype = "i32", device = device})
   return columns and tensor:reshape(#t // columns, columns) or tensor
 end
 
--- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters).
+-- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters);
+-- device: where the index tensors go.
 -- Returns {B, T, N, lengths, ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
-function layout.text(tokens, lengths, samples, max_positions, packed)
+function layout.text(tokens, lengths, samples, max_positions, packed, device)
   local B, T = tokens:size(1), tokens:size(2)
   local rows_of, len = tokens:totable(), lengths:totable()
   local ids, pos, seg, keys, rows, cls, scatter, first = {}, {}, {}, {}, {}, {}, {}, {}
@@ -36,15 +37,15 @@ function layout.text(tokens, lengths, samples, max_positions, packed)
       scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
     end
   end
-  return {B = B, T = T, N = n, lengths = len, first = first, ids = i32(ids), pos = i32(pos), seg = i32(seg, 2), keys = i32(keys, 2),
-          rows = i32(rows, 2), cls = i32(cls), scatter = i32(scatter), samples = i32(samples)}
+  return {B = B, T = T, N = n, lengths = len, first = first, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
+          rows = i32(device, rows, 2), cls = i32(device, cls), scatter = i32(device, scatter), samples = i32(device, samples)}
 end
 
 local cache = {}
 
--- B images of P tokens each (CLS included). What depends on B and P alone is kept between steps.
-function layout.image(B, P, samples)
-  local key = B .. "x" .. P
+-- B images of P tokens each (CLS included). What depends on B, P and the device alone is kept between steps.
+function layout.image(B, P, samples, device)
+  local key = B .. "x" .. P .. " " .. device
   local shared = cache[key]
   if not shared then
     local seg, cls = {}, {}
@@ -52,7 +53,7 @@ function layout.image(B, P, samples)
       seg[2 * b + 1], seg[2 * b + 2] = b * P, P
       cls[b + 1] = b * P
     end
-    shared = {seg = i32(seg, 2):keep(), cls = i32(cls):keep()}
+    shared = {seg = i32(device, seg, 2):keep(), cls = i32(device, cls):keep()}
     cache = {[key] = shared}
   end
   local rows, n = {}, 0
@@ -62,7 +63,7 @@ function layout.image(B, P, samples)
       n = n + 2
     end
   end
-  return {B = B, P = P, N = B * P, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(rows, 2), samples = i32(samples)}
+  return {B = B, P = P, N = B * P, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
 end
 
 return layout

@@ -106,7 +106,8 @@ local function pass_layouts(self, batch)
   end
   local samples = batch.samples or default_samples(B)
   local P = (c.image // c.patch) ^ 2 // 1 | 0
-  return layout.text(batch.tokens, batch.lengths, samples, c.max_positions, c.packed), layout.image(B, P + 1, samples)
+  local device = self.list[1].tensor:device()
+  return layout.text(batch.tokens, batch.lengths, samples, c.max_positions, c.packed, device), layout.image(B, P + 1, samples, device)
 end
 
 -- Runs encoder layers from..to (from 0, inclusive) of one stream, tapping each.

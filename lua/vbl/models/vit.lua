@@ -51,6 +51,8 @@ end
 -- images u8 (normalised here) or f32 (normalised already) [B, 3, S, S]; mask u8 [B, P] or nil: 1 = the patch is hidden, by the mean
 -- pixel (zeros after normalisation) or, where the model has one, by the learned mask token in place of its embedding.
 function Vit:embed(images, mask, lay, ctx)
+  local device = self.weight:device()
+  images, mask = images:to(device), mask and mask:to(device)
   local token = mask and self.mask_token
   local patches = F.patchify(images, {patch = self.patch, mean = self.mean, std = self.std, mask = not token and mask and mask:reshape(-1) or nil})
   local x = nn.at(self.path .. "patch_embed.proj", F.linear, patches, self.weight:reshape(self.weight:size(1), -1), self.bias)

@@ -1,0 +1,120 @@
+// The backend's table, and opening a device.
+// defines: vbl_cuda_open
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/backend.h"
+
+using namespace vbl_cuda;
+
+static vbl_backend make_table(void) {
+  vbl_backend b = {};
+  b.host = false;
+#define ENTRY(name) b.name = vbl_cuda_##name
+  ENTRY(alloc);
+  ENTRY(free);
+  ENTRY(to_host);
+  ENTRY(from_host);
+  ENTRY(sync);
+  ENTRY(copy);
+  ENTRY(fill);
+  ENTRY(unary);
+  ENTRY(unary_backward);
+  ENTRY(binary);
+  ENTRY(scale_add);
+  ENTRY(reduce);
+  ENTRY(gemm);
+  ENTRY(gemm_bf16);
+  ENTRY(bias_add);
+  ENTRY(bias_gelu);
+  ENTRY(gelu_backward_bias);
+  ENTRY(column_sum);
+  ENTRY(layer_norm);
+  ENTRY(residual_norm);
+  ENTRY(layer_norm_backward);
+  ENTRY(dropout_add);
+  ENTRY(attention);
+  ENTRY(attention_backward);
+  ENTRY(gather_rows);
+  ENTRY(scatter_add_rows);
+  ENTRY(text_embedding);
+  ENTRY(patchify);
+  ENTRY(vit_assemble);
+  ENTRY(softmax);
+  ENTRY(softmax_backward);
+  ENTRY(cross_entropy);
+  ENTRY(cross_entropy_backward);
+  ENTRY(normalize_rows);
+  ENTRY(normalize_rows_backward);
+  ENTRY(adamw);
+  ENTRY(sgd);
+  ENTRY(sum_squares);
+  ENTRY(count_nonfinite);
+#undef ENTRY
+  return b;
+}
+
+static char name[32], isa[64];
+static vbl_backend table;
+
+#ifdef __CUDACC__
+
+enum { OLDEST = 80 };  // sm_80: what the build has code for
+
+// Everything that can be missing, one sentence each.
+static bool open_device(int device, char *message, size_t size) {
+  int count = 0, driver = 0, runtime = 0;
+  cudaDeviceProp p;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return snprintf(message, size, "no NVIDIA driver is installed (nvidia-smi shows it)"), false;
+  cudaError_t e = cudaGetDeviceCount(&count);
+  if (e == cudaErrorInsufficientDriver)
+    return snprintf(message, size, "the NVIDIA driver is for CUDA %d.%d and this vbl needs %d.%d: install a newer driver",
+                    driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10),
+           false;
+  if (e != cudaSuccess || count == 0)
+    return snprintf(message, size, "no NVIDIA GPU is visible (%s; CUDA_VISIBLE_DEVICES?)", cudaGetErrorString(e)), false;
+  if (device < 0 || device >= count) return snprintf(message, size, "cuda:%d: there are %d devices, from 0", device, count), false;
+  if ((e = cudaGetDeviceProperties(&p, device)) != cudaSuccess || (e = cudaSetDevice(device)) != cudaSuccess)
+    return snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e)), false;
+  if (p.major * 10 + p.minor < OLDEST)
+    return snprintf(message, size, "cuda:%d: %s has compute capability %d.%d; 8.0 (Ampere) or newer is needed", device, p.name,
+                    p.major, p.minor),
+           false;
+  cudaMemPool_t pool;
+  uint64_t keep = UINT64_MAX;  // freed blocks stay: a step whose sizes repeat asks the driver for nothing
+  if ((e = cudaDeviceGetDefaultMemPool(&pool, device)) != cudaSuccess ||
+      (e = cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep)) != cudaSuccess)
+    return snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e)), false;
+  if (!vbl_cuda_gemm_open()) return snprintf(message, size, "cuda:%d: cuBLAS cannot be started (memory?)", device), false;
+  snprintf(isa, sizeof isa, "%s, sm_%d%d", p.name, p.major, p.minor);
+  return true;
+}
+
+#else
+
+static bool open_device(int device, char *message, size_t size) {
+  if (device != 0) return snprintf(message, size, "cuda:%d: there is 1 device, from 0", device), false;
+  snprintf(isa, sizeof isa, "emulated");
+  if (getenv("VBL_EMU_GUARD") != nullptr) vbl_emu_guard(true);
+  return true;
+}
+
+#endif
+
+// The backend of a device, one a process; NULL with one sentence in `message`.
+extern "C" const vbl_backend *vbl_cuda_open(int device, char *message, size_t size) {
+  char wanted[sizeof name];
+  snprintf(wanted, sizeof wanted, "cuda:%d", device);
+  if (name[0] != '\0' && strcmp(name, wanted) != 0)
+    return snprintf(message, size, "%s: this process already uses %s", wanted, name), nullptr;
+  if (name[0] == '\0' && !open_device(device, message, size)) return nullptr;
+  if (name[0] == '\0') {
+    table = make_table();
+    table.name = strcpy(name, wanted);
+    table.isa = isa;
+  }
+  return &table;
+}

@@ -1,0 +1,79 @@
+// The CUDA backend's functions, one per entry of vbl_backend with its contract (kernels/kernels.h), and what its files share.
+// defines: vbl_cuda_*, vbl_cuda::note_failure
+#pragma once
+#include "kernels/cuda/cuda.h"
+#ifndef __CUDACC__
+#include "kernels/emu/memory.h"
+#endif
+
+void *vbl_cuda_alloc(size_t bytes);
+void vbl_cuda_free(void *p, size_t bytes);
+void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s);
+void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s);
+vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err);
+void vbl_cuda_copy(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
+                   int ndim, const int64_t *shape, vbl_stream s);
+void vbl_cuda_fill(vbl_dtype T, void *x, int64_t n, double value, vbl_stream s);
+void vbl_cuda_unary(vbl_unary f, const void *x, void *y, int64_t n, vbl_stream s);
+void vbl_cuda_unary_backward(vbl_unary f, const void *x, const void *y, const void *dy, void *dx, int64_t n, vbl_stream s);
+void vbl_cuda_binary(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride,
+                     void *out, int ndim, const int64_t *shape, vbl_stream s);
+void vbl_cuda_scale_add(double alpha, const void *x, double beta, void *y, int64_t n, vbl_stream s);
+void vbl_cuda_reduce(vbl_reduce f, const void *x, void *y, int32_t *index, int64_t outer, int64_t n, int64_t inner, vbl_stream s);
+void vbl_cuda_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B,
+                   int64_t ldb, double beta, void *C, int64_t ldc, vbl_stream s);
+void vbl_cuda_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
+                        vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
+                        void *gelu, vbl_stream s);
+void vbl_cuda_bias_add(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);
+void vbl_cuda_bias_gelu(void *h, const void *bias, void *g, int64_t N, int64_t D, vbl_stream s);
+void vbl_cuda_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
+                                 vbl_stream s);
+void vbl_cuda_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s);
+void vbl_cuda_layer_norm(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd, int64_t N,
+                         int64_t D, vbl_stream s);
+void vbl_cuda_residual_norm(const void *x, const void *residual, const vbl_dropout *drop, const void *gamma, const void *beta,
+                            double eps, void *sum, void *y, void *mean, void *rstd, int64_t N, int64_t D, vbl_stream s);
+void vbl_cuda_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
+                                  const void *dsum, void *dx, void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D,
+                                  vbl_stream s);
+void vbl_cuda_dropout_add(const void *x, const void *residual, const vbl_dropout *drop, void *y, int64_t N, int64_t D,
+                          vbl_stream s);
+void vbl_cuda_attention(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv,
+                        const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
+                        const vbl_dropout *drop, void *o, int64_t ldo, void *lse, vbl_stream s);
+void vbl_cuda_attention_backward(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv,
+                                 const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d,
+                                 double scale, const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse,
+                                 const void *dout, int64_t lddo, void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk,
+                                 void *dv, int64_t lddv, vbl_stream s);
+void vbl_cuda_gather_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s);
+void vbl_cuda_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s);
+void vbl_cuda_text_embedding(const int32_t *ids, const int32_t *pos, const void *word, const void *position, const void *type,
+                             void *y, int64_t n, int64_t D, vbl_stream s);
+void vbl_cuda_patchify(vbl_dtype T, const void *images, const double *mean, const double *std, const uint8_t *mask, void *patches,
+                       int64_t B, int64_t S_h, int64_t S_w, int64_t p, vbl_stream s);
+void vbl_cuda_vit_assemble(const void *patches, const void *cls, const void *pos, void *y, int64_t B, int64_t P, int64_t D,
+                           vbl_stream s);
+void vbl_cuda_softmax(const void *x, void *y, bool log, int64_t N, int64_t V, vbl_stream s);
+void vbl_cuda_softmax_backward(const void *y, const void *dy, void *dx, bool log, int64_t N, int64_t V, vbl_stream s);
+void vbl_cuda_cross_entropy(const void *x, const int32_t *label, int32_t ignore, void *loss, void *lse, int64_t N, int64_t V,
+                            vbl_stream s);
+void vbl_cuda_cross_entropy_backward(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                     double scale, void *dx, int64_t N, int64_t V, vbl_stream s);
+void vbl_cuda_normalize_rows(const void *x, double eps, void *y, void *norm, int64_t N, int64_t D, vbl_stream s);
+void vbl_cuda_normalize_rows_backward(const void *y, const void *norm, double eps, const void *dy, void *dx, int64_t N, int64_t D,
+                                      vbl_stream s);
+void vbl_cuda_adamw(void *w, const void *g, void *m, void *v, int64_t n, double lr, double beta1, double beta2, double eps,
+                    double decay, double scale, int64_t t, vbl_stream s);
+void vbl_cuda_sgd(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale,
+                  bool first, vbl_stream s);
+double vbl_cuda_sum_squares(const void *x, int64_t n, vbl_stream s);
+int64_t vbl_cuda_count_nonfinite(const void *x, int64_t n, vbl_stream s);
+
+bool vbl_cuda_gemm_open(void);  // false: cuBLAS cannot be started
+
+namespace vbl_cuda {
+// A kernel that cannot do its work says so here; the next sync reports it, once.
+void note_failure(vbl_status code, const char *what);
+}  // namespace vbl_cuda

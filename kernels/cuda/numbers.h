@@ -1,0 +1,39 @@
+// Numbers of every dtype in kernels: loads, stores with their roundings, GELU.
+// defines: vbl_cuda::{bf16, load, store, gelu_erf, gelu_slope}
+#pragma once
+#include "kernels/cuda/cuda.h"
+
+namespace vbl_cuda {
+
+// Storage of bf16: the upper half of an f32.
+struct bf16 {
+  uint16_t bits;
+};
+
+static __device__ inline double load(float v) { return v; }
+static __device__ inline double load(double v) { return v; }
+static __device__ inline double load(int32_t v) { return v; }
+static __device__ inline double load(uint8_t v) { return v; }
+static __device__ inline double load(bf16 v) { return __uint_as_float((uint32_t)v.bits << 16); }
+
+static __device__ inline double truncate_between(double v, double low, double high) {
+  return isnan(v) ? 0 : v <= low ? low : v >= high ? high : trunc(v);
+}
+
+static __device__ inline void store(float *to, double v) { *to = (float)v; }
+static __device__ inline void store(double *to, double v) { *to = v; }
+static __device__ inline void store(int32_t *to, double v) { *to = (int32_t)truncate_between(v, INT32_MIN, INT32_MAX); }
+static __device__ inline void store(uint8_t *to, double v) { *to = (uint8_t)truncate_between(v, 0, UINT8_MAX); }
+// Nearest even; a NaN keeps its upper half with the quiet bit set, since rounding could carry its payload into infinity.
+static __device__ inline void store(bf16 *to, double v) {
+  const uint32_t bits = __float_as_uint((float)v);
+  to->bits = isnan(v) ? (uint16_t)(bits >> 16 | 0x40u) : (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+// gelu(x) = x Phi(x) (Hendrycks, Gimpel 2016), exact form.
+static __device__ inline float gelu_erf(float x) { return 0.5f * x * (1 + erff(x * 0.70710678118654752f)); }
+static __device__ inline float gelu_slope(float x) {
+  return 0.5f * (1 + erff(x * 0.70710678118654752f)) + x * expf(-x * x / 2) * 0.39894228040143268f;
+}
+
+}  // namespace vbl_cuda

@@ -1,0 +1,139 @@
+// The CUDA device language for g++ and clang++, so that the files of kernels/cuda run on a CPU, in tests: a launch runs its blocks
+// one after another, a block's threads as fibers of one host thread (block.cc). No CUDA toolkit is needed.
+//
+// What is checked at every launch: launch limits; barriers that not all threads of a block reach, or reach at different lines;
+// warp functions whose lanes differ in function, line or mask; reads from lanes outside the mask; deadlock. Shared memory is filled
+// with NaN before each block and lies between red zones. AddressSanitizer sees both, ThreadSanitizer sees every CUDA thread as a
+// thread of its own, ordered by barriers alone (a shuffle orders no memory). VBL_EMU_ORDER: 0 runs threads forward, 1 backward,
+// any other number shuffles them with that seed.
+//
+// Only what vbl's kernels use is here. It does not show timing, occupancy, FMA contraction, tensor cores, or races between blocks
+// without ThreadSanitizer.
+// defines: the device language; VBL_SHARED, VBL_LAUNCH; the runtime calls of kernels/cuda/memory.cu
+#pragma once
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <tuple>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __restrict__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorLaunchFailure = 719
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
+typedef void *cudaStream_t;
+
+cudaError_t cudaGetLastError(void);
+cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void *p, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+const char *cudaGetErrorString(cudaError_t e);
+
+namespace vbl_emu {
+
+struct position {
+  uint3 thread, block;
+  dim3 block_dim, grid_dim;
+  int lane;
+};
+extern position *current;
+
+// Where a call stands in a kernel, for messages and to see whether threads meet at the same place.
+struct place {
+  const char *what, *file;
+  int line;
+};
+#define VBL_EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+void launch(const char *name, dim3 grid, dim3 block, size_t shared, void (*run)(void *), void *arguments, size_t argument_bytes);
+void barrier(place at);
+// The values of all lanes of `mask`, by lane. orders: whether what was written before is seen after (__syncwarp).
+const uint64_t *meet(place at, unsigned mask, uint64_t value, bool orders);
+[[noreturn]] void fail(place at, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+struct site {  // a VBL_SHARED declaration; its memory is taken once a block
+  uint64_t block;
+  void *memory;
+};
+void *shared(site *s, size_t bytes, size_t align);
+
+template <class... P, class... A>
+void go(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t, A &&...a) {
+  struct call {
+    void (*kernel)(P...);
+    std::tuple<std::decay_t<P>...> arguments;  // copied once, as a launch does
+  } c{kernel, std::tuple<std::decay_t<P>...>(static_cast<std::decay_t<P>>(a)...)};
+  launch(
+      name, grid, block, shared_bytes, [](void *p) { std::apply(((call *)p)->kernel, ((call *)p)->arguments); }, &c, sizeof c);
+}
+
+template <class T>
+T from_lane(place at, unsigned mask, T value, int lane) {
+  static_assert(sizeof(T) <= 8, "a warp moves values of at most 8 bytes");
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof value);
+  const uint64_t *all = meet(at, mask, bits, false);
+  if (!(mask >> lane & 1)) fail(at, "reads lane %d, which is not in mask 0x%08x", lane, mask);
+  memcpy(&value, &all[lane], sizeof value);
+  return value;
+}
+
+}  // namespace vbl_emu
+
+#define threadIdx (vbl_emu::current->thread)
+#define blockIdx  (vbl_emu::current->block)
+#define blockDim  (vbl_emu::current->block_dim)
+#define gridDim   (vbl_emu::current->grid_dim)
+
+#define VBL_SHARED(T, name, dims)   \
+  typedef T name##_type dims;       \
+  static vbl_emu::site name##_site; \
+  name##_type &name = *(name##_type *)vbl_emu::shared(&name##_site, sizeof(name##_type), alignof(name##_type))
+#define VBL_LAUNCH(kernel, grid, block, stream, ...) vbl_emu::go(#kernel, kernel, grid, block, 0, stream, __VA_ARGS__)
+
+static inline void __syncthreads(VBL_EMU_HERE) { vbl_emu::barrier({"__syncthreads", file, line}); }
+static inline void __syncwarp(unsigned mask = ~0u, VBL_EMU_HERE) { vbl_emu::meet({"__syncwarp", file, line}, mask, 0, true); }
+template <class T>
+static inline T __shfl_sync(unsigned mask, T value, int lane, VBL_EMU_HERE) {
+  return vbl_emu::from_lane({"__shfl_sync", file, line}, mask, value, lane & 31);
+}
+template <class T>
+static inline T __shfl_xor_sync(unsigned mask, T value, int x, VBL_EMU_HERE) {
+  return vbl_emu::from_lane({"__shfl_xor_sync", file, line}, mask, value, vbl_emu::current->lane ^ x);
+}
+
+static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+static inline uint32_t __float_as_uint(float x) {
+  uint32_t u;
+  memcpy(&u, &x, sizeof u);
+  return u;
+}
+static inline float __uint_as_float(uint32_t u) {
+  float x;
+  memcpy(&x, &u, sizeof x);
+  return x;
+}

@@ -1,0 +1,99 @@
+-- Tensors and models on a device whose memory the host cannot read: the CUDA backend's kernels, emulated (VBL_CUDA_LIBRARY and
+-- VBL_EMU_GUARD are set by the build), against the CPU.
+local vbl = require "vbl"
+local check = require "check"
+local F = require "vbl.nn.functional"
+
+if not os.getenv "VBL_CUDA_LIBRARY" then check.skip "VBL_CUDA_LIBRARY names no emulated device" end
+
+check.group("tensors", function()
+  local x = vbl.randn(5, 7)
+  local d = x:to "cuda"
+  check.equal(d:device(), "cuda:0")
+  check.ok(d:to "cuda" == d or d:to("cuda"):device() == "cuda:0")
+  check.ok(d:to("cpu"):allclose(x, {rtol = 0, atol = 0}))
+  check.ok(d:t():to("cpu"):allclose(x:t(), {rtol = 0, atol = 0}))
+  check.equal(d[3][4], x[3][4])
+  check.equal(d:totable()[2][6], x:totable()[2][6])
+  check.ok(tostring(d):find("f32[5,7] cuda:0 mean", 1, true))
+  check.equal((d * 2 + 1):sum():item(), (x * 2 + 1):sum():item())
+  check.equal(d:to("i32"):device(), "cuda:0")
+  local y = vbl.zeros(5, 7, {device = "cuda"})
+  y:copy_(x)
+  check.ok(y:allclose(d, {rtol = 0, atol = 0}))
+  local path = os.tmpname() .. ".npy"
+  vbl.save(path, d)
+  check.ok(vbl.load(path):allclose(x, {rtol = 0, atol = 0}))
+  os.remove(path)
+end)
+
+check.group("where new tensors lie", function()
+  vbl.set_device "cuda"
+  local list = {vbl.zeros(2), vbl.randn(3), vbl.tensor {1, 2}, vbl.arange(4), vbl.eye(2), vbl.full({2}, 3), vbl.randint(0, 3, 2), vbl.randperm(4)}
+  for _, t in ipairs(list) do check.equal(t:device(), "cuda:0") end
+  check.equal(vbl.zeros(2, {device = "cpu"}):device(), "cpu")
+  check.equal(vbl.zeros(2, {dtype = "f64"}):device(), "cpu")
+  vbl.set_device "cpu"
+  check.equal(vbl.zeros(2):device(), "cpu")
+end)
+
+check.group("what is refused", function()
+  check.error(function() vbl.zeros(2, {dtype = "f64", device = "cuda"}) end, "cuda:0 does not compute in f64", "f32")
+  check.error(function() return vbl.zeros(2) + vbl.zeros(2, {device = "cuda"}) end, "cuda:0", "cpu")
+  check.error(function() vbl.zeros(2):to "cuda:3" end, "cuda:3")
+  check.error(function() vbl.zeros(2):to "cuda:x" end, "no device 'cuda:x'")
+  local w = vbl.ones(2, {requires_grad = true})
+  check.error(function() return (w * 2):to "cuda" end, "move the leaves")
+end)
+
+-- The same model, batch and step on both; f32, so sums differ in the last bits.
+local function step(device)
+  vbl.set_device(device)
+  vbl.manual_seed(5)
+  local model = vbl.models.vilbert {preset = "tiny", dim = 32, mlp = 48, layers = 2, attention_heads = 2, image = 32, patch = 16, vocab = 50,
+                                    depth = 2, cross_attention_layers = {1}, dropout = 0.1, heads = {"mlm", "ap"}}
+  model.rng.seed, model.rng.step = 5, 1
+  local out = model:run {tokens = vbl.tensor({{2, 9, 8, 3}, {2, 7, 3, 0}}, {dtype = "i32"}), lengths = vbl.tensor({4, 3}, {dtype = "i32"}),
+                         images = vbl.randn(2, 3, 32, 32)}
+  local mlm = F.cross_entropy(model.heads.mlm(out.text), vbl.tensor({1, 2, 3, -100, 5, 6, 7}, {dtype = "i32"}), {divisor = 6})
+  local q, k = F.normalize_rows(out.text), F.normalize_rows(out.text * 2)
+  local loss = mlm + F.info_nce(q, k, {temperature = 0.1, symmetric = true})
+  loss:backward()
+  local optimizer = vbl.optim.adamw(model:parameters(), {lr = 1e-3, clip = 1})
+  local norm = optimizer:step()
+  vbl.set_device "cpu"
+  return model, loss:item(), norm
+end
+
+check.group("a training step", function()
+  local cpu, loss, norm = step "cpu"
+  local cuda, other, other_norm = step "cuda"
+  check.equal(cuda.list[1].tensor:device(), "cuda:0")
+  check.near(other, loss, 1e-5 * loss)
+  if type(norm) == "number" then check.near(other_norm, norm, 1e-5 * norm) end
+  local worst = 0
+  for i, p in ipairs(cpu.list) do
+    -- A first AdamW step moves every weight by nearly lr whatever its gradient's size, so a rounding of a tiny gradient is at most 2 lr.
+    local _, distance = cuda.list[i].tensor:allclose(p.tensor)
+    worst = math.max(worst, distance)
+  end
+  check.ok(worst < 2.1e-3, "parameters after the step differ by " .. worst)
+  local grads = 0
+  for i, p in ipairs(cpu.list) do
+    local a, b = p.tensor.grad, cuda.list[i].tensor.grad
+    check.equal(a == nil, b == nil)
+    if a then
+      local difference = (b:to "cpu" - a):square():sum():item() ^ 0.5
+      check.ok(difference <= 1e-5 * (a:square():sum():item() ^ 0.5 + 1e-3), p.name .. ": gradients differ")
+      grads = grads + 1
+    end
+  end
+  check.ok(grads > 20)
+end)
+
+check.group("measures read a device's features", function()
+  local x, y = vbl.randn(30, 6), vbl.randn(30, 6)
+  check.equal(vbl.measure.cka(x:to "cuda", y:to "cuda"), vbl.measure.cka(x, y))
+end)
+
+check.done()
