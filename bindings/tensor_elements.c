@@ -77,7 +77,7 @@ const vbl_backend *vbl_lua_check_device(lua_State *L, const char *name) {
   const vbl_backend *backend = NULL;
   vbl_error err;
   if (vbl_backend_open(name, &backend, &err) != VBL_OK)
-    vbl_lua_error(L, "device '%s': %s; use \"cpu\" (vbl.devices() lists what there is)", name, err.message);
+    vbl_lua_error(L, "device '%s': %s; use cpu (vbl doctor says what is missing)", name, err.message);
   return backend;
 }
 

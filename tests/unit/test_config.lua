@@ -93,7 +93,7 @@ check.group("flags", function()
   check.error(function() with({"--sede", "1"}, defaults()) end, "unknown flag '--sede'", "'--seed'")
   check.error(function() with({"--plan=1"}, defaults()) end, "--plan takes no value")
   check.error(function() with({"--device", "gpu"}, defaults()) end, "--device", "cpu, cuda or cuda:N", "'gpu'")
-  check.error(function() with({"--device", "cuda:97"}, defaults()) end, "--device cuda:97", "no such device")
+  check.error(function() with({"--device", "cuda:97"}, defaults()) end, "--device cuda:97")
 end)
 
 check.group("writing: loads again, equal", function()

@@ -67,7 +67,7 @@ local function set_device(device, fail)
     fail(("--device: expected cpu, cuda or cuda:N, got '%s'"):format(device))
   end
   local ok, message = pcall(require("vbl").set_device, device)
-  if not ok then fail(("--device %s: %s (vbl doctor says what is missing)"):format(device, require("vbl.usage").strip(message))) end
+  if not ok then fail(("--device %s: %s"):format(device, (require("vbl.usage").strip(message):gsub("^device '[^']*': ", "")))) end
 end
 
 function flags.apply(into, fail)

@@ -12,7 +12,7 @@ local function i32(device, t, columns)
 end
 
 -- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters);
--- device: where the index tensors go.
+-- device: where the index tensors go (where new tensors go).
 -- Returns {B, T, N, lengths, ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
 function layout.text(tokens, lengths, samples, max_positions, packed, device)
   local B, T = tokens:size(1), tokens:size(2)
@@ -45,7 +45,7 @@ local cache = {}
 
 -- B images of P tokens each (CLS included). What depends on B, P and the device alone is kept between steps.
 function layout.image(B, P, samples, device)
-  local key = B .. "x" .. P .. " " .. device
+  local key = B .. "x" .. P .. " " .. tostring(device)
   local shared = cache[key]
   if not shared then
     local seg, cls = {}, {}
