@@ -2,6 +2,7 @@
 import io
 import json
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,24 @@ def texts():
     put("captions", "bad", "200\tA dog .\nno tab\n\tx\n200\t \nmissing.jpg\tx\n200\t\xff\n200\t\0")
 
 
+def tars():
+    def archive(form, members):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as t:
+            for name, body in members:
+                info = tarfile.TarInfo(name)
+                info.size, info.mtime = len(body), 1700000000.25 if form == tarfile.PAX_FORMAT else 1700000000
+                t.addfile(info, io.BytesIO(body))
+        data = out.getvalue().rstrip(b"\0")
+        return data + bytes(-len(data) % 512 + 1024)
+
+    pax = archive(tarfile.PAX_FORMAT, [("000000000.jpg", b"image"), ("000000000.txt", b"caption")])
+    put("tar", "pax", pax)
+    put("tar", "cut", pax[:1500])
+    put("tar", "gnu_long", archive(tarfile.GNU_FORMAT, [("d/" * 60 + "long.txt", b"text")]))
+    put("tar", "ustar_prefix", archive(tarfile.USTAR_FORMAT, [("a" * 60 + "/" + "b" * 90, b"x")]))
+
+
 if __name__ == "__main__":
-    for make in (safetensors, npy, images, texts):
+    for make in (safetensors, npy, images, texts, tars):
         make()
