@@ -31,6 +31,8 @@ check() {
   module libutf8proc || need libutf8proc-dev
   module libedit || need libedit-dev
   module yajl || need libyajl-dev
+  module libjpeg || need libjpeg-dev
+  header curl/curl.h || need libcurl4-openssl-dev
   header stb/stb_image.h || need libstb-dev
   { header oneapi/dnnl/dnnl.h && library libdnnl.so; } || need libdnnl-dev
   library openblas-openmp/libopenblas.so.0 || need libopenblas0-openmp

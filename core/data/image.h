@@ -1,5 +1,6 @@
 // Images: JPEG and PNG files to 8-bit RGB, and the way from there to the S x S image that a model sees.
-// Decoding by stb_image, after a check of the file's structure: what is cut short or no image is refused with its reason.
+// Decoding by libjpeg-turbo (JPEG; stb_image where it is missing at build time) and stb_image (PNG), after a check of the file's
+// structure: what is cut short or no image is refused with its reason.
 // defines: vbl_image, vbl_image_{check,probe,decode,read,free,resize,fit}, vbl_crop
 #pragma once
 #include "core/data/bytes.h"

@@ -1,4 +1,5 @@
-// JPEG and PNG: the walk through a file's structure, and decoding with stb_image.
+// JPEG and PNG: the walk through a file's structure, and decoding: PNG with stb_image, JPEG with libjpeg-turbo where it is there at
+// build time, else with stb_image too.
 // defines: vbl_image_{check,probe,decode,read,free}
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/data/image.h"
+#include "core/data/image_jpeg.h"
 #include "core/data/image_orientation.h"
 
 #define STBI_NO_STDIO
@@ -126,7 +128,8 @@ static vbl_status jpeg_segment(uint8_t marker, const uint8_t *body, size_t n, jp
 static vbl_status check_jpeg(const uint8_t *b, size_t n, bool head_only, int *orientation, vbl_error *err) {
   jpeg_walk w = {0};
   for (size_t at = 2;;) {
-    while (at < n && w.scan && b[at] != 0xFF) at++;  // entropy-coded bytes
+    const uint8_t *next = w.scan && at < n ? memchr(b + at, 0xFF, n - at) : b + at;  // over entropy-coded bytes
+    at = next != NULL ? (size_t)(next - b) : n;
     if (at + 1 >= n) return truncated(n, err);
     uint8_t marker = b[at + 1];
     if (b[at] != 0xFF) return vbl_fail(err, VBL_EIO, "a damaged JPEG: no marker at byte %zu", at);
@@ -211,10 +214,10 @@ static void lay_on_white(uint8_t *p, size_t pixels) {
   }
 }
 
-vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err) {
-  *out = (vbl_image){0};
-  int orientation = 0;
-  VBL_TRY(check(bytes, n, false, &orientation, err));
+static vbl_status decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err) {
+#ifdef VBL_LIBJPEG
+  if (is_jpeg(bytes, n)) return vbl_jpeg_decode(bytes, n, out, err);
+#endif
   int channels, wanted = is_png(bytes, n) ? 4 : 3;
   out->rgb = stbi_load_from_memory(bytes, (int)n, &out->width, &out->height, &channels, wanted);
   if (out->rgb == NULL) {
@@ -222,6 +225,14 @@ vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_
     return vbl_fail(err, VBL_EIO, "damaged image data (%s)", why != NULL ? why : "broken compression");
   }
   if (wanted == 4) lay_on_white(out->rgb, (size_t)out->width * (size_t)out->height);
+  return VBL_OK;
+}
+
+vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err) {
+  int orientation = 0;
+  *out = (vbl_image){0};
+  VBL_TRY(check(bytes, n, false, &orientation, err));
+  VBL_TRY(decode(bytes, n, out, err));
   vbl_status status = vbl_image_turn(out, orientation, err);
   if (status != VBL_OK) vbl_image_free(out);
   return status;
