@@ -266,6 +266,8 @@ static const vbl_fn functions[] = {
      "test_fraction."},
     {"mask_patches", mask_patches, "mask_patches(n, patches, share, seed, step) -> u8 [n, patches]",
      "1 at round(share * patches) patches of each row, at least one unless share is 0."},
+    {"augment", vbl_lua_augment, "augment(images, options, seed, purpose, epoch, {sample, ...}) -> u8 [B, 3, S, S]",
+     "Each image of u8 [B, 3, S, S] changed as its sample's draws say; purpose: ap, mim, mim_clean or mim_masked; options: vbl.data.augment."},
     {"uniform", uniform, "uniform(seed, stream, step) -> number in [0, 1)", "One Philox draw; stream: the name of its purpose."},
     {NULL, NULL, NULL, NULL}};
 

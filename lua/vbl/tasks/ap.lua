@@ -6,8 +6,10 @@
 -- contrastive = {weight = 1, temperature = 0.07, learnable = false, on = "unimodal"}: InfoNCE in both directions over the matched pairs
 -- of the effective batch (van den Oord et al. 2018; Radford et al. 2021), on the CLS vectors before any co-attention. on = "fused" is
 -- the thesis's way: a fused vector has already seen its partner, so the pair gives itself away.
+-- augment = {...}: of the training images (vbl.data.augment); the test sees them as they are.
 local vbl = require "vbl"
 local tasks = require "vbl.tasks"
+local augment = require "vbl.data.augment"
 local F = require "vbl.nn.functional"
 local usage = require "vbl.usage"
 
@@ -23,15 +25,17 @@ local function contrastive_options(given)
 end
 
 local function new(opts)
-  local self = setmetatable(tasks.options("ap", opts, {head = "concat", contrastive = false}), Ap)
+  local self = setmetatable(tasks.options("ap", opts, {head = "concat", contrastive = false, augment = false}), Ap)
   if self.head ~= "concat" and self.head ~= "similarity" then
     error("task ap: head: expected \"concat\" or \"similarity\", got " .. tostring(self.head), 0)
   end
   self.contrastive = contrastive_options(self.contrastive)
+  self.augment = augment.options("ap", "", self.augment)
   return self
 end
 
-function Ap:check(model)
+function Ap:check(model, data)
+  augment.check_data("ap", self.augment, data, true)
   local name = self.head == "concat" and "ap" or "ap_similarity"
   if not model.heads[name] then error(string.format("task ap: head = \"%s\" needs the model's head \"%s\"; add it to heads", self.head, name), 0) end
   if self.contrastive and self.contrastive.learnable and not model.heads.log_temperature then
@@ -44,7 +48,8 @@ end
 function Ap:prepare(data, batch, key)
   local ok, swapped = pcall(data.swap_captions, data, batch, key)  -- {tokens, lengths, labels = array of 0 or 1 (1: the pair belongs together)}
   if not ok then error("task ap: " .. usage.strip(swapped), 0) end  -- too few different captions: the data's fault, not the code's
-  return {n = batch.n, labels = swapped.labels, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = batch.images}}
+  local images = key.test and batch.images or augment.images(batch.images, self.augment, batch, key, "ap")
+  return {n = batch.n, labels = swapped.labels, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = images}}
 end
 
 local function logits(self, model, out)

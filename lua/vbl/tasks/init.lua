@@ -3,13 +3,15 @@
 -- A task is a table with name, weight (number, or function(step, total_steps) -> number), batch (how many of the step's samples it
 -- uses; nil = all) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
 --   task:prepare(data, batch, key) -> work       draws the task's corruption for the effective batch. key: {seed=, step=, epoch=}
---                                                 (Philox counters: the draw depends on nothing else). work: {n=, views of the batch}
+--                                                 (Philox counters: the draw depends on nothing else); test = true: held-out pairs. work: {n=, views of the batch}
 --   task:forward(model, work, lo, hi, pass) -> {loss=, keys=, stats=}
 --                                                 samples lo..hi. loss: their share of the batch's loss (already divided by the whole
 --                                                 batch's count), a scalar tensor or nil. keys: list of tensors whose rows, joined over the
 --                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count}.
 --   task:join(keys, model) -> loss, {name -> number}    those terms (InfoNCE) from the joined keys; absent where there are none.
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
+local augment = require("vbl.data.augment").schema
+
 local tasks = {}
 
 -- Options by task (and by table in a task's options): {type, meaning, optional = whether `false` is a value}; each task's file gives the defaults and says more.
@@ -22,6 +24,7 @@ tasks.schema = {
     weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
     head = {"string", "concat: on the fused CLS vectors; similarity: on the product of the unimodal ones; auto: concat on scenes, else similarity (concat)"},
     contrastive = {"table", "InfoNCE over the matched pairs; {} for its defaults, false leaves it out (none)", optional = true},
+    augment = {"table", "of the training images: vbl.data.augment (none)"},
   },
   ["ap.contrastive"] = {
     weight = {"number", "weight of the term (1)"}, temperature = {"number", "of InfoNCE (0.07)"},
@@ -31,7 +34,14 @@ tasks.schema = {
     weight = {"number", "weight of the loss"}, batch = {"number", "samples of the step that the task uses (all)"},
     probability = {"number", "share of the patches to hide (0.3)"}, positions = {"string", "unmasked, masked or all (unmasked)"},
     target = {"string", "grad, or stop: no gradient into the clean view (grad)"}, temperature = {"number", "of InfoNCE (0.07)"},
+    augment = {"table", "crop and flip of both views; clean = {...}, masked = {...} the colours of each: vbl.data.augment (none)"},
   },
+  ["ap.augment"] = augment,
+  ["mim.augment"] = {
+    strength = augment.strength, crop = augment.crop, ratio = augment.ratio, flip = augment.flip,
+    clean = {"table", "colours and blur of the clean view (none)"}, masked = {"table", "colours and blur of the masked view (none)"},
+  },
+  ["mim.augment.clean"] = augment, ["mim.augment.masked"] = augment,
 }
 
 -- Samples lo..hi of a batch of tensors, with their numbers in the effective batch.

@@ -5,27 +5,48 @@
 --   positions = "unmasked" (the thesis's) | "masked" | "all"
 --   target = "grad" (gradients flow into the clean view too) | "stop"
 --   temperature = 0.07
+--   augment = {crop =, flip =, clean = {...}, masked = {...}}   vbl.data.augment. Crop and flip are drawn once for both views, since patch i
+--                         of one is to match patch i of the other; colours and blur are each view's own.
 local vbl = require "vbl"
 local tasks = require "vbl.tasks"
+local augment = require "vbl.data.augment"
 local F = require "vbl.nn.functional"
 
 local Mim = {}
 Mim.__index = Mim
 
+-- -> {both =, clean =, masked =}
+local function views(given)
+  if not given then return {} end
+  local both = {}
+  for key, value in pairs(given) do
+    if key ~= "clean" and key ~= "masked" then both[key] = value end
+  end
+  local why = "drawn once for both views (patch i of one must show what patch i of the other does): give it as augment.crop, .ratio, .flip"
+  return {both = augment.options("mim", "", both), clean = augment.options("mim", ".clean", given.clean, why),
+          masked = augment.options("mim", ".masked", given.masked, why)}
+end
+
 local function new(opts)
-  local self = setmetatable(tasks.options("mim", opts, {probability = 0.3, positions = "unmasked", target = "grad", temperature = 0.07}), Mim)
+  local self = setmetatable(tasks.options("mim", opts, {probability = 0.3, positions = "unmasked", target = "grad", temperature = 0.07, augment = false}), Mim)
   if not ({unmasked = 1, masked = 1, all = 1})[self.positions] then
     error("task mim: positions: expected \"unmasked\", \"masked\" or \"all\", got " .. tostring(self.positions), 0)
   end
   if self.target ~= "grad" and self.target ~= "stop" then error("task mim: target: expected \"grad\" or \"stop\", got " .. tostring(self.target), 0) end
+  self.augment = views(self.augment)
   return self
 end
 
-function Mim:check() end
+function Mim:check(_, data)
+  for _, options in pairs(self.augment) do augment.check_data("mim", options, data) end
+end
 
 function Mim:prepare(data, batch, key)
   local mask = data:mask_patches(batch.n, {probability = self.probability, seed = key.seed, step = key.step})
-  return {n = batch.n, mask = mask, batch = {tokens = batch.tokens, lengths = batch.lengths, images = batch.images}}
+  local both = augment.images(batch.images, self.augment.both, batch, key, "mim")
+  local clean = augment.images(both, self.augment.clean, batch, key, "mim_clean")
+  local masked = augment.images(both, self.augment.masked, batch, key, "mim_masked")
+  return {n = batch.n, mask = mask, masked = masked, batch = {tokens = batch.tokens, lengths = batch.lengths, images = clean}}
 end
 
 -- Row numbers, in [B * P] rows with CLS first, of the chosen patches.
@@ -42,7 +63,7 @@ end
 function Mim:forward(model, work, lo, hi, pass)
   local clean = tasks.part(work.batch, lo, hi)
   local mask = work.mask:narrow(1, lo, hi - lo + 1)
-  local masked = setmetatable({mask = mask}, {__index = clean})
+  local masked = setmetatable({mask = mask, images = work.masked:narrow(1, lo, hi - lo + 1)}, {__index = clean})
   local index = chosen(self.positions, mask:totable(), mask:size(2) + 1)
   if #index == 0 then return {stats = {["loss.mim"] = {0, 0}}} end
   index = vbl.tensor(index, {dtype = "i32"})

@@ -53,7 +53,7 @@ function evaluate.run(model, tasks, split, opts)
         local count = math.min(opts.batch, n - first + 1)
         local batch = split:range(first, count)
         for _, task in ipairs(tasks) do
-          local work = task:prepare(split, batch, {seed = opts.seed, step = TEST_STEP - first, epoch = 0})
+          local work = task:prepare(split, batch, {seed = opts.seed, step = TEST_STEP - first, epoch = 0, test = true})
           local weight = work.count or work.n
           local _, stats = accumulate.evaluate(model, task, work, opts.micro, 0)
           add(total, nil, stats, weight)

@@ -153,7 +153,7 @@ local function build(config, parts, dry)
     error(string.format("config: captions have up to %d tokens, more than model.max_positions = %d%s", longest, positions,
                         config.data == "scenes" and "" or string.format("; captions.max_tokens=%d cuts them", positions)), 0)
   end
-  for _, task in ipairs(self.tasks) do task:check(self.model) end
+  for _, task in ipairs(self.tasks) do task:check(self.model, self.data) end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
   self.epoch_steps = math.max(1, (self.train:size() + config.batch - 1) // config.batch)
