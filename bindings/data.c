@@ -10,9 +10,10 @@
 #include "core/data/captions.h"
 #include "core/data/corrupt.h"
 
-static void clear(vbl_lua_data_set *d) {
+void vbl_lua_clear_data_set(vbl_lua_data_set *d) {
   vbl_bad_images_free(&d->bad);
   vbl_records_free(d->records);
+  vbl_packed_free(d->packed);
   vbl_scenes_source_free(&d->scenes_source);
   vbl_vocabulary_free(d->scenes_vocabulary);
   free(d->scenes_samples);
@@ -20,7 +21,7 @@ static void clear(vbl_lua_data_set *d) {
 }
 
 static int set_gc(lua_State *L) {
-  clear(luaL_checkudata(L, 1, VBL_DATA_SET_META));
+  vbl_lua_clear_data_set(luaL_checkudata(L, 1, VBL_DATA_SET_META));
   return 0;
 }
 
@@ -87,7 +88,7 @@ static int open_scenes(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_new_data_set(L);
   vbl_scenes scenes = {(uint32_t)seed, (int)image, (int)objects};
   d->scenes = scenes;
-  VBL_LUA_TRY(L, (clear(d), d->scenes = scenes, fill_scenes(d, (int32_t)train, (int32_t)test, &err)));
+  VBL_LUA_TRY(L, (vbl_lua_clear_data_set(d), d->scenes = scenes, fill_scenes(d, (int32_t)train, (int32_t)test, &err)));
   return 1;
 }
 
@@ -124,7 +125,7 @@ static int open_captions(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   vbl_records_options o = vbl_lua_records_options(L, 2);
   vbl_lua_data_set *d = vbl_lua_new_data_set(L);
-  VBL_LUA_TRY(L, (clear(d), fill_captions(d, path, &o, &err)));
+  VBL_LUA_TRY(L, (vbl_lua_clear_data_set(d), fill_captions(d, path, &o, &err)));
   return 1;
 }
 
@@ -133,6 +134,10 @@ static int open_captions(lua_State *L) {
 static int set_hash(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
   uint64_t h = VBL_HASH_START;
+  if (d->packed != NULL) {
+    lua_pushstring(L, d->packed->hash);
+    return 1;
+  }
   if (d->records != NULL) {
     h = d->records->hash;
   } else {
@@ -147,10 +152,17 @@ static int set_hash(lua_State *L) {
 
 static int set_notes(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
-  if (d->records == NULL)
+  if (d->packed != NULL)
+    lua_pushstring(L, d->packed->notes);
+  else if (d->records == NULL)
     lua_pushliteral(L, "");
   else
     lua_pushlstring(L, (const char *)d->records->report.data, d->records->report.size);
+  return 1;
+}
+
+static int set_allowed_bad(lua_State *L) {
+  lua_pushinteger(L, vbl_lua_check_data_set(L, 1)->bad.allowed);
   return 1;
 }
 
@@ -163,16 +175,28 @@ static int set_late(lua_State *L) {
 static int set_counts(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
   const vbl_records *c = d->records;
+  const vbl_packed *p = d->packed;
   const struct {
     const char *name;
     int64_t value;
   } counts[] = {{"samples", d->source->samples},
-                {"bad_records", c == NULL ? 0 : c->bad_records},
-                {"absent", c == NULL ? 0 : c->absent},
-                {"bad_images", (c == NULL ? 0 : c->bad_images) + d->bad.count},
+                {"bad_records", p != NULL   ? p->bad_records
+                                : c == NULL ? 0
+                                            : c->bad_records},
+                {"absent", p != NULL   ? p->absent
+                           : c == NULL ? 0
+                                       : c->absent},
+                {"bad_images", (p != NULL   ? p->bad_images
+                                : c == NULL ? 0
+                                            : c->bad_images) +
+                                   d->bad.count},
                 {"max_tokens", d->source->max_tokens},
-                {"truncated", c == NULL ? 0 : c->truncated},
-                {"captions", c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS : c->text_count}};
+                {"truncated", p != NULL   ? p->truncated
+                              : c == NULL ? 0
+                                          : c->truncated},
+                {"captions", p != NULL   ? p->texts
+                             : c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS
+                                         : c->text_count}};
   lua_newtable(L);
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
     lua_pushinteger(L, counts[i].value);
@@ -264,10 +288,16 @@ static const vbl_fn functions[] = {
     {"captions", open_captions, "captions(path, opts) -> set",
      "A TSV of image path and caption. opts: image, crop, max_tokens, max_bad, vocabulary, vocabulary_limit, split, "
      "test_fraction."},
+    {"pack", vbl_lua_pack, "pack(set, folder, identity, shard, threads) -> packer",
+     "Threads that write the shards which are missing in the folder; identity: 16 hexadecimal digits; shard: samples a shard."},
+    {"packed", vbl_lua_packed, "packed(folder, identity, manifest) -> set", "The set of a folder of shards: vbl.data.packed."},
+    {"fetch", vbl_lua_fetch, "fetch(\"cc3m\" or \"cc12m\", tsv, out, options) -> download",
+     "Downloads: lua/vbl/cmd/data/fetch.lua."},
     {"mask_patches", mask_patches, "mask_patches(n, patches, share, seed, step) -> u8 [n, patches]",
      "1 at round(share * patches) patches of each row, at least one unless share is 0."},
     {"augment", vbl_lua_augment, "augment(images, options, seed, purpose, epoch, {sample, ...}) -> u8 [B, 3, S, S]",
-     "Each image of u8 [B, 3, S, S] changed as its sample's draws say; purpose: ap, mim, mim_clean or mim_masked; options: vbl.data.augment."},
+     "Each image of u8 [B, 3, S, S] changed as its sample's draws say; purpose: ap, mim, mim_clean or mim_masked; options: "
+     "vbl.data.augment."},
     {"uniform", uniform, "uniform(seed, stream, step) -> number in [0, 1)", "One Philox draw; stream: the name of its purpose."},
     {NULL, NULL, NULL, NULL}};
 
@@ -287,6 +317,9 @@ static const vbl_fn methods[] = {
      "split: {id, image, text, unreadable, report}."},
     {"split_lines", vbl_lua_data_set_split_lines, "set:split_lines() -> string", "Lines id<TAB>split of all samples."},
     {"notes", set_notes, "set:notes() -> string", "What opening skipped, cut or found odd, a line each."},
+    {"undecodable", vbl_lua_undecodable, "set:undecodable() -> {{id=, why=}, ...}",
+     "Packed sets: the samples whose image could not be decoded when it was packed."},
+    {"allowed_bad", set_allowed_bad, "set:allowed_bad() -> n", "How many images may fail to decode from here on."},
     {"late", set_late, "set:late() -> string", "Images that failed to decode since, a line each."},
     {"counts", set_counts, "set:counts() -> {samples, captions, bad_records, absent, bad_images, truncated, max_tokens}",
      "Counts so far; max_tokens: no caption has more."},
@@ -310,6 +343,8 @@ int vbl_open_data(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   vbl_lua_data_view(L);
+  vbl_lua_data_pack(L);
+  vbl_lua_data_fetch(L);
   lua_newtable(L);
   vbl_lua_register(L, "data", functions);
   vbl_lua_tokenizer(L);

@@ -4,15 +4,17 @@
 #pragma once
 #include "bindings/tensor.h"
 #include "core/data/batch.h"
+#include "core/data/packed.h"
 #include "core/data/records.h"
 #include "core/data/scenes.h"
 
 #define VBL_DATA_SET_META "data set"
 
-// One of the two kinds; `source` is what the rest uses. Made empty, then filled.
+// One of the three kinds; `source` is what the rest uses. Made empty, then filled.
 typedef struct vbl_lua_data_set {
   vbl_source *source;
   vbl_records *records;  // of files
+  vbl_packed *packed;    // of shards
   vbl_scenes scenes;     // the built-in set:
   vbl_source scenes_source;
   vbl_vocabulary *scenes_vocabulary;
@@ -23,6 +25,7 @@ typedef struct vbl_lua_data_set {
 
 vbl_lua_data_set *vbl_lua_check_data_set(lua_State *L, int arg);
 vbl_lua_data_set *vbl_lua_new_data_set(lua_State *L);  // pushed, empty
+void vbl_lua_clear_data_set(vbl_lua_data_set *d);
 // Makes the data set of finished records, which it owns from here on.
 vbl_status vbl_lua_fill_records(vbl_lua_data_set *d, vbl_records *records, vbl_error *err);
 vbl_records_options vbl_lua_records_options(lua_State *L, int arg);   // its strings belong to the table
@@ -52,3 +55,9 @@ int vbl_lua_data_set_meetings(lua_State *L);     // set:meetings(images) -> list
 int vbl_lua_data_set_split_lines(lua_State *L);  // set:split_lines() -> text (data_check.c)
 int vbl_lua_data_set_labels(lua_State *L);       // set:labels() -> kind, classes
 int vbl_lua_augment(lua_State *L);           // data_augment.c
+void vbl_lua_data_pack(lua_State *L);            // the metatables of data_pack.c ...
+void vbl_lua_data_fetch(lua_State *L);           // ... and data_fetch.c
+int vbl_lua_pack(lua_State *L);                  // pack(set, folder, identity, shard, threads) -> packer
+int vbl_lua_packed(lua_State *L);                // packed(folder, identity, manifest) -> set
+int vbl_lua_undecodable(lua_State *L);           // set:undecodable() -> {{id=, why=}, ...}
+int vbl_lua_fetch(lua_State *L);                 // fetch(columns, tsv, out, options) -> download

@@ -1,5 +1,5 @@
 // Packing, and opening what was packed. The manifest is lua/vbl/data/packed.lua's.
-// defines: vbl_lua_pack, vbl_lua_packed, vbl_lua_data_pack
+// defines: vbl_lua_pack, vbl_lua_packed, vbl_lua_undecodable, vbl_lua_data_pack
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +67,9 @@ static const char *const *string_list(lua_State *L, int arg, const char *key, in
   if (length < 0 || length > 1 << 20) vbl_lua_error(L, "packed: %s: too long a list", key);
   const char **list = lua_newuserdatauv(L, ((size_t)length + 1) * sizeof *list, 0);
   for (lua_Integer i = 0; i < length; i++) {
-    if (lua_rawgeti(L, -2, i + 1) != LUA_TSTRING) vbl_lua_error(L, "packed: %s: expected strings", key);
+    // A split is a table with its name.
+    if (lua_rawgeti(L, -2, i + 1) == LUA_TTABLE) lua_getfield(L, -1, "name"), lua_remove(L, -2);
+    if (lua_type(L, -1) != LUA_TSTRING) vbl_lua_error(L, "packed: %s: expected names", key);
     list[i] = lua_tostring(L, -1);
     lua_pop(L, 1);
   }
@@ -98,9 +100,35 @@ int vbl_lua_packed(lua_State *L) {
   o.label_kind = (vbl_label_kind)vbl_lua_opt_choice(L, 3, "labels", kinds, 0);
   o.class_name = string_list(L, 3, "classes", &o.classes);
   o.split_name = string_list(L, 3, "splits", &o.splits);
+  o.hash = vbl_lua_opt_string(L, 3, "hash", "");
+  o.notes = vbl_lua_opt_string(L, 3, "notes", "");
+  o.bad_records = vbl_lua_opt_integer(L, 3, "bad_records", 0);
+  o.absent = vbl_lua_opt_integer(L, 3, "absent", 0);
+  o.bad_images = vbl_lua_opt_integer(L, 3, "bad_images", 0);
+  o.truncated = vbl_lua_opt_integer(L, 3, "truncated", 0);
   int64_t allowed = field(L, 3, "max_bad");
   vbl_lua_data_set *d = vbl_lua_new_data_set(L);
   VBL_LUA_TRY(L, (vbl_lua_clear_data_set(d), fill(d, &o, allowed, &err)));
+  return 1;
+}
+
+int vbl_lua_undecodable(lua_State *L) {
+  const vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
+  lua_newtable(L);
+  for (int32_t i = 0; d->packed != NULL && i < d->source->samples; i++) {
+    size_t n;
+    const char *why = vbl_packed_why(d->packed, i, &n);
+    vbl_bytes id = {0};
+    if (n == 0) continue;
+    lua_createtable(L, 0, 2);
+    lua_pushlstring(L, why, n);
+    lua_setfield(L, -2, "why");
+    VBL_LUA_TRY(L, d->source->id(d->source->self, i, &id, &err));
+    lua_pushlstring(L, (const char *)id.data, id.size);
+    vbl_bytes_free(&id);
+    lua_setfield(L, -2, "id");
+    lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+  }
   return 1;
 }
 

@@ -285,7 +285,7 @@ static int view_mean_length(lua_State *L) {
 
 static int view_scene(lua_State *L) {
   const view *w = check_view(L);
-  if (w->set->records != NULL) vbl_lua_error(L, "scene: only the built-in data set knows what its images show");
+  if (w->v.source != &w->set->scenes_source) vbl_lua_error(L, "scene: only the built-in data set knows what its images show");
   vbl_scene scene = vbl_scenes_describe(&w->set->scenes, check_index(L, 2, w));
   lua_createtable(L, scene.objects, 0);
   for (int i = 0; i < scene.objects; i++) {
@@ -304,7 +304,8 @@ static int view_scene(lua_State *L) {
 static int view_changed_caption(lua_State *L) {
   static const char *const names[4] = {"color", "shape", "size", "place"};
   const view *w = check_view(L);
-  if (w->set->records != NULL) vbl_lua_error(L, "changed_caption: only the built-in data set can change an attribute");
+  if (w->v.source != &w->set->scenes_source)
+    vbl_lua_error(L, "changed_caption: only the built-in data set can change an attribute");
   int32_t sample = check_index(L, 2, w);
   uint32_t seed = vbl_lua_check_u32(L, 3, "seed"), epoch = vbl_lua_check_u32(L, 4, "epoch");
   int32_t caption = vbl_caption_choice(seed, epoch, sample, VBL_SCENE_CAPTIONS);

@@ -1,5 +1,5 @@
 // A packed data set as a source.
-// defines: vbl_packed_{open,free,image_hash}
+// defines: vbl_packed_{open,free,why,image_hash}
 #include "core/data/packed.h"
 
 #include <limits.h>
@@ -74,11 +74,11 @@ uint64_t vbl_packed_image_hash(const vbl_packed *p, int32_t sample) {
   return vbl_shard_offset(s.shard, VBL_PACK_IMAGE_HASH, s.at);
 }
 
-// Why the image could not be decoded when it was packed, as the error of now.
-static vbl_status bad_image(const place *s, vbl_error *err) {
-  uint64_t from = vbl_shard_offset(s->shard, VBL_PACK_WHY_AT, s->at), to = vbl_shard_offset(s->shard, VBL_PACK_WHY_AT, s->at + 1);
-  return vbl_fail(err, VBL_EIO, "%.*s", (int)(to - from < 1000 ? to - from : 1000),
-                  (const char *)vbl_shard_section(s->shard, VBL_PACK_WHY) + from);
+const char *vbl_packed_why(const vbl_packed *p, int32_t sample, size_t *bytes) {
+  place s = find(p, sample);
+  uint64_t from = vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at);
+  *bytes = (size_t)(vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at + 1) - from);
+  return (const char *)vbl_shard_section(s.shard, VBL_PACK_WHY) + from;
 }
 
 // An image is compared with its checksum when it is first asked for.
@@ -86,8 +86,9 @@ static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_erro
   const vbl_packed *p = self;
   place s = find(p, sample);
   size_t bytes = 3 * (size_t)p->source.image_size * (size_t)p->source.image_size;
-  if (vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at + 1) > vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at))
-    return bad_image(&s, err);
+  size_t why_bytes;
+  const char *why = vbl_packed_why(p, sample, &why_bytes);
+  if (why_bytes > 0) return vbl_fail(err, VBL_EIO, "%.*s", (int)why_bytes, why);
   memcpy(chw, (const uint8_t *)vbl_shard_section(s.shard, VBL_PACK_IMAGES) + s.at * bytes, bytes);
   if (atomic_load_explicit(&p->checked[sample], memory_order_relaxed)) return VBL_OK;
   if (vbl_crc32(0, chw, bytes) != ((const uint32_t *)vbl_shard_section(s.shard, VBL_PACK_IMAGE_CRC))[s.at])
@@ -140,7 +141,7 @@ static vbl_status open_shards(vbl_packed *p, const vbl_packed_options *o, vbl_er
     VBL_TRY(check_shard(p, &p->shard[k], k, o, err));
     p->texts += p->shard[k].header->texts;
     for (uint32_t i = 0; i < p->shard[k].header->samples; i++)
-      p->bad_images += vbl_shard_offset(&p->shard[k], VBL_PACK_WHY_AT, i + 1) > vbl_shard_offset(&p->shard[k], VBL_PACK_WHY_AT, i);
+      p->undecodable += vbl_shard_offset(&p->shard[k], VBL_PACK_WHY_AT, i + 1) > vbl_shard_offset(&p->shard[k], VBL_PACK_WHY_AT, i);
   }
   return VBL_OK;
 }
@@ -184,7 +185,10 @@ static vbl_status open_all(vbl_packed *p, const vbl_packed_options *o, vbl_error
   VBL_TRY(check_options(o, err));
   p->folder = strdup(o->folder);
   if (p->folder == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a data set");
-  p->identity = o->identity;
+  p->hash = strdup(o->hash);
+  p->notes = strdup(o->notes);
+  if (p->hash == NULL || p->notes == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a data set");
+  p->bad_records = o->bad_records, p->absent = o->absent, p->bad_images = o->bad_images, p->truncated = o->truncated;
   snprintf(path, sizeof path, "%s/vocab.txt", o->folder);
   VBL_TRY(vbl_vocabulary_load(path, &p->vocabulary, err));
   VBL_TRY(open_shards(p, o, err));
@@ -235,5 +239,7 @@ void vbl_packed_free(vbl_packed *p) {
   free(p->checked);
   free(p->shard);
   free(p->folder);
+  free(p->hash);
+  free(p->notes);
   free(p);
 }

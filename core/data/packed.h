@@ -106,12 +106,15 @@ typedef struct vbl_packed_options {
   vbl_label_kind label_kind;
   int32_t classes, splits;
   const char *const *class_name, *const *split_name;
+  const char *hash, *notes;  // of the source
+  int64_t bad_records, absent, bad_images, truncated;
 } vbl_packed_options;
 
 typedef struct vbl_packed {
   vbl_source source;
-  int64_t texts, truncated, bad_images;  // bad_images: not decoded when it was packed
-  uint64_t identity;
+  int64_t texts, undecodable;  // undecodable: images that failed when it was packed
+  char *hash, *notes;          // of the source, as its manifest says
+  int64_t bad_records, absent, bad_images, truncated;
 
   // Private from here.
   vbl_vocabulary *vocabulary;  // vocab.txt of the folder
@@ -126,5 +129,7 @@ typedef struct vbl_packed {
 
 vbl_status vbl_packed_open(const vbl_packed_options *options, vbl_packed **out, vbl_error *err);
 void vbl_packed_free(vbl_packed *p);  // NULL is allowed
+// Why the sample's image could not be decoded when it was packed; *bytes = 0: it was.
+const char *vbl_packed_why(const vbl_packed *p, int32_t sample, size_t *bytes);
 // The stored hash of a sample's image.
 uint64_t vbl_packed_image_hash(const vbl_packed *p, int32_t sample);

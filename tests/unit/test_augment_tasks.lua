@@ -24,9 +24,9 @@ check.group("a sample's draws know no threads, no batch, no order", function()
   for i, image in ipairs(rows(batch.images)) do changed = changed + (equal(image, first[i]) and 0 or 1) end
   check.ok(changed > 8, changed)
   local threads = system.threads()
-  system.threads(1)
+  system.set_threads(1)
   for i, image in ipairs(rows(augment.images(batch.images, strong, batch, key, "ap"))) do check.ok(equal(image, first[i])) end
-  system.threads(threads)
+  system.set_threads(threads)
   local back = train:batch {12, 7, 1}
   for i, image in ipairs(rows(augment.images(back.images, strong, back, key, "ap"))) do check.ok(equal(image, first[({12, 7, 1})[i]])) end
   local other = rows(augment.images(batch.images, strong, batch, {seed = 5, epoch = 3}, "ap"))

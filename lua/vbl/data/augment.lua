@@ -58,7 +58,7 @@ end
 
 -- The captions of scenes name sides, colours and sizes; what makes them false is refused.
 function augment.check_data(task, options, data, colours_count)
-  if data.name ~= "scenes" or not options then return end
+  if (data.packed_from or data.name) ~= "scenes" or not options then return end
   local wrong = {flip = "sides (left, right)"}
   if colours_count then
     wrong.crop, wrong.hue, wrong.grayscale = "places and sizes", "colours", "colours"

@@ -10,6 +10,7 @@ local about = require "vbl.data.about"
 local c = require "vbl.data.c"
 local find = require "vbl.data.find"
 local nearest = require "vbl.nearest"
+local packed = require "vbl.data.packed"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local view = require "vbl.data.view"
@@ -76,6 +77,17 @@ end
 local Data = {}
 Data.__index = Data
 
+-- A packed set knows its options; what is given must agree.
+local function open_packed(name, folder, given)
+  local o, layers = {}, {getmetatable(given) and getmetatable(given).__index or {}, given}
+  for _, layer in ipairs(layers) do
+    for key, value in pairs(layer) do o[key] = value end
+  end
+  local set, manifest = packed.open(folder, o)
+  return setmetatable({name = name, image = manifest.image, patch = o.patch or 16, seed = o.seed or 0, mean = channels("mean", o.mean),
+                       std = channels("std", o.std), views = {}, set = set, tokenizer = set, packed_from = manifest.source}, Data)
+end
+
 -- path: a vocab.txt, a tokenizer.json (WordPiece), or the folder that holds one -> tokenizer: size(), encode(text[, positions]) ->
 -- {id, ...}, truncated, decode(ids), token(id), id(token), rules()
 function data.tokenizer(path)
@@ -101,8 +113,11 @@ local function open_set(name, o)
   return records:finish(where), reader, path, found
 end
 
--- name: "scenes"; "READER:PATH" (vbl.data.find lists the readers); or a path, whose form is looked at.
+-- name: "scenes"; "READER:PATH" (vbl.data.find lists the readers); "packed:FOLDER", what `vbl data pack` wrote; or a path, whose form is
+-- looked at.
 function data.open(name, opts)
+  local folder = packed.folder(name)
+  if folder then return open_packed(name, folder, opts or {}) end
   local o = options_of(name == "scenes" and "scenes" or "captions", opts or {})
   local self = setmetatable({name = name, image = o.image or 64, patch = o.patch or 16, seed = o.seed or 0, mean = channels("mean", o.mean),
                              std = channels("std", o.std), views = {}}, Data)
