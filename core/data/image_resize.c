@@ -170,6 +170,16 @@ vbl_status vbl_image_resize(const vbl_image *in, int width, int height, uint8_t 
   return resample(in, &to, out, err);
 }
 
+// (area, 3) to (3, area)
+static void to_planes(const uint8_t *rgb, size_t area, uint8_t *restrict chw) {
+  uint8_t *restrict r = chw, *restrict g = chw + area, *restrict b = chw + 2 * area;
+  for (size_t i = 0; i < area; i++, rgb += 3) {
+    r[i] = rgb[0];
+    g[i] = rgb[1];
+    b[i] = rgb[2];
+  }
+}
+
 vbl_status vbl_image_fit(const vbl_image *in, int size, vbl_crop crop, uint8_t *chw, vbl_error *err) {
   VBL_TRY(check_sizes(in, size, size, err));
   window to = {size, size, 0, 0, size, size};
@@ -185,8 +195,7 @@ vbl_status vbl_image_fit(const vbl_image *in, int size, vbl_crop crop, uint8_t *
   uint8_t *rgb = malloc(3 * area);
   if (rgb == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image of %d x %d", size, size);
   vbl_status status = resample(in, &to, rgb, err);
-  for (size_t i = 0; status == VBL_OK && i < area; i++)
-    for (size_t c = 0; c < 3; c++) chw[c * area + i] = rgb[3 * i + c];
+  if (status == VBL_OK) to_planes(rgb, area, chw);
   free(rgb);
   return status;
 }

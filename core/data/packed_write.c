@@ -82,11 +82,11 @@ static vbl_status add_image(writing *w, int32_t sample, atomic_llong *bad, vbl_e
   bool raw = s->stored == NULL || s->stored(s->self, sample, &w->stored, NULL) != VBL_OK;
   uint64_t hash =
       raw ? vbl_hash_bytes(VBL_HASH_START, w->chw, bytes) : vbl_hash_bytes(VBL_HASH_START, w->stored.data, w->stored.size);
-  uint32_t crc = vbl_crc32(0, w->chw, bytes);
-  VBL_TRY(put(w, VBL_PACK_IMAGE_CRC, &crc, sizeof crc, err));
+  w->file.crc = 0;  // the file's running checksum, here of one image
+  VBL_TRY(vbl_atomic_file_write(&w->file, w->chw, bytes, err));
+  VBL_TRY(put(w, VBL_PACK_IMAGE_CRC, &w->file.crc, sizeof w->file.crc, err));
   VBL_TRY(put(w, VBL_PACK_IMAGE_HASH, &hash, sizeof hash, err));
-  VBL_TRY(put_end(w, VBL_PACK_WHY_AT, VBL_PACK_WHY, 1, err));
-  return vbl_atomic_file_write(&w->file, w->chw, bytes, err);
+  return put_end(w, VBL_PACK_WHY_AT, VBL_PACK_WHY, 1, err);
 }
 
 static vbl_status add_sample(writing *w, int32_t sample, atomic_llong *bad, vbl_error *err) {

@@ -1,0 +1,40 @@
+-- `vbl data pack` killed ten times at random moments, as a user starts it: what it finishes then is what an undisturbed run writes, byte for
+-- byte. The moments come from the clock, so that each run of the test tries others; they are printed.
+local check = require "check"
+local store = require "vbl.store.c"
+local system = require "vbl.system.c"
+
+local folder = (os.getenv "TMPDIR" or "/tmp") .. "/vbl-test-pack-kills-" .. system.pid()
+store.make_folder(folder)
+
+local function files(path)
+  local all = {}
+  for _, name in ipairs(system.list(path)) do all[#all + 1] = name .. " " .. store.sha256_file(path .. "/" .. name) end
+  return table.concat(all, "\n")
+end
+
+-- seconds: killed after so long; nil: to its end. -> exit code
+local function pack(out, threads, seconds)
+  local command = ("%s %s data pack scenes %s/%s image=96 train=30000 test=100 shard=300 threads=%d >%s/log 2>&1"):format(
+    seconds and ("timeout -s KILL %.3f"):format(seconds) or "", system.executable(), folder, out, threads, folder)
+  return system.run {"/bin/sh", "-c", command}
+end
+
+check.group("ten kills", function()
+  local started = system.monotonic()
+  check.equal(pack("undisturbed", 2), 0)
+  local whole, killed = system.monotonic() - started, 0
+  math.randomseed(os.time())
+  for i = 1, 10 do
+    local after = 0.1 + math.random() * whole / 6
+    local code = pack("killed", 2, after)
+    print(("  kill %d after %.3f s: exit code %s, %d files"):format(i, after, tostring(code), #(system.list(folder .. "/killed") or {})))
+    if code == 128 + 9 then killed = killed + 1 end
+  end
+  check.ok(killed >= 5, killed .. " of ten runs were killed")
+  check.equal(pack("killed", 2), 0)
+  check.equal(files(folder .. "/killed"), files(folder .. "/undisturbed"))
+end)
+
+store.remove(folder)
+check.done()
