@@ -73,7 +73,7 @@ static void test_ten_kills(void) {
   double seconds = (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
   srand((unsigned)time(NULL));
   for (int k = 0; k < 10; k++) {
-    double after = 0.05 + seconds / 20 * rand() / RAND_MAX;
+    double after = 0.05 + seconds / 12 * rand() / RAND_MAX;
     pid_t pid = start(tsv, killed);
     usleep((unsigned)(after * 1e6));
     kill(pid, SIGKILL);
