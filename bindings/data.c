@@ -283,7 +283,13 @@ static int uniform(lua_State *L) {
   return 1;
 }
 
+static int jpeg_decoder(lua_State *L) {
+  lua_pushstring(L, vbl_image_jpeg_decoder());
+  return 1;
+}
+
 static const vbl_fn functions[] = {
+    {"jpeg_decoder", jpeg_decoder, "jpeg_decoder() -> string", "What decodes JPEG: libjpeg-turbo with its version, or stb_image."},
     {"scenes", open_scenes, "scenes(opts) -> set", "The built-in data set. opts: image, train, test, seed, objects."},
     {"captions", open_captions, "captions(path, opts) -> set",
      "A TSV of image path and caption. opts: image, crop, max_tokens, max_bad, vocabulary, vocabulary_limit, split, "

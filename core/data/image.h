@@ -1,7 +1,7 @@
 // Images: JPEG and PNG files to 8-bit RGB, and the way from there to the S x S image that a model sees.
 // Decoding by libjpeg-turbo (JPEG; stb_image where it is missing at build time) and stb_image (PNG), after a check of the file's
 // structure: what is cut short or no image is refused with its reason.
-// defines: vbl_image, vbl_image_{check,probe,decode,read,free,resize,fit}, vbl_crop
+// defines: vbl_image, vbl_image_{check,probe,decode,read,free,resize,fit,jpeg_decoder}, vbl_crop
 #pragma once
 #include "core/data/bytes.h"
 
@@ -27,6 +27,9 @@ vbl_status vbl_image_probe(const char *path, vbl_error *err);
 vbl_status vbl_image_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err);
 vbl_status vbl_image_read(const char *path, vbl_image *out, vbl_error *err);  // the message names the file
 void vbl_image_free(vbl_image *image);
+
+// What decodes JPEG: "libjpeg-turbo 2.1.5", with the grey levels of PIL exactly, or "stb_image".
+const char *vbl_image_jpeg_decoder(void);
 
 // Antialiased bicubic (a = -0.5) resize to (height, width) with PIL's filter, fixed point and order of passes, into out
 // (height, width, 3). The same grey levels as Image.resize((width, height), BICUBIC).

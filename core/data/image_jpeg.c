@@ -1,6 +1,6 @@
 // JPEG by libjpeg-turbo, where it is there at build time (VBL_LIBJPEG); else image_decode.c leaves JPEG to stb_image.
 // The accurate integer DCT and smooth upsampling, both libjpeg's defaults, are what PIL decodes with: the same grey levels.
-// defines: vbl_jpeg_decode
+// defines: vbl_jpeg_decode, vbl_image_jpeg_decoder
 #include "core/data/image_jpeg.h"
 
 #ifdef VBL_LIBJPEG
@@ -87,6 +87,16 @@ static vbl_status decode(state *s, const uint8_t *bytes, size_t n, vbl_image *ou
   return VBL_OK;
 }
 
+const char *vbl_image_jpeg_decoder(void) {
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+#ifdef LIBJPEG_TURBO_VERSION
+  return "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION);
+#else
+  return "libjpeg " TEXT(JPEG_LIB_VERSION);
+#endif
+}
+
 vbl_status vbl_jpeg_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err) {
   state s = {0};
   s.jpeg.err = jpeg_std_error(&s.manager);
@@ -99,4 +109,7 @@ vbl_status vbl_jpeg_decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_e
   free(s.rgb);
   return status;
 }
+#else
+
+const char *vbl_image_jpeg_decoder(void) { return "stb_image"; }
 #endif

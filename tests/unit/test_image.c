@@ -324,6 +324,42 @@ static void test_golden(void) {
   vbl_bytes_free(&file);
 }
 
+// --- golden: PIL's pixels of JPEG files (tests/golden/make_jpeg.py) ---
+
+static void check_jpeg(const vbl_bytes *file, const char *name, int allowed) {
+  char key[64];
+  long bytes[3] = {0}, shape[3] = {0};
+  vbl_image image;
+  vbl_error err;
+  const uint8_t *stored = tensor_of(file, (snprintf(key, sizeof key, "%s.file", name), key), NULL);
+  const uint8_t *pixels = tensor_of(file, (snprintf(key, sizeof key, "%s.pixels", name), key), shape);
+  CHECK(stored != NULL && pixels != NULL);
+  if (stored == NULL || pixels == NULL) return;
+  for (bytes[0] = 2; stored[bytes[0] - 2] != 0xFF || stored[bytes[0] - 1] != 0xD9;) bytes[0]++;
+  CHECK_OK(vbl_image_decode(stored, (size_t)bytes[0], &image, &err), err);
+  CHECK(image.height == shape[0] && image.width == shape[1]);
+  int worst = 0;
+  for (long i = 0; image.rgb != NULL && i < 3 * shape[0] * shape[1]; i++)
+    worst = abs(image.rgb[i] - pixels[i]) > worst ? abs(image.rgb[i] - pixels[i]) : worst;
+  if (worst > allowed) fprintf(stderr, "%s: ", name);
+  CHECK_NEAR(worst, 0, allowed);
+  vbl_image_free(&image);
+}
+
+// libjpeg-turbo's levels are PIL's; another decoder's IDCT and upsampling round otherwise, and only that it decodes is checked.
+static void test_golden_jpeg(void) {
+  static const char *const names[] = {"420", "422", "444", "progressive", "gray", "cmyk", "restart"};
+  vbl_bytes file;
+  vbl_error err;
+  bool turbo = strncmp(vbl_image_jpeg_decoder(), "libjpeg-turbo", 13) == 0;
+  vbl_status status = vbl_bytes_read("tests/golden/jpeg.safetensors", 1 << 24, &file, &err);
+  CHECK_OK(status, err);
+  if (status != VBL_OK) return;
+  if (!turbo) printf("JPEG by %s: PIL's levels not compared\n", vbl_image_jpeg_decoder());
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_jpeg(&file, names[i], turbo ? 1 : 255);
+  vbl_bytes_free(&file);
+}
+
 int main(void) {
   close(mkstemp(path));
   test_good();
@@ -334,6 +370,7 @@ int main(void) {
   test_flips();
   test_resize();
   test_golden();
+  test_golden_jpeg();
   unlink(path);
   return check_done();
 }

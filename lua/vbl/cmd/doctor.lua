@@ -35,6 +35,9 @@ local function libraries()
   local found = system.libraries()
   line("ok", "oneDNN", "%s", found.onednn)
   line("ok", "utf8proc", "%s", found.utf8proc)
+  local decoder = require("vbl.data.c").jpeg_decoder()
+  local turbo = decoder:find "^libjpeg"
+  line(turbo and "ok" or "warn", "JPEG", "%s%s", decoder, turbo and "" or ": slower, and up to 3 grey levels off PIL's; build with libjpeg-dev installed")
   if not found.openblas_core then
     failed = true
     line("missing", "OpenBLAS", "%s", found.openblas_error)
