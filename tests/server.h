@@ -20,7 +20,7 @@
 
 static int server_port, server_socket = -1;
 static atomic_int server_images;             // images sent so far
-static atomic_int server_open, server_most;  // connections now; the most at once
+static atomic_int server_open, server_most;  // images in the making now; the most at once
 static int server_delay_ms;                  // before each image
 static atomic_uchar server_flaked[4096];
 
@@ -36,7 +36,10 @@ static void server_body(int fd, const char *type, const void *data, size_t n) {
 static void server_image(int fd, int number) {
   uint8_t rows[20 * 12 * 3], file[4000];
   for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)(i * (size_t)(number + 3) + (size_t)(number >> 3));
+  int open = atomic_fetch_add(&server_open, 1) + 1, most = atomic_load(&server_most);
+  while (open > most && !atomic_compare_exchange_weak(&server_most, &most, open)) continue;
   usleep((unsigned)server_delay_ms * 1000);
+  atomic_fetch_sub(&server_open, 1);                         // before the answer, after which the client may come again
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;  // png() has one buffer for all
   pthread_mutex_lock(&mutex);
   size_t n = png(20, 12, 8, 2, rows, file);
@@ -118,8 +121,7 @@ static void server_answer(int fd, const char *path) {
 }
 
 static void *server_connection(void *argument) {
-  int fd = (int)(intptr_t)argument, open = atomic_fetch_add(&server_open, 1) + 1, most = atomic_load(&server_most);
-  while (open > most && !atomic_compare_exchange_weak(&server_most, &most, open)) continue;
+  int fd = (int)(intptr_t)argument;
   char request[4096] = {0}, path[1024];
   size_t got = 0;
   while (got < sizeof request - 1 && strstr(request, "\r\n\r\n") == NULL) {
@@ -132,7 +134,6 @@ static void *server_connection(void *argument) {
     server_answer(fd, path);
   else
     server_status(fd, 400, "");
-  atomic_fetch_sub(&server_open, 1);
   shutdown(fd, SHUT_WR);
   close(fd);
   return NULL;

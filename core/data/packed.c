@@ -1,5 +1,5 @@
 // A packed data set as a source.
-// defines: vbl_packed_{open,free,why,image_hash}
+// defines: vbl_packed_{open,free,why}
 #include "core/data/packed.h"
 
 #include <limits.h>
@@ -69,8 +69,8 @@ static vbl_label label(const void *self, int32_t sample) {
                      (const float *)vbl_shard_section(s.shard, VBL_PACK_LABEL_WEIGHT) + from};
 }
 
-uint64_t vbl_packed_image_hash(const vbl_packed *p, int32_t sample) {
-  place s = find(p, sample);
+static uint64_t image_hash(const void *self, int32_t sample) {
+  place s = find(self, sample);
   return vbl_shard_offset(s.shard, VBL_PACK_IMAGE_HASH, s.at);
 }
 
@@ -204,6 +204,7 @@ static vbl_status open_all(vbl_packed *p, const vbl_packed_options *o, vbl_error
                            .image = image,
                            .text_key = text_key,
                            .id = id,
+                           .image_hash = image_hash,
                            .label_kind = o->label_kind,
                            .classes = o->classes,
                            .class_name = (const char *const *)p->class_name,

@@ -131,5 +131,3 @@ vbl_status vbl_packed_open(const vbl_packed_options *options, vbl_packed **out, 
 void vbl_packed_free(vbl_packed *p);  // NULL is allowed
 // Why the sample's image could not be decoded when it was packed; *bytes = 0: it was.
 const char *vbl_packed_why(const vbl_packed *p, int32_t sample, size_t *bytes);
-// The stored hash of a sample's image.
-uint64_t vbl_packed_image_hash(const vbl_packed *p, int32_t sample);

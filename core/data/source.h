@@ -43,6 +43,8 @@ typedef struct vbl_source {
   // images at S x S only.
   vbl_status (*pixels)(const void *self, int32_t sample, vbl_image *out, vbl_error *err);
   vbl_status (*stored)(const void *self, int32_t sample, vbl_bytes *out, vbl_error *err);
+  // The FNV-1a hash of those bytes, where they are gone but their hash was kept. NULL: none was.
+  uint64_t (*image_hash)(const void *self, int32_t sample);
 
   vbl_label_kind label_kind;
   int32_t classes;                                       // 0 without labels

@@ -135,18 +135,32 @@ static vbl_status mark_sample(looking *l, vbl_sign sign, int32_t split, int32_t 
   return VBL_OK;
 }
 
+// Reads and decodes one image for its hash.
+static vbl_status hash_image(const vbl_source *s, int32_t sample, uint64_t *hash, vbl_error *err) {
+  vbl_bytes bytes = {0};
+  vbl_image image = {0};
+  vbl_status status = s->stored(s->self, sample, &bytes, err);
+  if (status == VBL_OK) *hash = vbl_hash_bytes(VBL_HASH_START, bytes.data, bytes.size);
+  if (status == VBL_OK) status = s->pixels(s->self, sample, &image, err);
+  vbl_image_free(&image);
+  vbl_bytes_free(&bytes);
+  return status;
+}
+
+// The same where only the hash and the fitted pixels were kept.
+static vbl_status kept_hash(const vbl_source *s, int32_t sample, uint64_t *hash, vbl_error *err) {
+  uint8_t *chw = malloc(3 * (size_t)s->image_size * (size_t)s->image_size);
+  if (chw == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image");
+  *hash = s->image_hash(s->self, sample);
+  vbl_status status = s->image(s->self, sample, chw, err);
+  free(chw);
+  return status;
+}
+
 // Hashes of the images of a slice of a split; bad[i] says why one cannot be decoded.
 static void hash_images(const vbl_source *s, const int32_t *sample, int32_t n, uint64_t *hash, vbl_status *status, vbl_error *why) {
 #pragma omp parallel for schedule(dynamic, 4)
-  for (int32_t i = 0; i < n; i++) {
-    vbl_bytes bytes = {0};
-    vbl_image image = {0};
-    status[i] = s->stored(s->self, sample[i], &bytes, &why[i]);
-    if (status[i] == VBL_OK) hash[i] = vbl_hash_bytes(VBL_HASH_START, bytes.data, bytes.size);
-    if (status[i] == VBL_OK) status[i] = s->pixels(s->self, sample[i], &image, &why[i]);
-    vbl_image_free(&image);
-    vbl_bytes_free(&bytes);
-  }
+  for (int32_t i = 0; i < n; i++) status[i] = (s->image_hash != NULL ? kept_hash : hash_image)(s, sample[i], &hash[i], &why[i]);
 }
 
 enum { SLICE = 256 };
@@ -235,7 +249,8 @@ vbl_status vbl_source_meetings(const vbl_source *source, bool images, vbl_meetin
   looking l = {.source = source};
   *out = (vbl_meetings){0};
   vbl_status status = look_for(&l, VBL_SAME_ID, out, err);
-  if (status == VBL_OK && images && source->stored != NULL) status = look_for(&l, VBL_SAME_IMAGE, out, err);
+  if (status == VBL_OK && images && (source->stored != NULL || source->image_hash != NULL))
+    status = look_for(&l, VBL_SAME_IMAGE, out, err);
   if (status == VBL_OK) status = look_for(&l, VBL_SAME_TEXT, out, err);
   free(l.marks);
   if (status != VBL_OK) vbl_meetings_free(out);

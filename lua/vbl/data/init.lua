@@ -85,7 +85,8 @@ local function open_packed(name, folder, given)
   end
   local set, manifest = packed.open(folder, o)
   return setmetatable({name = name, image = manifest.image, patch = o.patch or 16, seed = o.seed or 0, mean = channels("mean", o.mean),
-                       std = channels("std", o.std), views = {}, set = set, tokenizer = set, packed_from = manifest.source}, Data)
+                       std = channels("std", o.std), views = {}, set = set, tokenizer = set, reader = packed, path = folder,
+                       found = "shards packed from " .. manifest.source, packed_from = manifest.source}, Data)
 end
 
 -- path: a vocab.txt, a tokenizer.json (WordPiece), or the folder that holds one -> tokenizer: size(), encode(text[, positions]) ->

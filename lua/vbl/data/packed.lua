@@ -5,7 +5,7 @@ local nearest = require "vbl.nearest"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 
-local packed = {}
+local packed = {name = "packed"}
 
 local FORMAT, VERSION = "vbl packed data set", 1
 local order = {"format", "version", "source", "hash", "identity", "image", "max_tokens", "samples", "captions", "shard", "shards", "labels",
