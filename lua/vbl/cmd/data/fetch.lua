@@ -30,6 +30,15 @@ local function summary(path)
   return ("%d rows: %s"):format(all, table.concat(parts, ", "))
 end
 
+local function download_all(columns, tsv, out, options)
+  local download <close> = c.fetch(columns, tsv, out, options)
+  local started, finished, p = system.monotonic(), false, nil
+  while not finished do
+    finished, p = download:step(0.25)
+    show(p, started, finished)
+  end
+end
+
 return {
   usage = "cc3m|cc12m TSV OUT",
   help = "images by URL, into WebDataset shards",
@@ -38,12 +47,9 @@ return {
     if #words ~= 3 or columns ~= "cc3m" and columns ~= "cc12m" then
       usage "data fetch: expected cc3m (caption, tab, URL) or cc12m (URL, tab, caption), the TSV and the folder OUT (vbl data help)"
     end
-    local download <close> = c.fetch(columns, tsv, out, options)
-    local started, finished, p = system.monotonic(), false, nil
-    while not finished do
-      finished, p = download:step(0.25)
-      show(p, started, finished)
-    end
+    local ok, message = pcall(download_all, columns, tsv, out, options)
+    if not ok and system.interrupted() then usage "interrupted; what is settled stays, the same command goes on" end
+    if not ok then usage(usage.strip(message)) end
     print(("%s: %s"):format(out, summary(out .. "/status.tsv")))
     print(("every URL's line: %s/status.tsv; %s"):format(out, options.form == "files" and "the data set: captions:" .. out .. "/captions.tsv"
                                                             or "the data set: webdataset:" .. out))

@@ -30,7 +30,9 @@ return {
     end
     local data = vbl.data.open(words[1], options)
     local started = system.monotonic()
-    local m, kept = packed.pack(data, words[2], {shard = own.shard, threads = own.threads, options = options, progress = progress_line()})
+    local ok, m, kept = pcall(packed.pack, data, words[2], {shard = own.shard, threads = own.threads, options = options, progress = progress_line()})
+    if not ok and system.interrupted() then usage "interrupted; the shards that are whole stay, the same command goes on" end
+    if not ok then usage(usage.strip(m)) end
     local seconds = system.monotonic() - started
     print(("packed %s into %s: %d samples, %d captions, %d images that do not decode, %d shards"):format(m.source, words[2], m.samples, m.captions,
                                                                                                         #m.skipped, m.shards))
