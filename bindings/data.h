@@ -54,7 +54,7 @@ int vbl_lua_data_set_stats(lua_State *L);        // set:stats(split) -> table (d
 int vbl_lua_data_set_meetings(lua_State *L);     // set:meetings(images) -> list, repeated (data_check.c)
 int vbl_lua_data_set_split_lines(lua_State *L);  // set:split_lines() -> text (data_check.c)
 int vbl_lua_data_set_labels(lua_State *L);       // set:labels() -> kind, classes
-int vbl_lua_augment(lua_State *L);           // data_augment.c
+int vbl_lua_augment(lua_State *L);               // data_augment.c
 void vbl_lua_data_pack(lua_State *L);            // the metatables of data_pack.c ...
 void vbl_lua_data_fetch(lua_State *L);           // ... and data_fetch.c
 int vbl_lua_pack(lua_State *L);                  // pack(set, folder, identity, shard, threads) -> packer
