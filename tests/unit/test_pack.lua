@@ -58,7 +58,7 @@ check.group("read back: the source, bit for bit", function()
   check.equal(#manifest.skipped, 3)
   check.equal(set:hash(), source:hash())
   check.equal(set:describe():match "\n(.*)":gsub("^found [^\n]*\n", ""), source:describe():match "\n(.*)")
-  check.equal((source:check()), (set:check():gsub(folder .. "/images/%d+.jpg: ", "")))
+  check.equal((source:check()), (set:check()))
   for _, name in ipairs {"train", "dev", "test"} do
     local a, b = source:split(name), set:split(name)
     check.equal(b:size(), a:size())
