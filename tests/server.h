@@ -21,7 +21,7 @@
 static int server_port, server_socket = -1;
 static atomic_int server_images;             // images sent so far
 static atomic_int server_open, server_most;  // images in the making now; the most at once
-static int server_delay_ms;                  // before each image
+static atomic_int server_delay_ms;           // before each image
 static atomic_uchar server_flaked[4096];
 
 static void server_text(int fd, const char *text) { send(fd, text, strlen(text), MSG_NOSIGNAL); }
@@ -38,7 +38,7 @@ static void server_image(int fd, int number) {
   for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)(i * (size_t)(number + 3) + (size_t)(number >> 3));
   int open = atomic_fetch_add(&server_open, 1) + 1, most = atomic_load(&server_most);
   while (open > most && !atomic_compare_exchange_weak(&server_most, &most, open)) continue;
-  usleep((unsigned)server_delay_ms * 1000);
+  usleep((unsigned)atomic_load(&server_delay_ms) * 1000);
   atomic_fetch_sub(&server_open, 1);                         // before the answer, after which the client may come again
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;  // png() has one buffer for all
   pthread_mutex_lock(&mutex);
