@@ -63,7 +63,8 @@ end
 function Mim:forward(model, work, lo, hi, pass)
   local clean = tasks.part(work.batch, lo, hi)
   local mask = work.mask:narrow(1, lo, hi - lo + 1)
-  local masked = setmetatable({mask = mask, images = work.masked:narrow(1, lo, hi - lo + 1)}, {__index = clean})
+  local images = work.masked and work.masked:narrow(1, lo, hi - lo + 1)  -- nil: those of the clean view
+  local masked = setmetatable({mask = mask, images = images}, {__index = clean})
   local index = chosen(self.positions, mask:totable(), mask:size(2) + 1)
   if #index == 0 then return {stats = {["loss.mim"] = {0, 0}}} end
   index = vbl.tensor(index, {dtype = "i32"})
