@@ -56,6 +56,7 @@ local function equal(a, b) return a:to("f32"):sub(b:to("f32")):abs():max():item(
 check.group("read back: the source, bit for bit", function()
   local set = vbl.data.open("packed:" .. at "one", {seed = 4, image = 32})
   check.equal(#manifest.skipped, 3)
+  check.equal(table.concat(set.tokenizer:encode "Crème brûlée, picture", " "), table.concat(source.tokenizer:encode "Crème brûlée, picture", " "))
   check.equal(set:hash(), source:hash())
   check.equal(set:describe():match "\n(.*)":gsub("^found [^\n]*\n", ""), source:describe():match "\n(.*)")
   check.equal((source:check()), (set:check()))
@@ -200,6 +201,19 @@ check.group("a set without stored images: scenes", function()
   local set = vbl.data.open("packed:" .. at "scenes", {seed = 2})
   local x, y = scenes:split("test"):range(1, 10), set:split("test"):range(1, 10)
   check.ok(equal(x.images, y.images) and equal(x.tokens, y.tokens))
+end)
+
+check.group("the rules of a cased vocabulary go along", function()
+  write(at "vocab.txt", table.concat({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "P", "p", "##icture", "picture", "crème", ","}, "\n") .. "\n")
+  write(at "tokenizer_config.json", '{"do_lower_case": false, "tokenizer_class": "BertTokenizerFast"}')
+  local given = {image = 32, max_tokens = 12, max_bad = 0.1, vocabulary = at "vocab.txt"}
+  local cased = vbl.data.open("captions:" .. at "captions.tsv", given)
+  packed.pack(cased, at "cased", {options = given})
+  local set = vbl.data.open("packed:" .. at "cased")
+  local a, b = cased.tokenizer:rules(), set.tokenizer:rules()
+  for key, value in pairs(a) do check.equal(b[key], value) end
+  check.ok(not b.lower_case and not b.strip_accents and b.fast)
+  check.equal(table.concat(set.tokenizer:encode "Picture crème", " "), table.concat(cased.tokenizer:encode "Picture crème", " "))
 end)
 
 check.group("a full disk", function()

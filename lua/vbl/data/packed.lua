@@ -1,5 +1,5 @@
 -- Packed data sets: what `vbl data pack` writes and vbl.data.open("packed:FOLDER") reads (or the path of the manifest.json in it).
--- docs/packing.md describes the folder: manifest.json, vocab.txt, shard-00000.vbl ...
+-- docs/packing.md describes the folder: manifest.json, vocab.txt, tokenizer_config.json, shard-00000.vbl ...
 local c = require "vbl.data.c"
 local nearest = require "vbl.nearest"
 local store = require "vbl.store.c"
@@ -41,6 +41,13 @@ local function vocabulary_text(data)
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- The vocabulary's rules for texts, in the form that lies beside a vocab.txt.
+local function rules_text(data)
+  local r = data.tokenizer:rules()
+  return store.json_encode({do_lower_case = r.lower_case, strip_accents = r.strip_accents, tokenize_chinese_chars = r.split_cjk,
+                            tokenizer_class = r.fast and "BertTokenizerFast" or "BertTokenizer"}, {indent = 1}) .. "\n"
+end
+
 -- What decides about the bytes of the shards.
 local function identity_of(m, vocabulary)
   local text = table.concat({m.version, m.hash, m.image, m.options.crop or "center", m.max_tokens, m.shard, m.samples, vocabulary}, "\n")
@@ -71,7 +78,7 @@ local function check_folder(folder, manifest)
       folder, old.source, old.samples, old.image), 0)
   end
   for _, name in ipairs(system.list(folder) or {}) do
-    if name ~= "vocab.txt" and not name:find "^shard%-%d+%.vbl" and not name:find "%.tmp%-%d+$" then
+    if name ~= "vocab.txt" and name ~= "tokenizer_config.json" and not name:find "^shard%-%d+%.vbl" and not name:find "%.tmp%-%d+$" then
       error(("%s is not empty and holds no packed data set (%s); choose another folder"):format(folder, name), 0)
     end
   end
@@ -97,13 +104,14 @@ local function open_set(folder, m) return c.packed(folder, m.identity, m) end
 function packed.pack(data, folder, opts)
   opts = opts or {}
   local m = plan(data, opts.options or {})
-  local vocabulary = vocabulary_text(data)
+  local vocabulary, rules = vocabulary_text(data), rules_text(data)
   m.shard = opts.shard or shard_samples(m.samples, m.image)
   m.shards = (m.samples + m.shard - 1) // m.shard
-  m.identity = identity_of(m, vocabulary)
+  m.identity = identity_of(m, vocabulary .. rules)
   store.make_folder(folder)
   if check_folder(folder, m) then return read_manifest(folder), m.samples end
   check_space(folder, m)
+  store.write_atomic(folder .. "/tokenizer_config.json", rules)
   store.write_atomic(folder .. "/vocab.txt", vocabulary)
   local packer <close> = c.pack(data.set, folder, m.identity, m.shard, opts.threads or system.threads())
   local finished, done, kept
