@@ -156,7 +156,8 @@ static void read_bandwidth(lua_State *L, int arg, vbl_measure_options *o) {
 // [m, d] unit directions; they stay on the stack as a prepared matrix.
 static void read_directions(lua_State *L, int arg, int64_t d, vbl_measure_options *o) {
   if (lua_getfield(L, arg, "directions") == LUA_TNIL) return;
-  const vbl_prepared *p = vbl_lua_matrix(L, lua_gettop(L), "directions");
+  vbl_prepared *p = vbl_lua_matrix(L, lua_gettop(L), "directions");
+  VBL_LUA_TRY(L, vbl_prepared_rows(p, &err));
   if (p->d != d)
     vbl_lua_error(L, "directions: expected [m, %I], got [%I, %I]", (LUAI_UACINT)d, (LUAI_UACINT)p->n, (LUAI_UACINT)p->d);
   o->directions = p->raw;

@@ -120,6 +120,8 @@ vbl_status vbl_cknna(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options
   if (x->n < 4) return vbl_fail(err, VBL_EINVAL, "cknna: expected at least 4 rows, got %lld", (long long)x->n);
   if (!(o->eps >= 0)) return vbl_fail(err, VBL_EINVAL, "cknna: eps = %g: expected 0 or more", o->eps);
   if (!ready) return VBL_OK;
+  VBL_TRY(vbl_prepared_unit(x, err));
+  VBL_TRY(vbl_prepared_unit(y, err));
   VBL_TRY(masked(nb.x, nb.y, x, y, local, &xy, err));
   VBL_TRY(masked(nb.x, nb.x, x, x, local, &xx, err));
   VBL_TRY(masked(nb.y, nb.y, y, y, local, &yy, err));

@@ -21,6 +21,7 @@ static vbl_status outer(const double *m, int64_t n, int64_t d, int64_t ld, doubl
 // The centred kernel of hsic, cka and dcor; U-centred for the debiased estimators.
 static vbl_status kernel_of(vbl_measure_fn *fn, vbl_prepared *p, const vbl_measure_options *o, double **k, vbl_error *err) {
   int64_t n = p->n;
+  VBL_TRY(vbl_prepared_rows(p, err));
   bool u = fn == vbl_dcor ? o->estimator == 1 : o->estimator == 0;
   if (fn != vbl_dcor && (fn == vbl_hsic || o->kernel == 0)) {
     VBL_TRY(outer(p->centred, n, p->d, p->d, k, err));

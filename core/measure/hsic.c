@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "core/measure/kernel.h"
-#include "core/measure/lapack.h"
 #include "core/measure/result.h"
 
 // |Xc'Yc|_F^2 through the smaller of the two products: features (dx, dy) or Gram matrices (n, n).
@@ -24,13 +23,7 @@ static vbl_status cross(vbl_prepared *x, vbl_prepared *y, double *s, vbl_error *
     *s = vbl_dot(x->gram, y->gram, n * n);
     return VBL_OK;
   }
-  double *c = NULL;
-  VBL_TRY(vbl_lapack_open(NULL, err));
-  VBL_TRY(vbl_doubles(x->d * y->d, "cross-covariance", &c, err));
-  vbl_gemm(true, false, x->d, y->d, n, 1, x->centred, x->d, y->centred, y->d, 0, c, y->d);
-  *s = vbl_dot(c, c, x->d * y->d);
-  free(c);
-  return VBL_OK;
+  return vbl_prepared_cross(x, y, s, err);
 }
 
 static double hsic1(const vbl_prepared *x, const vbl_prepared *y, double s) {
@@ -42,7 +35,7 @@ static double hsic1(const vbl_prepared *x, const vbl_prepared *y, double s) {
 vbl_status vbl_hsic(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   bool biased = o->estimator == 1;
   double s = 0;
-  VBL_TRY(vbl_begin_pair("hsic", x, y, biased ? 2 : 4, r, err));
+  VBL_TRY(vbl_begin_compact("hsic", x, y, biased ? 2 : 4, r, err));
   r->preprocessing = "centred";
   r->metric = "linear";
   VBL_TRY(cross(x, y, &s, err));
@@ -75,7 +68,7 @@ static vbl_status linear_cka(vbl_prepared *x, vbl_prepared *y, bool biased, vbl_
 
 vbl_status vbl_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   bool biased = o->estimator == 1;
-  VBL_TRY(vbl_begin_pair("cka", x, y, biased ? (o->kernel == 0 ? 2 : 3) : 4, r, err));
+  VBL_TRY(vbl_begin_compact("cka", x, y, biased ? (o->kernel == 0 ? 2 : 3) : 4, r, err));
   r->preprocessing = "centred";
   r->metric = o->kernel == 0 ? "linear" : "rbf";
   return o->kernel == 0 ? linear_cka(x, y, biased, r, err) : vbl_rbf_cka(x, y, o, r, err);

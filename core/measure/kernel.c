@@ -25,6 +25,7 @@ vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err
 
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
   int64_t n = p->n;
+  VBL_TRY(vbl_prepared_rows(p, err));
   VBL_TRY(vbl_lapack_open(NULL, err));
   VBL_TRY(vbl_doubles(n * n, "distance matrix", out, err));
   double *k = *out;

@@ -151,6 +151,10 @@ vbl_status vbl_second_order_cosine(vbl_prepared *x, vbl_prepared *y, const vbl_m
   double sum = 0;
   VBL_TRY(vbl_neighbours_begin("second_order_cosine", false, x, y, o, &nb, &ready, r, err));
   if (!ready) return VBL_OK;
+  for (int side = 0; side < 2; side++) {
+    VBL_TRY(vbl_prepared_rows(side == 0 ? x : y, err));
+    VBL_TRY(vbl_prepared_unit(side == 0 ? x : y, err));
+  }
   r->skipped = 0;
   for (int64_t i = 0; i < nb.n; i++) {
     double v = second_order_row(&nb, x, y, i);

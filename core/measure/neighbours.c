@@ -41,7 +41,7 @@ vbl_status vbl_neighbours_begin(const char *measure, bool fractional, vbl_prepar
                                 vbl_error *err) {
   static const char *const metrics[] = {"cosine", "ip", "euclidean"};
   *ready = false;
-  VBL_TRY(vbl_begin_pair(measure, x, y, 2, r, err));
+  VBL_TRY(vbl_begin_compact(measure, x, y, 2, r, err));
   VBL_TRY(check_call(measure, fractional, x->n, o, err));
   vbl_knn_metric metric = (vbl_knn_metric)o->metric;
   r->k = o->k;

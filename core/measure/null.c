@@ -108,7 +108,7 @@ static vbl_status measure_rows(const job *j, worker *w, int64_t rows, const vbl_
 }
 
 static void copy_row(const vbl_prepared *p, int64_t from, double *to, int64_t at) {
-  memcpy(to + at * p->d, p->raw + from * p->d, sizeof(double) * (size_t)p->d);
+  for (int64_t j = 0; j < p->d; j++) to[at * p->d + j] = vbl_prepared_element(p, from, j);
 }
 
 static vbl_status run_swap(const job *j, worker *w, int64_t draw, vbl_error *err) {
@@ -140,6 +140,7 @@ static vbl_status permutation_values(job *j, int64_t draws, vbl_error *err) {
   vbl_form f;
   bool made = false;
   VBL_TRY(vbl_form_make(j->fn, j->x, j->y, j->o, &f, &made, err));
+  if (!made && (vbl_measure_traits_of(j->fn)->parts & VBL_PART_ROWS) != 0) VBL_TRY(vbl_prepared_rows(j->y, err));
   if (!made) return run_draws(j, draws, make_permuted, run_permuted, err);
   j->form = &f;
   vbl_status status = run_draws(j, draws, NULL, run_form, err);

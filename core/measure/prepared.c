@@ -1,5 +1,6 @@
 // Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
-// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles, vbl_element
+// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
+// vbl_element
 #include "core/measure/prepared.h"
 
 #include <float.h>
@@ -58,27 +59,37 @@ static vbl_status copy_rows(vbl_prepared *p, const void *data, vbl_dtype dtype, 
       if (!isfinite(v))
         return vbl_fail(err, VBL_ENUMERIC, "%s: %s at row %lld of %lld, column %lld of %lld: measures need finite numbers", name,
                         isnan(v) ? "NaN" : "Inf", (long long)i + 1, (long long)p->n, (long long)j + 1, (long long)p->d);
-      p->raw[i * p->d + j] = v;
+      if (p->single != NULL)
+        p->single[i * p->d + j] = (float)v;
+      else
+        p->raw[i * p->d + j] = v;
     }
   return VBL_OK;
 }
 
-// Mean of each column in two passes; a constant column is exactly its value, so that it centres to exactly 0.
-static void centre(vbl_prepared *p) {
-  for (int64_t j = 0; j < p->d; j++) {
-    const double *x = p->raw + j;
-    double sum = 0, rest = 0;
-    bool constant = true;
-    for (int64_t i = 0; i < p->n; i++) {
-      sum += x[i * p->d];
-      constant &= x[i * p->d] == x[0];
-    }
-    double mean = constant ? x[0] : sum / (double)p->n;
-    for (int64_t i = 0; i < p->n; i++) rest += x[i * p->d] - mean;
-    p->mean[j] = mean + rest / (double)p->n;
+// Mean of each column in two passes, rows in order; a constant column is exactly its value, so that it centres to exactly 0.
+static vbl_status centre(vbl_prepared *p, vbl_error *err) {
+  int64_t n = p->n, d = p->d;
+  double *rest = calloc((size_t)d, sizeof *rest), *buffer = malloc(sizeof *buffer * (size_t)d);
+  bool *varies = calloc((size_t)d, sizeof *varies);
+  vbl_status status = rest == NULL || buffer == NULL || varies == NULL ? vbl_fail(err, VBL_ENOMEM, "mean: out of memory") : VBL_OK;
+  for (int64_t j = 0; status == VBL_OK && j < d; j++) p->mean[j] = 0;
+  for (int64_t i = 0; status == VBL_OK && i < n; i++) {
+    const double *row = vbl_prepared_row(p, i, buffer);
+    for (int64_t j = 0; j < d; j++) p->mean[j] += row[j];
+    for (int64_t j = 0; j < d; j++) varies[j] |= row[j] != vbl_prepared_element(p, 0, j);
   }
-  for (int64_t i = 0; i < p->n; i++)
-    for (int64_t j = 0; j < p->d; j++) p->centred[i * p->d + j] = p->raw[i * p->d + j] - p->mean[j];
+  for (int64_t j = 0; status == VBL_OK && j < d; j++)
+    p->mean[j] = varies[j] ? p->mean[j] / (double)n : vbl_prepared_element(p, 0, j);
+  for (int64_t i = 0; status == VBL_OK && i < n; i++) {
+    const double *row = vbl_prepared_row(p, i, buffer);
+    for (int64_t j = 0; j < d; j++) rest[j] += row[j] - p->mean[j];
+  }
+  for (int64_t j = 0; status == VBL_OK && j < d; j++) p->mean[j] += rest[j] / (double)n;
+  free(rest);
+  free(buffer);
+  free(varies);
+  return status;
 }
 
 // Euclidean length without overflow or underflow of the squares.
@@ -90,44 +101,66 @@ static double length(const double *x, int64_t d) {
   return largest * sqrt(sum);
 }
 
-static void norms(vbl_prepared *p) {
+static vbl_status norms(vbl_prepared *p, vbl_error *err) {
+  double *buffer = NULL;
+  VBL_TRY(vbl_doubles(2 * p->d, "row norms", &buffer, err));
+  double *centred = buffer + p->d;
   p->first_zero_row = -1;
   for (int64_t i = 0; i < p->n; i++) {
-    const double *c = p->centred + i * p->d;
-    p->norm[i] = length(p->raw + i * p->d, p->d);
-    p->centred_norm2[i] = vbl_dot(c, c, p->d);
+    const double *row = vbl_prepared_row(p, i, buffer);
+    for (int64_t j = 0; j < p->d; j++) centred[j] = row[j] - p->mean[j];
+    p->norm[i] = length(row, p->d);
+    p->centred_norm2[i] = vbl_dot(centred, centred, p->d);
     p->total += p->centred_norm2[i];
     if (p->norm[i] == 0) {
       if (p->zero_rows++ == 0) p->first_zero_row = i;
     }
   }
+  free(buffer);
+  return VBL_OK;
 }
 
-typedef struct row_ref {
-  const double *row;
-  int64_t d, i;
-} row_ref;
+typedef struct hashed_row {
+  uint64_t hash;
+  int64_t i;
+} hashed_row;
 
-static int compare_rows(const void *a, const void *b) {
-  const row_ref *x = a, *y = b;
-  for (int64_t j = 0; j < x->d; j++)
-    if (x->row[j] != y->row[j]) return x->row[j] < y->row[j] ? -1 : 1;
+static int by_hash(const void *a, const void *b) {
+  const hashed_row *x = a, *y = b;
+  if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
   return x->i < y->i ? -1 : 1;
 }
 
-static bool equal_rows(const double *a, const double *b, int64_t d) {
-  for (int64_t j = 0; j < d; j++)
-    if (a[j] != b[j]) return false;
-  return true;
+// Of the numbers' bits; 0 and -0, which are equal, hash alike.
+static uint64_t hash_row(const vbl_prepared *p, int64_t i) {
+  uint64_t h = 0x9E3779B97F4A7C15u;
+  for (int64_t j = 0; j < p->d; j++) {
+    double v = vbl_prepared_element(p, i, j) + 0.0;
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    h = (h ^ bits) * 0xD6E8FEB86659FD93u;
+    h ^= h >> 32;
+  }
+  return h;
+}
+
+static bool equal_rows(const vbl_prepared *p, int64_t a, int64_t b) {
+  int64_t j = 0;
+  while (j < p->d && vbl_prepared_element(p, a, j) == vbl_prepared_element(p, b, j)) j++;
+  return j == p->d;
 }
 
 vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err) {
-  row_ref *rows = malloc(sizeof *rows * (size_t)p->n);
+  hashed_row *rows = malloc(sizeof *rows * (size_t)p->n);
   if (rows == NULL) return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
-  for (int64_t i = 0; i < p->n; i++) rows[i] = (row_ref){p->raw + i * p->d, p->d, i};
-  qsort(rows, (size_t)p->n, sizeof *rows, compare_rows);
-  for (int64_t i = 0; i < p->n; i++)
-    first[rows[i].i] = i > 0 && equal_rows(rows[i].row, rows[i - 1].row, p->d) ? first[rows[i - 1].i] : rows[i].i;
+  for (int64_t i = 0; i < p->n; i++) rows[i] = (hashed_row){hash_row(p, i), i};
+  qsort(rows, (size_t)p->n, sizeof *rows, by_hash);
+  for (int64_t i = 0; i < p->n; i++) {
+    int64_t own = rows[i].i;
+    first[own] = own;
+    for (int64_t q = i - 1; q >= 0 && rows[q].hash == rows[i].hash && first[own] == own; q--)
+      if (equal_rows(p, rows[q].i, own)) first[own] = first[rows[q].i];
+  }
   free(rows);
   return VBL_OK;
 }
@@ -143,16 +176,40 @@ static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
   return status;
 }
 
+const double *vbl_prepared_row(const vbl_prepared *p, int64_t i, double *buffer) {
+  if (p->raw != NULL) return p->raw + i * p->d;
+  for (int64_t j = 0; j < p->d; j++) buffer[j] = (double)p->single[i * p->d + j];
+  return buffer;
+}
+
+vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err) {
+  int64_t count = p->n * p->d;
+  if (p->raw == NULL && p->single == NULL) return VBL_OK;  // a shape whose data lie elsewhere (tokens, permuted lists)
+  if (p->raw == NULL) {
+    VBL_TRY(vbl_doubles(count, "rows in f64", &p->raw, err));
+    for (int64_t i = 0; i < count; i++) p->raw[i] = (double)p->single[i];
+  }
+  if (p->centred != NULL) return VBL_OK;
+  VBL_TRY(vbl_doubles(count, "centred rows", &p->centred, err));
+  for (int64_t i = 0; i < p->n; i++)
+    for (int64_t j = 0; j < p->d; j++) p->centred[i * p->d + j] = p->raw[i * p->d + j] - p->mean[j];
+  return VBL_OK;
+}
+
 static vbl_status fill(vbl_prepared *p, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
                        const char *name, vbl_error *err) {
-  VBL_TRY(vbl_doubles(p->n * p->d, name, &p->raw, err));
-  VBL_TRY(vbl_doubles(p->n * p->d, name, &p->centred, err));
+  if (dtype == VBL_F64) {
+    VBL_TRY(vbl_doubles(p->n * p->d, name, &p->raw, err));
+  } else {
+    p->single = malloc(sizeof *p->single * (size_t)(p->n * p->d));
+    if (p->single == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory", name);
+  }
   VBL_TRY(vbl_doubles(p->d, name, &p->mean, err));
   VBL_TRY(vbl_doubles(p->n, name, &p->norm, err));
   VBL_TRY(vbl_doubles(p->n, name, &p->centred_norm2, err));
   VBL_TRY(copy_rows(p, data, dtype, row_stride, column_stride, name, err));
-  centre(p);
-  norms(p);
+  VBL_TRY(centre(p, err));
+  VBL_TRY(norms(p, err));
   return count_duplicates(p, err);
 }
 
@@ -185,6 +242,7 @@ void vbl_prepared_free(vbl_prepared *p) {
     free(p->svd->s);
     free(p->svd);
   }
+  free(p->single);
   free(p->raw);
   free(p->centred);
   free(p->mean);
@@ -200,12 +258,13 @@ vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err) {
   if (p->unit != NULL) return VBL_OK;
   VBL_TRY(vbl_doubles(p->n * p->d, "unit rows", &p->unit, err));
   for (int64_t i = 0; i < p->n; i++)
-    for (int64_t j = 0; j < p->d; j++) p->unit[i * p->d + j] = p->norm[i] == 0 ? 0 : p->raw[i * p->d + j] / p->norm[i];
+    for (int64_t j = 0; j < p->d; j++) p->unit[i * p->d + j] = p->norm[i] == 0 ? 0 : vbl_prepared_element(p, i, j) / p->norm[i];
   return VBL_OK;
 }
 
 vbl_status vbl_prepared_gram(vbl_prepared *p, vbl_error *err) {
   if (p->gram != NULL) return VBL_OK;
+  VBL_TRY(vbl_prepared_rows(p, err));
   VBL_TRY(vbl_lapack_open(NULL, err));
   VBL_TRY(vbl_doubles(p->n * p->n, "Gram matrix", &p->gram, err));
   vbl_gemm(false, true, p->n, p->n, p->d, 1, p->centred, p->d, p->centred, p->d, 0, p->gram, p->n);
@@ -220,13 +279,7 @@ vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err) {
     p->self = vbl_dot(p->gram, p->gram, p->n * p->n);
     return VBL_OK;
   }
-  double *c = NULL;
-  VBL_TRY(vbl_lapack_open(NULL, err));
-  VBL_TRY(vbl_doubles(p->d * p->d, "covariance", &c, err));
-  vbl_gemm(true, false, p->d, p->d, p->n, 1, p->centred, p->d, p->centred, p->d, 0, c, p->d);
-  p->self = vbl_dot(c, c, p->d * p->d);
-  free(c);
-  return VBL_OK;
+  return vbl_prepared_cross(p, p, &p->self, err);
 }
 
 // U and S of a tall matrix from the eigenvectors of Xc'Xc = V S^2 V', U = Xc V / S: U is orthonormal to eps (s_1 / s_d)^2, so this
@@ -282,6 +335,7 @@ static vbl_status compute_svd(vbl_prepared *p, vbl_svd *v, vbl_error *err) {
 
 vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err) {
   if (p->svd != NULL) return VBL_OK;
+  VBL_TRY(vbl_prepared_rows(p, err));
   vbl_svd *v = calloc(1, sizeof *v);
   if (v == NULL) return vbl_fail(err, VBL_ENOMEM, "SVD: out of memory");
   vbl_status status = compute_svd(p, v, err);

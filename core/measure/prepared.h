@@ -1,6 +1,6 @@
 // A matrix made ready for measures: its f64 rows, centred copy, norms and counts, and, filled on first use and then shared by
 // all measures, unit rows, Gram matrix, SVD and neighbour lists.
-// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{unit,gram,self,svd,knn}
+// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,element,unit,gram,cross,self,svd,knn}
 #pragma once
 #include "core/base/status.h"
 #include "core/tensor/tensor.h"
@@ -31,7 +31,8 @@ typedef struct vbl_svd {
 
 typedef struct vbl_prepared {
   int64_t n, d;
-  double *raw;            // (n, d)
+  float *single;          // (n, d) the data as they came, f32 or bf16 (which f32 holds); NULL for f64 data
+  double *raw;            // (n, d); for f32 data NULL until asked for, as is
   double *centred;        // (n, d); constant columns are exactly 0
   double *mean;           // (d)
   double *norm;           // (n), |x_i| of the raw rows
@@ -53,8 +54,19 @@ vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, 
                        const char *name, vbl_prepared **out, vbl_error *err);
 void vbl_prepared_free(vbl_prepared *p);  // NULL is allowed
 
+// raw and centred, 16 n d bytes. Measures that can do without read rows one by one.
+vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err);
+// Row i in f64: where it lies, or converted into buffer (d).
+const double *vbl_prepared_row(const vbl_prepared *p, int64_t i, double *buffer);
+static inline double vbl_prepared_element(const vbl_prepared *p, int64_t i, int64_t j) {
+  return p->single != NULL ? (double)p->single[i * p->d + j] : p->raw[i * p->d + j];
+}
 vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err);
 vbl_status vbl_prepared_gram(vbl_prepared *p, vbl_error *err);
+// |Xc'Yc|_F^2 of x and y of the same n through the (dx, dy) product, row tiles at a time. Where both came as f32 and there is much to
+// multiply (n dx dy > 2e8), the centred rows are rounded to f32 and multiplied in f32 by tiles of 512 rows, whose products are added
+// in f64: relative error about 1e-8, below that of the data's own rounding.
+vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err);
 vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err);
 vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err);
 // The list for (k, metric), made on first use; it belongs to p. 1 <= k <= n - 1; cosine needs rows that are not zero.

@@ -1,6 +1,6 @@
 // The result record: names of its codes, its empty state, its checks; the options' defaults.
 // defines: vbl_measure_status_name, vbl_measure_warning_name, vbl_measure_defaults, vbl_begin_pair, vbl_begin_one, vbl_value,
-// vbl_undefined, vbl_extra, vbl_same_space
+// vbl_begin_compact, vbl_undefined, vbl_extra, vbl_same_space
 #include "core/measure/result.h"
 
 #include <math.h>
@@ -64,12 +64,20 @@ static vbl_status begin(const char *measure, const vbl_prepared *x, int64_t n_mi
   return VBL_OK;
 }
 
-vbl_status vbl_begin_one(const char *measure, const vbl_prepared *x, int64_t n_min, vbl_measure_result *r, vbl_error *err) {
-  return begin(measure, x, n_min, r, err);
+vbl_status vbl_begin_one(const char *measure, vbl_prepared *x, int64_t n_min, vbl_measure_result *r, vbl_error *err) {
+  VBL_TRY(begin(measure, x, n_min, r, err));
+  return vbl_prepared_rows(x, err);
 }
 
-vbl_status vbl_begin_pair(const char *measure, const vbl_prepared *x, const vbl_prepared *y, int64_t n_min, vbl_measure_result *r,
+vbl_status vbl_begin_pair(const char *measure, vbl_prepared *x, vbl_prepared *y, int64_t n_min, vbl_measure_result *r,
                           vbl_error *err) {
+  VBL_TRY(vbl_begin_compact(measure, x, y, n_min, r, err));
+  VBL_TRY(vbl_prepared_rows(x, err));
+  return vbl_prepared_rows(y, err);
+}
+
+vbl_status vbl_begin_compact(const char *measure, const vbl_prepared *x, const vbl_prepared *y, int64_t n_min,
+                             vbl_measure_result *r, vbl_error *err) {
   empty(r);
   if (x->n != y->n)
     return vbl_fail(err, VBL_EINVAL, "%s: row i of X is paired with row i of Y, but X is [%lld, %lld] and Y is [%lld, %lld]",

@@ -22,16 +22,18 @@ static bool same_list(vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t 
   return nx == ny;
 }
 
+static vbl_prepared *matrix(const pairs *p, int64_t i) { return i < p->nx ? p->xs[i] : p->ys[i - p->nx]; }
+
 // Gram matrices cost n^2 d each once and n^2 a pair, cross-covariances n d^2 a pair.
 static bool grams_pay(const pairs *p) {
   if (p->fn != vbl_cka && p->fn != vbl_hsic) return false;
   if (p->fn == vbl_cka && p->o->kernel != 0) return false;
+  for (int64_t i = 0; i < p->nx + p->ny; i++)
+    if (matrix(p, i)->d >= matrix(p, i)->n) return true;  // hsic.c reads them then
   double n = (double)p->xs[0]->n, d = (double)p->xs[0]->d, matrices = (double)(p->half ? p->nx : p->nx + p->ny);
   double count = (double)p->nx * (double)p->ny * (p->half ? 0.5 : 1), bytes = 8 * n * n * matrices;
   return bytes < 2e9 && matrices * n * n * d + count * n * n < count * n * d * d;
 }
-
-static vbl_prepared *matrix(const pairs *p, int64_t i) { return i < p->nx ? p->xs[i] : p->ys[i - p->nx]; }
 
 static vbl_status warm_one(const pairs *p, int64_t i, bool grams, vbl_error *err) {
   vbl_prepared *m = matrix(p, i);

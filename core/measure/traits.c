@@ -77,6 +77,8 @@ static bool has_lists(const vbl_prepared *p, const vbl_measure_options *o) {
 vbl_status vbl_measure_warm(vbl_measure_fn *fn, vbl_prepared *p, const vbl_measure_options *o, vbl_error *err) {
   unsigned parts = vbl_measure_traits_of(fn)->parts;
   const vbl_knn *list;
+  bool compact = (fn == vbl_cka || fn == vbl_hsic) && o->kernel == 0;
+  if ((parts & ROWS) != 0 && !compact) VBL_TRY(vbl_prepared_rows(p, err));
   if ((parts & UNIT) != 0) VBL_TRY(vbl_prepared_unit(p, err));
   if ((parts & KNN) != 0 && has_lists(p, o))
     VBL_TRY(vbl_prepared_knn(p, o->k, fn == vbl_cknna ? VBL_KNN_COSINE : (vbl_knn_metric)o->metric, &list, err));
