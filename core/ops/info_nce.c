@@ -65,11 +65,8 @@ static vbl_status temperature(vbl_call *c, vbl_error *err) {
   c->attrs.v[0] = c->attrs.alpha;
   if (c->inputs > 2 && c->in[2] != NULL) {
     VBL_TRY(vbl_expect(c->in[2], "temperature", 0, NULL, err));
-    vbl_tensor *t;
-    VBL_TRY(vbl_tensor_to_dtype(c->in[2], VBL_F64, &t, err));
-    VBL_TRY(vbl_temp_keep(c, t, err));
-    t->storage->backend->to_host(&c->attrs.v[0], vbl_tensor_data(t), sizeof(double), NULL);
-    VBL_TRY(t->storage->backend->sync(NULL, err));
+    c->attrs.v[0] = vbl_tensor_get(c->in[2], NULL);
+    VBL_TRY(c->in[2]->storage->backend->sync(NULL, err));
   }
   if (c->attrs.v[0] > 0) return VBL_OK;
   return vbl_fail(err, VBL_EINVAL, "expected a temperature above 0, got %g", c->attrs.v[0]);

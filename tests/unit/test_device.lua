@@ -1,10 +1,11 @@
--- Tensors and models on a device whose memory the host cannot read: the CUDA backend's kernels, emulated (VBL_CUDA_LIBRARY and
--- VBL_EMU_GUARD are set by the build), against the CPU.
+-- Tensors and models on a device whose memory the host cannot read, against the CPU: the CUDA backend's kernels, emulated in the tier
+-- unit (VBL_CUDA_LIBRARY and VBL_EMU_GUARD are set by the build), on a GPU in the tier gpu.
 local vbl = require "vbl"
 local check = require "check"
 local F = require "vbl.nn.functional"
 
-if not os.getenv "VBL_CUDA_LIBRARY" then check.skip "VBL_CUDA_LIBRARY names no emulated device" end
+local found, why = vbl.devices()
+if not found[2] then check.skip("no device: " .. why) end
 
 check.group("tensors", function()
   local x = vbl.randn(5, 7)
