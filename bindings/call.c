@@ -1,9 +1,10 @@
 // One protected call for scripts, commands and the prompt, and the traceback that a researcher can use: the error, then
-// Lua frames only, script and vbl modules, innermost first.
+// Lua frames only, script and vbl modules, innermost first. Who interrupts knows why: of that only the script's line is told.
 // defines: vbl_call
 #include <string.h>
 
 #include "bindings/program.h"
+#include "core/base/interrupt.h"
 
 enum { FRAMES = 12 };
 
@@ -21,6 +22,23 @@ static void add_frame(lua_State *L, luaL_Buffer *text, lua_Debug *frame) {
   }
 }
 
+static bool is_interrupt(lua_State *L) {
+  static const char word[] = "interrupted";
+  size_t n;
+  const char *text = lua_tolstring(L, 1, &n);
+  return vbl_interrupt_pending() != 0 && n >= sizeof word - 1 && strcmp(text + n - (sizeof word - 1), word) == 0;
+}
+
+// The innermost line that stands in a file, where there is one.
+static int on_interrupt(lua_State *L) {
+  lua_Debug frame;
+  for (int level = 1; lua_getstack(L, level, &frame); level++) {
+    lua_getinfo(L, "Sl", &frame);
+    if (frame.source[0] == '@') return lua_pushfstring(L, "interrupted at %s:%d", frame.short_src, frame.currentline), 1;
+  }
+  return 1;
+}
+
 static int on_error(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING) {
     if (luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL)
@@ -29,6 +47,7 @@ static int on_error(lua_State *L) {
       luaL_tolstring(L, 1, NULL);
     return 1;
   }
+  if (is_interrupt(L)) return on_interrupt(L);
   luaL_Buffer text;
   lua_Debug frame;
   luaL_buffinit(L, &text);

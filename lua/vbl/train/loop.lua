@@ -190,10 +190,10 @@ local function stop(job, run, s, message)
       run:log("stopped after step %d of %d: %s", s.step, job.total_steps, tostring(message))
     end
   end)
+  if not ok then io.stderr:write("vbl: what was reached could not be saved: ", usage.strip(failure), "\n") end
   run:close()
-  system.hold_interrupts(false)
-  if not ok then message = tostring(message) .. "\n" .. tostring(failure) end
-  usage(interrupted and "interrupted" or tostring(message))
+  system.hold_interrupts(false)  -- raises what is pending
+  usage(tostring(message))
 end
 
 local function train(job, run, s)
