@@ -6,9 +6,10 @@ shift
 tiers=$(echo "$@" | tr ' ' '|')
 # Waiting threads sleep: on a machine that does other work too, spinning ones make a test many times slower.
 OMP_WAIT_POLICY=passive
-# Tests ask for more memory than there is, to see the error: AddressSanitizer is to refuse as malloc does.
+# Tests ask for more memory than there is, to see the error: the sanitizers are to refuse as malloc does.
 ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1}
-export OMP_WAIT_POLICY ASAN_OPTIONS
+TSAN_OPTIONS=${TSAN_OPTIONS:-allocator_may_return_null=1}
+export OMP_WAIT_POLICY ASAN_OPTIONS TSAN_OPTIONS
 log=$build/Testing/Temporary/LastTest.log
 ctest --test-dir "$build" --output-on-failure -L "^($tiers)\$" >"$build/test.out" 2>&1
 code=$?

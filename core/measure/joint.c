@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/measure/parallel.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
 
@@ -137,7 +138,7 @@ static vbl_status direction(const vbl_prepared *q, const vbl_prepared *a, const 
   double *rank = NULL, n = (double)q->n, best = 0;
   VBL_TRY(vbl_doubles(q->n, "retrieval", &rank, err));
   *out = (recall){0};
-#pragma omp parallel for schedule(static) reduction(+ : best)
+#pragma omp parallel for schedule(static) reduction(+ : best) if (q->n * a->n > VBL_MEASURE_GRAIN)
   for (int64_t i = 0; i < q->n; i++) {
     double optimistic;
     rank[i] = rank_of(q, a, groups, i, &optimistic);

@@ -1,7 +1,10 @@
 // The first failure of a parallel loop: others see it and leave their work; its error is the loop's.
-// defines: vbl_shared_failed, vbl_shared_fail
+// defines: VBL_MEASURE_GRAIN, vbl_shared_failed, vbl_shared_fail
 #pragma once
 #include "core/base/status.h"
+
+// Elements below which one thread is done before a second one is awake.
+enum { VBL_MEASURE_GRAIN = 16384 };
 
 static inline bool vbl_shared_failed(const vbl_status *shared) {
   vbl_status seen;

@@ -9,6 +9,7 @@
 
 #include "core/base/interrupt.h"
 #include "core/measure/lapack.h"
+#include "core/measure/parallel.h"
 
 enum { CHUNK = 512, TILE = 384 };  // rows taken in at once; columns of a tile of the products
 
@@ -85,7 +86,7 @@ static void choose_shift(vbl_cka_stream *s, const vbl_rows *rows) {
 
 // Rows first .. first + count of all parts about the shift, side by side: z (count, D); norm (count, parts) their squared lengths.
 static void shifted_rows(const vbl_cka_stream *s, const vbl_rows *rows, int64_t first, int64_t count, double *z, double *norm) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (count * s->width > VBL_MEASURE_GRAIN)
   for (int64_t i = 0; i < count; i++)
     for (int64_t p = 0; p < s->parts; p++) {
       double *row = z + i * s->width + s->start[p];
@@ -97,7 +98,7 @@ static void shifted_rows(const vbl_cka_stream *s, const vbl_rows *rows, int64_t 
 // products += z'z, upper triangle, by tiles that do not depend on the number of threads.
 static void add_products(vbl_cka_stream *s, const double *z, int64_t count) {
   int64_t D = s->width, tiles = (D + TILE - 1) / TILE;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (tiles > 1)
   for (int64_t t = 0; t < tiles * tiles; t++) {
     int64_t i = t / tiles * TILE, j = t % tiles * TILE;
     int64_t h = D - i < TILE ? D - i : TILE, w = D - j < TILE ? D - j : TILE;

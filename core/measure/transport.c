@@ -9,6 +9,7 @@
 #include "core/measure/assignment.h"
 #include "core/measure/kernel.h"
 #include "core/measure/lapack.h"
+#include "core/measure/parallel.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
 
@@ -16,7 +17,7 @@
 static vbl_status cross_distances2(const vbl_prepared *x, const vbl_prepared *y, double **out, vbl_error *err) {
   VBL_TRY(vbl_doubles(x->n * y->n, "transport costs", out, err));
   double *c = *out;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (x->n * y->n > VBL_MEASURE_GRAIN)
   for (int64_t i = 0; i < x->n; i++)
     for (int64_t j = 0; j < y->n; j++) c[i * y->n + j] = vbl_distance2(x->raw + i * x->d, y->raw + j * y->d, x->d);
   return VBL_OK;
@@ -52,13 +53,13 @@ typedef struct sinkhorn_result {
 // (f = g): half a step towards the next f, which converges where alternating crawls (Feydy et al. 2019, section 3.1).
 static void sinkhorn_step(const double *c, int64_t n, double eps, bool one_cloud, double *f, double *g, double *next,
                           double *row_error) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * n > VBL_MEASURE_GRAIN)
   for (int64_t i = 0; i < n; i++) {
     next[i] = soft_min(c + i * n, 1, g, n, eps);
     row_error[i] = fabs(exp((f[i] - next[i]) / eps) - 1) / (double)n;
   }
   for (int64_t i = 0; i < n; i++) f[i] = one_cloud ? (f[i] + next[i]) / 2 : next[i];
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * n > VBL_MEASURE_GRAIN)
   for (int64_t j = 0; j < n; j++) g[j] = one_cloud ? f[j] : soft_min(c + j, n, f, n, eps);
 }
 

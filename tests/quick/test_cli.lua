@@ -92,21 +92,21 @@ end
 
 check.group("signals", function()
   local head = "io.stdout:setvbuf 'line' print 'ready' "
-  write("loop.lua", head .. "while true do end")
+  write("loop.lua", head .. check.spin)
   signalled("loop.lua", "INT", 130, "interrupted", "loop.lua:1")
   signalled("loop.lua", "TERM", 143, "interrupted")
   write("pcall.lua", head .. "while true do pcall(function() local t = {} t[1] = 1 end) end")
   signalled("pcall.lua", "INT", 130, "interrupted")
-  write("wrap.lua", head .. "coroutine.wrap(function() local co = coroutine.create(function() while true do end end)\n" ..
+  write("wrap.lua", head .. "coroutine.wrap(function() local co = coroutine.create(function() " .. check.spin .. " end)\n" ..
         "while true do coroutine.resume(co) end end)()")
   signalled("wrap.lua", "TERM", 143, "interrupted")
   write("handled.lua", "local s = require 'vbl.system.c' s.hold_interrupts(true) " .. head ..
-        "while not s.interrupted() do end print('signal', s.interrupted()) s.clear_interrupt() s.hold_interrupts(false) print 'saved'")
+        "while not s.interrupted() do " .. check.idle .. "end print('signal', s.interrupted()) s.clear_interrupt() s.hold_interrupts(false) print 'saved'")
   signalled("handled.lua", "INT", 0, "signal\t2", "saved")
   write("late.lua", "local s = require 'vbl.system.c' s.hold_interrupts(true) " .. head ..
-        "while not s.interrupted() do end print 'left' s.hold_interrupts(false) while true do end")
+        "while not s.interrupted() do " .. check.idle .. "end print 'left' s.hold_interrupts(false) " .. check.spin)
   signalled("late.lua", "INT", 130, "left", "interrupted")
-  write("attempt.lua", "local s = require 'vbl.system.c' print('attempt', s.attempt(function() " .. head .. "while true do end end)) print 'on'")
+  write("attempt.lua", "local s = require 'vbl.system.c' print('attempt', s.attempt(function() " .. head .. check.spin .. " end)) print 'on'")
   signalled("attempt.lua", "INT", 0, "attempt\tfalse", "\t2", "interrupted", "on")
 end)
 

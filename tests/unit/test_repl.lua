@@ -91,7 +91,7 @@ local function typed(steps, terminal)
 end
 
 local session = {
-  {"^vbl ", [[print("rea" .. "dy") while true do end\n]]}, {"^ready", [[\003]]}, {"interrupted", [[kept = 42\n]]},
+  {"^vbl ", [[print("rea" .. "dy") ]] .. check.spin .. [[\n]]}, {"^ready", [[\003]]}, {"interrupted", [[kept = 42\n]]},
   {"kept = 42", "thrown away"}, {"away", [[\003]]}, {"^> ", [[print("val" .. "ue", kept)\n]], 4}, {"^value", [[\004]]},
 }
 
