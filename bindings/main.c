@@ -164,6 +164,7 @@ static int start(lua_State *L, int argc, char **argv, const options *o) {
 }
 
 int main(int argc, char **argv) {
+  vbl_choose_waiting(argv);
   // oneDNN packs matrices into malloc'ed memory at every call. Given back to the system each time, clearing the pages anew cost 6 %
   // of a training step; kept, it is a few megabytes.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);

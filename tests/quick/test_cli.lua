@@ -90,6 +90,16 @@ local function signalled(name, signal, code, ...)
   return expect(command:format(name, signal), code, ...)
 end
 
+check.group("on a busy machine waiting threads soon sleep, unless the environment says otherwise", function()
+  local processors = tonumber((sh("getconf _NPROCESSORS_ONLN")))
+  if sh("grep -c procs_running /proc/stat") ~= "1\n" or processors == 1 then return print "SKIPPED: one processor, or /proc/stat does not count" end
+  local busy = "p=; for i in $(seq %d); do sh -c 'while :; do :; done' & p=\"$p $!\"; done; sleep 0.1; env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT %s" ..
+               [[ $V -e "print(os.getenv 'GOMP_SPINCOUNT', arg[1])"; c=$?; kill $p; exit $c]]
+  expect(busy:format(processors, ""), 0, "1000\t-e")
+  expect(busy:format(processors, "OMP_WAIT_POLICY=active"), 0, "nil\t-e")
+  expect(busy:format(processors, "GOMP_SPINCOUNT=7"), 0, "7\t-e")
+end)
+
 check.group("signals", function()
   local head = "io.stdout:setvbuf 'line' print 'ready' "
   write("loop.lua", head .. check.spin)
