@@ -193,6 +193,12 @@ static int view_image_id(lua_State *L) {
   return push_text(L, &text, w->v.source->id(w->v.source->self, check_index(L, 2, w), &text, &err), &err);
 }
 
+static int view_same_image(lua_State *L) {
+  const view *w = check_view(L);
+  lua_pushboolean(L, vbl_source_same_image(w->v.source, check_index(L, 2, w), check_index(L, 3, w)));
+  return 1;
+}
+
 static int view_captions(lua_State *L) {
   const view *w = check_view(L);
   lua_pushinteger(L, w->v.source->captions(w->v.source->self, check_index(L, 2, w)));
@@ -382,6 +388,8 @@ static const vbl_fn view_methods[] = {
      "Alignment prediction: with probability (0.5) another sample's caption, of another image and another text; 1: it stayed."},
     {"image_id", view_image_id, "view:image_id(i) -> string",
      "The sample's id: of captions the image's path, of scenes the number."},
+    {"same_image", view_same_image, "view:same_image(i, j) -> boolean",
+     "Whether two samples show one image, as questions about it do."},
     {"captions", view_captions, "view:captions(i) -> n", "How many captions sample i has."},
     {"caption", view_caption, "view:caption(i[, k]) -> string", "Caption k (1) of sample i."},
     {"text_equal", view_text_equal, "view:text_equal(i, j[, k[, l]]) -> boolean",

@@ -62,11 +62,11 @@ void vbl_mask_patches(uint32_t seed, uint32_t step, double fraction, int32_t B, 
   }
 }
 
-// Whether the caption of the epoch of `other` says something else than every caption of `own`.
+// Whether `other` shows another image, and its caption of the epoch says something else than every caption of `own`.
 static bool differs(const vbl_view *view, uint32_t caption_seed, uint32_t epoch, int32_t own, int32_t other) {
   const vbl_source *s = view->source;
   int32_t a = view->sample[own], b = view->sample[other];
-  if (a == b) return false;
+  if (vbl_source_same_image(s, a, b)) return false;
   uint64_t key = s->text_key(s->self, b, vbl_caption_choice(caption_seed, epoch, b, s->captions(s->self, b)));
   for (int32_t k = 0, n = s->captions(s->self, a); k < n; k++)
     if (s->text_key(s->self, a, k) == key) return false;
@@ -117,10 +117,11 @@ static vbl_status fill_swaps(const vbl_view *view, uint32_t seed, uint32_t step,
     from[b] = swapped[b] ? partner(view, seed, step, caption_seed, epoch, index[b]) : index[b];
     matched[b] = swapped[b] ? 0 : 1;
     if (from[b] < 0)
-      return vbl_fail(
-          err, VBL_EINVAL,
-          "swap: no other sample of the %d has a caption different from those of sample %d; expected at least two different texts",
-          view->n, index[b]);
+      return vbl_fail(err, VBL_EINVAL,
+                      "swap: no sample of the %d has another image and a caption different from those of sample %d; expected at "
+                      "least two different "
+                      "texts and images",
+                      view->n, index[b]);
   }
   return VBL_OK;
 }

@@ -25,7 +25,7 @@ void vbl_mask_patches(uint32_t seed, uint32_t step, double fraction, int32_t B, 
 // of another sample of the view. Exactly, because a batch with more matched than swapped pairs pulls the label's mean into every weight,
 // and that noise is what a head without other tasks cannot learn through. index (B): the pairs, as
 // indices of the view; from (B): whose caption each gets (an index of the view; index[b] itself where it stays); matched (B): 1
-// where it stays, else 0. The other's caption of the epoch (vbl_caption_choice of caption_seed) equals none of the pair's own
-// captions. VBL_EINVAL when a pair has no such partner in the view.
+// where it stays, else 0. The other shows another image, and its caption of the epoch (vbl_caption_choice of caption_seed)
+// equals none of the pair's own captions. VBL_EINVAL when a pair has no such partner in the view.
 vbl_status vbl_swap_captions(const vbl_view *view, uint32_t seed, uint32_t step, uint32_t caption_seed, uint32_t epoch,
                              double share, int32_t B, const int32_t *index, int32_t *from, float *matched, vbl_error *err);

@@ -204,6 +204,7 @@ static vbl_status open_all(vbl_packed *p, const vbl_packed_options *o, vbl_error
                            .image = image,
                            .text_key = text_key,
                            .id = id,
+                           .image_key = image_hash,  // files of the same bytes are one image
                            .image_hash = image_hash,
                            .label_kind = o->label_kind,
                            .classes = o->classes,

@@ -33,6 +33,11 @@ static vbl_status id(const void *self, int32_t sample, vbl_bytes *out, vbl_error
   return vbl_bytes_add(out, name, strlen(name), err);
 }
 
+static uint64_t image_key(const void *self, int32_t sample) {
+  const vbl_records *r = self;
+  return (uint64_t)r->rows[sample].image;
+}
+
 static vbl_status stored(const void *self, int32_t sample, vbl_bytes *out, vbl_error *err) {
   const vbl_records *r = self;
   return vbl_records_read_image(r, r->rows[sample].image, out, err);
@@ -91,6 +96,7 @@ void vbl_records_fill_source(vbl_records *r) {
   s->image = image;
   s->text_key = text_key;
   s->id = id;
+  s->image_key = image_key;
   s->pixels = pixels;
   s->stored = stored;
   s->class_name = r->class_list;

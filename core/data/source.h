@@ -1,7 +1,7 @@
 // A data set as the loader and the corruptions see it: samples 0 .. samples-1, each one image with one or more texts and perhaps a
 // label, and the splits that they are in. The makers (scenes.h, records.h) fill the table. Every function only reads, so any number
 // of threads may call them.
-// defines: vbl_source, vbl_view, vbl_split, vbl_label, vbl_label_kind
+// defines: vbl_source, vbl_source_same_image, vbl_view, vbl_split, vbl_label, vbl_label_kind
 #pragma once
 #include "core/data/image.h"
 #include "core/data/tokenizer.h"
@@ -38,6 +38,9 @@ typedef struct vbl_source {
   // Equal for captions that say the same: then they are never swapped for each other.
   uint64_t (*text_key)(const void *self, int32_t sample, int32_t caption);
   vbl_status (*id)(const void *self, int32_t sample, vbl_bytes *out, vbl_error *err);  // appends the sample's name
+  // Equal for samples that show one image (questions about it, confounders): neither is the other's wrong partner. NULL: every sample
+  // has its own.
+  uint64_t (*image_key)(const void *self, int32_t sample);
 
   // The image before it is fitted to S x S, and its stored bytes (appended; equal bytes are equal images). NULL: the source has
   // images at S x S only.
@@ -53,6 +56,11 @@ typedef struct vbl_source {
   int32_t splits;
   const vbl_split *split;  // [splits], train first where it is there
 } vbl_source;
+
+// Whether two samples show one image.
+static inline bool vbl_source_same_image(const vbl_source *s, int32_t a, int32_t b) {
+  return a == b || (s->image_key != NULL && s->image_key(s->self, a) == s->image_key(s->self, b));
+}
 
 // The split of that name, or NULL.
 const vbl_split *vbl_source_split(const vbl_source *source, const char *name);

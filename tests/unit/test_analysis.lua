@@ -50,6 +50,33 @@ check.group("mismatched: text 2 has seen image 3, image 2 has seen text 1", func
   check.ok(features:get("mismatched", 4, "vision", "cls"):select(1, 2):allclose(vision, {atol = 1e-4}))
 end)
 
+check.group("mismatched where neighbours show one image: another image for every pair", function()
+  local f = require("data_files").new()
+  local lines = {}
+  for i = 1, 8 do f:image(("i/%d.jpg"):format(i), i) end
+  for i = 0, 23 do lines[i + 1] = ('{"img": "i/%d.jpg", "text": "question %d about it"}'):format(i // 3 + 1, i) end
+  f:write("asked.jsonl", table.concat(lines, "\n") .. "\n")
+  local asked = vbl.data.open(f.path .. "/asked.jsonl", {image = 64, max_bad = 0, test_fraction = 0})
+  local view = asked:split "train"
+  check.ok(view:same_image(1, 3) and not view:same_image(3, 4))
+  local own = vbl.models.vilbert {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16, depth = 2, cross_attention_layers = {1},
+                                  vocab = asked.tokenizer:size(), init = "fan_in"}
+  local made = analysis.features(own, view, {samples = 24, batch = 12, partners = {"mismatched"}})
+  local batch = view:range(1, 12)
+  own:eval():tap {"fusion.1.text"}
+  local pair = {tokens = batch.tokens:narrow(1, 1, 1), lengths = batch.lengths:narrow(1, 1, 1), images = batch.images:narrow(1, 4, 1)}
+  local text = vbl.no_grad(function() return own:forward(pair) end).taps["fusion.1.text"]:select(2, 1):select(1, 1)
+  own:tap()
+  check.ok(made:get("mismatched", 4, "text", "cls"):select(1, 1):allclose(text, {atol = 1e-4}))  -- question 1 has seen image 2
+  check.error(function() analysis.features(own, view, {samples = 24, batch = 3, partners = {"mismatched"}}) end, "too few different images")
+  for step = 1, 20 do
+    for b, from in ipairs(view:swap_captions(view:batch {1, 2, 3, 4, 5, 6}, {seed = 1, step = step, epoch = 0}).from) do
+      check.ok(from == b or not view:same_image(from, b))
+    end
+  end
+  f:remove()
+end)
+
 check.group("features in a file", function()
   analysis.save(root .. "/sub/f.safetensors", features)
   local again = analysis.load(root .. "/sub/f.safetensors")

@@ -2,7 +2,8 @@
 -- view (no masking, no swaps, eval mode). Every analysis reads these rows and no other. Partners:
 --   "matched"     caption i with its own image (after co-attention a matched pair has already seen each other)
 --   "mismatched"  text i fused with another image, image i with another text, then text i compared with image i: what is left is
---                 what the streams share of themselves
+--                 what the streams share of themselves. The other pair is the next one of the batch, or, where neighbours show one image
+--                 (questions about it), the nearest one behind it that shows another for every pair of the batch
 --   "none"        every co-attending block off
 -- opts {samples = 256, batch = 64, partners = {"matched", "mismatched"}, tokens = false (keep the token rows too), mean = true (keep the
 -- masked means), train = view of the training set: an image that is in both is an error, safe_point = called between batches}
@@ -36,9 +37,20 @@ local function tap_names(layers)
   return names
 end
 
--- Rows (first dim) moved down by one, the last to the front; or up by one.
-local function down(x) return vbl.cat({x:narrow(1, x:size(1), 1), x:narrow(1, 1, x:size(1) - 1)}, 1) end
-local function up(x) return vbl.cat({x:narrow(1, 2, x:size(1) - 1), x:narrow(1, 1, 1)}, 1) end
+-- Rows (first dim) moved up by `by`, the first ones to the end.
+local function up(x, by) return vbl.cat({x:narrow(1, by + 1, x:size(1) - by), x:narrow(1, 1, by)}, 1) end
+local function down(x, by) return up(x, x:size(1) - by) end
+
+-- The smallest distance at which every pair of the batch meets another image.
+local function distance_of(split, first, count)
+  for by = 1, count - 1 do
+    local apart = true
+    for i = 0, count - 1 do apart = apart and not split:same_image(first + i, first + (i + by) % count) end
+    if apart then return by end
+  end
+  error(("analysis: mismatched: pairs %d to %d of the probe set show too few different images to give each another one; use a larger batch"):format(
+    first, first + count - 1), 0)
+end
 
 -- [B, T, 1]: 1 / m at the m tokens between [CLS] and [SEP], 0 elsewhere; a caption of none has a mean of 0.
 local function word_weights(lengths, T)
@@ -51,12 +63,12 @@ local function word_weights(lengths, T)
   return vbl.tensor(rows):unsqueeze(3)
 end
 
--- One batch's rows of one layer. Mismatched: caption i meets image i + 1, so row i of the vision stream is image i + 1, and moving the
--- rows down by one puts image i (fused with caption i - 1) beside caption i.
-local function layer_rows(out, layer, partner, lengths, weights, opts)
+-- One batch's rows of one layer. Mismatched (by > 0): caption i meets image i + by, so row i of the vision stream is image i + by, and
+-- moving the rows down by as much puts image i (fused with caption i - by) beside caption i.
+local function layer_rows(out, layer, by, lengths, weights, opts)
   local t, v = out.taps[layer.text], out.taps[layer.vision]
   local text, vision = taps.unpack(t.rows, t.layout), taps.unpack(v.rows, v.layout)
-  if partner == "mismatched" then vision = down(vision) end
+  if by > 0 then vision = down(vision, by) end
   local tp, pt = vbl.measure.max_sim(text, vision, {text_lengths = lengths})
   local rows = {["text.cls"] = text:select(2, 1):contiguous(), ["vision.cls"] = vision:select(2, 1):contiguous()}
   if opts.mean then
@@ -67,22 +79,24 @@ local function layer_rows(out, layer, partner, lengths, weights, opts)
   return {rows = rows, max_sim_tp = tp, max_sim_pt = pt}
 end
 
-local function batch_rows(model, batch, layers, partner, opts)
-  local images = partner == "mismatched" and up(batch.images) or batch.images
+local function batch_rows(model, batch, layers, partner, by, opts)
+  local images = by > 0 and up(batch.images, by) or batch.images
   local out = model:run({tokens = batch.tokens, lengths = batch.lengths, images = images}, {cross = partner ~= "none"})
   local lengths, without_sep, found = batch.lengths:totable(), {}, {}
   for b, n in ipairs(lengths) do without_sep[b] = math.max(n - 1, 0) end  -- [SEP] matches nothing in an image
   local weights = opts.mean and word_weights(lengths, batch.tokens:size(2))
-  for i, layer in ipairs(layers) do found[i] = layer_rows(out, layer, partner, without_sep, weights, opts) end
+  for i, layer in ipairs(layers) do found[i] = layer_rows(out, layer, by, without_sep, weights, opts) end
   found.lengths = lengths
   return found
 end
 
--- Batches of opts.batch: first number and count. A last batch of one pair could not be mismatched: it joins the one before it.
+-- Batches of opts.batch: first number and count. A last batch of few pairs may hold too few images to be mismatched: less than half a
+-- batch joins the one before it.
 local function batches(n, size)
   local list, first = {}, 1
   while first <= n do
-    local count = n - first + 1 <= size + 1 and n - first + 1 or size
+    local left = n - first + 1
+    local count = left < size + math.max(size // 2, 2) and left or size
     list[#list + 1] = {first, count}
     first = first + count
   end
@@ -105,7 +119,8 @@ local function pass(model, split, layers, partner, n, opts, into)
   local lists, sums, lengths = {}, {}, {}
   for _, range in ipairs(batches(n, opts.batch)) do
     if opts.safe_point then opts.safe_point() end
-    local found = vbl.scope(function() return batch_rows(model, split:range(range[1], range[2]), layers, partner, opts) end)
+    local by = partner == "mismatched" and distance_of(split, range[1], range[2]) or 0
+    local found = vbl.scope(function() return batch_rows(model, split:range(range[1], range[2]), layers, partner, by, opts) end)
     table.move(found.lengths, 1, #found.lengths, #lengths + 1, lengths)
     for i, layer in ipairs(found) do
       sums[i] = sums[i] or {0, 0}
