@@ -81,15 +81,18 @@ static int l_subsample(lua_State *L) {
   int64_t draws = check_draws(L, 5, 100), seed = vbl_lua_opt_integer(L, 5, "seed", 0);
   int64_t m = vbl_lua_opt_integer(L, 5, "rows", x->n / 2);
   const int64_t *groups = vbl_lua_integers(L, 5, "groups", x->n);
-  double *values = buffer(L, draws, sizeof *values);
+  double *values = buffer(L, draws, sizeof *values), mean = 0;
+  int64_t *rows = buffer(L, draws, sizeof *rows);
   vbl_blocks blocks;
   VBL_LUA_TRY(L, vbl_blocks_make(x->n, groups, &blocks, &err));
   vbl_error err = {0};
-  vbl_status status = vbl_subset_values(row->fn, x, y, &o, &blocks, m, draws, seed, values, NULL, &err);
+  vbl_status status = vbl_subset_values(row->fn, x, y, &o, &blocks, m, draws, seed, values, rows, &err);
   vbl_blocks_free(&blocks);
   if (status != VBL_OK) return vbl_lua_raise(L, &err);
   push_numbers(L, values, draws);
-  return 1;
+  for (int64_t b = 0; b < draws; b++) mean += (double)rows[b];
+  lua_pushnumber(L, mean / (double)draws);
+  return 2;
 }
 
 // The list of prepared matrices at `arg`, which keeps them alive, as pointers in memory that Lua owns.
@@ -176,9 +179,9 @@ static const vbl_fn rows[] = {
      "do "
      "not use the pairing (wasserstein, sinkhorn, sliced_wasserstein, modality_gap): the rows of both pooled and dealt out again."},
     {"subsample", l_subsample,
-     "subsample(name, X, Y, [opts], {draws=100, rows=n//2, seed=0, groups=labels [n]}) -> list of numbers",
-     "A measure's values on random subsets of the rows, drawn without replacement (whole groups). nan where undefined on a "
-     "subset."},
+     "subsample(name, X, Y, [opts], {draws=100, rows=n//2, seed=0, groups=labels [n]}) -> list of numbers, mean rows",
+     "A measure's values on random subsets of the rows, drawn without replacement. nan where undefined on a "
+     "subset. Groups are taken whole, at most `rows` rows of them or one group: mean rows says how many those were."},
     {"table", l_table, "table(name, Xs, Ys, [opts]) -> tensor f64 [#Xs, #Ys], statuses",
      "A measure of every prepared matrix of the list Xs with every one of Ys; matrix() is the same for tensors."},
     {"traits", l_traits, "traits(name, X, [opts]) -> {null=, symmetric=, distance=, matrices=, best=, options=}",

@@ -171,6 +171,9 @@ vbl_status vbl_subset_values(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *
                              vbl_error *err) {
   vbl_measure_options plain = *o;
   plain.value_only = 1;
+  if (y != NULL && y->n != x->n)
+    return vbl_fail(err, VBL_EINVAL, "row i of X is paired with row i of Y, but X has %lld rows and Y has %lld", (long long)x->n,
+                    (long long)y->n);
   if (m < 1 || m > x->n)
     return vbl_fail(err, VBL_EINVAL, "subsample of %lld rows: expected 1 to n = %lld", (long long)m, (long long)x->n);
   for (int64_t b = 0; b < draws; b++) values[b] = NAN;

@@ -191,6 +191,10 @@ static void subsets(void) {
   o.k = N / 2;
   CHECK(vbl_subset_values(vbl_mknn, px, py, &o, &blocks, N / 2, DRAWS, 9, values, NULL, &err) == VBL_EINVAL);
   CHECK(strstr(err.message, "k = 23") != NULL);
+  vbl_prepared *shorter = prepare(y, N - 1, DY, DY);
+  CHECK(vbl_subset_values(vbl_cka, px, shorter, &base, &blocks, N / 2, DRAWS, 9, values, NULL, &err) == VBL_EINVAL);
+  CHECK(strstr(err.message, "Y has 45") != NULL);
+  vbl_prepared_free(shorter);
   vbl_prepared_free(px);
   vbl_prepared_free(py);
   vbl_blocks_free(&blocks);

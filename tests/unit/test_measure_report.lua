@@ -99,6 +99,19 @@ check.group("groups: shuffling single copies would find agreement in copies", fu
   check.ok(measure.report(x, y, "cka", {null = 5, interval = false, groups = labels}):row("cka").note:find("4 rows belong to groups", 1, true))
 end)
 
+check.group("subsets of groups: the rows that were taken make the interval, not those that were asked for", function()
+  local x, y, labels = vbl.randn(40, 3), vbl.randn(40, 3), {}
+  for i = 1, 40 do labels[i] = (i - 1) // 8 end
+  local values, rows = measure.subsample("cosine", x, y, nil, {draws = 30, rows = 20, groups = labels})
+  check.equal(#values, 30)
+  check.equal(rows, 16.0)  -- two groups of eight
+  local row = measure.report(x, y, "cosine", {null = 0, draws = 30, groups = labels}):row "cosine"
+  local lo, hi = require("vbl.measure.calibrate").interval(row.value, values, 40, 16, 0.05)
+  check.near(row.lo, lo, 1e-12)
+  check.near(row.hi, hi, 1e-12)
+  check.error(function() measure.subsample("cosine", x, vbl.randn(39, 3), nil, {}) end, "X has 40 rows and Y has 39")
+end)
+
 check.group("the 90 % interval of a mean covers it in about 90 % of samples", function()
   -- cosine of 2-D unit vectors at angle t: a mean of independent numbers with known expectation. 150 trials: sd of the share 2.4 %.
   local covered, trials, n = 0, 150, 80

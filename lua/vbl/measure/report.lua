@@ -43,9 +43,9 @@ end
 function report.add_interval(row, entry, x, y, options, s)
   local n = x:shape()
   local m = n // 2
-  local ok, values = pcall(c.subsample, entry.name, x, y, options, {draws = s.draws, rows = math.max(m, 1), seed = s.seed, groups = s.groups or nil})
+  local ok, values, rows = pcall(c.subsample, entry.name, x, y, options, {draws = s.draws, rows = math.max(m, 1), seed = s.seed, groups = s.groups or nil})
   if ok then
-    row.lo, row.hi = calibrate.interval(row.value, values, n, m, s.alpha)
+    row.lo, row.hi = calibrate.interval(row.value, values, n, rows, s.alpha)
     if not row.lo then row.note = row.note or ("no interval: undefined on most subsets of %d rows"):format(m) end
   elseif tostring(values):find("interrupted", 1, true) then
     error(values, 0)
