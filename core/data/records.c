@@ -43,7 +43,10 @@ vbl_status vbl_records_new(const char *folder, const vbl_records_options *option
   // The option strings are the caller's.
   r->options.vocabulary = options->vocabulary == NULL ? NULL : strdup(options->vocabulary);
   r->options.split = options->split == NULL ? NULL : strdup(options->split);
-  vbl_status status = make(r, folder, err);
+  vbl_status status =
+      (options->vocabulary != NULL && r->options.vocabulary == NULL) || (options->split != NULL && r->options.split == NULL)
+          ? vbl_fail(err, VBL_ENOMEM, "out of memory for a data set")
+          : make(r, folder, err);
   if (status != VBL_OK) {
     vbl_records_free(r);
     return status;

@@ -36,10 +36,19 @@ bool vbl_fetch_image_path(const vbl_fetch *f, int64_t shard, const char *sha, co
   return n > 0 && (size_t)n < room;
 }
 
-static void append(void *context, void *data, int n) { vbl_bytes_add(context, data, (size_t)n, NULL); }
+typedef struct encoded {
+  vbl_bytes *out;
+  vbl_status status;  // the first failure: what comes behind it would make a damaged file
+} encoded;
+
+static void append(void *context, void *data, int n) {
+  encoded *e = context;
+  if (e->status == VBL_OK) e->status = vbl_bytes_add(e->out, data, (size_t)n, NULL);
+}
 
 static vbl_status encode(const uint8_t *rgb, int width, int height, vbl_bytes *out, vbl_error *err) {
-  if (stbi_write_jpg_to_func(append, out, width, height, 3, rgb, JPEG_QUALITY) && out->size > 0) return VBL_OK;
+  encoded e = {out, VBL_OK};
+  if (stbi_write_jpg_to_func(append, &e, width, height, 3, rgb, JPEG_QUALITY) && e.status == VBL_OK) return VBL_OK;
   return vbl_fail(err, VBL_ENOMEM, "out of memory for an image of %d x %d", width, height);
 }
 

@@ -12,6 +12,7 @@
 #include "core/measure/parallel.h"
 
 enum { CHUNK = 512, TILE = 384 };  // rows taken in at once; columns of a tile of the products
+enum { MOST_COLUMNS = 1 << 24 };   // of all parts: 2 PiB, and squares of widths stay far from 2^63
 
 static void set_pointers(vbl_cka_stream *s, double *block) {
   int64_t D = s->width, P = s->parts;
@@ -36,8 +37,8 @@ vbl_status vbl_cka_stream_new(int64_t parts, const int64_t *widths, vbl_cka_stre
   s->start = calloc((size_t)parts + 1, sizeof *s->start);
   for (int64_t p = 0; s->start != NULL && p < parts; p++) s->start[p + 1] = s->start[p] + widths[p];
   s->width = s->start != NULL ? s->start[parts] : 0;
-  int64_t numbers = vbl_cka_stream_numbers(s);
-  double *block = s->start == NULL ? NULL : calloc((size_t)numbers, sizeof *block);
+  int64_t numbers = s->width <= MOST_COLUMNS ? vbl_cka_stream_numbers(s) : INT64_MAX;
+  double *block = s->start == NULL || s->width > MOST_COLUMNS ? NULL : calloc((size_t)numbers, sizeof *block);
   if (block == NULL) {
     free(s->start);
     free(s);
