@@ -70,7 +70,10 @@ end
 
 local function report(records, counts)
   if counts.lost > 0 then records:note(("%d films lost a genre that is no class (News, Adult, Talk-Show, Reality-TV, ...)"):format(counts.lost)) end
-  for name, n in pairs(counts.unknown) do records:note(("%d films have the unknown genre %q"):format(n, name)) end
+  local names = {}
+  for name in pairs(counts.unknown) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do records:note(("%d films have the unknown genre %q"):format(counts.unknown[name], name)) end
 end
 
 function mmimdb.read(folder, _, base)

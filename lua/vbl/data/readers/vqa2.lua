@@ -25,7 +25,7 @@ local function count_answers(folder, needed)
     local file = annotations_of(folder, s[1])
     if file then
       reading.json_each(folder .. "/" .. file, {"annotations"}, function(_, a)
-        local answer = answers.normalise(tostring(a.multiple_choice_answer)):gsub(",", "")
+        local answer = answers.normalise(tostring(a.multiple_choice_answer))
         count[answer] = (count[answer] or 0) + 1
       end)
     end
@@ -77,7 +77,10 @@ local function read_split(records, folder, s, numbers)
     add(where, a.question_id, label_of(a, numbers))
     texts[a.question_id] = nil
   end)
-  for id in pairs(texts) do records:skip("question_id " .. id, "no annotation") end
+  local left = {}
+  for id in pairs(texts) do left[#left + 1] = id end
+  table.sort(left)
+  for _, id in ipairs(left) do records:skip("question_id " .. id, "no annotation") end
 end
 
 function vqa2.read(folder, o, base)
