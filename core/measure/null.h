@@ -20,6 +20,6 @@ vbl_status vbl_subset_values(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *
                              vbl_error *err);
 
 // values (nx, ny): fn of every xs[i] with every ys[j]; statuses (nx, ny). What pairs share is made once a matrix. Where the two lists
-// are the same and the measure is symmetric, half of them is computed.
+// are the same and the measure is symmetric, half of them is computed. VBL_EINVAL: matrices of different numbers of rows.
 vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny,
                              const vbl_measure_options *o, double *values, vbl_measure_status *statuses, vbl_error *err);

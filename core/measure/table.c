@@ -72,6 +72,16 @@ static vbl_status run_step(const pairs *p, int step, bool grams, vbl_error *err)
   return status;
 }
 
+// Every matrix has the rows of the first: rows are paired, and labels of rows (groups, folds) are given once for all.
+static vbl_status check_rows(const pairs *p, vbl_error *err) {
+  for (int64_t i = 1; i < p->nx + p->ny; i++)
+    if (matrix(p, i)->n != p->xs[0]->n)
+      return vbl_fail(err, VBL_EINVAL, "matrix %lld of the %s list has %lld rows, the first of all has %lld",
+                      (long long)(i < p->nx ? i : i - p->nx) + 1, i < p->nx ? "first" : "second", (long long)matrix(p, i)->n,
+                      (long long)p->xs[0]->n);
+  return VBL_OK;
+}
+
 vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny,
                              const vbl_measure_options *o, double *values, vbl_measure_status *statuses, vbl_error *err) {
   vbl_measure_options plain = *o;
@@ -79,6 +89,7 @@ vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, 
   bool half = vbl_measure_traits_of(fn)->symmetric && same_list(xs, nx, ys, ny);
   pairs p = {fn, xs, ys, nx, ny, &plain, half, values, statuses};
   if (nx < 1 || ny < 1) return VBL_OK;
+  VBL_TRY(check_rows(&p, err));
   VBL_TRY(run_step(&p, 0, grams_pay(&p), err));
   return run_step(&p, 1, false, err);
 }

@@ -112,6 +112,13 @@ check.group("subsets of groups: the rows that were taken make the interval, not 
   check.error(function() measure.subsample("cosine", x, vbl.randn(39, 3), nil, {}) end, "X has 40 rows and Y has 39")
 end)
 
+check.group("matrix: all have the same rows, since labels are given once", function()
+  local a, b, labels = vbl.randn(12, 3), vbl.randn(20, 3), {}
+  for i = 1, 12 do labels[i] = i // 2 end
+  check.error(function() measure.matrix({a, b}, {b}, "retrieval", {groups = labels}) end, "matrix 2 of the first list has 20 rows", "has 12")
+  check.error(function() measure.matrix({a}, {a, b}, "cka") end, "matrix 2 of the second list has 20 rows")
+end)
+
 check.group("the 90 % interval of a mean covers it in about 90 % of samples", function()
   -- cosine of 2-D unit vectors at angle t: a mean of independent numbers with known expectation. 150 trials: sd of the share 2.4 %.
   local covered, trials, n = 0, 150, 80
