@@ -83,6 +83,8 @@ int vbl_make_tensor(lua_State *L) {
 
 void vbl_lua_push_element(lua_State *L, const vbl_tensor *t, const int64_t *index) {
   double value = vbl_tensor_get(t, index);
+  // What failed on a device since the last check would otherwise be read as a number.
+  if (!t->storage->backend->host) VBL_LUA_TRY(L, t->storage->backend->sync(NULL, &err));
   if (vbl_is_real(t->dtype))
     lua_pushnumber(L, value);
   else
