@@ -149,6 +149,18 @@ check.group("per-layer table: both partners, chance, p", function()
   check.ok(tostring(s):find("mismatched", 1, true) and tostring(s):find("max", 1, true))
 end)
 
+check.group("per-layer table: a measure that is undefined with one partner leaves the others' rows where they are", function()
+  local x, y, flat = vbl.randn(20, 4), vbl.randn(20, 4), vbl.ones(20, 4)
+  local made = setmetatable({n = 20, layers = {{name = "layer0"}}, partners = {"matched", "mismatched"}, max_sim = {matched = {}, mismatched = {}}, tensors = {
+    ["matched/layer0/text.cls"] = x, ["matched/layer0/vision.cls"] = y, ["mismatched/layer0/text.cls"] = flat, ["mismatched/layer0/vision.cls"] = y}},
+    getmetatable(features))
+  local s = analysis.table(made, {"cka", "cosine"}, {null = 19, interval = false})
+  check.equal(s:values({layer = "max", measure = "cosine"}, "mismatched")[1], s:values({layer = "layer0", measure = "cosine"}, "mismatched")[1])
+  local undefined = s:values({layer = "max", measure = "cka"}, "mismatched")[1]
+  check.ok(undefined ~= undefined)
+  check.ok(tostring(s):find("ZERO_VARIANCE", 1, true))
+end)
+
 check.group("evolution, and other pairs at another epoch", function()
   local list = {{epoch = 0, features = features}, {epoch = 2, features = features}}
   local s = analysis.evolution(list, {"cka"})

@@ -36,7 +36,8 @@ local function rows_of(reports, partners)
   for r, first in ipairs(reports[partners[1]].rows) do
     local row = {first.layer, first.measure}
     for _, partner in ipairs(partners) do
-      local found = reports[partner].rows[r]
+      -- By name: a measure that is undefined at all layers of one partner has no best and no mean layer there.
+      local found = reports[partner]:row(first.measure, first.layer) or {}
       row[#row + 1] = sheet.cell(found.value, found)
       for i = 2, #fields do row[#row + 1] = found[fields[i]] or "" end
     end
