@@ -58,6 +58,8 @@ void vbl_prepared_free(vbl_prepared *p);  // NULL is allowed
 vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err);
 // Row i in f64: where it lies, or converted into buffer (d).
 const double *vbl_prepared_row(const vbl_prepared *p, int64_t i, double *buffer);
+// <a, row j> summed as vbl_dot does; a: (d).
+double vbl_prepared_dot(const vbl_prepared *p, int64_t j, const double *a);
 static inline double vbl_prepared_element(const vbl_prepared *p, int64_t i, int64_t j) {
   return p->single != NULL ? (double)p->single[i * p->d + j] : p->raw[i * p->d + j];
 }

@@ -1,0 +1,262 @@
+// An f32 matrix product, block by block, finds for every row all those whose key can be among its k best within the product's
+// rounding error (by Higham's bound, so none is missed: where many rows are near, more are kept). Products are symmetric: each block
+// serves its rows and its columns. A thread takes a block from its product to both sets of piles by itself, so that no thread waits
+// for another one's product; a lock for each block of rows keeps their piles. In which order keys come changes no pile's final
+// content: that is a matter of the k-th best key of all and the window.
+// Memory: an f32 copy of the rows and n (2 k + 32) candidates; nothing is n x n.
+// defines: vbl_candidates_find, vbl_candidates_free
+#include "core/measure/candidates.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "core/base/interrupt.h"
+#include "core/measure/parallel.h"
+#include "kernels/cpu/cpu.h"
+
+enum { BLOCK = 256, LANES = 4, GROUP = 4 * LANES };
+
+typedef struct search {
+  const vbl_prepared *p;
+  vbl_knn_metric metric;
+  int64_t n, d, k, blocks;
+  float *rows;       // (n, d) unit rows; rows / longest row; centred rows / longest centred row
+  float *norm2;      // (n) euclidean: squared lengths of those
+  float *window;     // (n) twice the bound on |key of the product - exact key|
+  float *floor;      // (n) the k-th best key seen less the window
+  vbl_pile *piles;   // (n) all keys seen that are at least floor[row]
+  omp_lock_t *lock;  // (blocks) of the piles and floors of a block of rows
+} search;
+
+static size_t row_bytes(const search *s) { return sizeof *s->rows * (size_t)(s->n * s->d); }
+
+static vbl_status make_search(search *s, vbl_error *err) {
+  size_t n = (size_t)s->n;
+  s->rows = vbl_cpu_alloc(row_bytes(s));
+  s->norm2 = malloc(sizeof *s->norm2 * n);
+  s->window = malloc(sizeof *s->window * n);
+  s->floor = malloc(sizeof *s->floor * n);
+  s->piles = calloc(n, sizeof *s->piles);
+  s->lock = malloc(sizeof *s->lock * (size_t)s->blocks);
+  for (int64_t b = 0; s->lock != NULL && b < s->blocks; b++) omp_init_lock(&s->lock[b]);
+  if (s->rows == NULL || s->norm2 == NULL || s->window == NULL || s->floor == NULL || s->piles == NULL || s->lock == NULL)
+    return vbl_fail(err, VBL_ENOMEM, "neighbour lists of %lld rows: out of memory", (long long)s->n);
+  return VBL_OK;
+}
+
+static void free_search(search *s) {
+  for (int64_t b = 0; s->lock != NULL && b < s->blocks; b++) omp_destroy_lock(&s->lock[b]);
+  vbl_cpu_free(s->rows, row_bytes(s));
+  free(s->norm2);
+  free(s->window);
+  free(s->floor);
+  free(s->lock);
+}
+
+static double longest(const vbl_prepared *p, vbl_knn_metric metric) {
+  double largest = 0;
+  for (int64_t i = 0; i < p->n; i++) largest = fmax(largest, metric == VBL_KNN_IP ? p->norm[i] : sqrt(p->centred_norm2[i]));
+  return largest > 0 ? largest : 1;
+}
+
+// Row i scaled to at most unit length, in f32, and the rounding that its keys can have: with u = 2^-24, converting costs 2u, the
+// product (d + 2) u (Higham, Accuracy and Stability, eq. 3.5), each times |r_i| |r_j| <= |r_i|; the corrections of the Euclidean
+// key a few u more. 1e-36 covers what underflows. v: scratch (d).
+static void fill_row(search *s, int64_t i, double scale, double *v) {
+  const vbl_prepared *p = s->p;
+  const double u = 0x1p-24, by = s->metric == VBL_KNN_COSINE ? p->norm[i] : scale, *row = vbl_prepared_row(p, i, v);
+  const bool centre = s->metric == VBL_KNN_EUCLIDEAN;
+  float *out = s->rows + i * s->d;
+#pragma omp simd
+  for (int64_t j = 0; j < s->d; j++) v[j] = (row[j] - (centre ? p->mean[j] : 0)) / by;
+#pragma omp simd
+  for (int64_t j = 0; j < s->d; j++) out[j] = (float)v[j];
+  double length2 = vbl_dot(v, v, s->d), error = 1.05 * (double)(s->d + 8) * u * sqrt(length2) + 1e-36;
+  if (centre) error = 2 * error + 16 * u;
+  s->norm2[i] = (float)length2;
+  s->window[i] = (float)(2 * error * 1.01);
+  s->floor[i] = -INFINITY;
+}
+
+static vbl_status fill_rows(search *s, vbl_error *err) {
+  const double scale = s->metric == VBL_KNN_COSINE ? 1 : longest(s->p, s->metric);
+  vbl_status shared = VBL_OK;
+#pragma omp parallel
+  {
+    double *v = NULL;
+    vbl_error mine;
+    vbl_status status = vbl_doubles(s->d, "neighbour lists", &v, &mine);
+    vbl_shared_fail(&shared, status, &mine, err);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < s->n; i++)
+      if (status == VBL_OK) fill_row(s, i, scale, v);
+    free(v);
+  }
+  return shared;
+}
+
+// The k-th largest of v[0 .. count), by quickselect; v is reordered.
+static float kth_largest(float *v, int64_t count, int64_t k) {
+  int64_t lo = 0, hi = count - 1;
+  while (lo < hi) {
+    float pivot = v[lo + (hi - lo) / 2];
+    int64_t i = lo, j = hi;
+    while (i <= j) {
+      while (v[i] > pivot) i++;  // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): stops at the pivot at the latest
+      while (v[j] < pivot) j--;  // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): likewise
+      if (i > j) break;
+      float t = v[i];
+      v[i++] = v[j];
+      v[j--] = t;
+    }
+    if (k - 1 <= j)
+      hi = j;
+    else if (k - 1 >= i)
+      lo = i;
+    else
+      break;
+  }
+  return v[k - 1];
+}
+
+// Raises the row's floor to what its candidates allow and drops those below. False without memory.
+static bool sift(search *s, int64_t i) {
+  vbl_pile *p = &s->piles[i];
+  if (p->count < s->k || p->count < 1) return true;
+  float *scratch = malloc(sizeof *scratch * (size_t)p->count);
+  if (scratch == NULL) return false;
+  for (int32_t q = 0; q < p->count; q++) scratch[q] = p->at[q].key;
+  float floor_key = kth_largest(scratch, p->count, s->k) - s->window[i];
+  free(scratch);
+  int32_t kept = 0;
+  for (int32_t q = 0; q < p->count; q++)
+    if (p->at[q].key >= floor_key) p->at[kept++] = p->at[q];
+  p->count = kept;
+  s->floor[i] = floor_key;
+  return true;
+}
+
+// A full pile is sifted; one that stays nearly full (many rows as near as the k-th) grows.
+static bool make_room(search *s, int64_t i) {
+  vbl_pile *p = &s->piles[i];
+  if (p->capacity > 0) {
+    if (!sift(s, i)) return false;
+    if (p->count < p->capacity - p->capacity / 4) return true;
+  }
+  int64_t grown = p->capacity == 0 ? 2 * s->k + 32 : 2 * (int64_t)p->capacity;
+  vbl_candidate *at = grown > INT32_MAX ? NULL : realloc(p->at, sizeof *at * (size_t)grown);
+  if (at == NULL) return false;
+  p->at = at;
+  p->capacity = (int32_t)grown;
+  return true;
+}
+
+static bool push(search *s, int64_t i, float key, int64_t j) {
+  vbl_pile *p = &s->piles[i];
+  if (i == j || key < s->floor[i]) return true;
+  if (p->count == p->capacity && !make_room(s, i)) return false;
+  if (key >= s->floor[i]) p->at[p->count++] = (vbl_candidate){key, (int32_t)j};
+  return true;
+}
+
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t mask __attribute__((vector_size(4 * LANES)));
+
+static bool any(mask m) { return ((m[0] | m[1]) | (m[2] | m[3])) != 0; }
+
+// Whether one of GROUP keys reaches its floor: floor[0] when they are one row's, floor[0 .. GROUP) when they are one column's.
+static inline bool any_above(const float *key, const float *floor, bool own_floors) {
+  const float f = floor[0];
+  const lanes *k = (const lanes *)key, *o = (const lanes *)floor, one = {f, f, f, f};
+  if (own_floors) return any((k[0] >= o[0]) | (k[1] >= o[1]) | (k[2] >= o[2]) | (k[3] >= o[3]));
+  return any((k[0] >= one) | (k[1] >= one) | (k[2] >= one) | (k[3] >= one));
+}
+
+// Row i against the columns from j; v: the block's row.
+static bool scan_row(search *s, int64_t i, const float *v, int64_t j, int64_t columns) {
+  bool ok = true;
+  for (int64_t c = 0; c < columns; c += GROUP) {
+    int64_t end = columns - c < GROUP ? columns : c + GROUP;
+    if (end - c == GROUP && !any_above(v + c, s->floor + i, false)) continue;
+    for (int64_t q = c; q < end; q++) ok &= push(s, i, v[q], j + q);
+  }
+  return ok;
+}
+
+// The same keys for the columns' own piles: column j + c meets row i.
+static bool scan_columns(search *s, int64_t i, const float *v, int64_t j, int64_t columns) {
+  bool ok = true;
+  for (int64_t c = 0; c < columns; c += GROUP) {
+    int64_t end = columns - c < GROUP ? columns : c + GROUP;
+    if (end - c == GROUP && !any_above(v + c, s->floor + j + c, true)) continue;
+    for (int64_t q = c; q < end; q++) ok &= push(s, j + q, v[q], i);
+  }
+  return ok;
+}
+
+static int64_t block_rows(const search *s, int64_t block) {
+  return s->n - block * BLOCK < BLOCK ? s->n - block * BLOCK : BLOCK;
+}
+
+// Keys of the rows of block bi against those of block bj >= bi, to the piles of both. v: (BLOCK, BLOCK).
+static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {
+  int64_t i = bi * BLOCK, j = bj * BLOCK, rows = block_rows(s, bi), columns = block_rows(s, bj), d = s->d;
+  bool ok = true;
+  vbl_cpu_backend()->gemm(false, true, rows, columns, d, 1, s->rows + i * d, d, s->rows + j * d, d, 0, v, BLOCK, NULL);
+  for (int64_t r = 0; s->metric == VBL_KNN_EUCLIDEAN && r < rows; r++)
+    for (int64_t c = 0; c < columns; c++) v[r * BLOCK + c] = 2 * v[r * BLOCK + c] - s->norm2[i + r] - s->norm2[j + c];
+  omp_set_lock(&s->lock[bi]);
+  for (int64_t r = 0; r < rows; r++) ok &= scan_row(s, i + r, v + r * BLOCK, j, columns);
+  omp_unset_lock(&s->lock[bi]);
+  if (bi == bj) return ok;
+  omp_set_lock(&s->lock[bj]);
+  for (int64_t r = 0; r < rows; r++) ok &= scan_columns(s, i + r, v + r * BLOCK, j, columns);
+  omp_unset_lock(&s->lock[bj]);
+  return ok;
+}
+
+// Pair q of blocks, diagonal by diagonal: neighbours in time then seldom want the same lock.
+static vbl_status run_pair(search *s, int64_t q, float *v, vbl_error *err) {
+  int64_t apart = 0;
+  VBL_TRY(vbl_interrupt_check(err));
+  while (q >= s->blocks - apart) q -= s->blocks - apart++;
+  if (v == NULL || !run_block(s, q, q + apart, v))
+    return vbl_fail(err, VBL_ENOMEM, "neighbour lists of %lld rows: out of memory", (long long)s->n);
+  return VBL_OK;
+}
+
+static vbl_status run_blocks(search *s, vbl_error *err) {
+  int64_t pairs = s->blocks * (s->blocks + 1) / 2;
+  vbl_status shared = VBL_OK;
+#pragma omp parallel
+  {
+    float *v = malloc(sizeof *v * BLOCK * BLOCK);
+    vbl_error mine;
+#pragma omp for schedule(dynamic)
+    for (int64_t q = 0; q < pairs; q++)
+      if (!vbl_shared_failed(&shared)) vbl_shared_fail(&shared, run_pair(s, q, v, &mine), &mine, err);
+    free(v);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < s->n; i++)
+      if (!vbl_shared_failed(&shared) && !sift(s, i))
+        vbl_shared_fail(&shared, vbl_fail(&mine, VBL_ENOMEM, "neighbour lists: out of memory"), &mine, err);
+  }
+  return shared;
+}
+
+vbl_status vbl_candidates_find(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, vbl_error *err) {
+  search s = {.p = p, .metric = metric, .n = p->n, .d = p->d, .k = k, .blocks = (p->n + BLOCK - 1) / BLOCK};
+  vbl_status status = make_search(&s, err);
+  if (status == VBL_OK) status = fill_rows(&s, err);
+  if (status == VBL_OK) status = run_blocks(&s, err);
+  free_search(&s);
+  *out = (vbl_candidates){s.n, s.piles};
+  return status;
+}
+
+void vbl_candidates_free(vbl_candidates *c) {
+  for (int64_t i = 0; c->piles != NULL && i < c->n; i++) free(c->piles[i].at);
+  free(c->piles);
+  c->piles = NULL;
+}

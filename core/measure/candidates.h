@@ -1,0 +1,24 @@
+// For every row, the rows that can be among its k nearest: found by an f32 product, to be decided in f64. Inside core/measure only.
+// defines: vbl_candidate, vbl_pile, vbl_candidates, vbl_candidates_find, vbl_candidates_free
+#pragma once
+#include "core/measure/prepared.h"
+
+typedef struct vbl_candidate {
+  float key;  // of the product
+  int32_t index;
+} vbl_candidate;
+
+typedef struct vbl_pile {
+  vbl_candidate *at;
+  int32_t count, capacity;
+} vbl_pile;
+
+typedef struct vbl_candidates {
+  int64_t n;
+  vbl_pile *piles;  // (n)
+} vbl_candidates;
+
+// Each pile holds the k nearest rows and all others whose key of the product cannot be told from the k-th; in no order of meaning.
+// 1 <= k <= n - 1. Errors: VBL_ENOMEM, VBL_EINTERRUPT. Whatever it returns, vbl_candidates_free ends it.
+vbl_status vbl_candidates_find(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, vbl_error *err);
+void vbl_candidates_free(vbl_candidates *c);
