@@ -195,9 +195,7 @@ static bool scan_columns(search *s, int64_t i, const float *v, int64_t j, int64_
   return ok;
 }
 
-static int64_t block_rows(const search *s, int64_t block) {
-  return s->n - block * BLOCK < BLOCK ? s->n - block * BLOCK : BLOCK;
-}
+static int64_t block_rows(const search *s, int64_t block) { return s->n - block * BLOCK < BLOCK ? s->n - block * BLOCK : BLOCK; }
 
 // Keys of the rows of block bi against those of block bj >= bi, to the piles of both. v: (BLOCK, BLOCK).
 static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {

@@ -7,9 +7,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/measure/knn.h"
 #include "core/measure/lapack.h"
+#include "core/measure/parallel.h"
+#include "kernels/cpu/cpu.h"
+
+enum { SUM_ROWS = 512 };  // rows of a column sum's tile
 
 typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef float narrow __attribute__((vector_size(8), aligned(4), may_alias));
@@ -54,7 +59,12 @@ double vbl_distance2(const double *a, const double *b, int64_t d) {
 }
 
 vbl_status vbl_doubles(int64_t count, const char *what, double **out, vbl_error *err) {
-  *out = count < 0 || count > INT64_MAX / 8 ? NULL : malloc(sizeof(double) * (size_t)(count > 0 ? count : 1));
+  const size_t bytes = sizeof(double) * (size_t)(count > 0 ? count : 1), huge_page = (size_t)2 << 20;
+  void *at = NULL;
+  if (count >= 0 && count <= INT64_MAX / 8 && bytes < 4 * huge_page) at = malloc(bytes);
+  if (count >= 0 && count <= INT64_MAX / 8 && bytes >= 4 * huge_page && posix_memalign(&at, huge_page, bytes) == 0)
+    madvise(at, bytes, MADV_HUGEPAGE);  // a hint: clearing a matrix page by page takes longer than filling it
+  *out = at;
   if (*out == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory for %.0f MB", what, (double)count * 8e-6);
   return VBL_OK;
 }
@@ -68,72 +78,129 @@ double vbl_element(const void *data, vbl_dtype dtype, int64_t i) {
   return (double)f;
 }
 
-static vbl_status copy_rows(vbl_prepared *p, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
-                            const char *name, vbl_error *err) {
-  for (int64_t i = 0; i < p->n; i++)
-    for (int64_t j = 0; j < p->d; j++) {
-      double v = vbl_element(data, dtype, i * row_stride + j * column_stride);
-      if (!isfinite(v))
-        return vbl_fail(err, VBL_ENUMERIC, "%s: %s at row %lld of %lld, column %lld of %lld: measures need finite numbers", name,
-                        isnan(v) ? "NaN" : "Inf", (long long)i + 1, (long long)p->n, (long long)j + 1, (long long)p->d);
-      if (p->single != NULL)
-        p->single[i * p->d + j] = (float)v;
-      else
-        p->raw[i * p->d + j] = v;
-    }
-  return VBL_OK;
+// Whether all of row[0 .. d) are finite: x - x is 0 or NaN.
+static bool all_finite(const float *row, int64_t d) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < d; j++) sum += row[j] - row[j];
+  return sum == 0;
 }
 
-// Mean of each column in two passes, rows in order; a constant column is exactly its value, so that it centres to exactly 0.
+// False where a number of the row is not finite.
+static bool copy_row(vbl_prepared *p, int64_t i, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride) {
+  if (dtype == VBL_F32 && column_stride == 1) {
+    float *row = p->single + i * p->d;
+    memcpy(row, (const float *)data + i * row_stride, sizeof *row * (size_t)p->d);
+    return all_finite(row, p->d);
+  }
+  bool finite = true;
+  for (int64_t j = 0; j < p->d; j++) {
+    double v = vbl_element(data, dtype, i * row_stride + j * column_stride);
+    finite &= isfinite(v) != 0;
+    if (p->single != NULL)
+      p->single[i * p->d + j] = (float)v;
+    else
+      p->raw[i * p->d + j] = v;
+  }
+  return finite;
+}
+
+static vbl_status copy_rows(vbl_prepared *p, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
+                            const char *name, vbl_error *err) {
+  int64_t bad = p->n, j = 0;
+#pragma omp parallel for schedule(static) reduction(min : bad)
+  for (int64_t i = 0; i < p->n; i++)
+    if (!copy_row(p, i, data, dtype, row_stride, column_stride) && i < bad) bad = i;
+  if (bad == p->n) return VBL_OK;
+  while (isfinite(vbl_prepared_element(p, bad, j))) j++;
+  return vbl_fail(err, VBL_ENUMERIC, "%s: %s at row %lld of %lld, column %lld of %lld: measures need finite numbers", name,
+                  isnan(vbl_prepared_element(p, bad, j)) ? "NaN" : "Inf", (long long)bad + 1, (long long)p->n, (long long)j + 1,
+                  (long long)p->d);
+}
+
+// sum[t] (count of them, d each) = sum over the t-th SUM_ROWS rows of row - from: tiles, so that threads change no bit.
+static vbl_status tile_sums(const vbl_prepared *p, const double *from, double *sums, vbl_error *err) {
+  int64_t n = p->n, d = p->d, count = (n + SUM_ROWS - 1) / SUM_ROWS;
+  vbl_status shared = VBL_OK;
+#pragma omp parallel
+  {
+    double *buffer = NULL;
+    vbl_error mine;
+    vbl_status status = vbl_doubles(d, "mean", &buffer, &mine);
+    vbl_shared_fail(&shared, status, &mine, err);
+#pragma omp for schedule(static)
+    for (int64_t t = 0; t < count; t++) {
+      double *sum = sums + t * d;
+      for (int64_t j = 0; j < d; j++) sum[j] = 0;
+      for (int64_t i = t * SUM_ROWS; status == VBL_OK && i < n && i < (t + 1) * SUM_ROWS; i++) {
+        const double *row = vbl_prepared_row(p, i, buffer);
+#pragma omp simd
+        for (int64_t j = 0; j < d; j++) sum[j] += row[j] - from[j];
+      }
+    }
+    free(buffer);
+  }
+  return shared;
+}
+
+// Mean of each column, twice as the mean distance from an estimate: from the first row, so that a constant column has exactly its
+// value and centres to exactly 0; then from that mean, which takes out what the first sum rounded.
 static vbl_status centre(vbl_prepared *p, vbl_error *err) {
-  int64_t n = p->n, d = p->d;
-  double *rest = calloc((size_t)d, sizeof *rest), *buffer = malloc(sizeof *buffer * (size_t)d);
-  bool *varies = calloc((size_t)d, sizeof *varies);
-  vbl_status status = rest == NULL || buffer == NULL || varies == NULL ? vbl_fail(err, VBL_ENOMEM, "mean: out of memory") : VBL_OK;
-  for (int64_t j = 0; status == VBL_OK && j < d; j++) p->mean[j] = 0;
-  for (int64_t i = 0; status == VBL_OK && i < n; i++) {
-    const double *row = vbl_prepared_row(p, i, buffer);
-    for (int64_t j = 0; j < d; j++) p->mean[j] += row[j];
-    for (int64_t j = 0; j < d; j++) varies[j] |= row[j] != vbl_prepared_element(p, 0, j);
+  int64_t count = (p->n + SUM_ROWS - 1) / SUM_ROWS;
+  double *sums = NULL;
+  VBL_TRY(vbl_doubles(count * p->d, "mean", &sums, err));
+  vbl_status status = VBL_OK;
+  for (int64_t j = 0; j < p->d; j++) p->mean[j] = vbl_prepared_element(p, 0, j);
+  for (int pass = 0; status == VBL_OK && pass < 2; pass++) {
+    status = tile_sums(p, p->mean, sums, err);
+    for (int64_t t = 1; status == VBL_OK && t < count; t++)
+      for (int64_t j = 0; j < p->d; j++) sums[j] += sums[t * p->d + j];
+    for (int64_t j = 0; status == VBL_OK && j < p->d; j++) p->mean[j] += sums[j] / (double)p->n;
   }
-  for (int64_t j = 0; status == VBL_OK && j < d; j++)
-    p->mean[j] = varies[j] ? p->mean[j] / (double)n : vbl_prepared_element(p, 0, j);
-  for (int64_t i = 0; status == VBL_OK && i < n; i++) {
-    const double *row = vbl_prepared_row(p, i, buffer);
-    for (int64_t j = 0; j < d; j++) rest[j] += row[j] - p->mean[j];
-  }
-  for (int64_t j = 0; status == VBL_OK && j < d; j++) p->mean[j] += rest[j] / (double)n;
-  free(rest);
-  free(buffer);
-  free(varies);
+  free(sums);
   return status;
 }
 
 // Euclidean length without overflow or underflow of the squares.
 static double length(const double *x, int64_t d) {
-  double largest = 0, sum = 0;
+  double sum = vbl_dot(x, x, d), largest = 0;
+  if (sum > 1e-200 && sum < 1e200) return sqrt(sum);
   for (int64_t j = 0; j < d; j++) largest = fmax(largest, fabs(x[j]));
-  if (largest == 0 || (largest > 1e-120 && largest < 1e120)) return sqrt(vbl_dot(x, x, d));
+  if (largest == 0) return 0;
+  sum = 0;
   for (int64_t j = 0; j < d; j++) sum += (x[j] / largest) * (x[j] / largest);
   return largest * sqrt(sum);
 }
 
-static vbl_status norms(vbl_prepared *p, vbl_error *err) {
-  double *buffer = NULL;
-  VBL_TRY(vbl_doubles(2 * p->d, "row norms", &buffer, err));
+// buffer: (2 d).
+static void row_norms(vbl_prepared *p, int64_t i, double *buffer) {
+  const double *row = vbl_prepared_row(p, i, buffer);
   double *centred = buffer + p->d;
+#pragma omp simd
+  for (int64_t j = 0; j < p->d; j++) centred[j] = row[j] - p->mean[j];
+  p->norm[i] = length(row, p->d);
+  p->centred_norm2[i] = vbl_dot(centred, centred, p->d);
+}
+
+static vbl_status norms(vbl_prepared *p, vbl_error *err) {
+  vbl_status shared = VBL_OK;
+#pragma omp parallel
+  {
+    double *buffer = NULL;
+    vbl_error mine;
+    vbl_status status = vbl_doubles(2 * p->d, "row norms", &buffer, &mine);
+    vbl_shared_fail(&shared, status, &mine, err);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < p->n; i++)
+      if (status == VBL_OK) row_norms(p, i, buffer);
+    free(buffer);
+  }
+  VBL_TRY(shared);
   p->first_zero_row = -1;
   for (int64_t i = 0; i < p->n; i++) {
-    const double *row = vbl_prepared_row(p, i, buffer);
-    for (int64_t j = 0; j < p->d; j++) centred[j] = row[j] - p->mean[j];
-    p->norm[i] = length(row, p->d);
-    p->centred_norm2[i] = vbl_dot(centred, centred, p->d);
     p->total += p->centred_norm2[i];
-    if (p->norm[i] == 0) {
-      if (p->zero_rows++ == 0) p->first_zero_row = i;
-    }
+    if (p->norm[i] == 0 && p->zero_rows++ == 0) p->first_zero_row = i;
   }
-  free(buffer);
   return VBL_OK;
 }
 
@@ -148,17 +215,18 @@ static int by_hash(const void *a, const void *b) {
   return x->i < y->i ? -1 : 1;
 }
 
-// Of the numbers' bits; 0 and -0, which are equal, hash alike.
+// Of the numbers' bits; 0 and -0, which are equal, hash alike. Four chains, for speed.
 static uint64_t hash_row(const vbl_prepared *p, int64_t i) {
-  uint64_t h = 0x9E3779B97F4A7C15u;
+  uint64_t h[4] = {1, 2, 3, 4};
   for (int64_t j = 0; j < p->d; j++) {
     double v = vbl_prepared_element(p, i, j) + 0.0;
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
-    h = (h ^ bits) * 0xD6E8FEB86659FD93u;
-    h ^= h >> 32;
+    bits = (h[j % 4] ^ bits) * 0xD6E8FEB86659FD93u;
+    h[j % 4] = bits ^ bits >> 32;
   }
-  return h;
+  for (int q = 1; q < 4; q++) h[0] = (h[0] ^ h[q]) * 0x9E3779B97F4A7C15u;
+  return h[0] ^ h[0] >> 32;
 }
 
 static bool equal_rows(const vbl_prepared *p, int64_t a, int64_t b) {
@@ -170,6 +238,7 @@ static bool equal_rows(const vbl_prepared *p, int64_t a, int64_t b) {
 vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err) {
   hashed_row *rows = malloc(sizeof *rows * (size_t)p->n);
   if (rows == NULL) return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < p->n; i++) rows[i] = (hashed_row){hash_row(p, i), i};
   qsort(rows, (size_t)p->n, sizeof *rows, by_hash);
   for (int64_t i = 0; i < p->n; i++) {
@@ -206,10 +275,12 @@ vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err) {
   if (p->raw == NULL && p->single == NULL) return VBL_OK;  // a shape whose data lie elsewhere (tokens, permuted lists)
   if (p->raw == NULL) {
     VBL_TRY(vbl_doubles(count, "rows in f64", &p->raw, err));
+#pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < count; i++) p->raw[i] = (double)p->single[i];
   }
   if (p->centred != NULL) return VBL_OK;
   VBL_TRY(vbl_doubles(count, "centred rows", &p->centred, err));
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < p->n; i++)
     for (int64_t j = 0; j < p->d; j++) p->centred[i * p->d + j] = p->raw[i * p->d + j] - p->mean[j];
   return VBL_OK;
@@ -220,7 +291,7 @@ static vbl_status fill(vbl_prepared *p, const void *data, vbl_dtype dtype, int64
   if (dtype == VBL_F64) {
     VBL_TRY(vbl_doubles(p->n * p->d, name, &p->raw, err));
   } else {
-    p->single = malloc(sizeof *p->single * (size_t)(p->n * p->d));
+    p->single = vbl_cpu_alloc(sizeof *p->single * (size_t)(p->n * p->d));
     if (p->single == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory", name);
   }
   VBL_TRY(vbl_doubles(p->d, name, &p->mean, err));
@@ -261,7 +332,7 @@ void vbl_prepared_free(vbl_prepared *p) {
     free(p->svd->s);
     free(p->svd);
   }
-  free(p->single);
+  vbl_cpu_free(p->single, sizeof *p->single * (size_t)(p->n * p->d));
   free(p->raw);
   free(p->centred);
   free(p->mean);
@@ -276,6 +347,7 @@ void vbl_prepared_free(vbl_prepared *p) {
 vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err) {
   if (p->unit != NULL) return VBL_OK;
   VBL_TRY(vbl_doubles(p->n * p->d, "unit rows", &p->unit, err));
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < p->n; i++)
     for (int64_t j = 0; j < p->d; j++) p->unit[i * p->d + j] = p->norm[i] == 0 ? 0 : vbl_prepared_element(p, i, j) / p->norm[i];
   return VBL_OK;
