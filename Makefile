@@ -26,12 +26,12 @@ asan: setup
 	cmake --build build-asan -j $(JOBS)
 	@tools/test.sh build-asan quick unit
 
-# One OpenMP thread: libgomp is not built for ThreadSanitizer, which takes its barriers for races. Our own threads (data
-# loading) are seen.
+# One OpenMP thread, also where a test asks for more: libgomp is not built for ThreadSanitizer, which takes its barriers for
+# races. Our own threads (data loading) are seen.
 tsan: setup
 	@test -f build-tsan/CMakeCache.txt || cmake --preset tsan -G Ninja
 	cmake --build build-tsan -j $(JOBS)
-	@OMP_NUM_THREADS=1 tools/test.sh build-tsan quick unit
+	@OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 tools/test.sh build-tsan quick unit
 
 # Needs clang. FUZZ_SECONDS for each target; TARGETS="npy json" for some of them.
 FUZZ_SECONDS ?= 600

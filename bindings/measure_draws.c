@@ -13,7 +13,7 @@ static const vbl_measure_row *check_row(lua_State *L, int arg) {
   for (const vbl_measure_row *row = vbl_measure_rows; row->name != NULL; row++)
     if (strcmp(row->name, name) == 0) return row;
   const char *names[64] = {NULL}, *near = NULL;
-  for (int i = 0; vbl_measure_rows[i].name != NULL && i < 63; i++) names[i] = vbl_measure_rows[i].name;
+  for (int i = 0; i < 63 && vbl_measure_rows[i].name != NULL; i++) names[i] = vbl_measure_rows[i].name;
   near = vbl_lua_nearest(name, names);
   vbl_lua_error(L, near != NULL ? "'%s' is no measure of matrices, did you mean '%s'?" : "'%s' is no measure of matrices", name,
                 near);

@@ -172,7 +172,7 @@ typedef struct vbl_backend {
   int64_t (*count_nonfinite)(const void *x, int64_t n, vbl_stream s);
 } vbl_backend;
 
-const vbl_backend *vbl_cpu_backend(void);        // the best ISA this machine has (VBL_ISA=avx512|avx2|baseline caps it, for tests)
+const vbl_backend *vbl_cpu_backend(void);  // the best ISA this machine has (VBL_ISA=avx512|avx2|baseline caps it, for tests)
 // "cpu", "cuda" (its first device) or "cuda:N". VBL_EDEVICE with one sentence that says what is missing, VBL_EINVAL for another name.
 vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error *err);
 const vbl_backend *vbl_reference_backend(void);  // f64 only; shares the CPU's memory

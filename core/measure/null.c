@@ -136,14 +136,15 @@ static vbl_status run_subset(const job *j, worker *w, int64_t draw, vbl_error *e
   return measure_rows(j, w, rows, &o, draw, err);
 }
 
-static vbl_status permutation_values(job *j, int64_t draws, vbl_error *err) {
+static vbl_status permutation_values(const job *j, int64_t draws, vbl_error *err) {
   vbl_form f;
   bool made = false;
   VBL_TRY(vbl_form_make(j->fn, j->x, j->y, j->o, &f, &made, err));
   if (!made && (vbl_measure_traits_of(j->fn)->parts & VBL_PART_ROWS) != 0) VBL_TRY(vbl_prepared_rows(j->y, err));
   if (!made) return run_draws(j, draws, make_permuted, run_permuted, err);
-  j->form = &f;
-  vbl_status status = run_draws(j, draws, NULL, run_form, err);
+  job by_form = *j;
+  by_form.form = &f;
+  vbl_status status = run_draws(&by_form, draws, NULL, run_form, err);
   vbl_form_free(&f);
   return status;
 }

@@ -275,8 +275,9 @@ vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err) {
   if (p->raw == NULL && p->single == NULL) return VBL_OK;  // a shape whose data lie elsewhere (tokens, permuted lists)
   if (p->raw == NULL) {
     VBL_TRY(vbl_doubles(count, "rows in f64", &p->raw, err));
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++) p->raw[i] = (double)p->single[i];
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < p->n; i++)
+      for (int64_t j = 0; j < p->d; j++) p->raw[i * p->d + j] = (double)p->single[i * p->d + j];
   }
   if (p->centred != NULL) return VBL_OK;
   VBL_TRY(vbl_doubles(count, "centred rows", &p->centred, err));

@@ -26,9 +26,9 @@ struct vbl_node {
   vbl_tensor **grad;  // [outputs], during a backward walk: sums of what flowed in so far
   vbl_tensor *saved[VBL_MAX_SAVED];
   uint32_t version[VBL_MAX_SAVED];  // of the saved tensors' storages when they were saved
-  bool queued;            // in the heap of a walk
-  bool spent;             // backward has run and what it needs was freed
-  struct vbl_node *next;  // in the list of nodes to be freed
+  bool queued;                      // in the heap of a walk
+  bool spent;                       // backward has run and what it needs was freed
+  struct vbl_node *next;            // in the list of nodes to be freed
 };
 
 static inline bool vbl_edge_wants(const vbl_edge *e) { return e->node != NULL || e->leaf != NULL; }

@@ -128,7 +128,7 @@ double vbl_tensor_get(const vbl_tensor *t, const int64_t *index) {
 }
 
 void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {
-  double element;
+  double element = 0;
   char *at = (char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
   void *to = t->storage->backend->host ? (void *)at : &element;
   host_kernels(t)->copy(VBL_F64, &value, no_stride, t->dtype, to, no_stride, 0, no_stride, NULL);

@@ -76,7 +76,7 @@ uint64_t draw() {  // xorshift (Marsaglia 2003)
   return random_state ^= random_state << 17;
 }
 
-void wait(state s, place at, unsigned mask) {
+void wait(state s, const place &at, unsigned mask) {
   thread *t = self();
   t->s = s;
   t->at = at;
@@ -189,7 +189,7 @@ bool valid(dim3 g, dim3 b, size_t shared_bytes, size_t argument_bytes) {
 
 position *current;
 
-void fail(place at, const char *format, ...) {
+void fail(const place &at, const char *format, ...) {
   va_list list;
   va_start(list, format);
   const position *p = current;
@@ -204,7 +204,7 @@ void fail(place at, const char *format, ...) {
   abort();
 }
 
-void barrier(place at) {
+void barrier(const place &at) {
   if (ended > 0) fail(at, "is reached after %d threads of the block ended", ended);
   if (waiting > 0 && !same(at, barrier_at))
     fail(at, "is reached while others wait at line %d of %s", barrier_at.line, barrier_at.file);
@@ -222,7 +222,7 @@ void barrier(place at) {
   tsan_acquire(token(parity));
 }
 
-const uint64_t *meet(place at, unsigned mask, uint64_t value, bool orders) {
+const uint64_t *meet(const place &at, unsigned mask, uint64_t value, bool orders) {
   thread *me = self();
   const int warp = (int)(me - threads) / 32;
   const unsigned lane = 1u << me->lane;

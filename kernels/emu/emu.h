@@ -70,10 +70,10 @@ struct place {
 #define VBL_EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 void launch(const char *name, dim3 grid, dim3 block, size_t shared, void (*run)(void *), void *arguments, size_t argument_bytes);
-void barrier(place at);
+void barrier(const place &at);
 // The values of all lanes of `mask`, by lane. orders: whether what was written before is seen after (__syncwarp).
-const uint64_t *meet(place at, unsigned mask, uint64_t value, bool orders);
-[[noreturn]] void fail(place at, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const uint64_t *meet(const place &at, unsigned mask, uint64_t value, bool orders);
+[[noreturn]] void fail(const place &at, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 struct site {  // a VBL_SHARED declaration; its memory is taken once a block
   uint64_t block;
@@ -92,7 +92,7 @@ void go(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t sh
 }
 
 template <class T>
-T from_lane(place at, unsigned mask, T value, int lane) {
+T from_lane(const place &at, unsigned mask, T value, int lane) {
   static_assert(sizeof(T) <= 8, "a warp moves values of at most 8 bytes");
   uint64_t bits = 0;
   memcpy(&bits, &value, sizeof value);
