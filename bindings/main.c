@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bindings/program.h"
+#include "core/base/threads.h"
 
 static const char usage[] =
     "usage: vbl [-e code] [-i] [-l module] [-v] [script [key=value ...] [flags]]\n"
@@ -149,6 +150,7 @@ static int run(lua_State *L, int argc, char **argv, const options *o) {
 // The interpreter with libraries, modules, strict globals and the global `vbl`.
 static int start(lua_State *L, int argc, char **argv, const options *o) {
   luaL_openlibs(L);
+  vbl_threads_start();
   // A tensor's userdata has a finaliser, so it survives the cycle that finds it dead and counts as live for the next one's start:
   // at Lua's own pause (200 %) a loop that makes tensors grows without bound, at 150 % it is flat.
   lua_gc(L, LUA_GCINC, 150, 0, 0);

@@ -100,6 +100,11 @@ check.group("on a busy machine waiting threads soon sleep, unless the environmen
   expect(busy:format(processors, "GOMP_SPINCOUNT=7"), 0, "7\t-e")
 end)
 
+check.group("no more threads than OMP_THREAD_LIMIT, and whole products", function()
+  local script = [[$V -e "local x = vbl.ones(300, 300) print(require('vbl.system.c').threads(), (x:matmul(x) - 300):abs():max():item())"]]
+  expect("OMP_THREAD_LIMIT=1 OMP_NUM_THREADS=3 " .. script, 0, "1\t0.0\n")
+end)
+
 check.group("signals", function()
   local head = "io.stdout:setvbuf 'line' print 'ready' "
   write("loop.lua", head .. check.spin)

@@ -3,9 +3,9 @@
 // the unit roundoff u = 2^-24 and the length of the longest chain of additions.
 // defines: pair and what makes, compares and frees it; each_backend
 #pragma once
-#include <omp.h>
 #include <stdlib.h>
 
+#include "core/base/threads.h"
 #include "kernels/cpu/cpu.h"
 #include "tests/check.h"
 
@@ -113,6 +113,7 @@ static void each_backend(const char *name, void (*group)(void)) {
 // Runs `group` for every build of the backend that this machine can run, with one and with two threads; one line each.
 static void each_backend(const char *name, void (*group)(void)) {
   static const char *const isas[] = {"baseline", "avx2", "avx512"};
+  vbl_error err = {0};
   ref = vbl_reference_backend();
   for (int i = 0; i < 3; i++) {
     cpu = vbl_cpu_backend_named(isas[i]);
@@ -122,7 +123,7 @@ static void each_backend(const char *name, void (*group)(void)) {
     }
     const int passed = check_passed, failed = check_failed;
     for (threads = 1; threads <= 2; threads++) {
-      omp_set_num_threads(threads);
+      CHECK_OK(vbl_set_threads(threads, &err), err);
       group();
       pairs_free();
     }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <omp.h>
 
+#include "core/base/threads.h"
 #include "core/measure/null.h"
 #include "tests/unit/measure_data.h"
 
@@ -212,7 +213,7 @@ static void thread_counts(void) {
   for (int c = 0; c < count; c++) {
     omp_set_num_threads(1);
     CHECK(vbl_null_values(list[c].fn, px, py, &list[c].o, &blocks, DRAWS, 2, one, &err) == VBL_OK);
-    omp_set_num_threads(3);
+    CHECK_OK(vbl_set_threads(3, &err), err);
     CHECK(vbl_null_values(list[c].fn, px, py, &list[c].o, &blocks, DRAWS, 2, three, &err) == VBL_OK);
     CHECK_REPORT_(memcmp(one, three, sizeof one) == 0, "%s depends on the number of threads", list[c].name);
   }

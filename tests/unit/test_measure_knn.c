@@ -2,6 +2,7 @@
 // different lengths; several blocks; thread counts. And the f32 products of linear CKA against f64.
 #include <omp.h>
 
+#include "core/base/threads.h"
 #include "core/measure/knn.h"
 #include "tests/unit/measure_data.h"
 
@@ -83,7 +84,7 @@ static void threads(void) {
   vbl_prepared *p = prepare(g, N, D, D);
   omp_set_num_threads(1);
   CHECK_OK(vbl_knn_make(p, K, VBL_KNN_COSINE, &one, &err), err);
-  omp_set_num_threads(3);
+  CHECK_OK(vbl_set_threads(3, &err), err);
   CHECK_OK(vbl_knn_make(p, K, VBL_KNN_COSINE, &three, &err), err);
   omp_set_num_threads(before);
   CHECK(memcmp(one->index, three->index, sizeof *one->index * N * K) == 0);
