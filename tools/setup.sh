@@ -22,7 +22,7 @@ module() { program pkg-config && pkg-config --exists "$1"; }
 
 check() {
   missing=
-  { program gcc && header stdlib.h; } || need build-essential
+  { program gcc && program g++ && header stdlib.h; } || need build-essential
   program cmake || need cmake
   program ninja || need ninja-build
   program pkg-config || need pkg-config
