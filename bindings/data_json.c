@@ -90,10 +90,9 @@ static int on_boolean(void *self, int value) {
 
 static int on_number(void *self, const char *text, size_t n) {
   reader *r = self;
-  char digits[64];
   if (!takes(r)) return 1;
-  snprintf(digits, sizeof digits, "%.*s", (int)(n < 63 ? n : 63), text);
-  if (lua_stringtonumber(r->L, digits) == 0) lua_pushnumber(r->L, 0);
+  if (lua_stringtonumber(r->L, lua_pushlstring(r->L, text, n)) == 0) lua_pushnumber(r->L, 0);
+  lua_remove(r->L, -2);
   return place_value(r);
 }
 

@@ -96,10 +96,24 @@ def tars():
     pax = archive(tarfile.PAX_FORMAT, [("000000000.jpg", b"image"), ("000000000.txt", b"caption")])
     put("tar", "pax", pax)
     put("tar", "cut", pax[:1500])
+    put("tar", "damaged", pax[:2048] + b"\xff" * 1024 + pax)
     put("tar", "gnu_long", archive(tarfile.GNU_FORMAT, [("d/" * 60 + "long.txt", b"text")]))
-    put("tar", "ustar_prefix", archive(tarfile.USTAR_FORMAT, [("a" * 60 + "/" + "b" * 90, b"x")]))
+    ustar = archive(tarfile.USTAR_FORMAT, [("a" * 60 + "/" + "b" * 90, b"x")])
+    put("tar", "ustar_prefix", ustar)
+    header = ustar[:257] + bytes(255)
+    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    put("tar", "v7", header[:148] + b"%06o\0 " % total + header[156:] + ustar[512:1024])
+
+
+def large_json():
+    put("json_each", "coco", json.dumps({"info": {"year": 2014}, "images": [{"id": 9, "file_name": "9.jpg"}],
+                                         "annotations": [{"id": 1, "image_id": 9, "caption": "a \u535a"}, None, [1, [2.5e3]], "x"]}))
+    put("json_each", "array", '[["what color ?", "red", 0], [[], {}, {"a": [null, true]}]]')
+    put("json_each", "scalars", '{"a": -1.5, "images": {"b": {"c": 1}}, "annotations": 1e999}')
+    put("json_each", "deep", '{"a":' + "[" * 70)
+    put("json_each", "long_number", "[0." + "0" * 70 + "5e71]")
 
 
 if __name__ == "__main__":
-    for make in (safetensors, npy, images, texts, tars):
+    for make in (safetensors, npy, images, texts, tars, large_json):
         make()
