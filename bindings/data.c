@@ -101,12 +101,18 @@ vbl_status vbl_lua_fill_records(vbl_lua_data_set *d, vbl_records *records, vbl_e
 }
 
 vbl_records_options vbl_lua_records_options(lua_State *L, int arg) {
-  static const char *const known[] = {"image", "crop",          "max_tokens", "max_bad", "vocabulary", "vocabulary_limit",
-                                      "split", "test_fraction", NULL};
+  static const char *const known[] = {"image",      "crop",          "crop_pct",   "interpolation",
+                                      "max_tokens", "max_bad",       "vocabulary", "vocabulary_limit",
+                                      "split",      "test_fraction", NULL};
   static const char *const crops[] = {"center", "squash", NULL};
+  static const char *const filters[] = {[VBL_FILTER_BICUBIC] = "bicubic", [VBL_FILTER_BILINEAR] = "bilinear", NULL};
   vbl_lua_check_keys(L, arg, known);
+  double crop_pct = vbl_lua_opt_number(L, arg, "crop_pct", 1);
+  if (!(crop_pct >= 0.1 && crop_pct <= 1)) vbl_lua_error(L, "crop_pct = %f; expected 0.1 to 1", crop_pct);
   return (vbl_records_options){.image_size = (int)vbl_lua_opt_integer(L, arg, "image", 64),
                                .crop = vbl_lua_opt_choice(L, arg, "crop", crops, 0) == 0 ? VBL_CROP_CENTER : VBL_CROP_SQUASH,
+                               .crop_pct = crop_pct,
+                               .filter = (vbl_filter)vbl_lua_opt_choice(L, arg, "interpolation", filters, VBL_FILTER_BICUBIC),
                                .max_tokens = (int32_t)vbl_lua_opt_integer(L, arg, "max_tokens", 64),
                                .max_bad = vbl_lua_opt_number(L, arg, "max_bad", 0.01),
                                .vocabulary = vbl_lua_opt_string(L, arg, "vocabulary", NULL),

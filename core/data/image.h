@@ -1,7 +1,7 @@
 // Images: JPEG and PNG files to 8-bit RGB, and the way from there to the S x S image that a model sees.
 // Decoding by libjpeg-turbo (JPEG; stb_image where it is missing at build time) and stb_image (PNG), after a check of the file's
 // structure: what is cut short or no image is refused with its reason.
-// defines: vbl_image, vbl_image_{check,probe,decode,read,free,resize,fit,jpeg_decoder}, vbl_crop
+// defines: vbl_image, vbl_image_{check,probe,decode,read,free,resize,fit,jpeg_decoder}, vbl_crop, vbl_filter, vbl_fit
 #pragma once
 #include "core/data/bytes.h"
 
@@ -40,5 +40,16 @@ typedef enum vbl_crop {
   VBL_CROP_SQUASH,  // both sides to S
 } vbl_crop;
 
-// The image as a model sees it: chw is (3, S, S) u8.
-vbl_status vbl_image_fit(const vbl_image *in, int size, vbl_crop crop, uint8_t *chw, vbl_error *err);
+typedef enum vbl_filter { VBL_FILTER_BICUBIC, VBL_FILTER_BILINEAR } vbl_filter;  // both antialiased, as PIL's
+
+// How an image becomes the S x S that a model sees. crop_pct as timm has it: sides are resized to floor(S / crop_pct) where it says S
+// above, and the central S x S of that is cut out; 0.1 to 1 (0: 1).
+typedef struct vbl_fit {
+  int size;  // S
+  vbl_crop crop;
+  double crop_pct;
+  vbl_filter filter;
+} vbl_fit;
+
+// chw is (3, S, S) u8.
+vbl_status vbl_image_fit(const vbl_image *in, const vbl_fit *fit, uint8_t *chw, vbl_error *err);

@@ -1,7 +1,7 @@
-// Antialiased bicubic resizing in 8 bits, with the same fixed point as PIL's ImagingResample (Pillow, src/libImaging/Resample.c):
+// Antialiased resizing in 8 bits, with the same fixed point as PIL's ImagingResample (Pillow, src/libImaging/Resample.c):
 // weights of 22 fractional bits, one pass rounded to 8 bits, then the other; a size that stays has the weights 1 and 0, exactly.
-// The filter is Keys' cubic convolution (IEEE ASSP 29, 1981) with a = -0.5, stretched by the scale when shrinking. defines:
-// vbl_image_resize, vbl_image_fit
+// The filters, stretched by the scale when shrinking: Keys' cubic convolution (IEEE ASSP 29, 1981) with a = -0.5, and the triangle.
+// defines: vbl_image_resize, vbl_image_fit
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +26,19 @@ static double cubic(double x) {
   return 0.0;
 }
 
+static double triangle(double x) {
+  x = fabs(x);
+  return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+// A filter and where it ends.
+typedef struct kernel {
+  double (*at)(double x);
+  double support;
+} kernel;
+
+static const kernel kernels[] = {[VBL_FILTER_BICUBIC] = {cubic, 2.0}, [VBL_FILTER_BILINEAR] = {triangle, 1.0}};
+
 static void weights_free(weights *k) {
   free(k->start);
   free(k->length);
@@ -33,12 +46,12 @@ static void weights_free(weights *k) {
 }
 
 // One output position: input window, normalised weights, rounded to fixed point.
-static void position(const weights *k, int i, double center, double stretch, int in, double *real) {
-  double support = 2.0 * stretch, sum = 0;
+static void position(const weights *k, const kernel *f, int i, double center, double stretch, int in, double *real) {
+  double support = f->support * stretch, sum = 0;
   int first = (int)(center - support + 0.5), last = (int)(center + support + 0.5);
   if (first < 0) first = 0;
   if (last > in) last = in;
-  for (int x = 0; x < last - first; x++) sum += real[x] = cubic((x + first - center + 0.5) / stretch);
+  for (int x = 0; x < last - first; x++) sum += real[x] = f->at((x + first - center + 0.5) / stretch);
   for (int x = 0; x < last - first; x++) {
     double w = (sum != 0 ? real[x] / sum : real[x]) * (1 << PRECISION_BITS);
     k->w[(size_t)i * (size_t)k->taps + (size_t)x] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
@@ -47,16 +60,16 @@ static void position(const weights *k, int i, double center, double stretch, int
   k->length[i] = last - first;
 }
 
-static vbl_status weights_new(int in, int out, int first, int count, weights *k, vbl_error *err) {
+static vbl_status weights_new(const kernel *f, int in, int out, int first, int count, weights *k, vbl_error *err) {
   double scale = (double)in / out, stretch = scale < 1 ? 1 : scale;
   size_t n = (size_t)count;
-  k->taps = (int)ceil(2.0 * stretch) * 2 + 1;
+  k->taps = (int)ceil(f->support * stretch) * 2 + 1;
   k->start = malloc(n * sizeof(int));
   k->length = malloc(n * sizeof(int));
   k->w = malloc(n * (size_t)k->taps * sizeof(int32_t));
   double *real = malloc((size_t)k->taps * sizeof(double));
   bool ok = k->start != NULL && k->length != NULL && k->w != NULL && real != NULL;
-  for (int i = 0; ok && i < count; i++) position(k, i, (first + i + 0.5) * scale, stretch, in, real);
+  for (int i = 0; ok && i < count; i++) position(k, f, i, (first + i + 0.5) * scale, stretch, in, real);
   free(real);
   return ok ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "out of memory while resizing");
 }
@@ -146,11 +159,12 @@ static void copy_window(const vbl_image *in, const window *to, uint8_t *out) {
     memcpy(out, in->rgb + 3 * ((size_t)(to->y + y) * (size_t)in->width + (size_t)to->x), row);
 }
 
-static vbl_status resample(const vbl_image *in, const window *to, uint8_t *out, vbl_error *err) {
+static vbl_status resample(const vbl_image *in, const window *to, vbl_filter filter, uint8_t *out, vbl_error *err) {
   if (to->width == in->width && to->height == in->height) return copy_window(in, to, out), VBL_OK;
   weights kx = {0}, ky = {0};
-  vbl_status status = weights_new(in->width, to->width, to->x, to->columns, &kx, err);
-  if (status == VBL_OK) status = weights_new(in->height, to->height, to->y, to->rows, &ky, err);
+  const kernel *f = &kernels[filter];
+  vbl_status status = weights_new(f, in->width, to->width, to->x, to->columns, &kx, err);
+  if (status == VBL_OK) status = weights_new(f, in->height, to->height, to->y, to->rows, &ky, err);
   if (status == VBL_OK) status = two_passes(in, to, &kx, &ky, out, err);
   weights_free(&kx);
   weights_free(&ky);
@@ -167,7 +181,7 @@ static vbl_status check_sizes(const vbl_image *in, int width, int height, vbl_er
 vbl_status vbl_image_resize(const vbl_image *in, int width, int height, uint8_t *out, vbl_error *err) {
   VBL_TRY(check_sizes(in, width, height, err));
   window to = {width, height, 0, 0, width, height};
-  return resample(in, &to, out, err);
+  return resample(in, &to, VBL_FILTER_BICUBIC, out, err);
 }
 
 // (area, 3) to (3, area)
@@ -180,21 +194,30 @@ static void to_planes(const uint8_t *rgb, size_t area, uint8_t *restrict chw) {
   }
 }
 
-vbl_status vbl_image_fit(const vbl_image *in, int size, vbl_crop crop, uint8_t *chw, vbl_error *err) {
+// timm's floor; the small addition lets short / (short / long) come back as long.
+static int resized_side(const vbl_fit *fit) { return (int)floor(fit->size / (fit->crop_pct > 0 ? fit->crop_pct : 1) + 1e-9); }
+
+static window fit_window(const vbl_image *in, const vbl_fit *fit) {
+  int side = resized_side(fit);
+  window to = {side, side, 0, 0, fit->size, fit->size};
+  if (fit->crop == VBL_CROP_CENTER && in->width > in->height) to.width = (int)((int64_t)side * in->width / in->height);
+  if (fit->crop == VBL_CROP_CENTER && in->width <= in->height) to.height = (int)((int64_t)side * in->height / in->width);
+  to.x = (int)rint((to.width - fit->size) / 2.0);
+  to.y = (int)rint((to.height - fit->size) / 2.0);
+  return to;
+}
+
+vbl_status vbl_image_fit(const vbl_image *in, const vbl_fit *fit, uint8_t *chw, vbl_error *err) {
+  int size = fit->size;
+  if (fit->crop_pct != 0 && !(fit->crop_pct >= 0.1 && fit->crop_pct <= 1))
+    return vbl_fail(err, VBL_EINVAL, "crop_pct = %g; expected 0.1 to 1", fit->crop_pct);
   VBL_TRY(check_sizes(in, size, size, err));
-  window to = {size, size, 0, 0, size, size};
-  if (crop == VBL_CROP_CENTER) {
-    if (in->width > in->height)
-      to.width = (int)((int64_t)size * in->width / in->height);
-    else
-      to.height = (int)((int64_t)size * in->height / in->width);
-    to.x = (int)rint((to.width - size) / 2.0);
-    to.y = (int)rint((to.height - size) / 2.0);
-  }
+  VBL_TRY(check_sizes(in, resized_side(fit), resized_side(fit), err));
+  window to = fit_window(in, fit);
   size_t area = (size_t)size * (size_t)size;
   uint8_t *rgb = malloc(3 * area);
   if (rgb == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image of %d x %d", size, size);
-  vbl_status status = resample(in, &to, rgb, err);
+  vbl_status status = resample(in, &to, fit->filter, rgb, err);
   if (status == VBL_OK) to_planes(rgb, area, chw);
   free(rgb);
   return status;

@@ -11,6 +11,8 @@
 typedef struct vbl_records_options {
   int image_size;  // S
   vbl_crop crop;
+  double crop_pct;  // see vbl_fit
+  vbl_filter filter;
   int32_t max_tokens;      // [CLS] and [SEP] included; longer texts are cut and counted
   double max_bad;          // the share of bad records, and of bad images, that is skipped; more is an error
   const char *vocabulary;  // a BERT vocabulary file, or NULL: counted from the texts of the train split

@@ -52,7 +52,8 @@ static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_erro
   const vbl_records *r = self;
   vbl_image whole;
   VBL_TRY(pixels(self, sample, &whole, err));
-  vbl_status status = vbl_image_fit(&whole, r->options.image_size, r->options.crop, chw, err);
+  const vbl_records_options *o = &r->options;
+  vbl_status status = vbl_image_fit(&whole, &(vbl_fit){o->image_size, o->crop, o->crop_pct, o->filter}, chw, err);
   vbl_image_free(&whole);
   return status;
 }

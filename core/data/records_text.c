@@ -9,10 +9,6 @@
 static vbl_status load_vocabulary(vbl_records *r, vbl_error *err) {
   const char *first;
   VBL_TRY(vbl_vocabulary_load(r->options.vocabulary, &r->vocabulary, err));
-  for (int32_t i = 0; i < vbl_vocabulary_size(r->vocabulary); i++) {
-    const char *token = vbl_vocabulary_token(r->vocabulary, i);
-    r->hash = vbl_hash_bytes(r->hash, token, strlen(token) + 1);
-  }
   int duplicates = vbl_vocabulary_duplicates(r->vocabulary, &first);
   if (duplicates == 0) return VBL_OK;
   return vbl_records_note(r, err, "%s: %d tokens stand twice, the first is \"%.100s\"; the last one counts", r->options.vocabulary,
@@ -31,6 +27,14 @@ static vbl_status count_vocabulary(vbl_records *r, vbl_error *err) {
   return status;
 }
 
+// A counted vocabulary that was written down and is read again is the same one.
+static void hash_vocabulary(vbl_records *r) {
+  for (int32_t i = 0; i < vbl_vocabulary_size(r->vocabulary); i++) {
+    const char *token = vbl_vocabulary_token(r->vocabulary, i);
+    r->hash = vbl_hash_bytes(r->hash, token, strlen(token) + 1);
+  }
+}
+
 static vbl_status encode(vbl_records *r, int32_t k, vbl_error *err) {
   bool truncated;
   int32_t start = r->tokens.size;
@@ -45,6 +49,7 @@ static vbl_status encode(vbl_records *r, int32_t k, vbl_error *err) {
 
 vbl_status vbl_records_tokenize(vbl_records *r, vbl_error *err) {
   VBL_TRY(r->options.vocabulary != NULL ? load_vocabulary(r, err) : count_vocabulary(r, err));
+  hash_vocabulary(r);
   r->token_first = calloc((size_t)r->text_count + 1, sizeof *r->token_first);
   r->text_key = malloc((size_t)r->text_count * sizeof *r->text_key);
   if (r->token_first == NULL || r->text_key == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %d texts", r->text_count);

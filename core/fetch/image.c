@@ -62,7 +62,7 @@ static vbl_status fit(const vbl_image *in, int S, vbl_crop crop, uint8_t *rgb, v
   size_t area = (size_t)S * (size_t)S;
   uint8_t *chw = malloc(3 * area);
   if (chw == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image of %d x %d", S, S);
-  vbl_status status = vbl_image_fit(in, S, crop, chw, err);
+  vbl_status status = vbl_image_fit(in, &(vbl_fit){.size = S, .crop = crop}, chw, err);
   for (size_t i = 0; status == VBL_OK && i < area; i++)
     for (size_t c = 0; c < 3; c++) rgb[3 * i + c] = chw[c * area + i];
   free(chw);

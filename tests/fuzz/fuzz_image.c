@@ -13,7 +13,7 @@ static void decode(const uint8_t *data, size_t size) {
   if (!stbi_info_from_memory(data, (int)size, &width, &height, &channels) || (int64_t)width * height > 1 << 20) return;
   if (vbl_image_decode(data, size, &image, &err) != VBL_OK) return;
   uint8_t *chw = malloc(3 * 16 * 16);
-  if (chw != NULL) vbl_image_fit(&image, 16, VBL_CROP_CENTER, chw, &err);
+  if (chw != NULL) vbl_image_fit(&image, &(vbl_fit){.size = 16, .crop_pct = 0.875}, chw, &err);
   free(chw);
   vbl_image_free(&image);
 }

@@ -16,12 +16,14 @@ The gradient of a key bias is exactly 0 (softmax ignores what is added to a whol
 that noise into steps of up to lr, which change nothing else.
 """
 import json
+import math
 import os
 
 import numpy as np
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
+from torchvision import transforms
 
 import vilbert_torch as vt
 import wordpiece
@@ -206,6 +208,24 @@ PREPROCESS = [("down", (24, 24), (16, 16), (16, 16)), ("up", (16, 16), (33, 33),
               ("tall", (48, 30), 20, (16, 16)), ("wide", (30, 51), 24, (17, 17))]
 
 
+# torchvision's Resize and CenterCrop as timm puts them together: (height, width), crop, crop_pct, interpolation.
+FITS = {"timm": ((60, 83), 32, 0.9, "bicubic"), "deit": ((83, 60), 32, 0.875, "bilinear"), "grow": ((20, 23), 32, 0.9, "bilinear"),
+        "flat": ((37, 90), 24, 0.95, "squash")}
+
+
+def fits(rng):
+    """fit.X.input u8 [3,H,W]; fit.X.output u8 [3,S,S]."""
+    out = {}
+    for name, ((h, w), side, pct, how) in FITS.items():
+        pixels = rng.integers(0, 256, (h // 4 + 1, w // 4 + 1, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)[:h, :w]
+        scaled = math.floor(side / pct)
+        filter = transforms.InterpolationMode.BILINEAR if how == "bilinear" else transforms.InterpolationMode.BICUBIC
+        resize = transforms.Resize((scaled, scaled) if how == "squash" else scaled, filter)
+        cut = transforms.CenterCrop(side)(resize(Image.fromarray(pixels)))
+        out |= {f"fit.{name}.input": pixels.transpose(2, 0, 1), f"fit.{name}.output": np.asarray(cut).transpose(2, 0, 1)}
+    return out
+
+
 def preprocess():
     """X.input u8 [3,H,W]; X.size i32 [4]: height and width after the resize, then of the crop; X.output u8 [3,h,w];
     X.normalized f32 = (output / 255 - mean) / std. A single number resizes the shorter side to it and the longer one to
@@ -222,6 +242,7 @@ def preprocess():
         cut = resized[top:top + crop[0], left:left + crop[1]]
         out |= {f"{name}.input": pixels.transpose(2, 0, 1), f"{name}.size": np.array([*size, *crop]),
                 f"{name}.output": cut.transpose(2, 0, 1), f"{name}.normalized": ((cut / 255 - mean) / std).transpose(2, 0, 1)}
+    out |= fits(rng)
     write("preprocess", out)
     return dict(mean=mean, std=std, cases=[case[0] for case in PREPROCESS])
 

@@ -259,15 +259,18 @@ static void test_resize(void) {
   vbl_image image = {37, 23, rgb};
   // The window of the crop holds the same levels as the whole resized image: shortest side 16, width floor(16 * 37 / 23) = 25.
   CHECK_OK(vbl_image_resize(&image, 25, 16, whole, &err), err);
-  CHECK_OK(vbl_image_fit(&image, 16, VBL_CROP_CENTER, chw, &err), err);
+  CHECK_OK(vbl_image_fit(&image, &(vbl_fit){.size = 16}, chw, &err), err);
   int left = 4;  // (25 - 16) / 2 = 4.5, half to even
   for (int c = 0; c < 3; c++)
     for (int y = 0; y < 16; y++)
       for (int x = 0; x < 16; x++) CHECK(chw[(c * 16 + y) * 16 + x] == whole[(y * 25 + left + x) * 3 + c]);
   CHECK_OK(vbl_image_resize(&image, 16, 16, whole, &err), err);
-  CHECK_OK(vbl_image_fit(&image, 16, VBL_CROP_SQUASH, squash, &err), err);
+  CHECK_OK(vbl_image_fit(&image, &(vbl_fit){.size = 16, .crop = VBL_CROP_SQUASH}, squash, &err), err);
   for (int i = 0; i < 16 * 16; i++) CHECK(squash[256 + i] == whole[3 * i + 1]);
-  CHECK(vbl_image_fit(&image, 0, VBL_CROP_CENTER, chw, &err) == VBL_EINVAL);
+  CHECK(vbl_image_fit(&image, &(vbl_fit){.size = 0}, chw, &err) == VBL_EINVAL);
+  const double bad_pct[] = {0.05, 1.01, -1, NAN};
+  for (int i = 0; i < 4; i++) CHECK(vbl_image_fit(&image, &(vbl_fit){.size = 16, .crop_pct = bad_pct[i]}, chw, &err) == VBL_EINVAL);
+  CHECK(vbl_image_fit(&image, &(vbl_fit){.size = VBL_IMAGE_MAX_SIDE, .crop_pct = 0.9}, chw, &err) == VBL_EINVAL);
 }
 
 // --- golden: PIL's resize and crop (tests/golden/make_golden.py) ---
@@ -313,6 +316,27 @@ static void check_golden(const vbl_bytes *file, const char *name) {
   free(rgb), free(got);
 }
 
+// torchvision's Resize and CenterCrop with timm's crop_pct.
+static void check_fit(const vbl_bytes *file, const char *name, vbl_fit fit) {
+  char key[64];
+  long in[3] = {0}, out[3] = {0};
+  int worst = 0;
+  vbl_error err;
+  const uint8_t *input = tensor_of(file, (snprintf(key, sizeof key, "fit.%s.input", name), key), in);
+  const uint8_t *output = tensor_of(file, (snprintf(key, sizeof key, "fit.%s.output", name), key), out);
+  CHECK(input != NULL && output != NULL);
+  if (input == NULL || output == NULL) return;
+  fit.size = (int)out[1];
+  uint8_t *rgb = malloc((size_t)(3 * in[1] * in[2])), *got = malloc((size_t)(3 * fit.size * fit.size));
+  for (long c = 0; c < 3; c++)
+    for (long i = 0; i < in[1] * in[2]; i++) rgb[3 * i + c] = input[c * in[1] * in[2] + i];
+  CHECK_OK(vbl_image_fit(&(vbl_image){(int)in[2], (int)in[1], rgb}, &fit, got, &err), err);
+  for (int i = 0; i < 3 * fit.size * fit.size; i++) worst = abs(got[i] - output[i]) > worst ? abs(got[i] - output[i]) : worst;
+  if (worst > 1) fprintf(stderr, "%s: ", name);
+  CHECK_NEAR(worst, 0, 1);
+  free(rgb), free(got);
+}
+
 static void test_golden(void) {
   static const char *const names[] = {"down", "up", "mixed", "tiny", "much", "same", "tall", "wide"};
   vbl_bytes file;
@@ -321,6 +345,10 @@ static void test_golden(void) {
   CHECK_OK(status, err);
   if (status != VBL_OK) return;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_golden(&file, names[i]);
+  check_fit(&file, "timm", (vbl_fit){.crop_pct = 0.9});
+  check_fit(&file, "deit", (vbl_fit){.crop_pct = 0.875, .filter = VBL_FILTER_BILINEAR});
+  check_fit(&file, "grow", (vbl_fit){.crop_pct = 0.9, .filter = VBL_FILTER_BILINEAR});
+  check_fit(&file, "flat", (vbl_fit){.crop = VBL_CROP_SQUASH, .crop_pct = 0.95});
   vbl_bytes_free(&file);
 }
 

@@ -137,4 +137,28 @@ check.group("captions that are all equal cannot be swapped: one sentence", funct
   check.ok(not text:find("stack traceback", 1, true), text)
 end)
 
+-- Images as the weights had them; a run that is resumed needs the weights' file no more.
+check.group("pretrained weights", function()
+  local at = trainer.folder .. "/weights"
+  os.execute(("cp -r tests/golden/weights/vit_timm %s && chmod -R u+w %s"):format(at, at))
+  local function start(...)
+    return {"data=captions:" .. trainer.folder .. "/captions.tsv", "model.weights=" .. at, "model.mlp=24", "model.image=16", "model.patch=4",
+            "model.fusion=interleaved", "model.placement=none", "captions.max_bad=0.1", "captions.max_tokens=16", "batch=8", "test_samples=8",
+            "probe_samples=0", "--threads", "1", ...}
+  end
+  local whole = trainer.expect(0, start())
+  local loaded = vbl.models.vilbert {weights = whole .. "/checkpoints/last"}
+  check.equal(loaded.config.crop_pct, 0.9)
+  check.equal(loaded.config.interpolation, "bicubic")
+  local own = start("captions.crop=squash", "captions.crop_pct=1", "captions.interpolation=bilinear", "epochs=1")
+  loaded = vbl.models.vilbert {weights = trainer.expect(0, own) .. "/checkpoints/last"}
+  check.equal(loaded.config.crop .. loaded.config.interpolation, "squashbilinear")
+  check.equal(loaded.config.crop_pct, 1)
+  local stopped = trainer.expect(130, {env = {MOMENT = "update 3 INT"}, table.unpack(start())}, "interrupted")
+  os.execute("rm -r " .. at)
+  trainer.expect(0, {"--resume", stopped})
+  trainer.same(whole, stopped)
+  trainer.expect(1, start(), "weights: no such file or folder")
+end)
+
 trainer.finish()

@@ -35,6 +35,8 @@ data.options = {
   split = {nil, "a file id, tab, train|dev|val|test (the data set's own, else split.tsv beside it, else drawn)", type = "string", of = "captions"},
   test_fraction = {nil, "held-out share of a drawn split (0.1)", type = "number", of = "captions"},
   crop = {nil, "center (shortest side, then the middle) or squash (center)", type = "string", of = "captions"},
+  crop_pct = {nil, "share of the resized side that the central crop keeps, as timm has it: 0.9 resizes to 248 and crops 224 (1)", type = "number", of = "captions"},
+  interpolation = {nil, "bicubic or bilinear, antialiased (bicubic)", type = "string", of = "captions"},
 }
 for _, name in ipairs(find.names) do
   for key, row in pairs(find.reader(name).options) do data.options[key] = {row[1], row[2], type = row.type, of = "captions", reader = name} end

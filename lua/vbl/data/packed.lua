@@ -50,7 +50,7 @@ end
 
 -- What decides about the bytes of the shards.
 local function identity_of(m, vocabulary)
-  local text = table.concat({m.version, m.hash, m.image, m.options.crop or "center", m.max_tokens, m.shard, m.samples, vocabulary}, "\n")
+  local text = table.concat({m.version, m.hash, m.image, m.options.crop or "center", m.options.crop_pct or 1, m.options.interpolation or "bicubic", m.max_tokens, m.shard, m.samples, vocabulary}, "\n")
   return store.sha256(text):sub(1, 16)
 end
 
@@ -139,7 +139,7 @@ function packed.open(folder, given)
   local m = read_manifest(folder)
   local fixed = {image = m.image, max_tokens = m.max_tokens}
   for key, value in pairs(m.options) do fixed[key] = value end
-  fixed.crop = fixed.crop or "center"
+  fixed.crop, fixed.crop_pct, fixed.interpolation = fixed.crop or "center", fixed.crop_pct or 1, fixed.interpolation or "bicubic"
   for key, value in pairs(given) do
     if not free[key] and fixed[key] ~= value then
       if fixed[key] == nil and not ({vocabulary = 1, vocabulary_limit = 1, split = 1, test_fraction = 1})[key] then

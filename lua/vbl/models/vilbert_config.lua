@@ -38,6 +38,9 @@ config.schema = {
   packed = {"boolean", true, "text without padding rows; false computes the padding, for comparison only"},
   mean = {"table", {0.5, 0.5, 0.5}, "pixel mean of the normalisation, of values in [0, 1]"},
   std = {"table", {0.5, 0.5, 0.5}, "pixel deviation of the normalisation"},
+  crop = {{"center", "squash"}, "center", "how its images were cut; with the next two for the data set's options of these names"},
+  crop_pct = {"number", 1, "share of the resized side that the cut keeps"},
+  interpolation = {{"bicubic", "bilinear"}, "bicubic", "of the resizing"},
 }
 
 local function quarter(j, L)

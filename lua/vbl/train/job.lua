@@ -131,7 +131,7 @@ local function build(config, parts, dry)
   self.tasks = parts.tasks or task_list(config)
   local model_config = {}
   for k, v in pairs(config.model) do model_config[k] = v end
-  model_config.preset = preset_of(config)
+  model_config.preset, model_config.weights = preset_of(config), config.flags.weights or model_config.weights
   local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
   local from = pretrained.of(model_config)
   local sizes = {image = model_config.image or from.image or preset and preset.image, patch = model_config.patch or from.patch or preset and preset.patch,

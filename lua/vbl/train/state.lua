@@ -48,6 +48,21 @@ function state.create(job)
   return run
 end
 
+local function all_there(weights)
+  if type(weights) ~= "table" then return system.exists(weights) end
+  for _, path in pairs(weights) do
+    if not system.exists(path) then return false end
+  end
+  return true
+end
+
+-- The weights that a run began with may have gone since: its checkpoint has all of the model, and its folder the vocabulary. The config,
+-- which says what the run is, stays.
+local function weights_of(run, config)
+  local weights, last = config.model and config.model.weights, run.path .. "/checkpoints/last"
+  if weights and not all_there(weights) and system.exists(last) then return last end
+end
+
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
 function state.open(config)
   local flags, words = config.flags, {table.unpack(config.flags.words or {})}
@@ -58,6 +73,7 @@ function state.open(config)
   local ok, run, stored = pcall(folder.open, flags.resume)
   if not ok then usage("--resume: " .. usage.strip(run)) end
   stored.config.flags = flags
+  flags.weights = weights_of(run, stored.config)
   flags.seed, stored.config.seed = stored.config.seed or flags.seed, nil
   return run, stored
 end

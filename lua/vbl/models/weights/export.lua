@@ -39,7 +39,7 @@ local function write_bert(model, folder, opts)
 end
 
 local function vit_config(m)
-  local timm = {mean = m.mean, std = m.std, input_size = {3, m.image, m.image}, interpolation = "bicubic", crop_pct = 1.0, crop_mode = "center", num_classes = 0,
+  local timm = {mean = m.mean, std = m.std, input_size = {3, m.image, m.image}, interpolation = m.interpolation, crop_pct = m.crop_pct, crop_mode = m.crop, num_classes = 0,
                 pool_size = c.null, first_conv = "patch_embed.proj", classifier = "head", fixed_input_size = true}
   return {architecture = "vit_base_patch16_224", num_classes = 0, num_features = m.dim, pretrained_cfg = timm,
           model_args = {img_size = m.image, patch_size = m.patch, embed_dim = m.dim, depth = m.layers, num_heads = m.attention_heads, mlp_ratio = m.mlp / m.dim,

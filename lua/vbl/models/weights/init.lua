@@ -62,7 +62,8 @@ end
 -- Of a file of this program, only what belongs to the wanted stream.
 local stream_keys = {
   text = {dim = true, layers = true, attention_heads = true, mlp = true, vocab = true, max_positions = true, text_eps = true, text_norm = true},
-  vision = {dim = true, layers = true, attention_heads = true, mlp = true, image = true, patch = true, vision_eps = true, mean = true, std = true},
+  vision = {dim = true, layers = true, attention_heads = true, mlp = true, image = true, patch = true, vision_eps = true, mean = true, std = true,
+            crop = true, crop_pct = true, interpolation = true},
 }
 local fixed = {"dim", "layers", "attention_heads", "mlp", "patch", "vocab", "text_norm"}  -- a file's value that cannot be overridden
 local fusion_keys = {"fusion", "placement", "coattention", "depth", "cross_attention_layers"}
@@ -113,7 +114,7 @@ function Found:config(given)
       for _, other in ipairs(fusion_keys) do s[other] = nil end
     end
   end
-  if self.preprocess then s.mean, s.std = self.preprocess.mean, self.preprocess.std end
+  for _, key in ipairs(preprocess.keys) do s[key] = self.preprocess and self.preprocess[key] or s[key] end
   for key, value in pairs(s) do
     if c[key] == nil then c[key] = value end
   end
@@ -127,15 +128,11 @@ local function notes_of(found, model)
     local p = part.preprocess
     if not part.sizes and not (i > 1 and part.src.path == found.parts[1].src.path) then notes[#notes + 1] = ("%s: no config beside it: sizes, heads and eps are the model's own"):format(part.src.path) end
     if p and not p.from then
-      notes[#notes + 1] = ("%s: no pretrained_cfg or preprocessor_config.json beside it: pixels with mean 0.5, std 0.5, as timm's augreg ViTs; set mean and std where it wants others"):format(part.src.path)
+      notes[#notes + 1] = ("%s: no pretrained_cfg or preprocessor_config.json beside it: pixels with mean 0.5, std 0.5, crop_pct 0.9, as timm's augreg ViTs; set them where it wants others"):format(part.src.path)
     elseif p then
       notes[#notes + 1] = ("pixels with mean {%.4g, %.4g, %.4g}, std {%.4g, %.4g, %.4g}, from %s"):format(p.mean[1], p.mean[2], p.mean[3], p.std[1], p.std[2], p.std[3], p.from)
-      if math.abs(p.crop_pct - 1) > 1e-6 and p.crop == "center" then
-        notes[#notes + 1] = ("%s: trained on the central %.4g of the shortest side (crop_pct); images are cropped to the whole of it here"):format(p.from, p.crop_pct)
-      end
-      if p.interpolation ~= "bicubic" then
-        notes[#notes + 1] = ("%s: trained on %s resizing; images are resized bicubically here"):format(p.from, p.interpolation)
-      end
+      notes[#notes + 1] = ("images with crop %s, crop_pct %.4g, %s resizing, from %s"):format(p.crop, p.crop_pct, p.interpolation or "bicubic", p.from)
+      if p.other_interpolation then notes[#notes + 1] = ("%s: trained on %s resizing; here it is bicubic"):format(p.from, p.other_interpolation) end
     end
     for k = 1, p and 3 or 0 do
       if math.abs(p.mean[k] - model.config.mean[k]) > 1e-6 or math.abs(p.std[k] - model.config.std[k]) > 1e-6 then

@@ -1,6 +1,6 @@
 -- How the images were prepared that an image encoder was trained on: it goes with the weights.
---   preprocess.of(src, families) -> {mean =, std =, crop = "center" or "squash", crop_pct =, interpolation =, from = where it was read, or nil:
---     assumed}
+--   preprocess.of(src, families) -> {mean =, std =, crop = "center" or "squash", crop_pct =, interpolation = "bicubic" or "bilinear", or nil
+--     and other_interpolation = what is not done here, from = where it was read, or nil: assumed}
 -- timm's pretrained_cfg (in config.json), Hugging Face's preprocessor_config.json; else 0.5 and 0.5, which timm's augreg weights (its default
 -- vit_*_patch16_224) and google/vit-* want. DeiT wants ImageNet's, CLIP its own: they say so in their configs.
 local store = require "vbl.store"
@@ -11,13 +11,22 @@ local preprocess = {}
 -- PIL's numbers of its filters.
 local filters = {[0] = "nearest", [1] = "lanczos", [2] = "bilinear", [3] = "bicubic"}
 
+preprocess.keys = {"mean", "std", "crop", "crop_pct", "interpolation"}
+
+-- A filter that images are resized with here, or nil and the other's name.
+local function known(name)
+  if name == "bicubic" or name == "bilinear" then return name end
+  return nil, name
+end
+
 local function three(value) return type(value) == "table" and #value == 3 and value or nil end
 
 local function of_timm(config, path)
   local cfg = type(config.pretrained_cfg) == "table" and config.pretrained_cfg or config
   if not three(cfg.mean) or not three(cfg.std) then return nil end
+  local interpolation, other = known(cfg.interpolation or "bicubic")
   return {mean = cfg.mean, std = cfg.std, crop = cfg.crop_mode == "squash" and "squash" or "center", crop_pct = cfg.crop_pct or 0.875,
-          interpolation = cfg.interpolation or "bicubic", from = path}
+          interpolation = interpolation, other_interpolation = other, from = path}
 end
 
 local function of_hugging_face(path)
@@ -26,8 +35,9 @@ local function of_hugging_face(path)
   local crop = cfg.do_center_crop and "center" or "squash"
   local short = type(cfg.size) == "table" and cfg.size.shortest_edge or math.type(cfg.size) == "integer" and cfg.size
   local side = type(cfg.crop_size) == "table" and cfg.crop_size.height or cfg.crop_size
+  local interpolation, other = known(filters[cfg.resample or 2] or "bilinear")
   return {mean = cfg.image_mean, std = cfg.image_std, crop = crop, crop_pct = crop == "center" and short and side and side / short or 1,
-          interpolation = filters[cfg.resample or 2] or "bilinear", from = path}
+          interpolation = interpolation, other_interpolation = other, from = path}
 end
 
 function preprocess.of(src, families)
