@@ -197,6 +197,12 @@ static const char *fault(const vbl_records *r, const vbl_record *record, const c
   return NULL;
 }
 
+static vbl_status skip_repeated(vbl_records *r, const char *where, const char *id, vbl_error *err) {
+  char why[200];
+  snprintf(why, sizeof why, "id \"%.100s\" stands in an earlier record of the split", id);
+  return vbl_records_skip(r, where, why, err);
+}
+
 static vbl_status add_good(vbl_records *r, const char *where, const vbl_record *record, const char *text, size_t bytes,
                            vbl_bytes *key, vbl_error *err) {
   const char *split = record->split == NULL || r->options.split != NULL ? "" : record->split;
@@ -205,7 +211,7 @@ static vbl_status add_good(vbl_records *r, const char *where, const vbl_record *
   VBL_TRY(vbl_bytes_add(key, record->id, strlen(record->id) + 1, err));
   int32_t known = vbl_vocabulary_find(r->keys, (const char *)key->data, key->size - 1);
   if (known >= 0 && record->append) return add_text(r, known, text, bytes, err);
-  if (known >= 0) return vbl_records_skip(r, where, "an id that an earlier record of the split has", err);
+  if (known >= 0) return skip_repeated(r, where, record->id, err);
   vbl_row row = {.key = r->row_count, .split = -1};
   VBL_TRY(grow((void **)&r->rows, r->row_count, &r->row_room, sizeof *r->rows, err));
   VBL_TRY(add_image(r, record, &row.image, err));

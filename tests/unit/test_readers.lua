@@ -52,7 +52,7 @@ check.group("hateful memes", function()
     '{"id": "00008", "img": "img/00008.png", "label": 1, "text": "c"}\n{"id": "00008", "img": "img/00008.png", "label": 1, "text": "c"}\n{"label": 1}\n')
   check.error(function() vbl.data.open(f.path, small) end, "4 of 11 records are bad", "dev_seen.jsonl:1: label 7; expected 0 to 1")
   d = vbl.data.open("hateful_memes:" .. f.path, {image = 16, max_bad = 0.5})
-  has(d:describe(), "dev_seen.jsonl:2: ", "dev_seen.jsonl:4: an id that an earlier record of the split has; skipped", "dev_seen.jsonl:5: no id", "1 dev_seen")
+  has(d:describe(), "dev_seen.jsonl:2: ", "dev_seen.jsonl:4: id \"00008\" stands in an earlier record of the split; skipped", "dev_seen.jsonl:5: no id", "1 dev_seen")
   f:remove()
 end)
 

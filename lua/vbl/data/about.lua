@@ -131,7 +131,7 @@ end
 function about.apart(data, a, b)
   for _, m in ipairs((data.set:meetings(false))) do
     if m.sign == "id" and (m.a == a and m.b == b or m.a == b and m.b == a) then
-      error(("data %s: %d samples of %s are also in %s (the first: %s); a probe set must not meet the training set"):format(data.name, m.count, b, a, m.id_a), 0)
+      error(("data %s: %d samples of %s are also in %s (the first: %s); a probe set must not meet the training set; `vbl data check` lists all, split=FILE divides anew"):format(data.name, m.count, b, a, m.id_a), 0)
     end
   end
 end

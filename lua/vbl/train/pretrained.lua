@@ -35,7 +35,7 @@ function pretrained.check(from, model_config, data)
   if not from.vocab or model_config.vocab or n == from.vocab then return end
   error(("config: model.weights has a vocabulary of %d tokens and the data one of %d%s"):format(
     from.vocab, n, data.name == "scenes" and " (scenes counts its own: leave the text weights out, or take captions)" or
-    ": give their vocabulary file, captions.vocabulary=PATH"), 0)
+    ": set captions.vocabulary to the vocab.txt or tokenizer.json that came with the weights"), 0)
 end
 
 return pretrained
