@@ -50,6 +50,9 @@ check.group("BertModel's names: prefixes, shards, gamma and beta, no pooler", fu
   check.equal(maximum(p["heads.mlm.weight"], file["bert.embeddings.word_embeddings.weight"]), 0)  -- tied
   check.equal(maximum(p["heads.mlm.bias"], file["cls.predictions.bias"]), 0)
   check.ok(model.loaded.unused["cls.predictions.transform.dense.weight"])
+  local headless = model_of {weights = folder .. "/bert", heads = {}}.loaded.unused
+  check.ok(headless["cls.predictions.bias"])
+  check.equal(headless["bert.embeddings.word_embeddings.weight"], nil)  -- read, though the tied head is not
 end)
 
 check.group("ViT in timm's and Hugging Face's names", function()
