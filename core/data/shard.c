@@ -90,13 +90,13 @@ static vbl_status check_offsets(const vbl_shard *s, vbl_error *err) {
               {VBL_PACK_ID_AT, VBL_PACK_ID, 1},
               {VBL_PACK_WHY_AT, VBL_PACK_WHY, 1}};
   for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-    uint64_t count = s->header->section[rows[r].offsets].bytes / 8, last = 0;
+    uint64_t count = s->header->section[rows[r].offsets].bytes / 8, bytes = s->header->section[rows[r].of].bytes, last = 0;
     for (uint64_t i = 0; i < count; i++) {
       uint64_t at = vbl_shard_offset(s, rows[r].offsets, i);
       if (at < last || (i == 0 && at != 0)) return damaged("offsets that fall", err);
       last = at;
     }
-    if (last * rows[r].element != s->header->section[rows[r].of].bytes) return damaged("offsets beyond their section", err);
+    if (last != bytes / rows[r].element || bytes % rows[r].element != 0) return damaged("offsets beyond their section", err);
   }
   return VBL_OK;
 }

@@ -77,6 +77,25 @@ check.group("mismatched where neighbours show one image: another image for every
   f:remove()
 end)
 
+check.group("an image that does not decode: the features say whose rows they are", function()
+  local f = require("data_files").new()
+  local lines = {}
+  for i = 1, 12 do
+    f:image(("i/%d.png"):format(i), i)
+    lines[i] = ('{"id": "pair-%d", "img": "i/%d.png", "text": "the %d. of them"}'):format(i, i, i)
+  end
+  local bytes = c.read_file(f.path .. "/i/3.png")
+  local data_at = bytes:find "IDAT" + 4
+  f:write("i/3.png", bytes:sub(1, data_at + 1) .. ("\xff"):rep(8) .. bytes:sub(data_at + 10))
+  f:write("all.jsonl", table.concat(lines, "\n") .. "\n")
+  local set = vbl.data.open(f.path .. "/all.jsonl", {image = 64, max_bad = 0.2, test_fraction = 0})
+  local own = vbl.models.vilbert {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16, depth = 1, cross_attention_layers = {0},
+                                  vocab = set.tokenizer:size(), init = "fan_in"}
+  local made = analysis.features(own, set:split "train", {samples = 12, batch = 6})
+  check.equal(table.concat(made.ids, " ", 2, 4), "pair-2 pair-4 pair-4")
+  f:remove()
+end)
+
 check.group("features in a file", function()
   analysis.save(root .. "/sub/f.safetensors", features)
   local again = analysis.load(root .. "/sub/f.safetensors")

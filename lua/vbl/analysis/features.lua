@@ -41,15 +41,15 @@ end
 local function up(x, by) return vbl.cat({x:narrow(1, by + 1, x:size(1) - by), x:narrow(1, 1, by)}, 1) end
 local function down(x, by) return up(x, x:size(1) - by) end
 
--- The smallest distance at which every pair of the batch meets another image.
-local function distance_of(split, first, count)
-  for by = 1, count - 1 do
+-- The smallest distance at which every pair of the batch meets another image; index: the batch's samples.
+local function distance_of(split, index)
+  for by = 1, #index - 1 do
     local apart = true
-    for i = 0, count - 1 do apart = apart and not split:same_image(first + i, first + (i + by) % count) end
+    for i = 1, #index do apart = apart and not split:same_image(index[i], index[(i + by - 1) % #index + 1]) end
     if apart then return by end
   end
   error(("analysis: mismatched: pairs %d to %d of the probe set show too few different images to give each another one; use a larger batch"):format(
-    first, first + count - 1), 0)
+    index[1], index[#index]), 0)
 end
 
 -- [B, T, 1]: 1 / m at the m tokens between [CLS] and [SEP], 0 elsewhere; a caption of none has a mean of 0.
@@ -79,14 +79,15 @@ local function layer_rows(out, layer, by, lengths, weights, opts)
   return {rows = rows, max_sim_tp = tp, max_sim_pt = pt}
 end
 
-local function batch_rows(model, batch, layers, partner, by, opts)
+local function batch_rows(model, split, batch, layers, partner, opts)
+  local by = partner == "mismatched" and distance_of(split, batch.index) or 0
   local images = by > 0 and up(batch.images, by) or batch.images
   local out = model:run({tokens = batch.tokens, lengths = batch.lengths, images = images}, {cross = partner ~= "none"})
   local lengths, without_sep, found = batch.lengths:totable(), {}, {}
   for b, n in ipairs(lengths) do without_sep[b] = math.max(n - 1, 0) end  -- [SEP] matches nothing in an image
   local weights = opts.mean and word_weights(lengths, batch.tokens:size(2))
   for i, layer in ipairs(layers) do found[i] = layer_rows(out, layer, by, without_sep, weights, opts) end
-  found.lengths = lengths
+  found.lengths, found.index = lengths, batch.index
   return found
 end
 
@@ -113,15 +114,15 @@ local function pad_tokens(list)
   return padded
 end
 
--- One partner's pass over the first n pairs: its tensors into `into` by name. Returns its max-sim numbers, one {tp, pt} a layer, and
--- the lengths of the captions.
+-- One partner's pass over the first n pairs: its tensors into `into` by name. Returns its max-sim numbers, one {tp, pt} a layer,
+-- the lengths of the captions, and the samples (where an image does not decode, the next one's).
 local function pass(model, split, layers, partner, n, opts, into)
-  local lists, sums, lengths = {}, {}, {}
+  local lists, sums, lengths, index = {}, {}, {}, {}
   for _, range in ipairs(batches(n, opts.batch)) do
     if opts.safe_point then opts.safe_point() end
-    local by = partner == "mismatched" and distance_of(split, range[1], range[2]) or 0
-    local found = vbl.scope(function() return batch_rows(model, split:range(range[1], range[2]), layers, partner, by, opts) end)
+    local found = vbl.scope(function() return batch_rows(model, split, split:range(range[1], range[2]), layers, partner, opts) end)
     table.move(found.lengths, 1, #found.lengths, #lengths + 1, lengths)
+    table.move(found.index, 1, #found.index, #index + 1, index)
     for i, layer in ipairs(found) do
       sums[i] = sums[i] or {0, 0}
       sums[i] = {sums[i][1] + layer.max_sim_tp * range[2] / n, sums[i][2] + layer.max_sim_pt * range[2] / n}
@@ -133,7 +134,7 @@ local function pass(model, split, layers, partner, n, opts, into)
     end
   end
   for key, list in pairs(lists) do into[key] = vbl.cat(key:find "%.tokens$" and pad_tokens(list) or list, 1) end
-  return sums, lengths
+  return sums, lengths, index
 end
 
 local apart = setmetatable({}, {__mode = "k"})  -- probe view -> the training view and the number of pairs found apart
@@ -172,10 +173,11 @@ end
 
 local function collect(model, split, layers, n, opts)
   local made = {n = n, layers = layers, partners = opts.partners, ids = {}, tensors = {}, max_sim = {}}
-  for i = 1, n do made.ids[i] = split:image_id(i) end
+  local index
   for _, partner in ipairs(opts.partners) do
-    made.max_sim[partner], made.lengths = pass(model, split, layers, partner, n, opts, made.tensors)
+    made.max_sim[partner], made.lengths, index = pass(model, split, layers, partner, n, opts, made.tensors)
   end
+  for i = 1, n do made.ids[i] = split:image_id(index[i]) end
   return cache.new(made)
 end
 
