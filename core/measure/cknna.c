@@ -38,10 +38,13 @@ static vbl_status mask_make(const vbl_knn *a, const vbl_knn *b, const vbl_prepar
   m->count = calloc((size_t)a->n, sizeof *m->count);
   m->entries = malloc(sizeof *m->entries * (size_t)(a->n * a->k));
   if (m->count == NULL || m->entries == NULL) return vbl_fail(err, VBL_ENOMEM, "cknna: out of memory");
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < a->n; i++)
     for (int64_t r = 0; r < a->k; r++) {
       int32_t j = a->index[i * a->k + r];
-      if (listed(b, i, j)) m->entries[i * a->k + m->count[i]++] = (entry){j, kernel(x, i, j), kernel(y, i, j)};
+      if (!listed(b, i, j)) continue;
+      double k = kernel(x, i, j);
+      m->entries[i * a->k + m->count[i]++] = (entry){j, k, x == y ? k : kernel(y, i, j)};
     }
   return VBL_OK;
 }

@@ -1,5 +1,5 @@
 // Explicit kernels: RBF CKA and distance correlation.
-// defines: vbl_share_equal_rows, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
+// defines: vbl_share_equal_rows, vbl_fill_symmetric, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
 #include "core/measure/kernel.h"
 
 #include <float.h>
@@ -10,6 +10,8 @@
 #include "core/measure/lapack.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
+
+enum { BLOCK = 256 };
 
 vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err) {
   int64_t n = p->n;
@@ -23,27 +25,55 @@ vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err
   return status;
 }
 
+// Block q of those on and above the diagonal: from row *i, column *j.
+static void upper_block(int64_t q, int64_t blocks, int64_t *i, int64_t *j) {
+  int64_t row = 0;
+  while (q >= blocks - row) q -= blocks - row++;
+  *i = row * BLOCK;
+  *j = (row + q) * BLOCK;
+}
+
+void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *context) {
+  int64_t blocks = (n + BLOCK - 1) / BLOCK;
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t q = 0; q < blocks * (blocks + 1) / 2; q++) {
+    int64_t i, j;
+    upper_block(q, blocks, &i, &j);
+    int64_t i_end = i + BLOCK < n ? i + BLOCK : n, j_end = j + BLOCK < n ? j + BLOCK : n;
+    fill(context, i, i_end, j, j_end, k, n);
+    for (int64_t r = i; r < i_end; r++)
+      for (int64_t c = r < j ? j : r + 1; c < j_end; c++) k[c * n + r] = k[r * n + c];
+  }
+}
+
+static void distance_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
+  const vbl_prepared *p = context;
+  const double *norm2 = p->centred_norm2;
+  int64_t d = p->d;
+  vbl_gemm(false, true, i_end - i, j_end - j, d, 1, p->centred + i * d, d, p->centred + j * d, d, 0, k + i * n + j, n);
+  for (int64_t r = i; r < i_end; r++)
+    for (int64_t c = j; c < j_end; c++) {
+      double sum = norm2[r] + norm2[c], d2 = sum - 2 * k[r * n + c];
+      // Below this the difference is rounding: take the sum of squared differences, which is exact for equal rows.
+      if (d2 < 1e-6 * sum) d2 = vbl_distance2(p->raw + r * d, p->raw + c * d, d);
+      k[r * n + c] = r == c ? 0 : d2;
+    }
+}
+
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
-  int64_t n = p->n;
   VBL_TRY(vbl_prepared_rows(p, err));
   VBL_TRY(vbl_lapack_open(NULL, err));
-  VBL_TRY(vbl_doubles(n * n, "distance matrix", out, err));
-  double *k = *out;
-  vbl_gemm(false, true, n, n, p->d, 1, p->centred, p->d, p->centred, p->d, 0, k, n);
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j <= i; j++) {
-      double sum = p->centred_norm2[i] + p->centred_norm2[j], d2 = sum - 2 * k[i * n + j];
-      // Below this the difference is rounding: take the sum of squared differences, which is exact for equal rows.
-      if (d2 < 1e-6 * sum) d2 = vbl_distance2(p->raw + i * p->d, p->raw + j * p->d, p->d);
-      k[i * n + j] = k[j * n + i] = i == j ? 0 : d2;
-    }
-  return vbl_share_equal_rows(p, k, err);
+  VBL_TRY(vbl_doubles(p->n * p->n, "distance matrix", out, err));
+  vbl_fill_symmetric(*out, p->n, distance_block, p);
+  return vbl_share_equal_rows(p, *out, err);
 }
 
 static vbl_status row_means(const double *k, int64_t n, double **out, vbl_error *err) {
   VBL_TRY(vbl_doubles(n, "row means", out, err));
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < n; i++) {
     double sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < n; j++) sum += k[i * n + j];
     (*out)[i] = sum / (double)n;
   }
@@ -54,8 +84,11 @@ vbl_status vbl_double_centre(double *k, int64_t n, vbl_error *err) {
   double *m = NULL, all = 0;
   VBL_TRY(row_means(k, n, &m, err));
   for (int64_t i = 0; i < n; i++) all += m[i] / (double)n;
-  for (int64_t i = 0; i < n; i++)
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
     for (int64_t j = 0; j < n; j++) k[i * n + j] += all - (m[i] + m[j]);
+  }
   free(m);
   return VBL_OK;
 }
@@ -66,9 +99,36 @@ vbl_status vbl_u_centre(double *k, int64_t n, vbl_error *err) {
   VBL_TRY(row_means(k, n, &m, err));
   for (int64_t i = 0; i < n; i++) all += m[i] *= (double)n / (double)(n - 2);
   for (int64_t i = 0; i < n; i++) m[i] -= all / (double)(2 * (n - 1));
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j < n; j++) k[i * n + j] = i == j ? 0 : k[i * n + j] - (m[i] + m[j]);
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) k[i * n + j] -= m[i] + m[j];
+    k[i * n + i] = 0;
+  }
   free(m);
+  return VBL_OK;
+}
+
+// <K, K>, <L, L> and <K, L> over all elements, each row by itself and then the rows in order.
+typedef struct products {
+  double kk, ll, kl;
+} products;
+
+static vbl_status multiply(const double *k, const double *l, int64_t n, products *sum, vbl_error *err) {
+  products *row = malloc(sizeof *row * (size_t)n);
+  if (row == NULL) return vbl_fail(err, VBL_ENOMEM, "products of kernels: out of memory");
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < n; i++) {
+    const double *a = k + i * n, *b = l + i * n;
+    row[i] = (products){vbl_dot(a, a, n), vbl_dot(b, b, n), vbl_dot(a, b, n)};
+  }
+  *sum = (products){0};
+  for (int64_t i = 0; i < n; i++) {
+    sum->kk += row[i].kk;
+    sum->ll += row[i].ll;
+    sum->kl += row[i].kl;
+  }
+  free(row);
   return VBL_OK;
 }
 
@@ -82,54 +142,70 @@ vbl_status vbl_debiased_ratio(double xy, double xx, double yy, double kk, double
 }
 
 // Biased ratio of two centred kernels, with its mean over permutations; of = 1/2 takes roots of both.
-static vbl_status biased_ratio(const double *k, const double *l, int64_t n, bool root, vbl_measure_result *r) {
-  double kk = vbl_dot(k, k, n * n), ll = vbl_dot(l, l, n * n), kl = vbl_dot(k, l, n * n), tk = 0, tl = 0;
-  if (kk <= 0 || ll <= 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
+static vbl_status biased_ratio(const double *k, const double *l, int64_t n, bool root, vbl_measure_result *r, vbl_error *err) {
+  products sum;
+  double tk = 0, tl = 0;
+  VBL_TRY(multiply(k, l, n, &sum, err));
+  if (sum.kk <= 0 || sum.ll <= 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
   for (int64_t i = 0; i < n; i++) {
     tk += k[i * n + i];
     tl += l[i * n + i];
   }
-  double scale = sqrt(kk) * sqrt(ll), chance = tk * tl / ((double)(n - 1) * scale);
+  double scale = sqrt(sum.kk) * sqrt(sum.ll), chance = tk * tl / ((double)(n - 1) * scale);
   r->chance = root ? sqrt(chance) : chance;
   r->chance_source =
       root ? "root of the exact mean over permutations of the square" : "exact mean over permutations: tr K tr L / ((n-1) |K| |L|)";
-  return vbl_value(r, root ? sqrt(fmax(0, kl / scale)) : kl / scale);
+  return vbl_value(r, root ? sqrt(fmax(0, sum.kl / scale)) : sum.kl / scale);
 }
 
 static vbl_status debiased_kernels(double *k, double *l, int64_t n, vbl_measure_result *r, vbl_error *err) {
-  double size_k = vbl_dot(k, k, n * n), size_l = vbl_dot(l, l, n * n);
+  products plain, sum;
+  VBL_TRY(multiply(k, l, n, &plain, err));
   VBL_TRY(vbl_u_centre(k, n, err));
   VBL_TRY(vbl_u_centre(l, n, err));
+  VBL_TRY(multiply(k, l, n, &sum, err));
   double scale = (double)n * (double)(n - 3);
-  return vbl_debiased_ratio(vbl_dot(k, l, n * n) / scale, vbl_dot(k, k, n * n) / scale, vbl_dot(l, l, n * n) / scale, size_k,
-                            size_l, n, r);
+  return vbl_debiased_ratio(sum.kl / scale, sum.kk / scale, sum.ll / scale, plain.kk, plain.ll, n, r);
 }
 
-// Median of the squared distances: of i < j, or of all n^2 with the zero diagonal.
+// Median of the squared distances: of i < j, or of all n^2 with the zero diagonal, where each pair counts twice after n zeros.
 static vbl_status median_distance2(const double *d2, int64_t n, bool all, double *median, vbl_error *err) {
-  double *v = NULL;
-  int64_t count = 0;
-  VBL_TRY(vbl_doubles(all ? n * n : n * (n - 1) / 2, "median distance", &v, err));
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = all ? 0 : i + 1; j < n; j++) v[count++] = d2[i * n + j];
-  *median = vbl_median(v, count);
-  free(v);
+  int64_t count = all ? n * n : n * (n - 1) / 2, low = (count - 1) / 2, high = count / 2;
+  if (all) {
+    low = low < n ? -1 : (low - n) / 2;
+    high = high < n ? -1 : (high - n) / 2;
+  }
+  double a = 0, b = 0;
+  if (high >= 0) VBL_TRY(vbl_upper_ranked(d2, n, low < 0 ? high : low, high, &a, &b, err));
+  *median = (low < 0 ? b : a + b) / 2;
   return VBL_OK;
+}
+
+static void gaussian_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
+  const double scale2 = *(const double *)context;
+  for (int64_t r = i; r < i_end; r++)
+    for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = exp(-k[r * n + c] / (2 * scale2));
+}
+
+static void root_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
+  const double sign = *(const double *)context;
+  for (int64_t r = i; r < i_end; r++)
+    for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = sign * sqrt(k[r * n + c]);
 }
 
 vbl_status vbl_rbf_kernel(double *d2, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
                           vbl_error *err) {
-  double scale2 = o->bandwidth * o->bandwidth, mean = 0;
+  double scale2 = o->bandwidth * o->bandwidth, mean = 0, *rows = NULL;
   if (o->bandwidth_rule != 2) VBL_TRY(median_distance2(d2, n, o->bandwidth_rule == 1, &scale2, err));
   *ok = scale2 > 0;
   if (!*ok) return VBL_OK;
   scale2 *= o->fraction * o->fraction;
   *sigma = sqrt(scale2);
-  for (int64_t i = 0; i < n * n; i++) {
-    d2[i] = exp(-d2[i] / (2 * scale2));
-    mean += d2[i];
-  }
-  mean = (mean - (double)n) / ((double)n * (double)(n - 1));
+  vbl_fill_symmetric(d2, n, gaussian_block, &scale2);
+  VBL_TRY(row_means(d2, n, &rows, err));
+  for (int64_t i = 0; i < n; i++) mean += rows[i];
+  free(rows);
+  mean = (mean - 1) / (double)(n - 1);  // of the pairs: without the diagonal's ones
   if (mean < 1e-3 || mean > 0.999) r->warnings |= VBL_WARN_KERNEL_DEGENERATE;
   return VBL_OK;
 }
@@ -145,7 +221,7 @@ static vbl_status rbf_ratio(double *k, double *l, int64_t n, const vbl_measure_o
   if (o->estimator == 0) return debiased_kernels(k, l, n, r, err);
   VBL_TRY(vbl_double_centre(k, n, err));
   VBL_TRY(vbl_double_centre(l, n, err));
-  return biased_ratio(k, l, n, false, r);
+  return biased_ratio(k, l, n, false, r, err);
 }
 
 // CKA of K = exp(-|xi - xj|^2 / (2 sigma^2)) (Kornblith et al. 2019); sigma = fraction * median distance, or given.
@@ -173,17 +249,16 @@ vbl_status vbl_dcor(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options 
   int64_t n = x->n;
   vbl_status status = vbl_distances2(x, &k, err);
   if (status == VBL_OK) status = vbl_distances2(y, &l, err);
-  for (int64_t i = 0; status == VBL_OK && i < n * n; i++) {
-    k[i] = -sqrt(k[i]);
-    l[i] = -sqrt(l[i]);
-  }
+  const double minus = -1;
+  if (status == VBL_OK) vbl_fill_symmetric(k, n, root_block, &minus);
+  if (status == VBL_OK) vbl_fill_symmetric(l, n, root_block, &minus);
   if (status == VBL_OK && corrected) {
     status = debiased_kernels(k, l, n, r, err);
   } else if (status == VBL_OK) {
     if (x->d >= n || y->d >= n) r->warnings |= VBL_WARN_D_GE_N;
     status = vbl_double_centre(k, n, err);
     if (status == VBL_OK) status = vbl_double_centre(l, n, err);
-    if (status == VBL_OK) status = biased_ratio(k, l, n, true, r);
+    if (status == VBL_OK) status = biased_ratio(k, l, n, true, r, err);
   }
   free(k);
   free(l);

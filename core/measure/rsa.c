@@ -14,8 +14,9 @@ enum { RDM_CORRELATION, RDM_COSINE, RDM_EUCLIDEAN, RDM_SQEUCLIDEAN };
 // Rows of x divided by their length, for `correlation` after taking out each row's own mean. *ok false when a row has no direction.
 static vbl_status directions(const vbl_prepared *x, bool centre_rows, double **out, bool *ok, vbl_error *err) {
   int64_t d = x->d;
-  *ok = true;
   VBL_TRY(vbl_doubles(x->n * d, "rsa", out, err));
+  bool all = true;
+#pragma omp parallel for schedule(static) reduction(&& : all)
   for (int64_t i = 0; i < x->n; i++) {
     double *row = *out + i * d, mean = 0, largest = 0;
     for (int64_t j = 0; centre_rows && j < d; j++) mean += x->raw[i * d + j] / (double)d;
@@ -24,10 +25,25 @@ static vbl_status directions(const vbl_prepared *x, bool centre_rows, double **o
       largest = fmax(largest, fabs(x->raw[i * d + j]));
     }
     double norm = sqrt(vbl_dot(row, row, d));
-    *ok &= norm > 1e-14 * largest * (double)d;  // a constant row leaves the rounding of its mean
+    all = all && norm > 1e-14 * largest * (double)d;  // a constant row leaves the rounding of its mean
     for (int64_t j = 0; j < d; j++) row[j] = norm > 0 ? row[j] / norm : 0;
   }
+  *ok = all;
   return VBL_OK;
+}
+
+typedef struct unit_rows {
+  const double *at;  // (n, d)
+  int64_t d;
+} unit_rows;
+
+// 1 - <u_r, u_c>
+static void angle_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
+  const unit_rows *u = context;
+  const double *a = u->at + i * u->d, *b = u->at + j * u->d;
+  vbl_gemm(false, true, i_end - i, j_end - j, u->d, -1, a, u->d, b, u->d, 0, k + i * n + j, n);
+  for (int64_t r = i; r < i_end; r++)
+    for (int64_t c = j; c < j_end; c++) k[r * n + c] = r == c ? 0 : k[r * n + c] + 1;
 }
 
 vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *err) {
@@ -43,9 +59,7 @@ vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *
   if (status == VBL_OK) status = directions(x, rdm == RDM_CORRELATION, &u, ok, err);
   if (status == VBL_OK && *ok) status = vbl_doubles(n * n, "rsa", out, err);
   if (status == VBL_OK && *ok) {
-    vbl_gemm(false, true, n, n, x->d, -1, u, x->d, u, x->d, 0, *out, n);
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t j = i; j < n; j++) (*out)[i * n + j] = (*out)[j * n + i] = i == j ? 0 : (*out)[i * n + j] + 1;
+    vbl_fill_symmetric(*out, n, angle_block, &(unit_rows){u, x->d});
     status = vbl_share_equal_rows(x, *out, err);
   }
   free(u);

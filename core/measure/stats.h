@@ -1,10 +1,12 @@
 // Small statistics that several measures share. Inside core/measure only.
-// defines: vbl_median, vbl_sort, vbl_order, vbl_pearson, vbl_hypergeometric, vbl_permutation
+// defines: vbl_median, vbl_upper_ranked, vbl_sort, vbl_order, vbl_pearson, vbl_hypergeometric, vbl_permutation
 #pragma once
 #include "core/base/status.h"
 
-// Median (mean of the two middle values); v is sorted in place. count >= 1.
+// Median (mean of the two middle values); v is reordered. count >= 1.
 double vbl_median(double *v, int64_t count);
+// The values of ranks low and high (from 0, low <= high) among k[i][j], i < j, of the matrix k (n, n), without a copy of them.
+vbl_status vbl_upper_ranked(const double *k, int64_t n, int64_t low, int64_t high, double *a, double *b, vbl_error *err);
 void vbl_sort(double *v, int64_t count);  // ascending
 // order[] becomes the indices of v in ascending order of v, then of index.
 vbl_status vbl_order(const double *v, int64_t count, int64_t *order, vbl_error *err);
