@@ -15,7 +15,7 @@
 #include "core/measure/parallel.h"
 #include "kernels/cpu/cpu.h"
 
-enum { BLOCK = 256, LANES = 4, GROUP = 4 * LANES };
+enum { BLOCK = 256, LANES = 4, GROUP = 4 * LANES, MAXIMA = 32 };
 
 typedef struct search {
   const vbl_prepared *p;
@@ -162,8 +162,12 @@ static bool push(search *s, int64_t i, float key, int64_t j) {
 
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t mask __attribute__((vector_size(4 * LANES)));
+typedef int64_t halves __attribute__((vector_size(4 * LANES)));
 
-static bool any(mask m) { return ((m[0] | m[1]) | (m[2] | m[3])) != 0; }
+static bool any(mask m) {
+  halves h = (halves)m;
+  return (h[0] | h[1]) != 0;
+}
 
 // Whether one of GROUP keys reaches its floor: floor[0] when they are one row's, floor[0 .. GROUP) when they are one column's.
 static inline bool any_above(const float *key, const float *floor, bool own_floors) {
@@ -173,9 +177,21 @@ static inline bool any_above(const float *key, const float *floor, bool own_floo
   return any((k[0] >= one) | (k[1] >= one) | (k[2] >= one) | (k[3] >= one));
 }
 
+// A row that has no key yet starts from what a whole block shows: of the largest keys of MAXIMA parts the k-th is at most the k-th
+// of all. Without it the first keys, good or not, would be piled up and sifted.
+static void first_floor(search *s, int64_t i, const float *v, int64_t j) {
+  float most[MAXIMA];
+  for (int q = 0; q < MAXIMA; q++) most[q] = i == j + q ? -INFINITY : v[q];
+  for (int64_t c = MAXIMA; c < BLOCK; c += MAXIMA)
+#pragma omp simd
+    for (int q = 0; q < MAXIMA; q++) most[q] = v[c + q] > most[q] && i != j + c + q ? v[c + q] : most[q];
+  s->floor[i] = kth_largest(most, MAXIMA, s->k) - s->window[i];
+}
+
 // Row i against the columns from j; v: the block's row.
 static bool scan_row(search *s, int64_t i, const float *v, int64_t j, int64_t columns) {
   bool ok = true;
+  if (s->floor[i] == -INFINITY && columns == BLOCK && s->k <= MAXIMA) first_floor(s, i, v, j);
   for (int64_t c = 0; c < columns; c += GROUP) {
     int64_t end = columns - c < GROUP ? columns : c + GROUP;
     if (end - c == GROUP && !any_above(v + c, s->floor + i, false)) continue;

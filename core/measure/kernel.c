@@ -10,6 +10,7 @@
 #include "core/measure/lapack.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
+#include "kernels/cpu/cpu.h"
 
 enum { BLOCK = 256 };
 
@@ -60,12 +61,38 @@ static void distance_block(const void *context, int64_t i, int64_t i_end, int64_
     }
 }
 
-vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
+static vbl_status fill_distances2(vbl_prepared *p, double *out, vbl_error *err) {
   VBL_TRY(vbl_prepared_rows(p, err));
   VBL_TRY(vbl_lapack_open(NULL, err));
+  vbl_fill_symmetric(out, p->n, distance_block, p);
+  return vbl_share_equal_rows(p, out, err);
+}
+
+vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
   VBL_TRY(vbl_doubles(p->n * p->n, "distance matrix", out, err));
-  vbl_fill_symmetric(*out, p->n, distance_block, p);
-  return vbl_share_equal_rows(p, *out, err);
+  return fill_distances2(p, *out, err);
+}
+
+// The distances of x and y in memory that a next call may use again: to have a matrix cleared by the system takes longer than to
+// fill it.
+typedef struct two_matrices {
+  double *k, *l;
+  size_t bytes;  // of each
+} two_matrices;
+
+static vbl_status two_distances2(vbl_prepared *x, vbl_prepared *y, two_matrices *m, vbl_error *err) {
+  m->bytes = sizeof *m->k * (size_t)(x->n * x->n);
+  m->k = vbl_cpu_alloc(m->bytes);
+  m->l = vbl_cpu_alloc(m->bytes);
+  if (m->k == NULL || m->l == NULL)
+    return vbl_fail(err, VBL_ENOMEM, "distance matrices: out of memory for 2 x %.0f MB", (double)m->bytes * 1e-6);
+  VBL_TRY(fill_distances2(x, m->k, err));
+  return fill_distances2(y, m->l, err);
+}
+
+static void free_two(two_matrices *m) {
+  vbl_cpu_free(m->k, m->bytes);
+  vbl_cpu_free(m->l, m->bytes);
 }
 
 static vbl_status row_means(const double *k, int64_t n, double **out, vbl_error *err) {
@@ -187,10 +214,10 @@ static void gaussian_block(const void *context, int64_t i, int64_t i_end, int64_
     for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = exp(-k[r * n + c] / (2 * scale2));
 }
 
-static void root_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
-  const double sign = *(const double *)context;
+static void minus_root_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
+  (void)context;
   for (int64_t r = i; r < i_end; r++)
-    for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = sign * sqrt(k[r * n + c]);
+    for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = -sqrt(k[r * n + c]);
 }
 
 vbl_status vbl_rbf_kernel(double *d2, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
@@ -230,12 +257,10 @@ vbl_status vbl_rbf_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_optio
     return vbl_fail(err, VBL_EINVAL, "cka: bandwidth and fraction: expected positive numbers, got %g and %g", o->bandwidth,
                     o->fraction);
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
-  double *k = NULL, *l = NULL;
-  vbl_status status = vbl_distances2(x, &k, err);
-  if (status == VBL_OK) status = vbl_distances2(y, &l, err);
-  if (status == VBL_OK) status = rbf_ratio(k, l, x->n, o, r, err);
-  free(k);
-  free(l);
+  two_matrices m;
+  vbl_status status = two_distances2(x, y, &m, err);
+  if (status == VBL_OK) status = rbf_ratio(m.k, m.l, x->n, o, r, err);
+  free_two(&m);
   return status;
 }
 
@@ -245,22 +270,19 @@ vbl_status vbl_dcor(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options 
   VBL_TRY(vbl_begin_pair("dcor", x, y, corrected ? 4 : 2, r, err));
   r->metric = "euclidean";
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
-  double *k = NULL, *l = NULL;
+  two_matrices m;
   int64_t n = x->n;
-  vbl_status status = vbl_distances2(x, &k, err);
-  if (status == VBL_OK) status = vbl_distances2(y, &l, err);
-  const double minus = -1;
-  if (status == VBL_OK) vbl_fill_symmetric(k, n, root_block, &minus);
-  if (status == VBL_OK) vbl_fill_symmetric(l, n, root_block, &minus);
+  vbl_status status = two_distances2(x, y, &m, err);
+  if (status == VBL_OK) vbl_fill_symmetric(m.k, n, minus_root_block, NULL);
+  if (status == VBL_OK) vbl_fill_symmetric(m.l, n, minus_root_block, NULL);
   if (status == VBL_OK && corrected) {
-    status = debiased_kernels(k, l, n, r, err);
+    status = debiased_kernels(m.k, m.l, n, r, err);
   } else if (status == VBL_OK) {
     if (x->d >= n || y->d >= n) r->warnings |= VBL_WARN_D_GE_N;
-    status = vbl_double_centre(k, n, err);
-    if (status == VBL_OK) status = vbl_double_centre(l, n, err);
-    if (status == VBL_OK) status = biased_ratio(k, l, n, true, r, err);
+    status = vbl_double_centre(m.k, n, err);
+    if (status == VBL_OK) status = vbl_double_centre(m.l, n, err);
+    if (status == VBL_OK) status = biased_ratio(m.k, m.l, n, true, r, err);
   }
-  free(k);
-  free(l);
+  free_two(&m);
   return status;
 }

@@ -19,16 +19,20 @@ enum { SUM_ROWS = 512 };  // rows of a column sum's tile
 typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef float narrow __attribute__((vector_size(8), aligned(4), may_alias));
 
-// Four running sums, elements j % 4 apart, in two vectors: the order of every scalar product here.
+enum { SUMS = 2 };  // vectors of running sums
+
+static double total_of(const pair s[SUMS]) {
+  return (s[0][0] + s[0][1]) + (s[1][0] + s[1][1]);
+}
+
+// Four running sums, elements j % 4 apart: the order of every scalar product here.
 double vbl_dot(const double *a, const double *b, int64_t d) {
-  pair s01 = {0, 0}, s23 = {0, 0};
+  pair s[SUMS] = {{0, 0}};
   int64_t i = 0;
-  for (; i + 4 <= d; i += 4) {
-    s01 += *(const pair *)(a + i) * *(const pair *)(b + i);
-    s23 += *(const pair *)(a + i + 2) * *(const pair *)(b + i + 2);
-  }
-  for (; i < d; i++) s01[0] += a[i] * b[i];
-  return (s01[0] + s01[1]) + (s23[0] + s23[1]);
+  for (; i + 2 * SUMS <= d; i += 2 * SUMS)
+    for (int q = 0; q < SUMS; q++) s[q] += *(const pair *)(a + i + 2 * q) * *(const pair *)(b + i + 2 * q);
+  for (; i < d; i++) s[0][0] += a[i] * b[i];
+  return total_of(s);
 }
 
 static pair widened(const float *x) { return __builtin_convertvector(*(const narrow *)x, pair); }
@@ -36,14 +40,12 @@ static pair widened(const float *x) { return __builtin_convertvector(*(const nar
 double vbl_prepared_dot(const vbl_prepared *p, int64_t j, const double *a) {
   if (p->raw != NULL) return vbl_dot(a, p->raw + j * p->d, p->d);
   const float *b = p->single + j * p->d;
-  pair s01 = {0, 0}, s23 = {0, 0};
+  pair s[SUMS] = {{0, 0}};
   int64_t i = 0;
-  for (; i + 4 <= p->d; i += 4) {
-    s01 += *(const pair *)(a + i) * widened(b + i);
-    s23 += *(const pair *)(a + i + 2) * widened(b + i + 2);
-  }
-  for (; i < p->d; i++) s01[0] += a[i] * (double)b[i];
-  return (s01[0] + s01[1]) + (s23[0] + s23[1]);
+  for (; i + 2 * SUMS <= p->d; i += 2 * SUMS)
+    for (int q = 0; q < SUMS; q++) s[q] += *(const pair *)(a + i + 2 * q) * widened(b + i + 2 * q);
+  for (; i < p->d; i++) s[0][0] += a[i] * (double)b[i];
+  return total_of(s);
 }
 
 double vbl_distance2(const double *a, const double *b, int64_t d) {
