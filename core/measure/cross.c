@@ -114,7 +114,7 @@ static vbl_status run(const chunk *t, vbl_error *err) {
 vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
   chunk t = {.x = x, .y = y, .same = x == y};
   bool single = x->single != NULL && y->single != NULL && (double)x->n * (double)x->d * (double)y->d > F32_PAYS;
-  VBL_TRY(vbl_lapack_open(NULL, err));
+  if (!single) VBL_TRY(vbl_lapack_open(NULL, err));
   vbl_status status = allocate(&t, single, x->n < CHUNK ? x->n : CHUNK, err);
   if (status == VBL_OK) status = run(&t, err);
   if (status == VBL_OK) *out = sum_of_squares(&t);
