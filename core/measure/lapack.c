@@ -1,6 +1,7 @@
 // OpenBLAS behind a row-major face. A row-major matrix is the transpose of the column-major one in the same memory, so
 // A = U S V' here is A' = V S U' there: U and V' change places, nothing is copied.
-// defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen
+// defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen, vbl_tridiagonal,
+// vbl_leading_eigen
 #include "core/measure/lapack.h"
 
 #include <limits.h>
@@ -22,6 +23,14 @@ typedef void dgeqrf_fn(const int *m, const int *n, double *a, const int *lda, do
                        int *info);
 typedef void dsyevd_fn(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
                        const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
+typedef void dsytrd_fn(const char *uplo, const int *n, double *a, const int *lda, double *d, double *e, double *tau, double *work,
+                       const int *lwork, int *info, size_t);
+typedef void dstemr_fn(const char *job, const char *range, const int *n, double *d, double *e, const double *vl, const double *vu,
+                       const int *il, const int *iu, int *found, double *w, double *z, const int *ldz, const int *nzc, int *support,
+                       int *tryrac, double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
+typedef void dormtr_fn(const char *side, const char *uplo, const char *trans, const int *m, const int *n, const double *a,
+                       const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork, int *info,
+                       size_t, size_t, size_t);
 
 static struct {
   pthread_once_t once;
@@ -30,6 +39,9 @@ static struct {
   dgesdd_fn *dgesdd;
   dgeqrf_fn *dgeqrf;
   dsyevd_fn *dsyevd;
+  dsytrd_fn *dsytrd;
+  dstemr_fn *dstemr;
+  dormtr_fn *dormtr;
   const char *core;
   vbl_status status;
   vbl_error error;
@@ -55,6 +67,9 @@ static void open_library(void) {
   symbol("dgesdd_", &blas.dgesdd);
   symbol("dgeqrf_", &blas.dgeqrf);
   symbol("dsyevd_", &blas.dsyevd);
+  symbol("dsytrd_", &blas.dsytrd);
+  symbol("dstemr_", &blas.dstemr);
+  symbol("dormtr_", &blas.dormtr);
 }
 
 vbl_status vbl_lapack_open(const char **core, vbl_error *err) {
@@ -164,5 +179,74 @@ vbl_status vbl_symmetric_eigen(int64_t n, double *a, double *w, bool vectors, vb
     status = vbl_fail(err, VBL_ENUMERIC, "eigenvalues of %d x %d did not converge (dsyevd info %d)", size, size, info);
   free(work);
   free(iwork);
+  return status;
+}
+
+enum { BLOCK = 64 };  // columns that dsytrd and dormtr may gather
+
+static vbl_status tridiagonal(int64_t n, double *a, double *diagonal, double *beside, double *tau, vbl_error *err) {
+  VBL_TRY(check_size(n, n, err));
+  int size = (int)n, lwork = n < INT_MAX / BLOCK ? size * BLOCK : size, info = 0;
+  double *work = NULL;
+  VBL_TRY(vbl_doubles(lwork, "tridiagonal form", &work, err));
+  SERIAL(blas.dsytrd("L", &size, a, &size, diagonal, beside, tau, work, &lwork, &info, 1));
+  free(work);
+  if (info != 0) return vbl_fail(err, VBL_ENUMERIC, "tridiagonal form of %d x %d failed (dsytrd info %d)", size, size, info);
+  return VBL_OK;
+}
+
+vbl_status vbl_tridiagonal(int64_t n, double *a, double *diagonal, double *beside, vbl_error *err) {
+  double *tau = NULL;
+  VBL_TRY(vbl_doubles(n, "tridiagonal form", &tau, err));
+  vbl_status status = tridiagonal(n, a, diagonal, beside, tau, err);
+  free(tau);
+  return status;
+}
+
+// The `count` largest eigenvalues of a tridiagonal matrix, whose two arrays (n) are destroyed, and their eigenvectors.
+static vbl_status tridiagonal_leading(int64_t n, int64_t count, double *diagonal, double *beside, double *w, double *vectors,
+                                      vbl_error *err) {
+  int size = (int)n, columns = (int)count, from = (int)(n - count) + 1, found = 0, tryrac = 1, info = 0;
+  int lwork = 18 * size, liwork = 10 * size;
+  double none = 0, *work = NULL;
+  int *iwork = malloc(sizeof *iwork * (size_t)(10 * n + 2 * count));
+  vbl_status status = vbl_doubles(lwork, "leading eigenvectors", &work, err);
+  if (status == VBL_OK && iwork == NULL) status = vbl_fail(err, VBL_ENOMEM, "leading eigenvectors: out of memory");
+  if (status == VBL_OK)
+    SERIAL(blas.dstemr("V", "I", &size, diagonal, beside, &none, &none, &from, &size, &found, w, vectors, &size, &columns,
+                       iwork + liwork, &tryrac, work, &lwork, iwork, &liwork, &info, 1, 1));
+  if (status == VBL_OK && (info != 0 || found != columns))
+    status = vbl_fail(err, VBL_ENUMERIC, "%d leading eigenvalues of %d x %d did not converge (dstemr info %d)", columns, size, size,
+                      info);
+  free(work);
+  free(iwork);
+  return status;
+}
+
+// Whether all eigenvalues of the tridiagonal matrix exceed `least`: the pivots of T - least I are positive (Sylvester).
+static bool all_above(int64_t n, const double *diagonal, const double *beside, double least) {
+  double pivot = diagonal[0] - least;
+  for (int64_t i = 1; i < n && pivot > 0; i++) pivot = diagonal[i] - least - beside[i - 1] * beside[i - 1] / pivot;
+  return pivot > 0;
+}
+
+vbl_status vbl_leading_eigen(int64_t n, double *a, int64_t count, double share, double *w, double *vectors, bool *above,
+                             vbl_error *err) {
+  VBL_TRY(check_size(n, n, err));
+  int size = (int)n, columns = (int)count, lwork = columns * BLOCK, info = 0;
+  double *t = NULL, *work = NULL;
+  vbl_status status = vbl_doubles(5 * n, "leading eigenvectors", &t, err);
+  if (status == VBL_OK) status = vbl_doubles(lwork, "leading eigenvectors", &work, err);
+  if (status == VBL_OK) status = tridiagonal(n, a, t, t + n, t + 2 * n, err);
+  if (status == VBL_OK) {
+    memcpy(t + 3 * n, t, sizeof *t * (size_t)(2 * n));
+    status = tridiagonal_leading(n, count, t + 3 * n, t + 4 * n, w, vectors, err);
+  }
+  if (status == VBL_OK) {
+    *above = all_above(n, t, t + n, share * w[count - 1]);
+    SERIAL(blas.dormtr("L", "L", "N", &size, &columns, a, &size, t + 2 * n, vectors, &size, work, &lwork, &info, 1, 1, 1));
+  }
+  free(t);
+  free(work);
   return status;
 }

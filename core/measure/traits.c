@@ -77,12 +77,13 @@ static bool has_lists(const vbl_prepared *p, const vbl_measure_options *o) {
 vbl_status vbl_measure_warm(vbl_measure_fn *fn, vbl_prepared *p, const vbl_measure_options *o, vbl_error *err) {
   unsigned parts = vbl_measure_traits_of(fn)->parts;
   const vbl_knn *list;
-  bool compact = (fn == vbl_cka || fn == vbl_hsic) && o->kernel == 0;
+  bool product = fn == vbl_procrustes && o->form == 0 && p->d < p->n;  // the rows alone; a wide partner asks for the SVD itself
+  bool compact = product || ((fn == vbl_cka || fn == vbl_hsic) && o->kernel == 0);
   if ((parts & ROWS) != 0 && !compact) VBL_TRY(vbl_prepared_rows(p, err));
   if ((parts & UNIT) != 0) VBL_TRY(vbl_prepared_unit(p, err));
   if ((parts & KNN) != 0 && has_lists(p, o))
     VBL_TRY(vbl_prepared_knn(p, o->k, fn == vbl_cknna ? VBL_KNN_COSINE : (vbl_knn_metric)o->metric, &list, err));
-  if ((parts & SVD) != 0 && p->total > 0) VBL_TRY(vbl_prepared_svd(p, err));
+  if ((parts & SVD) != 0 && p->total > 0 && !product) VBL_TRY(vbl_prepared_svd(p, err));
   if ((parts & SELF) != 0 && o->kernel == 0) VBL_TRY(vbl_prepared_self(p, err));
   return VBL_OK;
 }

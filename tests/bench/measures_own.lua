@@ -53,23 +53,18 @@ local function pair()
   time_pair("distance correlation", x, y, function(p, q) measure.dcor(p, q) end)
 end
 
-local table_measures = {
-  {"CKA", function(p, q) measure.cka(p, q) end}, {"mutual kNN", function(p, q) measure.mknn(p, q, {k = K}) end},
-  {"Procrustes", function(p, q) measure.procrustes(p, q) end}, {"SVCCA", function(p, q) measure.svcca(p, q) end},
-}
+local table_measures = {{"CKA", "cka"}, {"mutual kNN", "mknn", {k = K}}, {"Procrustes", "procrustes"}, {"SVCCA", "svcca"}}
 
--- Text x vision, and the halves of text x text and vision x vision, from layers prepared once.
+-- Text x vision, text x text and vision x vision from layers prepared once, as the analyses make them.
 local function layer_table()
-  local tensors = {}
-  for l = 1, LAYERS do tensors[l], tensors[LAYERS + l] = vbl.load(("%s/x%d.npy"):format(folder, l)), vbl.load(("%s/y%d.npy"):format(folder, l)) end
-  local started, parts, prepared = system.monotonic(), {}, {}
-  for i, t in ipairs(tensors) do prepared[i] = measure.prepare(t) end
+  local xs, ys = {}, {}
+  for l = 1, LAYERS do xs[l], ys[l] = vbl.load(("%s/x%d.npy"):format(folder, l)), vbl.load(("%s/y%d.npy"):format(folder, l)) end
+  local started, parts = system.monotonic(), {}
+  for l = 1, LAYERS do xs[l], ys[l] = measure.prepare(xs[l]), measure.prepare(ys[l]) end
   parts[0] = system.monotonic() - started
   for m, row in ipairs(table_measures) do
     local from = system.monotonic()
-    for i = 1, 2 * LAYERS do
-      for j = i, 2 * LAYERS do row[2](prepared[i], prepared[j]) end
-    end
+    for _, sides in ipairs {{xs, ys}, {xs, xs}, {ys, ys}} do measure.matrix(sides[1], sides[2], row[2], row[3]) end
     parts[m] = system.monotonic() - from
   end
   report("table: prepare", parts[0] * 1e3)

@@ -1,0 +1,132 @@
+// Sums of singular values by traces, and products in f32, against SVDs in f64 of the same numbers.
+#include <omp.h>
+
+#include "core/measure/lapack.h"
+#include "core/measure/nuclear.h"
+#include "core/measure/traits.h"
+#include "tests/unit/measure_data.h"
+
+static double exact_norm(int64_t m, int64_t n, const double *a) {
+  int64_t r = m < n ? m : n;
+  double *copy = malloc(sizeof *copy * (size_t)(m * n)), *s = malloc(sizeof *s * (size_t)r), sum = 0;
+  memcpy(copy, a, sizeof *copy * (size_t)(m * n));
+  CHECK(vbl_svd_values(m, n, copy, s, NULL) == VBL_OK);
+  for (int64_t i = 0; i < r; i++) sum += s[i];
+  free(copy);
+  free(s);
+  return sum;
+}
+
+// Column j of a Gaussian matrix times decay^j; `tolerance` < 1e-9 cannot be wrong by more, INFINITY shows the traces themselves.
+static void check_norm(int64_t m, int64_t n, double decay, double tolerance, double allowed) {
+  double *a = gaussian(m, n, 3), sum = 0;
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n; j++) a[i * n + j] *= pow(decay, (double)j);
+  double exact = exact_norm(m, n, a);
+  CHECK(vbl_nuclear_norm(m, n, a, tolerance, &sum, NULL) == VBL_OK);
+  CHECK_REPORT_(fabs(sum - exact) <= allowed * exact, "%lld x %lld, decay %g: %.15g, exactly %.15g", (long long)m, (long long)n,
+                decay, sum, exact);
+  free(a);
+}
+
+static void test_norms(void) {
+  check_norm(40, 30, 1, VBL_NUCLEAR_EXACT, 1e-13);  // by SVD
+  check_norm(130, 400, 1, INFINITY, 2e-12);         // by traces, well conditioned
+  check_norm(400, 200, 1, INFINITY, 2e-12);
+  check_norm(200, 200, 1, VBL_NUCLEAR_EXACT, 1e-9);
+  check_norm(300, 200, 0.9, VBL_NUCLEAR_EXACT, 1e-9);  // s falls to 1e-9 s_1: beyond what squares hold
+  check_norm(300, 200, 0, VBL_NUCLEAR_EXACT, 1e-9);    // rank 1
+  // Rough: r values off by at most sqrt(30 eps |T|) each, |T|_inf <= 2 |T|_2, so 1.2e-7 s_1.
+  check_norm(300, 200, 0.9, INFINITY, 200 * 1.2e-7);
+}
+
+// f32 numbers of two related sets, their f64 twins.
+enum { N = 1024, D = 450 };
+typedef struct data {
+  vbl_prepared *x, *y, *x64, *y64;
+} data;
+
+static vbl_prepared *prepared(const double *values, vbl_dtype dtype) {
+  float *single = malloc(sizeof *single * N * D);
+  double *twin = malloc(sizeof *twin * N * D);
+  vbl_prepared *p = NULL;
+  for (int64_t i = 0; i < N * D; i++) twin[i] = (double)(single[i] = (float)values[i]);
+  CHECK(vbl_prepare(N, D, dtype == VBL_F32 ? (void *)single : (void *)twin, dtype, D, 1, "X", &p, NULL) == VBL_OK);
+  free(single);
+  free(twin);
+  return p;
+}
+
+static data make_data(void) {
+  double *x = gaussian(N, D, 1), *y = gaussian(N, D, 2);
+  for (int64_t i = 0; i < N * D; i++) {
+    x[i] *= exp(-3.0 * (double)(i % D) / D);
+    y[i] = y[i] * 0.5 + x[i] + 3;
+  }
+  data s = {prepared(x, VBL_F32), prepared(y, VBL_F32), prepared(x, VBL_F64), prepared(y, VBL_F64)};
+  free(x);
+  free(y);
+  return s;
+}
+
+static void free_data(data *s) {
+  vbl_prepared_free(s->x);
+  vbl_prepared_free(s->y);
+  vbl_prepared_free(s->x64);
+  vbl_prepared_free(s->y64);
+}
+
+static vbl_measure_result value(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, int threads) {
+  vbl_measure_options o = base;
+  vbl_measure_result r;
+  int before = omp_get_max_threads();
+  omp_set_num_threads(threads);
+  CHECK(fn(x, y, &o, &r, NULL) == VBL_OK);
+  omp_set_num_threads(before);
+  return r;
+}
+
+static void test_single(void) {
+  data s = make_data();
+  double *c = malloc(sizeof *c * D * D);
+  CHECK(vbl_prepared_rows(s.x64, NULL) == VBL_OK && vbl_prepared_rows(s.y64, NULL) == VBL_OK);
+  vbl_gemm(true, false, D, D, N, 1, s.x64->centred, D, s.y64->centred, D, 0, c, D);
+  double exact = exact_norm(D, D, c) / sqrt(s.x64->total * s.y64->total);
+  free(c);
+  vbl_measure_result one = value(vbl_procrustes, s.x, s.y, 1), three = value(vbl_procrustes, s.x, s.y, 3);
+  CHECK(strstr(one.preprocessing, "f32") != NULL);
+  CHECK_NEAR(one.value, exact, 1e-6);
+  CHECK(one.value == three.value && one.chance == three.chance);
+  vbl_measure_result twin = value(vbl_procrustes, s.x64, s.y64, 2);
+  CHECK(strstr(twin.preprocessing, "f32") == NULL);
+  CHECK_NEAR(twin.value, exact, 1e-9);
+  CHECK_NEAR(twin.chance, one.chance, 1e-6);
+  one = value(vbl_svcca, s.x, s.y, 1);
+  three = value(vbl_svcca, s.x, s.y, 3);
+  twin = value(vbl_svcca, s.x64, s.y64, 2);
+  CHECK_NEAR(one.value, twin.value, 1e-6);
+  CHECK(one.value == three.value && one.dims_x == twin.dims_x);
+  CHECK(value(vbl_procrustes, s.x, s.x, 2).value == 1 && value(vbl_svcca, s.y, s.y, 2).value == 1);
+  free_data(&s);
+}
+
+// Ten dims through leading eigenvectors, and from an SVD that is there already.
+static void test_leading(void) {
+  data s = make_data();
+  vbl_measure_options o = base;
+  vbl_measure_result alone, cached;
+  o.dims = 10;
+  CHECK(vbl_svcca(s.x64, s.y64, &o, &alone, NULL) == VBL_OK && s.x64->svd == NULL);
+  CHECK(vbl_prepared_svd(s.x64, NULL) == VBL_OK && vbl_prepared_svd(s.y64, NULL) == VBL_OK);
+  CHECK(vbl_svcca(s.x64, s.y64, &o, &cached, NULL) == VBL_OK);
+  CHECK_NEAR(alone.value, cached.value, 1e-9);
+  CHECK(alone.warnings == cached.warnings && alone.dims_x == 10 && cached.dims_x == 10 && alone.chance == cached.chance);
+  free_data(&s);
+}
+
+int main(void) {
+  test_norms();
+  test_single();
+  test_leading();
+  return check_done();
+}
