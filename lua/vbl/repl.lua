@@ -90,10 +90,12 @@ local function print_values(...)
   print(table.concat(texts, "\t"))
 end
 
--- One turn; true when the input has ended.
-local function turn(read)
+-- One turn; true when the input has ended. state.running: the chunk runs, the line is no longer being typed.
+local function turn(read, state)
+  state.running = false
   local chunk = read_chunk(read)
   if not chunk then return true end
+  state.running = true
   print_values(chunk())
 end
 
@@ -103,8 +105,9 @@ return function()
     local cpu = system.cpu()
     print(("vbl %s, %s, %s, %d threads; ?name explains, Ctrl-D ends"):format(vbl.version, _VERSION, cpu.isa, system.threads()))
   end
+  local state = {}
   while true do
-    local ok, ended, signal = system.attempt(turn, read)
+    local ok, ended, signal = system.attempt(turn, read, state)
     if ok and ended then
       if terminal then print() end
       return 0
@@ -112,7 +115,8 @@ return function()
     if not ok then
       io.stdout:flush()
       if signal and terminal then io.stderr:write "\n" end
-      if ended ~= "interrupted" then io.stderr:write(ended, "\n") end  -- the bare word: the line was given up
+      -- The bare word while a line is typed: it was given up. (In a C function an interrupt has no line, and is the bare word too.)
+      if state.running or ended ~= "interrupted" then io.stderr:write(ended, "\n") end
     end
     if signal == 15 then return 143 end
   end

@@ -133,6 +133,10 @@ check.group("folders that are no run", function()
   trainer.expect(1, {"--resume", cut}, "metrics.jsonl", "another process")
 end)
 
-check.group("another number of threads is said", function() trainer.expect(0, {"--threads", "2", "--resume", copy(cut)}, "began with 1 threads", "--threads 1") end)
+if os.getenv "OMP_THREAD_LIMIT" == "1" then
+  print "not checked: another number of threads is said (OMP_THREAD_LIMIT allows one)"
+else
+  check.group("another number of threads is said", function() trainer.expect(0, {"--threads", "2", "--resume", copy(cut)}, "began with 1 threads", "--threads 1") end)
+end
 
 trainer.finish()
