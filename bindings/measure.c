@@ -17,10 +17,13 @@ typedef struct prepared_box {
   vbl_prepared *p;  // NULL: released
 } prepared_box;
 
-static int prepared_release(lua_State *L) {
-  prepared_box *box = luaL_checkudata(L, 1, PREPARED);
+static void release(prepared_box *box) {
   vbl_prepared_free(box->p);
   box->p = NULL;
+}
+
+static int prepared_release(lua_State *L) {
+  release(luaL_checkudata(L, 1, PREPARED));
   return 0;
 }
 
@@ -211,12 +214,17 @@ static int run(lua_State *L) {
   int arg = row->matrices + 1;
   if (lua_gettop(L) > arg) return vbl_lua_error(L, "%s: expected %s", row->name, row->signature);
   lua_settop(L, arg);
+  bool own[2];  // prepared by this call alone
+  for (int i = 0; i < row->matrices; i++) own[i] = luaL_testudata(L, i + 1, PREPARED) == NULL;
   vbl_prepared *x = vbl_lua_matrix(L, 1, "X"), *y = row->matrices == 2 ? vbl_lua_matrix(L, 2, "Y") : NULL;
   vbl_measure_options o = vbl_lua_measure_options(L, arg, row->options, x);
   vbl_measure_result r;
   VBL_LUA_TRY(L, row->fn(x, y, &o, &r, &err));
   lua_pushnumber(L, r.value);
   vbl_lua_push_record(L, &r);
+  // The collector sees a pointer, not the copies behind it: they end here, not some calls later.
+  for (int i = 0; i < row->matrices; i++)
+    if (own[i]) release(luaL_checkudata(L, i + 1, PREPARED));
   return 2;
 }
 

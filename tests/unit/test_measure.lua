@@ -162,4 +162,17 @@ check.group("the layer analysis and its line", function()
   check.ok(analysis.line(layers[3]):find("CKA=nan(ZERO_VARIANCE), max_sim_tp=0.2500, max_sim_pt=0.5000, SVCCA=nan(ZERO_VARIANCE), mknn=nan(ALL_TIED)", 1, true))
 end)
 
+check.group("what a call prepares ends with it", function()
+  local system = require "vbl.system.c"
+  local x, y = vbl.randn(4000, 256), vbl.randn(4000, 256)
+  collectgarbage "stop"
+  vbl.measure.cka(x, y)
+  local before = system.rss_bytes()
+  for _ = 1, 20 do vbl.measure.cka(x, y) end
+  local grown = system.rss_bytes() - before
+  collectgarbage "restart"
+  -- Both matrices are 8 MB in f32: left to the collector they would be 320 MB.
+  check.ok(grown < 60e6, ("grew by %.0f MB"):format(grown / 1e6))
+end)
+
 check.done()
