@@ -1,4 +1,7 @@
-// defines: vbl_prepared_cross
+// Products A'B of two tall matrices that share their rows, and the sum of squares of X'Y, centred.
+// defines: vbl_prepared_cross, vbl_row_product, vbl_row_product_single, vbl_centred
+#include "core/measure/cross.h"
+
 #include <stdlib.h>
 
 #include "core/base/interrupt.h"
@@ -11,31 +14,50 @@ enum { CHUNK = 4096, ROWS = 512, HIGH = 256, WIDE = 128 };  // rows centred at o
 static const double F32_PAYS = 2e8;                         // multiplications
 
 typedef struct chunk {
-  const vbl_prepared *x, *y;
+  const vbl_factor *x, *y;
+  const int64_t *order;  // of Y's rows; NULL: their own
   bool same;
   double *c;       // (dx, dy)
-  double *a, *b;   // (CHUNK, d) centred rows, f64 data
+  double *a, *b;   // (CHUNK, d) rows less their mean, f64 data
   float *fa, *fb;  // the same, f32 data
 } chunk;
 
-// Into out, or single where that is not NULL, which f32 data has.
-static void centred_rows(const vbl_prepared *p, int64_t first, int64_t rows, double *out, float *single) {
-  const int64_t d = p->d;
+static void row_double(const vbl_factor *f, int64_t row, double *out) {
+  for (int64_t j = 0; j < f->columns; j++) {
+    double v = f->single != NULL ? (double)f->single[row * f->stride + j] : f->raw[row * f->stride + j];
+    out[j] = f->mean != NULL ? v - f->mean[j] : v;
+  }
+}
+
+// The same rounded: of f32 data less a mean, or of f64 vectors that have none; two plain loops, which compilers vectorise.
+static void row_single(const vbl_factor *f, int64_t row, float *out) {
+  int64_t count = f->columns;
+  if (f->single != NULL && f->mean != NULL) {
+    const float *from = f->single + row * f->stride;
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) out[j] = (float)((double)from[j] - f->mean[j]);
+  } else {
+    const double *from = f->raw + row * f->stride;
+#pragma omp simd
+    for (int64_t j = 0; j < count; j++) out[j] = (float)from[j];
+  }
+}
+
+// Rows order[first ...] into out, or into single where that is not NULL.
+static void gather(const vbl_factor *f, const int64_t *order, int64_t first, int64_t rows, double *out, float *single) {
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < rows; i++) {
-    if (single == NULL) {
-      for (int64_t j = 0; j < d; j++) out[i * d + j] = vbl_prepared_element(p, first + i, j) - p->mean[j];
-      continue;
-    }
-    const float *row = p->single + (first + i) * d;
-#pragma omp simd
-    for (int64_t j = 0; j < d; j++) single[i * d + j] = (float)((double)row[j] - p->mean[j]);
+    int64_t row = order != NULL ? order[first + i] : first + i;
+    if (single != NULL)
+      row_single(f, row, single + i * f->columns);
+    else
+      row_double(f, row, out + i * f->columns);
   }
 }
 
 // C += A'B in the stripe of h rows from i and w columns from j. block: (HIGH, WIDE).
 static void add_single(const chunk *t, int64_t rows, int64_t i, int64_t h, int64_t j, int64_t w, float *block) {
-  int64_t dx = t->x->d, dy = t->y->d;
+  int64_t dx = t->x->columns, dy = t->y->columns;
   const float *b = t->same ? t->fa : t->fb;
   for (int64_t r = 0; r < rows; r += ROWS) {
     int64_t k = rows - r < ROWS ? rows - r : ROWS;
@@ -47,7 +69,7 @@ static void add_single(const chunk *t, int64_t rows, int64_t i, int64_t h, int64
 
 // Stripe q of C; of X'X those that reach the diagonal or lie above it.
 static void add_stripe(const chunk *t, int64_t rows, int64_t q, float *block) {
-  int64_t dx = t->x->d, dy = t->y->d, across = (dy + WIDE - 1) / WIDE, i = q / across * HIGH, j = q % across * WIDE;
+  int64_t dx = t->x->columns, dy = t->y->columns, across = (dy + WIDE - 1) / WIDE, i = q / across * HIGH, j = q % across * WIDE;
   int64_t h = dx - i < HIGH ? dx - i : HIGH, w = dy - j < WIDE ? dy - j : WIDE;
   if (t->same && j + w <= i) return;
   if (t->fa != NULL)
@@ -58,7 +80,7 @@ static void add_stripe(const chunk *t, int64_t rows, int64_t q, float *block) {
 
 // By stripes that do not depend on the number of threads: each is one thread's, so that none waits for another's product.
 static vbl_status add_chunk(const chunk *t, int64_t rows, vbl_error *err) {
-  int64_t count = (t->x->d + HIGH - 1) / HIGH * ((t->y->d + WIDE - 1) / WIDE);
+  int64_t count = (t->x->columns + HIGH - 1) / HIGH * ((t->y->columns + WIDE - 1) / WIDE);
   vbl_status shared = VBL_OK;
 #pragma omp parallel
   {
@@ -75,7 +97,7 @@ static vbl_status add_chunk(const chunk *t, int64_t rows, vbl_error *err) {
 
 // Sum of squares of c; where only the upper stripes are there, elements off the diagonal count twice.
 static double sum_of_squares(const chunk *t) {
-  int64_t dx = t->x->d, dy = t->y->d;
+  int64_t dx = t->x->columns, dy = t->y->columns;
   if (!t->same) return vbl_dot(t->c, t->c, dx * dy);
   double diagonal = 0, upper = 0;
   for (int64_t i = 0; i < dx; i++) {
@@ -87,8 +109,7 @@ static double sum_of_squares(const chunk *t) {
 }
 
 static vbl_status allocate(chunk *t, bool single, int64_t rows, vbl_error *err) {
-  int64_t dx = t->x->d, dy = t->y->d;
-  t->c = calloc((size_t)(dx * dy), sizeof *t->c);
+  int64_t dx = t->x->columns, dy = t->y->columns;
   if (single) {
     t->fa = malloc(sizeof *t->fa * (size_t)(rows * dx));
     t->fb = t->same ? NULL : malloc(sizeof *t->fb * (size_t)(rows * dy));
@@ -96,32 +117,54 @@ static vbl_status allocate(chunk *t, bool single, int64_t rows, vbl_error *err) 
     t->a = malloc(sizeof *t->a * (size_t)(rows * dx));
     t->b = t->same ? NULL : malloc(sizeof *t->b * (size_t)(rows * dy));
   }
-  bool ok = t->c != NULL && (t->fa != NULL || t->a != NULL) && (t->same || t->fb != NULL || t->b != NULL);
+  bool ok = (t->fa != NULL || t->a != NULL) && (t->same || t->fb != NULL || t->b != NULL);
   return ok ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "cross-covariance of %lld x %lld: out of memory", (long long)dx, (long long)dy);
 }
 
-static vbl_status run(const chunk *t, vbl_error *err) {
-  for (int64_t first = 0; first < t->x->n; first += CHUNK) {
-    int64_t rows = t->x->n - first < CHUNK ? t->x->n - first : CHUNK;
+static vbl_status run(const chunk *t, int64_t n, vbl_error *err) {
+  for (int64_t first = 0; first < n; first += CHUNK) {
+    int64_t rows = n - first < CHUNK ? n - first : CHUNK;
     VBL_TRY(vbl_interrupt_check(err));
-    centred_rows(t->x, first, rows, t->a, t->fa);
-    if (!t->same) centred_rows(t->y, first, rows, t->b, t->fb);
+    gather(t->x, NULL, first, rows, t->a, t->fa);
+    if (!t->same) gather(t->y, t->order, first, rows, t->b, t->fb);
     VBL_TRY(add_chunk(t, rows, err));
   }
   return VBL_OK;
 }
 
-vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
-  chunk t = {.x = x, .y = y, .same = x == y};
-  bool single = x->single != NULL && y->single != NULL && (double)x->n * (double)x->d * (double)y->d > F32_PAYS;
+// t->c, which the caller owns, is overwritten; where X is Y, only the stripes that reach the diagonal or lie above it.
+static vbl_status multiply(chunk *t, int64_t n, bool single, vbl_error *err) {
   if (!single) VBL_TRY(vbl_lapack_open(NULL, err));
-  vbl_status status = allocate(&t, single, x->n < CHUNK ? x->n : CHUNK, err);
-  if (status == VBL_OK) status = run(&t, err);
+  for (int64_t i = 0; i < t->x->columns * t->y->columns; i++) t->c[i] = 0;
+  vbl_status status = allocate(t, single, n < CHUNK ? n : CHUNK, err);
+  if (status == VBL_OK) status = run(t, n, err);
+  free(t->a);
+  free(t->b);
+  free(t->fa);
+  free(t->fb);
+  return status;
+}
+
+vbl_status vbl_row_product(int64_t n, const vbl_factor *a, const vbl_factor *b, const int64_t *order, bool single, double *c,
+                           vbl_error *err) {
+  chunk t = {.x = a, .y = b, .order = order, .c = c};
+  return multiply(&t, n, single, err);
+}
+
+bool vbl_row_product_single(const vbl_prepared *x, const vbl_prepared *y, int64_t columns_x, int64_t columns_y) {
+  return x->single != NULL && y->single != NULL && (double)x->n * (double)columns_x * (double)columns_y > F32_PAYS;
+}
+
+vbl_factor vbl_centred(const vbl_prepared *p) {
+  return (vbl_factor){.single = p->single, .raw = p->raw, .mean = p->mean, .stride = p->d, .columns = p->d};
+}
+
+vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
+  const vbl_factor a = vbl_centred(x), b = vbl_centred(y);
+  chunk t = {.x = &a, .y = &b, .same = x == y};
+  VBL_TRY(vbl_doubles(x->d * y->d, "cross-covariance", &t.c, err));
+  vbl_status status = multiply(&t, x->n, vbl_row_product_single(x, y, x->d, y->d), err);
   if (status == VBL_OK) *out = sum_of_squares(&t);
   free(t.c);
-  free(t.a);
-  free(t.b);
-  free(t.fa);
-  free(t.fb);
   return status;
 }
