@@ -14,43 +14,33 @@ static __device__ void move(A from, B *to) {
   store(to, load(from));
 }
 
-struct layout {
-  int ndim;
-  int64_t shape[VBL_MAX_DIMS], from[VBL_MAX_DIMS], to[VBL_MAX_DIMS];
-};
-
 template <class A, class B>
-static __global__ void copy_kernel(const A *src, B *dst, layout l, int64_t n) {
+static __global__ void copy_kernel(const A *src, B *dst, walk w, int64_t n) {
   VBL_EACH(i, n) {
-    int64_t rest = i, from = 0, to = 0;
-    for (int dim = l.ndim - 1; dim >= 0; dim--) {
-      const int64_t index = rest % l.shape[dim];
-      rest /= l.shape[dim];
-      from += index * l.from[dim];
-      to += index * l.to[dim];
-    }
+    int64_t from, to;
+    locate(w, i, &from, &to);
     move(src[from], dst + to);
   }
 }
 
 template <class A, class B>
-static void copy_to(const void *src, void *dst, const layout &l, int64_t n, vbl_stream s) {
-  VBL_LAUNCH((copy_kernel<A, B>), blocks_for(n), THREADS, s, (const A *)src, (B *)dst, l, n);
+static void copy_to(const void *src, void *dst, const walk &w, int64_t n, vbl_stream s) {
+  VBL_LAUNCH((copy_kernel<A, B>), blocks_for(n), THREADS, s, (const A *)src, (B *)dst, w, n);
 }
 
 template <class A>
-static void copy_from(const void *src, vbl_dtype to, void *dst, const layout &l, int64_t n, vbl_stream s) {
+static void copy_from(const void *src, vbl_dtype to, void *dst, const walk &w, int64_t n, vbl_stream s) {
   switch (to) {
     case VBL_F32:
-      return copy_to<A, float>(src, dst, l, n, s);
+      return copy_to<A, float>(src, dst, w, n, s);
     case VBL_F64:
-      return copy_to<A, double>(src, dst, l, n, s);
+      return copy_to<A, double>(src, dst, w, n, s);
     case VBL_BF16:
-      return copy_to<A, bf16>(src, dst, l, n, s);
+      return copy_to<A, bf16>(src, dst, w, n, s);
     case VBL_I32:
-      return copy_to<A, int32_t>(src, dst, l, n, s);
+      return copy_to<A, int32_t>(src, dst, w, n, s);
     case VBL_U8:
-      return copy_to<A, uint8_t>(src, dst, l, n, s);
+      return copy_to<A, uint8_t>(src, dst, w, n, s);
     case VBL_DTYPES:
       break;
   }
@@ -58,24 +48,20 @@ static void copy_from(const void *src, vbl_dtype to, void *dst, const layout &l,
 
 void vbl_cuda_copy(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
                    int ndim, const int64_t *shape, vbl_stream s) {
-  layout l = {ndim, {0}, {0}, {0}};
-  int64_t n = 1;
-  for (int dim = 0; dim < ndim; dim++) {
-    l.shape[dim] = shape[dim], l.from[dim] = src_stride[dim], l.to[dim] = dst_stride[dim];
-    n *= shape[dim];
-  }
+  int64_t n;
+  const walk w = walk_of(ndim, shape, src_stride, dst_stride, &n);
   if (n == 0) return;
   switch (from) {
     case VBL_F32:
-      return copy_from<float>(src, to, dst, l, n, s);
+      return copy_from<float>(src, to, dst, w, n, s);
     case VBL_F64:
-      return copy_from<double>(src, to, dst, l, n, s);
+      return copy_from<double>(src, to, dst, w, n, s);
     case VBL_BF16:
-      return copy_from<bf16>(src, to, dst, l, n, s);
+      return copy_from<bf16>(src, to, dst, w, n, s);
     case VBL_I32:
-      return copy_from<int32_t>(src, to, dst, l, n, s);
+      return copy_from<int32_t>(src, to, dst, w, n, s);
     case VBL_U8:
-      return copy_from<uint8_t>(src, to, dst, l, n, s);
+      return copy_from<uint8_t>(src, to, dst, w, n, s);
     case VBL_DTYPES:
       break;
   }

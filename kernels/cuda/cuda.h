@@ -4,7 +4,7 @@
 // Rules that keep a kernel runnable in both: shared memory by VBL_SHARED, launches by VBL_LAUNCH, every barrier reached by all
 // threads of the block (loops around one have the same count for all), no reliance on a warp running in step, any size by loops whose
 // stride is the grid, 64-bit indices. A result depends on sizes alone, never on the order in which blocks run: no floating-point atomics.
-// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{blocks_for, group_reduce, group_sum, group_max, site, site_of, keep4, scratch}
+// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{blocks_for, group_reduce, group_sum, group_max, walk, walk_of, locate, site, site_of, keep4, scratch}
 #pragma once
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
@@ -83,6 +83,33 @@ __device__ int64_t first_row() {
 template <int N>
 __device__ int64_t row_step() {
   return (int64_t)gridDim.x * (THREADS / N);
+}
+
+// Two arrays walked together in the row-major order of one shape, each with its own strides.
+struct walk {
+  int ndim;
+  int64_t shape[VBL_MAX_DIMS], a[VBL_MAX_DIMS], b[VBL_MAX_DIMS];
+};
+
+static inline walk walk_of(int ndim, const int64_t *shape, const int64_t *a, const int64_t *b, int64_t *n) {
+  walk w = {ndim, {0}, {0}, {0}};
+  *n = 1;
+  for (int dim = 0; dim < ndim; dim++) {
+    w.shape[dim] = shape[dim], w.a[dim] = a[dim], w.b[dim] = b[dim];
+    *n *= shape[dim];
+  }
+  return w;
+}
+
+// Where element i lies in both.
+static __device__ inline void locate(const walk &w, int64_t i, int64_t *a, int64_t *b) {
+  *a = *b = 0;
+  for (int dim = w.ndim - 1; dim >= 0; dim--) {
+    const int64_t index = i % w.shape[dim];
+    i /= w.shape[dim];
+    *a += index * w.a[dim];
+    *b += index * w.b[dim];
+  }
 }
 
 // A dropout site as kernels take it (vbl_dropout): u >= p is an integer comparison, since u has 24 bits.

@@ -176,36 +176,22 @@ static __device__ int64_t integer_binary(vbl_binary f, int64_t a, int64_t b) {
 static __device__ float compute(vbl_binary f, float a, float b) { return real_binary(f, a, b); }
 static __device__ int32_t compute(vbl_binary f, int32_t a, int32_t b) { return (int32_t)(uint32_t)integer_binary(f, a, b); }
 
-struct operands {
-  int ndim;
-  int64_t shape[VBL_MAX_DIMS], a[VBL_MAX_DIMS], b[VBL_MAX_DIMS];
-};
-
 template <class T>
-static __global__ void binary_kernel(vbl_binary f, const T *a, const T *b, T *out, operands o, int64_t n) {
+static __global__ void binary_kernel(vbl_binary f, const T *a, const T *b, T *out, walk w, int64_t n) {
   VBL_EACH(i, n) {
-    int64_t rest = i, a_at = 0, b_at = 0;
-    for (int dim = o.ndim - 1; dim >= 0; dim--) {
-      const int64_t index = rest % o.shape[dim];
-      rest /= o.shape[dim];
-      a_at += index * o.a[dim];
-      b_at += index * o.b[dim];
-    }
+    int64_t a_at, b_at;
+    locate(w, i, &a_at, &b_at);
     out[i] = compute(f, a[a_at], b[b_at]);
   }
 }
 
 void vbl_cuda_binary(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride,
                      void *out, int ndim, const int64_t *shape, vbl_stream s) {
-  operands o = {ndim, {0}, {0}, {0}};
-  int64_t n = 1;
-  for (int dim = 0; dim < ndim; dim++) {
-    o.shape[dim] = shape[dim], o.a[dim] = a_stride[dim], o.b[dim] = b_stride[dim];
-    n *= shape[dim];
-  }
+  int64_t n;
+  const walk w = walk_of(ndim, shape, a_stride, b_stride, &n);
   if (n == 0) return;
   if (T == VBL_I32)
-    VBL_LAUNCH(binary_kernel<int32_t>, blocks_for(n), THREADS, s, f, (const int32_t *)a, (const int32_t *)b, (int32_t *)out, o, n);
+    VBL_LAUNCH(binary_kernel<int32_t>, blocks_for(n), THREADS, s, f, (const int32_t *)a, (const int32_t *)b, (int32_t *)out, w, n);
   else
-    VBL_LAUNCH(binary_kernel<float>, blocks_for(n), THREADS, s, f, (const float *)a, (const float *)b, (float *)out, o, n);
+    VBL_LAUNCH(binary_kernel<float>, blocks_for(n), THREADS, s, f, (const float *)a, (const float *)b, (float *)out, w, n);
 }
