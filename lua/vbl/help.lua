@@ -42,7 +42,22 @@ local function modules()
   return "?name explains a function, ?module. lists a module:\n" .. table.concat(list, "\n")
 end
 
+-- A module's rows are there once it is loaded, which a script does when it first uses it; who asks may not have yet. (Not every module
+-- that vbl names is in every build.)
+local loaded
+
+local function load_modules()
+  if loaded then return end
+  loaded = true
+  local names = {}
+  for name, row in pairs(rows()) do
+    if row.help:find "^Module: " then names[#names + 1] = name end
+  end
+  for _, name in ipairs(names) do pcall(require, name) end
+end
+
 local function look_up(_, name)
+  load_modules()
   if not name or name == "" then return modules() end
   if rows()[name] then return entry(name) end
   if name:find "[.:]$" and help.names(name)[1] then return table.concat(help.names(name), "\n") end

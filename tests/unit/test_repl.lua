@@ -37,6 +37,8 @@ check.group("help", function()
   check.ok(help "system.":find("system.sleep", 1, true))
   check.ok(help "slep":find("no help for 'slep'", 1, true))
   check.ok(help():find("system.", 1, true))
+  local text, code = system.output {system.executable(), "-e", [[require "vbl"; print(require "vbl.help" "vbl.measure.cka")]]}
+  check.ok(code == 0 and text:find("cka(X, Y,", 1, true), "help of a module that nothing has used yet: " .. tostring(text))
 end)
 
 -- What Tab inserts after text, and what it shows.
