@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/store/atomic.h"
@@ -150,6 +151,15 @@ static int append_failed(lua_State *L, const append_file *a, const char *action)
   return vbl_lua_raise(L, &err);
 }
 
+// A reader that asks whether a file is locked (store_locked) holds its lock for an instant; a writer lasts.
+static bool lock(int fd) {
+  for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+    if (errno != EWOULDBLOCK || tries == 10) return false;
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+  }
+  return true;
+}
+
 static int append_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   luaL_argcheck(L, strlen(path) < PATH_MAX, 1, "path too long");
@@ -159,11 +169,19 @@ static int append_open(lua_State *L) {
   luaL_setmetatable(L, APPEND_META);
   a->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (a->fd < 0) return append_failed(L, a, "open");
-  if (flock(a->fd, LOCK_EX | LOCK_NB) != 0) {
+  if (!lock(a->fd)) {
     if (errno == EWOULDBLOCK) return vbl_lua_error(L, "%s: another process is writing to it", path);
     return append_failed(L, a, "lock");
   }
   a->size = lseek(a->fd, 0, SEEK_END);
+  return 1;
+}
+
+static int store_locked(lua_State *L) {
+  int fd = open(luaL_checkstring(L, 1), O_RDONLY | O_CLOEXEC);
+  bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (fd >= 0) close(fd);
+  lua_pushboolean(L, held);
   return 1;
 }
 
@@ -271,6 +289,8 @@ static const vbl_fn rows[] = {
      "Removes what killed writers left in the folder (NAME.tmp-PID, .NAME-PID-N that no link names). Only for its one writer."},
     {"append", append_open, "append(path) -> file",
      "A file that grows: file:write(text), :sync(), :truncate(size), :tell(), :close(). Locked: one writer at a time."},
+    {"locked", store_locked, "locked(path) -> boolean",
+     "Whether somebody (this process too) has it open by append; false for a missing file."},
     {"replace_folder", folder_begin, "replace_folder(parent, name) -> folder",
      "parent/name is replaced as a whole: write into folder:path(), then folder:commit() (or :abort())."},
     {"sha256", sha256, "sha256(text) -> string", "64 lower-case hexadecimal digits."},

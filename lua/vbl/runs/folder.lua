@@ -17,6 +17,7 @@ local c = require "vbl.store.c"
 local checkpoint = require "vbl.runs.checkpoint"
 local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
+local literal = require "vbl.config.literal"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -84,10 +85,10 @@ end
 
 function folder.config(path)
   local file = path .. "/config.lua"
-  local chunk, message = load(c.read_file(file), "@" .. file, "t", {})
-  if not chunk then error(("%s: not a run's config: %s"):format(file, message), 0) end
-  local ok, config = pcall(chunk)
-  if not ok or type(config) ~= "table" then error(("%s: not a run's config: %s"):format(file, tostring(config)), 0) end
+  local ok, config = pcall(literal.read, c.read_file(file), file)
+  if not ok or type(config) ~= "table" then
+    error(("%s: not a run's config: %s"):format(file, ok and "expected a table, got " .. type(config) or config), 0)
+  end
   return config
 end
 

@@ -1,6 +1,51 @@
--- vbl.runs: run folders. vbl.runs.folder makes and opens one, vbl.runs.metrics reads what it measured, vbl.runs.checkpoint its states.
-return {
+-- vbl.runs: the runs in a folder. vbl.runs.folder makes and resumes one (its writer); here is what reads them.
+--
+--   vbl.runs.open(path) -> record     what a run is: vbl.runs.record; raises for a folder that is none, or whose files are damaged
+--   vbl.runs.list{out = "runs", where = function(record) | table} -> records, oldest first     where: vbl.runs.query. Every run is in
+--     the list, whatever its status: ask for {status = "finished"} where only whole results count. A damaged one has the status
+--     "damaged" and says why in `problems`; one tagged "invalid" has the status "invalid".
+local query = require "vbl.runs.query"
+local record = require "vbl.runs.record"
+local system = require "vbl.system.c"
+
+local runs = {
   folder = require "vbl.runs.folder",
   metrics = require "vbl.runs.metrics",
   checkpoint = require "vbl.runs.checkpoint",
 }
+
+function runs.open(path)
+  if not system.exists(path) then error(("%s: there is no such folder"):format(path), 0) end
+  if not record.is_run(path) then error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0) end
+  local found = record.read(path)
+  if #found.problems > 0 then error(found.problems[1], 0) end
+  return found
+end
+
+-- By the time of their making, then by name: names of one second order its runs.
+local function older(a, b)
+  local x, y = a.created or a.name, b.created or b.name
+  if x ~= y then return x < y end
+  return a.name < b.name
+end
+
+function runs.list(opts)
+  opts = opts or {}
+  for key in pairs(opts) do
+    if key ~= "out" and key ~= "where" then error(("runs.list: unknown option '%s'; there are out and where"):format(tostring(key)), 2) end
+  end
+  local out, list = opts.out or "runs", {}
+  local names, message = system.list(out)
+  if not names then error(message, 0) end
+  for _, name in ipairs(names) do
+    local path = out .. "/" .. name
+    if name:sub(1, 1) ~= "." and record.is_run(path) then
+      local found = record.read(path)
+      if query.test(found, opts.where) then list[#list + 1] = found end
+    end
+  end
+  table.sort(list, older)
+  return list
+end
+
+return runs
