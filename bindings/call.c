@@ -39,7 +39,51 @@ static int on_interrupt(lua_State *L) {
   return 1;
 }
 
+// Pairs of a frame's names and values into the table at the stack's top; a later variable of a name hides an earlier one.
+static void add_locals(lua_State *L, lua_Debug *frame) {
+  const char *name;
+  lua_getinfo(L, "f", frame);
+  for (int i = 1; (name = lua_getupvalue(L, -1, i)) != NULL; i++) {
+    if (strcmp(name, "_ENV") == 0)
+      lua_pop(L, 1);
+    else
+      lua_setfield(L, -3, name);
+  }
+  lua_pop(L, 1);
+  for (int i = 1; (name = lua_getlocal(L, frame, i)) != NULL; i++) {
+    if (*name == '(')
+      lua_pop(L, 1);
+    else
+      lua_setfield(L, -2, name);
+  }
+}
+
+// For the prompt that follows (main.c asks for it: "vbl.keep_locals"): registry "vbl.error_locals" = {where = "script.lua:12", locals =
+// {name = value}} of the innermost frame that is none of vbl's own. They keep their tensors alive.
+static void keep_locals(lua_State *L) {
+  lua_Debug frame;
+  lua_getfield(L, LUA_REGISTRYINDEX, "vbl.keep_locals");
+  bool wanted = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  for (int level = 1; wanted && lua_checkstack(L, 8) && lua_getstack(L, level, &frame); level++) {
+    lua_getinfo(L, "Sl", &frame);
+    if (strcmp(frame.what, "C") == 0 || strncmp(frame.source, "=vbl", 4) == 0) continue;
+    lua_createtable(L, 0, 2);
+    if (strcmp(frame.source, "=prompt") == 0)
+      lua_pushliteral(L, "prompt");
+    else
+      lua_pushfstring(L, "%s:%d", frame.short_src, frame.currentline);
+    lua_setfield(L, -2, "where");
+    lua_newtable(L);
+    add_locals(L, &frame);
+    lua_setfield(L, -2, "locals");
+    lua_setfield(L, LUA_REGISTRYINDEX, "vbl.error_locals");
+    return;
+  }
+}
+
 static int on_error(lua_State *L) {
+  keep_locals(L);
   if (lua_type(L, 1) != LUA_TSTRING) {
     if (luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL)
       lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));

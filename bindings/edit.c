@@ -62,6 +62,39 @@ static unsigned char complete(EditLine *e, int key) {
   return result;
 }
 
+// What is pasted between the terminal's marks (ESC [ 200 ~ ... ESC [ 201 ~) is put into the line as it is, line ends included: nothing runs
+// before Return, and a tab is no completion.
+static unsigned char paste(EditLine *e, int key) {
+  static const char mark[] = "\033[201~";
+  (void)key;
+  luaL_Buffer text;
+  lua_State *L = edit.L;
+  int top = lua_gettop(L);
+  luaL_buffinit(L, &text);
+  size_t matched = 0;
+  for (char byte; matched < sizeof mark - 1;) {
+    ssize_t n = read(STDIN_FILENO, &byte, 1);
+    if (n < 0 && errno == EINTR && vbl_interrupt_pending() == 0) continue;
+    if (n <= 0) break;
+    luaL_addchar(&text, byte == '\r' ? '\n' : byte);
+    matched = byte == mark[matched] ? matched + 1 : byte == mark[0];
+  }
+  luaL_buffsub(&text, matched);
+  luaL_pushresult(&text);
+  size_t n;
+  const char *pasted = lua_tolstring(L, -1, &n);
+  while (n > 0 && pasted[n - 1] == '\n') n--;
+  lua_pushlstring(L, pasted, n);
+  int bad = n > 0 && el_insertstr(e, lua_tostring(L, -1)) != 0;
+  lua_settop(L, top);
+  return bad ? CC_ERROR : CC_REFRESH;
+}
+
+static void marks(bool on) {
+  fputs(on ? "\033[?2004h" : "\033[?2004l", stdout);
+  fflush(stdout);
+}
+
 static int start(lua_State *L, const char *file, size_t n) {
   HistEvent event;
   setlocale(LC_CTYPE, "");
@@ -79,6 +112,8 @@ static int start(lua_State *L, const char *file, size_t n) {
   el_set(edit.line, EL_GETCFN, read_character);
   el_set(edit.line, EL_ADDFN, "vbl-complete", "complete a name", complete);
   el_set(edit.line, EL_BIND, "\t", "vbl-complete", NULL);
+  el_set(edit.line, EL_ADDFN, "vbl-paste", "insert what was pasted", paste);
+  el_set(edit.line, EL_BIND, "\033[200~", "vbl-paste", NULL);
   el_set(edit.line, EL_BIND, "^R", "em-inc-search-prev", NULL);
   return 0;
 }
@@ -101,7 +136,9 @@ static int edit_read(lua_State *L) {
   if (edit.line == NULL) return luaL_error(L, "read: open() comes first");
   strncpy(edit.prompt, luaL_checkstring(L, 1), sizeof edit.prompt - 1);
   el_resize(edit.line);
+  marks(true);
   const char *text = el_gets(edit.line, &n);
+  marks(false);
   if (vbl_interrupt_pending() != 0) return luaL_error(L, "interrupted");
   if (text == NULL || n <= 0) return 0;
   lua_pushlstring(L, text, (size_t)(text[n - 1] == '\n' ? n - 1 : n));

@@ -134,6 +134,9 @@ static int run_prompt(lua_State *L) {
 }
 
 static int run(lua_State *L, int argc, char **argv, const options *o) {
+  bool typed = !o->code && !o->version && o->script >= argc;
+  lua_pushboolean(L, o->interactive || typed);
+  lua_setfield(L, LUA_REGISTRYINDEX, "vbl.keep_locals");
   int code = run_options(L, argv, o->script);
   if (code != EXIT_SUCCESS) return code;
   bool prompt = o->interactive;

@@ -1,6 +1,6 @@
 // Where `require` finds things. Order: package.preload (C modules), vbl's Lua modules (VBL_LUA, else embedded), beside the
 // script, then Lua's own path and cpath, unchanged.
-// defines: vbl_open_modules, vbl_has_module, vbl_script_folder
+// defines: vbl_open_modules, vbl_has_module, vbl_module_source, vbl_script_folder
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +40,14 @@ static bool find_override(const char *name, char *path, size_t size) {
 bool vbl_has_module(const char *name) {
   char path[4096];
   return find_override(name, path, sizeof path) || find_embedded(name) != NULL;
+}
+
+int vbl_module_source(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  const vbl_embedded_module *m = find_embedded(name);
+  if (m == NULL) return 0;
+  lua_pushlstring(L, m->text, m->size);
+  return 1;
 }
 
 static int search_own(lua_State *L) {

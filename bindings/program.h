@@ -1,5 +1,5 @@
 // The parts of the program around the interpreter: where modules are found, how signals reach a script, how a call reports.
-// defines: vbl_open_modules, vbl_has_module, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
+// defines: vbl_open_modules, vbl_has_module, vbl_module_source, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
 //          vbl_signals_hold, vbl_call, vbl_choose_waiting, vbl_open_edit, vbl_process_rows, vbl_machine_rows
 #pragma once
 #include "bindings/bind.h"
@@ -7,6 +7,7 @@
 // Puts the C modules into package.preload and two searchers before Lua's own: the program's Lua modules (the folder VBL_LUA
 // where it has them, else the embedded text) and modules beside the script.
 void vbl_open_modules(lua_State *L);
+int vbl_module_source(lua_State *L);                       // its text by name (lua_CFunction), or nothing
 bool vbl_has_module(const char *name);                     // one of the program's own Lua modules
 void vbl_script_folder(lua_State *L, const char *script);  // `require` then also looks beside this script
 

@@ -182,6 +182,7 @@ static const vbl_fn rows[] = {
     {"hold_interrupts", system_hold_interrupts, "hold_interrupts(on)",
      "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same, and "
      "hold_interrupts(true) holds that one too: what must be saved then can be."},
+    {"module_source", vbl_module_source, "module_source(name) -> string or nil", "The text of one of vbl's own Lua modules."},
     {"attempt", system_attempt, "attempt(fn, ...) -> true, results... or false, message[, signal]",
      "pcall with a traceback; an interrupt that ended fn is cleared and its signal returned."},
     {NULL, NULL, NULL, NULL}};

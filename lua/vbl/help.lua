@@ -1,7 +1,9 @@
 -- Help from the binding tables: every function that vbl_lua_register or vbl.document has seen, under its full name
 -- ("vbl.zeros", "tensor:sum", "system.time").
--- help(name) -> string: the entry, the entries that end in `name`, or a hint; help() lists the modules.
+-- help(name) -> string: the entry, the entries that end in `name`, or a hint; with * in it, a line for each name that fits, or whose help has
+-- the word; help() lists the modules.
 -- help.names(prefix) -> {full names that begin with prefix}, sorted
+-- help.row(name) -> {signature=, help=} or nil
 local nearest = require "vbl.nearest"
 
 local help = {}
@@ -16,6 +18,8 @@ function help.names(prefix)
   table.sort(list)
   return list
 end
+
+function help.row(name) return rows()[name] end
 
 local function entry(name)
   local row = rows()[name]
@@ -39,7 +43,7 @@ local function modules()
   end
   for module, n in pairs(counts) do list[#list + 1] = ("  ?%-24s %d functions"):format(module, n) end
   table.sort(list)
-  return "?name explains a function, ?module. lists a module:\n" .. table.concat(list, "\n")
+  return "?name explains a function, ?module. lists a module, ?*part* searches:\n" .. table.concat(list, "\n")
 end
 
 -- A module's rows are there once it is loaded, which a script does when it first uses it; who asks may not have yet. (Not every module
@@ -56,9 +60,25 @@ local function load_modules()
   for _, name in ipairs(names) do pcall(require, name) end
 end
 
+-- ?*word*: in the names first, else in the texts. A line each: the name and how its help begins.
+local function search(glob)
+  local pattern = "^" .. glob:lower():gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$"
+  local list = {}
+  for _, part in ipairs {"name", "help"} do
+    for name, row in pairs(rows()) do
+      local text = part == "name" and name or row.help
+      if text:lower():find(pattern) then list[#list + 1] = ("%-32s %s"):format(name, (row.help:match "^[^\n]*"):sub(1, 90)) end
+    end
+    if #list > 0 then break end
+  end
+  table.sort(list)
+  return #list > 0 and table.concat(list, "\n") or ("nothing is named %s, nor says so"):format(glob)
+end
+
 local function look_up(_, name)
   load_modules()
   if not name or name == "" then return modules() end
+  if name:find("*", 1, true) then return search(name) end
   if rows()[name] then return entry(name) end
   if name:find "[.:]$" and help.names(name)[1] then return table.concat(help.names(name), "\n") end
   local found = ending_in(name:match "[^.:]*$")

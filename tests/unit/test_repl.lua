@@ -1,6 +1,6 @@
 -- The prompt: through a pipe, and on a pseudo-terminal (editor, completion, Ctrl-C) where script(1) is there to make one.
 local check = require "check"
-local complete = require "vbl.complete"
+local complete = require "vbl.repl.complete"
 local help = require "vbl.help"
 local system = require "vbl.system.c"
 
@@ -41,6 +41,41 @@ check.group("help", function()
   check.ok(code == 0 and text:find("cka(X, Y,", 1, true), "help of a module that nothing has used yet: " .. tostring(text))
 end)
 
+check.group("piped: kept values, silence, source, search, the shell", function()
+  check.equal(piped "40 + 2;\n_ + 1\n_1\n_2 - _1\n", "43\n42\n1\n")
+  check.equal(piped "for i = 1, 30 do end\n7\n" .. "", "7\n")
+  check.ok(piped(("1\n"):rep(20) .. "_1\n_1\n"):find "1\nprompt:1: undefined global '_1'")
+  local text = piped "vbl.data.open??\n"
+  check.ok(text:find("^vbl%.data:%d+\n%-%- name") and text:find "function data%.open%(name, opts%).*\nend\n$", text)
+  check.ok(piped "vbl.zeros??\n":find "in C")
+  check.ok(piped "vbl.nothing??\n":find "leads to nothing")
+  check.ok(piped "?*minibatch*\n":find "^measure%.cka_minibatch ")
+  check.ok(piped "?*no such thing*\n":find "nothing is named")
+  check.equal(piped "$ echo a b; exit 3\n", "a b\n(exit 3)\n")
+end)
+
+check.group("who, bench, reload", function()
+  local text = piped "x = {vbl.zeros(3, 4), vbl.zeros(2, {dtype = 'u8'})}\nx[3] = x[1]\nwho()\n"
+  check.ok(text:find "^x +table +50 B  3 entries\n1 names, 50 B in their tensors; ", text)
+  check.ok(piped "bench(function(a) return a end, 1).calls > 5\n":find "true")
+  local module = folder .. "/counted.lua"
+  local write = ("do local f = io.open('%s', 'w') f:write('return {n = %s}') f:close() end\n")
+  local session = ("package.path = '%s/?.lua'\n"):format(folder) .. write:format(module, "1") .. "c = require 'counted'\nc.n\n" .. write:format(module, "2") ..
+                  "reload('counted') == c\nc.n\n" .. write:format(module, "=") .. "reload 'counted'\nc.n\n"
+  text = piped(session)
+  check.ok(text:find "^1\ntrue\n2\n.*unexpected symbol.*\n2\n$", text)
+end)
+
+check.group("the locals of an error", function()
+  local script = folder .. "/fails.lua"
+  local file = assert(io.open(script, "w"))
+  file:write "local outer = 3\nlocal function f(a)\n  local b = a + outer\n  error('no: ' .. b)\nend\nf(4)\n"
+  file:close()
+  local text = system.output {"sh", "-c", ("exec 2>&1; echo 'locals.a, locals.b, locals.outer' | '%s' -i '%s'"):format(program, script)}
+  check.ok(text:find("the locals of .*fails%.lua:4 are in `locals`\n4\t7\t3\n$"), text)
+  check.ok(piped "do local q = 5 error 'x' end\nlocals.q\n":find "\n5\n$")
+end)
+
 -- What Tab inserts after text, and what it shows.
 local function tab(text, insert, ...)
   local got, shown = complete(text)
@@ -64,6 +99,13 @@ check.group("completion", function()
   tab("object._", "private")
   tab("vbl.versio", "n")
   check.ok(not select(2, complete "object."):find("_private", 1, true))
+  tab("vbl.models.vilbert{pres", "et")
+  tab("m = vbl.models.vilbert{preset = 'tiny', attention_h", "eads")
+  tab("vbl.measure.cka(x, y, {est", "imator")
+  tab(("io.open('%s/inp"):format(folder), "ut")
+  tab(("$ cat %s/inp"):format(folder), "ut")
+  rawset(_G, "model", vbl.models.vilbert {preset = "tiny", vocab = 50})
+  tab([[model:tap{"text.0", "vision.fi]], "nal")
 end)
 
 -- $1: the program, $2: TERM. `at PATTERN N` waits until N lines of the screen match, at most 10 s.
@@ -93,8 +135,8 @@ local function typed(steps, terminal)
 end
 
 local session = {
-  {"^vbl ", [[print("rea" .. "dy") ]] .. check.spin .. [[\n]]}, {"^ready", [[\003]]}, {"interrupted", [[kept = 42\n]]},
-  {"kept = 42", "thrown away"}, {"away", [[\003]]}, {"^> ", [[print("val" .. "ue", kept)\n]], 4}, {"^value", [[\004]]},
+  {"^vbl ", [[print("rea" .. "dy") ]] .. check.spin .. [[\n]]}, {"ready", [[\003]]}, {"interrupted", [[kept = 42\n]]},
+  {"kept = 42", "thrown away"}, {"away", [[\003]]}, {"3> ", [[print("val" .. "ue", kept)\n]]}, {"value", [[\004]]},
 }
 
 if not system.output {"script", "--version"} then

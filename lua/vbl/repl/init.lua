@@ -1,0 +1,135 @@
+-- The prompt. An expression prints its values and keeps the first in `_` and in `_N`, N the prompt's number (the last 20 of them; a `;` at
+-- the end is silence); a statement that is not finished goes on in the next line; ?name is help, name?? the source, ?*part* a search, $ a
+-- command of the shell; Ctrl-C stops what runs and comes back with everything alive; the end of input ends it.
+-- repl() -> exit code. On a terminal with an editor and a history file, else (a pipe, TERM=dumb) with plain lines.
+local commands = require "vbl.repl.commands"
+local edit = require "vbl.edit.c"
+local show = require "vbl.repl.show"
+local system = require "vbl.system.c"
+local tools = require "vbl.repl.tools"
+
+local KEPT = 20       -- results that stay reachable as _N: each may be a large tensor
+local SLOW = 1        -- seconds from which a command's time is told
+
+local function history_file()
+  local state = os.getenv "XDG_STATE_HOME"
+  if not state or state == "" then
+    local home = os.getenv "HOME"
+    if not home or home == "" then return nil end
+    state = home .. "/.local/state"
+  end
+  return system.mkdir(state .. "/vbl") and state .. "/vbl/history" or nil
+end
+
+local function plain_reader(terminal)
+  return function(prompt)
+    if terminal then io.write(prompt) io.flush() end
+    return io.read "l"
+  end
+end
+
+-- read(prompt) -> line, or nil at the end; raises "interrupted" on a signal.
+local function new_reader()
+  local terminal = system.isatty "stdin" and system.isatty "stdout"
+  local kind = os.getenv "TERM" or "dumb"
+  if not terminal or kind == "dumb" or kind == "" then return plain_reader(terminal), terminal end
+  edit.open(history_file(), require "vbl.repl.complete")
+  return function(prompt)
+    local line = edit.read(prompt)
+    if line and line:find "%S" then edit.remember(line) end
+    return line
+  end, terminal
+end
+
+-- The chunk of one statement or expression, reading on while it is not finished, and whether its values stay unprinted; nil at the end of
+-- input.
+local function read_chunk(read, number)
+  local text = read(number .. "> ")
+  if not text then return nil end
+  local command = commands(text)
+  if command then return command end
+  while true do
+    local expression = text:gsub("^%s*=", ""):gsub(";%s*$", "")
+    local chunk = load("return " .. expression, "=prompt", "t")
+    local message
+    if chunk then return chunk, text:find ";%s*$" ~= nil end
+    chunk, message = load(text, "=prompt", "t")
+    if chunk then return chunk end
+    local more = message:find "<eof>$" and read(number .. ">> ")
+    if not more then error(message, 0) end
+    text = text .. "\n" .. more
+  end
+end
+
+local function keep(number, value)
+  rawset(_G, "_", value)
+  rawset(_G, "_" .. number, value)
+  rawset(_G, "_" .. number - KEPT, nil)
+end
+
+local function print_values(...)
+  local texts = {}
+  for i = 1, select("#", ...) do texts[i] = show((select(i, ...))) end
+  print(table.concat(texts, "\t"))
+end
+
+local function told(started)
+  local seconds = system.monotonic() - started
+  if seconds >= SLOW then print(("(%s, at most %s of memory so far)"):format(tools.seconds(seconds), tools.bytes(system.peak_rss_bytes()))) end
+end
+
+-- One turn; true when the input has ended. state.running: the chunk runs, the line is no longer being typed.
+local function turn(read, state)
+  state.running = false
+  local chunk, silent = read_chunk(read, state.number)
+  if not chunk then return true end
+  state.running, state.started = true, system.monotonic()
+  local values = table.pack(chunk())
+  if values.n == 0 then return end
+  keep(state.number, values[1])
+  if not silent then print_values(table.unpack(values, 1, values.n)) end
+end
+
+-- What the last error left (bindings/call.c): the locals of the innermost frame that is not one of vbl's own.
+local function take_locals()
+  local registry = debug.getregistry()
+  local found = registry["vbl.error_locals"]
+  registry["vbl.error_locals"] = nil
+  if not found or next(found.locals) == nil then return end
+  rawset(_G, "locals", found.locals)
+  return found.where
+end
+
+local function failed(state, terminal, message, signal)
+  io.stdout:flush()
+  if signal and terminal then io.stderr:write "\n" end
+  -- The bare word while a line is typed: it was given up. (In a C function an interrupt has no line, and is the bare word too.)
+  if state.running or message ~= "interrupted" then io.stderr:write(message, "\n") end
+  local where = take_locals()
+  if where and where ~= "prompt" then io.stderr:write(("the locals of %s are in `locals`\n"):format(where)) end
+end
+
+return function()
+  local read, terminal = new_reader()
+  tools.install()
+  if terminal then
+    local cpu = system.cpu()
+    print(("vbl %s, %s, %s, %d threads; ?name explains, name?? shows the source, Ctrl-D ends"):format(vbl.version, _VERSION, cpu.isa, system.threads()))
+  end
+  local where = take_locals()
+  if where then io.stderr:write(("the locals of %s are in `locals`\n"):format(where)) end
+  local state = {number = 1}
+  while true do
+    local ok, ended, signal = system.attempt(turn, read, state)
+    if ok and ended then
+      if terminal then print() end
+      return 0
+    end
+    if not ok then failed(state, terminal, ended, signal) end
+    if state.running then
+      if terminal then told(state.started) end
+      state.number = state.number + 1
+    end
+    if signal == 15 then return 143 end
+  end
+end
