@@ -31,6 +31,7 @@ check() {
   module libutf8proc || need libutf8proc-dev
   module libedit || need libedit-dev
   module yajl || need libyajl-dev
+  module sqlite3 || need libsqlite3-dev
   module libjpeg || need libjpeg-dev
   header curl/curl.h || need libcurl4-openssl-dev
   header stb/stb_image.h || need libstb-dev

@@ -1,9 +1,17 @@
--- vbl.runs: the runs in a folder. vbl.runs.folder makes and resumes one (its writer); here is what reads them.
+-- vbl.runs: the runs in a folder. vbl.runs.folder makes and resumes one (its writer); here is what reads them and what people do to them.
+-- The same at the command line: vbl runs.
 --
 --   vbl.runs.open(path) -> record     what a run is: vbl.runs.record; raises for a folder that is none, or whose files are damaged
 --   vbl.runs.list{out = "runs", where = function(record) | table} -> records, oldest first     where: vbl.runs.query. Every run is in
 --     the list, whatever its status: ask for {status = "finished"} where only whole results count. A damaged one has the status
 --     "damaged" and says why in `problems`; one tagged "invalid" has the status "invalid".
+--   vbl.runs.find(word[, out]) -> path     the run of that name, id or part of a name: vbl.runs.find
+--   vbl.runs.tag(record, {"paper", "-draft"})   vbl.runs.note(record, text)     vbl.runs.notes
+--   vbl.runs.remove(record)     vbl.runs.remove
+--   vbl.runs.diff(a, b) -> {config =, data =, versions =, metrics =}     vbl.runs.diff
+--   vbl.runs.import(source[, out]) -> paths     vbl.runs.import
+--   vbl.runs.csv.runs(records), vbl.runs.csv.metrics(record) -> text     vbl.runs.csv
+local notes = require "vbl.runs.notes"
 local query = require "vbl.runs.query"
 local record = require "vbl.runs.record"
 local system = require "vbl.system.c"
@@ -12,7 +20,16 @@ local runs = {
   folder = require "vbl.runs.folder",
   metrics = require "vbl.runs.metrics",
   checkpoint = require "vbl.runs.checkpoint",
+  csv = require "vbl.runs.csv",
+  diff = require "vbl.runs.diff",
+  remove = require "vbl.runs.remove",
+  tag = notes.tag,
+  note = notes.note,
 }
+
+function runs.find(word, out) return require "vbl.runs.find"(word, out or "runs") end
+
+function runs.import(source, out) return require "vbl.runs.import"(source, out or "runs") end
 
 function runs.open(path)
   if not system.exists(path) then error(("%s: there is no such folder"):format(path), 0) end

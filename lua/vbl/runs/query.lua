@@ -2,7 +2,7 @@
 -- query.test(record, where) -> boolean. where: a function(record), or a table of keys, all of which must hold:
 --   {kind = "finetune", ["config.model.placement"] = "late", seed = {0, 1, 2}, tags = "paper", ["values.val.accuracy"] = function(v) return v > 0.9 end}
 --   A key is a record's field and the way from there, by dots (names with dots in them are found too). A value: equal to it; a list:
---   equal to one of them; a function(value): true. A field that is itself a list (tags, freeze) holds when one of its elements does.
+--   equal to one of them; a function(value): true; what a run has not, holds for none. A field that is itself a list (tags, freeze) holds when one of its elements does.
 -- query.get(record, key) -> value or nil
 local nearest = require "vbl.nearest"
 
@@ -38,6 +38,7 @@ function query.get(record, key)
 end
 
 local function holds(value, wanted)
+  if value == nil then return false end
   if type(wanted) == "function" then return wanted(value) and true or false end
   if type(wanted) == "table" then
     for _, one in ipairs(wanted) do

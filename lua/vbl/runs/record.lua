@@ -108,7 +108,7 @@ local function matches(row, filter)
   for key, wanted in pairs(filter) do
     local value = row[key]
     if type(wanted) == "function" then
-      if not wanted(value) then return false end
+      if value == nil or not wanted(value) then return false end
     elseif value ~= wanted then
       return false
     end

@@ -1,0 +1,43 @@
+-- The run that a word means: a run's folder; else of the runs in `out` the one of that name or id (its first digits do), else the only
+-- one whose name holds the word.
+-- find(word, out) -> path; raises, with what there is, where none or several fit
+local c = require "vbl.store.c"
+local nearest = require "vbl.nearest"
+local record = require "vbl.runs.record"
+local system = require "vbl.system.c"
+
+local function names_in(out)
+  local list = {}
+  for _, name in ipairs(system.list(out) or {}) do
+    if name:sub(1, 1) ~= "." and record.is_run(out .. "/" .. name) then list[#list + 1] = name end
+  end
+  return list
+end
+
+local function of_id(name, word) return #word >= 4 and word:find "^%x+$" and c.sha256(name):sub(1, #word) == word end
+local function holds(name, word) return name:find(word, 1, true) end
+
+local function fitting(names, word, fits)
+  local list = {}
+  for _, name in ipairs(names) do
+    if fits(name, word) then list[#list + 1] = name end
+  end
+  return list
+end
+
+local function several(word, list)
+  local shown = table.concat(list, "\n  ", 1, math.min(#list, 8))
+  error(("'%s' fits %d runs; say more of the name, or the id of vbl runs ls:\n  %s%s"):format(word, #list, shown, #list > 8 and "\n  ..." or ""), 0)
+end
+
+return function(word, out)
+  if record.is_run(word) then return (word:gsub("(.)/+$", "%1")) end
+  local names = names_in(out)
+  for _, fits in ipairs {rawequal, of_id, holds} do
+    local list = fitting(names, word, fits)
+    if #list == 1 then return out .. "/" .. list[1] end
+    if #list > 1 then several(word, list) end
+  end
+  if word:find "/" and system.exists(word) then error(("%s: not a run's folder (no config.lua in it)"):format(word), 0) end
+  error(("no run '%s' in %s (%d runs)%s"):format(word, out, #names, nearest.hint(word, names)), 0)
+end
