@@ -211,19 +211,45 @@ static int image_load(lua_State *L) {
   return 1;
 }
 
+// The u8 image at stack index 2 as `a`; what: for the error.
+static void check_image(lua_State *L, const char *what, vbl_array *a, int64_t shape[3]) {
+  push_array(L, "", a);
+  if (a->dtype != VBL_U8 || a->ndim < 2 || a->ndim > 3) {
+    char text[VBL_SHAPE_TEXT];
+    vbl_lua_error(L, "%s: an image is u8 [H, W], [1, H, W] or [3, H, W], got %s %s", what, vbl_dtype_name(a->dtype),
+                  vbl_shape_text(a->ndim, a->shape, text));
+  }
+  shape[0] = a->ndim == 3 ? a->shape[0] : 1;
+  shape[1] = a->shape[a->ndim - 2];
+  shape[2] = a->shape[a->ndim - 1];
+}
+
 static int image_save(lua_State *L) {
   vbl_array a;
+  int64_t shape[3];
   const char *path = luaL_checkstring(L, 1);
   lua_settop(L, 2);
-  push_array(L, "", &a);
-  if (a.dtype != VBL_U8 || a.ndim < 2 || a.ndim > 3) {
-    char shape[VBL_SHAPE_TEXT];
-    return vbl_lua_error(L, "%s: an image is u8 [H, W], [1, H, W] or [3, H, W], got %s %s", path, vbl_dtype_name(a.dtype),
-                         vbl_shape_text(a.ndim, a.shape, shape));
-  }
-  int64_t channels = a.ndim == 3 ? a.shape[0] : 1, height = a.shape[a.ndim - 2], width = a.shape[a.ndim - 1];
-  VBL_LUA_TRY(L, vbl_image_write(path, a.data, channels, height, width, &err));
+  check_image(L, path, &a, shape);
+  VBL_LUA_TRY(L, vbl_image_write(path, a.data, shape[0], shape[1], shape[2], &err));
   return 0;
+}
+
+static void end_encoded(void *bytes) { vbl_image_bytes_free(bytes); }
+
+static int image_encode(lua_State *L) {
+  vbl_array a;
+  int64_t shape[3];
+  const char *format = luaL_checkstring(L, 1);
+  const lua_Integer quality = luaL_optinteger(L, 3, 95);
+  lua_settop(L, 2);
+  check_image(L, "image_encode", &a, shape);
+  if (quality < 1 || quality > 100)
+    return vbl_lua_error(L, "image_encode: quality: expected 1 to 100, got %I", (LUAI_UACINT)quality);
+  vbl_image_bytes *out = vbl_lua_own(L, sizeof *out, end_encoded);
+  VBL_LUA_TRY(L, vbl_image_encode(format, (int)quality, a.data, shape[0], shape[1], shape[2], out, &err));
+  lua_pushlstring(L, (const char *)out->data, out->size);
+  vbl_lua_disown(L, -2);
+  return 1;
 }
 
 const vbl_fn vbl_array_rows[] = {
@@ -241,5 +267,7 @@ const vbl_fn vbl_array_rows[] = {
     {"npz_load", npz_load, "npz_load(path) -> {name -> tensor}, names", "Stored or deflated."},
     {"image_load", image_load, "image_load(path) -> tensor",
      "JPEG or PNG as u8 [3, H, W]; grey becomes RGB, transparency lies on white."},
+    {"image_encode", image_encode, "image_encode(format, tensor[, quality = 95]) -> string",
+     "The bytes of a PNG (\"png\") or JPEG (\"jpg\", quality 1 to 100) of a u8 [H, W], [1, H, W] or [3, H, W]."},
     {"image_save", image_save, "image_save(path, tensor)", "u8 [H, W], [1, H, W] or [3, H, W]; .png, or .jpg at quality 95."},
     {NULL, NULL, NULL, NULL}};
