@@ -96,6 +96,20 @@ check.group("as text", function()
   check.ok(rows[#rows]:find("o up   x gap", 1, true))
 end)
 
+check.group("pictures under a map of weights", function()
+  local vbl = require "vbl"
+  local overlay = require("vbl.plot.pictures").overlay
+  local image = vbl.full({3, 4, 4}, 100, {dtype = "u8"})
+  local even = overlay(image, vbl.ones(2, 2))
+  check.equal(even[{1, 1, 1}], even[{2, 4, 4}])  -- an even share is not tinted: grey stays grey
+  local peaked = overlay(image, vbl.tensor {{1, 0}, {0, 0}})
+  check.ok(peaked[{1, 1, 1}] > peaked[{2, 1, 1}] + 60, "four times an even share is red")
+  check.equal(peaked[{1, 1, 4}], even[{1, 1, 4}])
+  check.equal(plot.pictures(root .. "/pictures", {title = "t & <", panels = {{title = "a", image = image}, {title = "b", image = image, weights = vbl.ones(2, 2)}}}), true)
+  check.ok(whole_svg(root .. "/pictures.svg"):find("t &amp; &lt;", 1, true))
+  check.ok(c.read_file(root .. "/pictures.png"):find "^\x89PNG")
+end)
+
 check.group("a run", function()
   local run = folder.create {out = root, name = "job", config = {}, manifest = {coattention_layers = {1}}}
   check.equal(#plot.from_run(run.path), 0)

@@ -35,6 +35,8 @@ local rows = {
   {"file_labels", "probing", "file_labels", "file_labels(path, ids) -> {label=}", "Labels of these image ids from a TSV: id, tab, label."},
   {"dimensionality", "dimensionality", false, "dimensionality(features, {partners=, pool=}) -> sheet", "Effective rank, participation ratio, PCA 95 %, TwoNN by layer and stream."},
   {"scatter", "scatter", false, "scatter(features, layer, {partners=, pool=, lines=24}) -> sheet", "Both streams of a layer (from 0) in the plane of two principal components."},
+  {"attention", "attention", false, "attention(model, pair, {data=, cross=true}) -> view",
+   "Attention of one pair by layer and head, both streams and across; rollout, entropy, gradient attribution."},
   {"baseline", "baseline", false, "baseline(fused, alone, names, {partner=\"matched\", pool=, k=, alone=}) -> sheet",
    "The fused model beside encoders without fusion (partner \"none\") and their concatenation."},
 }

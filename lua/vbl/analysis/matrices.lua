@@ -62,13 +62,13 @@ local function add_rows(rows, first, b)
   end
 end
 
--- The chance level on the last layer's pair, where the measure knows one.
+-- A note, and the chance level on the last layer's pair, where the measure knows one.
 local function chance_note(features, name, opts)
   local last, pool = #features.layers, opts.pool or "cls"
   local _, record = vbl.measure[name](features:get(features.partners[1], last, "text", pool), features:get(features.partners[1], last, "vision", pool),
                               opts.k and {k = opts.k} or nil)
   local text = record.chance and (", chance level of text - vision about %.3f"):format(record.chance) or ""
-  return ("n = %d pairs, %s rows%s; * co-attending layer"):format(features.n, pool == "cls" and "CLS" or "mean", text)
+  return ("n = %d pairs, %s rows%s; * co-attending layer"):format(features.n, pool == "cls" and "CLS" or "mean", text), record.chance
 end
 
 local function text_of(self)
@@ -98,7 +98,7 @@ function matrices.of(features, name, opts)
       add_rows(made.rows, {partner, block[1]}, b)
     end
   end
-  made.note = chance_note(features, name, opts)
+  made.note, made.chance = chance_note(features, name, opts)
   return sheet.new(made)
 end
 
@@ -116,7 +116,7 @@ function matrices.over(list, name, opts)
       add_rows(made.rows, {at.epoch, partner}, b)
     end
   end
-  made.note = chance_note(list[#list].features, name, opts)
+  made.note, made.chance = chance_note(list[#list].features, name, opts)
   return sheet.new(made)
 end
 

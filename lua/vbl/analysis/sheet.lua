@@ -2,7 +2,7 @@
 --   sheet.new{title=, note=, columns = {"layer", ...}, rows = {{..}, ..}, figure = function(self, base) -> boolean, text = function(self) -> string}
 --   sheet.aligned(columns, rows) -> the text of a table
 --   tostring(s)         the title, the note and the rows in columns (or what `text` gives)
---   s:save(base)        base.tsv (columns, rows) and base.json {title, note, columns, rows}
+--   s:save(base)        base.tsv (columns, rows) and base.json {title, note, columns, rows; of matrices also low, high, chance}
 --   s:draw(base)        base.svg and base.png; false without gnuplot, or where the analysis has no picture
 --   s:column("layer")   its values, a list;  s:where(column number, cell)  its rows that hold the cell
 --   s:values({partner = "matched", measure = "cka"}[, "value"])     numbers of a column where the others hold these, in order; NaN: undefined
@@ -99,7 +99,7 @@ end
 function Sheet:save(base)
   sheet.make_folder(base)
   store.save(base .. ".tsv", tsv_rows(self))
-  local plain = {title = self.title, note = self.note, columns = self.columns, rows = self.rows}
+  local plain = {title = self.title, note = self.note, columns = self.columns, rows = self.rows, low = self.low, high = self.high, chance = self.chance}
   c.write_atomic(base .. ".json", c.json_encode(plain, {indent = 2, nan = "string"}) .. "\n")
 end
 

@@ -8,10 +8,10 @@ local bert = {}
 local Layer = {}
 Layer.__index = Layer
 
-local function layer(scope, c, sites)
+local function layer(scope, c, sites, name)
   local D = c.dim
   return setmetatable({
-    heads = c.attention_heads, pre = c.text_norm == "pre", sites = {sites(), sites(), sites()},
+    name = name, heads = c.attention_heads, pre = c.text_norm == "pre", sites = {sites(), sites(), sites()},
     qkv = nn.LinearGroup(scope, {"attention.self.query", "attention.self.key", "attention.self.value"}, D, D),
     out = nn.Linear(scope, "attention.output.dense", D, D),
     norm1 = nn.LayerNorm(scope, "attention.output.LayerNorm", D, c.text_eps),
@@ -24,7 +24,7 @@ end
 local function attend(self, x, lay, ctx)
   local attrs = nn.dropout(ctx, self.sites[1], nil, lay.samples)
   attrs.heads = self.heads
-  return self.out(F.self_attention(self.qkv(x), lay.seg, lay.keys, attrs))
+  return self.out(nn.attention(ctx, self.name, self.qkv(x), lay, attrs))
 end
 
 function Layer:forward(x, lay, ctx)
@@ -49,7 +49,7 @@ function bert.new(scope, c, sites)
   self.position = e:parameter("position_embeddings.weight", {c.max_positions, D}, nn.init.normal(0.02))
   self.type = e:parameter("token_type_embeddings.weight", {2, D}, nn.init.normal(0.02))
   self.norm = nn.LayerNorm(e, "LayerNorm", D, c.text_eps)
-  for i = 1, c.layers do self.layers[i] = layer(s:child("encoder.layer." .. i - 1), c, sites) end
+  for i = 1, c.layers do self.layers[i] = layer(s:child("encoder.layer." .. i - 1), c, sites, "text." .. i - 1) end
   if c.text_norm == "pre" then self.final_norm = nn.LayerNorm(s, "encoder.norm", D, c.text_eps) end
   -- BERT's files carry a pooler; it is kept so that they load and save whole, and takes no part in any forward.
   nn.Linear(s, "pooler.dense", D, D)

@@ -16,6 +16,7 @@ function fusion.block(scope, c, width, dim, heads, co, sites)
   for _, name in ipairs {"text", "vision"} do
     local s = scope:child(name)
     self[name] = {
+      name = s.prefix:sub(1, -2),
       sites = {sites(), sites(), sites()},
       norm1 = nn.LayerNorm(s, "norm1", width, 1e-5),
       qkv = nn.LinearGroup(s, {"query", "key", "value"}, width, dim),
@@ -32,12 +33,7 @@ end
 local function stream(m, heads, x, qkv, other_qkv, lay, other_lay, ctx)
   local attrs = nn.dropout(ctx, m.sites[1], nil, lay.samples)
   attrs.heads = heads
-  local a
-  if other_qkv then
-    a = F.cross_attention(qkv, other_qkv, lay.seg, other_lay.keys, attrs)
-  else
-    a = F.self_attention(qkv, lay.seg, lay.keys, attrs)
-  end
+  local a = nn.attention(ctx, m.name, qkv, lay, attrs, other_qkv, other_lay)
   local y = m.norm2:residual(m.proj(a), x, nn.dropout(ctx, m.sites[2], lay.rows))
   return F.dropout_add(m.fc2(m.fc1(m.norm3(y))), y, nn.dropout(ctx, m.sites[3], lay.rows))
 end

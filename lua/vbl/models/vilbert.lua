@@ -157,7 +157,7 @@ end
 -- One pass on rows. batch: {tokens i32 [B,T], lengths i32 [B], images, mask= u8 [B,P] patches to hide, samples= array of sample
 -- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
 -- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention, fuse = false
--- gives nothing else: the fusion is not computed}.
+-- gives nothing else: the fusion is not computed, attend = what attends in place of the kernel (vbl.nn.attention)}.
 -- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}}.
 function Vilbert:run(batch, opts)
   opts = opts or {}
@@ -165,7 +165,8 @@ function Vilbert:run(batch, opts)
   local tl, vl = pass_layouts(self, batch)
   local found = {}
   local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
-               cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false, tap = taps.collector(self.tapped, found)}
+               cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false, attend = opts.attend,
+               tap = taps.collector(self.tapped, found)}
   local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
   ctx.tap("text.embeddings", t, tl)
   ctx.tap("vision.embeddings", v, vl)

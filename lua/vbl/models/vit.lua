@@ -8,10 +8,10 @@ local vit = {}
 local Block = {}
 Block.__index = Block
 
-local function block(scope, c, sites)
+local function block(scope, c, sites, name)
   local D = c.dim
   return setmetatable({
-    heads = c.attention_heads, sites = {sites(), sites(), sites()},
+    name = name, heads = c.attention_heads, sites = {sites(), sites(), sites()},
     norm1 = nn.LayerNorm(scope, "norm1", D, c.vision_eps),
     qkv = nn.Linear(scope, "attn.qkv", D, 3 * D),
     proj = nn.Linear(scope, "attn.proj", D, D),
@@ -25,7 +25,7 @@ function Block:forward(x, lay, ctx)
   local s = self.sites
   local attrs = nn.dropout(ctx, s[1], nil, lay.samples)
   attrs.heads = self.heads
-  local a = self.proj(F.self_attention(self.qkv(self.norm1(x)), lay.seg, lay.keys, attrs))
+  local a = self.proj(nn.attention(ctx, self.name, self.qkv(self.norm1(x)), lay, attrs))
   local n, y = self.norm2:residual(a, x, nn.dropout(ctx, s[2], lay.rows))
   return F.dropout_add(self.fc2(self.fc1(n)), y, nn.dropout(ctx, s[3], lay.rows))
 end
@@ -42,7 +42,7 @@ function vit.new(scope, c, sites)
   local k = 3 * c.patch * c.patch
   self.weight = s:parameter("patch_embed.proj.weight", {D, 3, c.patch, c.patch}, s.weight_init(k))
   self.bias = s:parameter("patch_embed.proj.bias", {D}, s.bias_init(k))
-  for i = 1, c.layers do self.layers[i] = block(s:child("blocks." .. i - 1), c, sites) end
+  for i = 1, c.layers do self.layers[i] = block(s:child("blocks." .. i - 1), c, sites, "vision." .. i - 1) end
   self.norm = nn.LayerNorm(s, "norm", D, c.vision_eps)
   if c.mask_token then self.mask_token = s:parameter("mask_token", {1, D}, nn.init.normal(0.02)) end
   return self

@@ -137,4 +137,14 @@ function nn.dropout(ctx, site, rows, samples)
   return {p = ctx.p, seed = ctx.seed, step = ctx.step, site = site + 1024 * ctx.pass, rows = rows, samples = samples}
 end
 
+-- The attention of a layer, called `name` as its tap ("text.0", "vision.3", "fusion.1.text"): queries in qkv [N, 3 W] over its own keys and
+-- values or those of `other` [M, 3 W], by the fused kernel, which keeps the probabilities nowhere. ctx.attend(name, qkv, other or qkv, q_seg,
+-- k_seg, attrs) -> [N, W], where it is set, does it in its place (vbl.analysis.attention).
+function nn.attention(ctx, name, qkv, lay, attrs, other, other_lay)
+  local keys = (other and other_lay or lay).keys
+  if ctx.attend then return ctx.attend(name, qkv, other or qkv, lay.seg, keys, attrs) end
+  if other then return F.cross_attention(qkv, other, lay.seg, keys, attrs) end
+  return F.self_attention(qkv, lay.seg, keys, attrs)
+end
+
 return nn

@@ -8,6 +8,7 @@
 -- the thesis's way: a fused vector has already seen its partner, so the pair gives itself away.
 -- augment = {...}: of the training images (vbl.data.augment); the test sees them as they are.
 local vbl = require "vbl"
+local readout = require "vbl.models.readout"
 local tasks = require "vbl.tasks"
 local augment = require "vbl.data.augment"
 local F = require "vbl.nn.functional"
@@ -52,15 +53,6 @@ function Ap:prepare(data, batch, key)
   return {n = batch.n, labels = swapped.labels, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = images}}
 end
 
-local function logits(self, model, out)
-  if self.head == "concat" then
-    return model.heads.ap(vbl.cat({model.cls(out.text, out.text_layout), model.cls(out.vision, out.vision_layout)}, 2))
-  end
-  local t = F.normalize_rows(model.cls(out.unimodal.text, out.text_layout))
-  local v = F.normalize_rows(model.cls(out.unimodal.vision, out.vision_layout))
-  return model.heads.ap_similarity((t * v) * 10)
-end
-
 -- CLS rows of the matched pairs, normalised: {text [m, D], vision [m, D]}
 local function matched_rows(self, model, out, labels)
   local source = self.contrastive.on == "unimodal" and out.unimodal or out
@@ -82,7 +74,7 @@ function Ap:forward(model, work, lo, hi, pass)
     fuse = self.head == "concat" or self.contrastive and not on_unimodal or false,
   })
   local y = table.move(work.labels, lo, hi, 1, {})
-  local logit = logits(self, model, out):reshape(-1)
+  local logit = readout.alignment(model, out, self.head):reshape(-1)
   local loss = F.bce_with_logits(logit, vbl.tensor(y), {divisor = work.n})
   local right = 0
   for i, z in ipairs(logit:totable()) do
