@@ -1,14 +1,20 @@
-# Writes OUT: every Lua file of FILES as a byte array, in a table `vbl_embedded` of {module name, bytes, size}.
-# lua/vbl/nn/init.lua is module vbl.nn; lua/vbl/cmd/doctor.lua is vbl.cmd.doctor.
+# Writes OUT: every file of FILES as a byte array, in a table `vbl_embedded` of {module name, bytes, size}.
+# lua/vbl/nn/init.lua is module vbl.nn; lua/vbl/cmd/doctor.lua is vbl.cmd.doctor. A file that is no Lua is a module that returns its text:
+# require "vbl.report.charts.js" gives lua/vbl/report/charts.js.
+string(HEX "return [====[" text_begins)
+string(HEX "]====]" text_ends)
 set(arrays "")
 set(rows "")
 set(i 0)
 foreach(file ${FILES})
   file(RELATIVE_PATH name ${ROOT} ${file})
+  file(READ ${file} hex HEX)
+  if(NOT name MATCHES "\\.lua$")
+    set(hex "${text_begins}${hex}${text_ends}")
+  endif()
   string(REGEX REPLACE "\\.lua$" "" name ${name})
   string(REGEX REPLACE "/init$" "" name ${name})
   string(REPLACE "/" "." name ${name})
-  file(READ ${file} hex HEX)
   string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
   string(APPEND arrays "static const unsigned char module_${i}[] = {${bytes}0};\n")
   string(APPEND rows "  {\"${name}\", (const char *)module_${i}, sizeof module_${i} - 1},\n")

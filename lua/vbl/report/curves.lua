@@ -1,0 +1,142 @@
+-- The curves of a page: one chart a metric, all runs and splits in it.
+--   curves(runs) -> charts {title, xlabel, series, refs}, in groups: {{title = "Loss", charts = {..}}, ...}
+-- The bounds of an interval (NAME.low, NAME.high) are a band of their metric, the loss with shuffled images is a line beside its own.
+local chance = require "vbl.report.chance"
+
+local POINTS = 400  -- of a series, at most: of longer ones the least and the largest of each stretch are drawn
+
+local groups = {
+  {"Loss", {"^loss%."}},
+  {"Scores", {"^accuracy", "^auroc", "^f1_", "^f1%.", "^average_precision", "^vqa_accuracy", "^r%d+_", "^mrr", "^median_rank"}},
+  {"Optimisation", {"^lr$", "^grad_norm$", "^norm%.", "^weight%."}},
+  {"Other metrics", {""}},
+}
+
+local CONTROL = "_shuffled"
+local split_names = {step = "train, each step", train = "train, mean of the epoch"}
+local split_colors = {step = 6, train = 1, test = 2, val = 4}
+local split_order = {step = 1, train = 2, val = 3, test = 4}
+
+local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." end
+
+-- Of each stretch of the series its least and its largest value; values that are not finite stay.
+local function thin_out(s)
+  if #s.x <= POINTS then return s end
+  local out, every = {x = {}, y = {}}, math.ceil(2 * #s.x / POINTS)
+  for first = 1, #s.x, every do
+    local least, most = first, first
+    for i = first, math.min(first + every - 1, #s.x) do
+      if not (s.y[i] >= s.y[least]) then least = i end
+      if not (s.y[i] <= s.y[most]) then most = i end
+    end
+    for _, i in ipairs(least == most and {least} or {math.min(least, most), math.max(least, most)}) do
+      out.x[#out.x + 1], out.y[#out.y + 1] = s.x[i], s.y[i]
+    end
+  end
+  return out
+end
+
+-- name -> split -> {x, y}, names in order of appearance
+local function collect(rows)
+  local found, names = {}, {}
+  for _, row in ipairs(rows) do
+    if not row.name:find "^layer%." then
+      if not found[row.name] then found[row.name], names[#names + 1] = {}, row.name end
+      local by_split = found[row.name]
+      local s = by_split[row.split or ""] or {x = {}, y = {}}
+      by_split[row.split or ""] = s
+      s.x[#s.x + 1], s.y[#s.y + 1] = row.step, row.value
+    end
+  end
+  return found, names
+end
+
+local function band(found, name, split, s)
+  local low, high = found[name .. ".low"], found[name .. ".high"]
+  low, high = low and low[split], high and high[split]
+  if low and high and #low.y == #s.y then return low.y, high.y end
+end
+
+local function sorted_splits(by_split)
+  local list = {}
+  for split in pairs(by_split) do
+    if not split:find "^probe" then list[#list + 1] = split end
+  end
+  table.sort(list, function(a, b)
+    local x, y = split_order[a] or 9, split_order[b] or 9
+    return x < y or x == y and a < b
+  end)
+  return list
+end
+
+local function add_series(chart, runs, r, found, name)
+  local many = #runs > 1
+  for _, split in ipairs(sorted_splits(found[name] or {})) do
+    local whole = found[name][split]
+    -- The mean of a schedule over an epoch says nothing beside its every step.
+    if not ((name == "lr" or name == "grad_norm") and split == "train" and found[name].step) then
+      local s, label = thin_out(whole), split_names[split] or split ~= "" and split or name
+      local made = {name = many and runs[r].short .. ", " .. label or label, x = s.x, y = s.y, thin = split == "step" or nil, dash = many and split ~= "test" and split ~= "step" or nil,
+                    color = many and (r - 1) % 7 + 1 or split_colors[split] or 5}
+      if #s.x == #whole.x then made.lo, made.hi = band(found, name, split, whole) end
+      chart.series[#chart.series + 1] = made
+    end
+  end
+  local control = found[name .. CONTROL] and found[name .. CONTROL].test
+  if control then
+    chart.series[#chart.series + 1] = {name = (many and runs[r].short .. ", " or "") .. "test, images shuffled", x = control.x, y = control.y,
+                                       color = many and (r - 1) % 7 + 1 or 3, dash = true}
+  end
+end
+
+-- A weight that never moves is in the config.
+local function constant(chart)
+  local first
+  for _, s in ipairs(chart.series) do
+    for _, y in ipairs(s.y) do
+      first = first or y
+      if y ~= first then return false end
+    end
+  end
+  return true
+end
+
+local function chart_of(runs, collected, name)
+  local chart = {title = name, xlabel = "optimizer step", xname = "step", series = {}}
+  for r in ipairs(runs) do add_series(chart, runs, r, collected[r], name) end
+  local value, label = chance.of(runs[1], name)
+  if value then chart.refs = {{value, label}} end
+  return chart
+end
+
+local function group_of(name)
+  for g, group in ipairs(groups) do
+    for _, pattern in ipairs(group[2]) do
+      if name:find(pattern) then return g end
+    end
+  end
+end
+
+return function(runs)
+  local collected, names, seen = {}, {}, {}
+  for r, run in ipairs(runs) do
+    local own
+    collected[r], own = collect(run.rows)
+    for _, name in ipairs(own) do
+      local control = name:sub(-#CONTROL) == CONTROL and collected[r][name:sub(1, -#CONTROL - 1)]
+      if not seen[name] and not hidden(name) and not control then names[#names + 1], seen[name] = name, true end
+    end
+  end
+  local result = {}
+  for g, group in ipairs(groups) do
+    local charts = {}
+    for _, name in ipairs(names) do
+      if group_of(name) == g then
+        local chart = chart_of(runs, collected, name)
+        if #chart.series > 0 and not (name:find "^weight%." and constant(chart)) then charts[#charts + 1] = chart end
+      end
+    end
+    if #charts > 0 then result[#result + 1] = {title = group[1], charts = charts} end
+  end
+  return result
+end

@@ -1,0 +1,210 @@
+-- html(paths, {out = PATH, data =}) -> path: one or several runs as one HTML file that needs nothing else: no network, no file beside it.
+--   out: where to (one run: RUN/report.html; several: needed). data: the run's data set where it is open already; false: none is opened.
+-- Text and tables are in the file as they are read; charts are drawn from its JSON by charts.js when it is opened. Several runs share the
+-- charts, a colour a run. The content security policy in its head forbids every request.
+local c = require "vbl.store.c"
+local curves = require "vbl.report.curves"
+local layers = require "vbl.report.layers"
+local markup = require "vbl.report.markup"
+local samples = require "vbl.report.samples"
+local source = require "vbl.report.source"
+local summary = require "vbl.report.summary"
+local tables = require "vbl.report.tables"
+local usage = require "vbl.usage"
+local warnings = require "vbl.report.warnings"
+
+local LIMIT = 5000000  -- bytes that a page may have
+local LOG_LINES = 80
+
+local e, text = markup.element, markup.text
+
+local function section(page, id, title, ...)
+  page.sections[#page.sections + 1] = {id = id, title = title, body = table.concat {...}}
+end
+
+local function run_name(page, i)
+  local run = page.runs[i]
+  local color = #page.runs > 1 and e("i", {class = "run", style = ("background:var(--c%d)"):format((i - 1) % 7 + 1)}) or ""
+  return color .. text(run.name) .. e("span", {class = "status " .. run.status}, text(run.status))
+end
+
+-- One heading a run where there are several.
+local function each_run(page, fn)
+  local parts = {}
+  for i, run in ipairs(page.runs) do
+    local body = fn(run)
+    if body then parts[#parts + 1] = (#page.runs > 1 and e("h3", nil, run_name(page, i)) or "") .. body end
+  end
+  return #parts > 0 and table.concat(parts) or nil
+end
+
+local function warning_list(page)
+  local parts = {}
+  for i, run in ipairs(page.runs) do
+    for _, problem in ipairs(run.problems) do
+      parts[#parts + 1] = e("li", {class = "error"}, #page.runs > 1 and e("b", nil, text(run.short), ": ") or "", "A file of the run cannot be read: ", text(problem))
+    end
+    for _, w in ipairs(warnings(run)) do
+      parts[#parts + 1] = e("li", {class = w.level}, #page.runs > 1 and e("b", nil, text(page.runs[i].short), ": ") or "", text(w.text))
+    end
+  end
+  return #parts > 0 and e("ul", {class = "warnings"}, table.concat(parts)) or ""
+end
+
+local function add_curves(page)
+  local list, parts = {}, {}
+  for _, group in ipairs(curves(page.runs)) do
+    local figures = {}
+    for _, chart in ipairs(group.charts) do
+      figures[#figures + 1] = e("figure", {["data-chart"] = #list})
+      list[#list + 1] = chart
+    end
+    parts[#parts + 1] = e("h3", nil, text(group.title)) .. e("div", {class = "grid"}, table.concat(figures))
+  end
+  page.data.curves = markup.list(list)
+  if #list > 0 then section(page, "curves", "Curves", table.concat(parts)) end
+end
+
+local function epoch_slider(epochs)
+  if #epochs < 2 then return "" end
+  return e("label", {class = "epoch"}, "Epoch ", e("output", nil, text(epochs[#epochs])),
+           e("input", {type = "range", min = "0", max = tostring(#epochs - 1), value = tostring(#epochs - 1), step = "1", ["aria-label"] = "epoch"}))
+end
+
+local about_partners = "Matched: a caption with its own image; after co-attention the two have seen each other. Mismatched: each fused with a partner of another pair, then " ..
+  "compared: what is left is what the streams share of themselves. Co-attending layers are shaded; the scale is the same at all epochs."
+
+local function add_layers(page)
+  local made = layers.by_layer(page.runs)
+  page.data.layers = {epochs = markup.list(made.epochs), charts = markup.list(made.charts)}
+  if #made.charts == 0 then return end
+  local figures = {}
+  for i in ipairs(made.charts) do figures[i] = e("figure", {["data-chart"] = i - 1}) end
+  section(page, "layers", "Layer by layer", e("p", {class = "note"}, about_partners), epoch_slider(made.epochs), e("div", {class = "grid"}, table.concat(figures)))
+end
+
+local function add_maps(page)
+  local made = layers.maps(page.runs)
+  page.data.maps = {epochs = markup.list(made.epochs), charts = markup.list(made.charts)}
+  if #made.charts == 0 then return end
+  local parts, titles = {}, require "vbl.plot.titles"
+  for i, chart in ipairs(made.charts) do
+    local last = made.charts[i - 1]
+    if not last or last.measure ~= chart.measure or (#last.matrices > 1) ~= (#chart.matrices > 1) then
+      parts[#parts + 1] = (last and "</div>" or "") .. e("h3", nil, text(titles.of(chart.measure) .. (#chart.matrices > 1 and ", over the epochs" or ""))) .. '<div class="pairs">'
+    end
+    parts[#parts + 1] = e("figure", {["data-chart"] = i - 1})
+  end
+  section(page, "maps", "Layer × layer", e("p", {class = "note"}, "Every text layer against every image layer. The arrow at the colour bar is the chance level, " ..
+          "bars at the axes are co-attending layers."), epoch_slider(made.epochs), table.concat(parts), "</div>")
+end
+
+local function add_tables(page)
+  local body = each_run(page, function(run)
+    local alignment, sheets = tables.alignment(run), tables.sheets(run)
+    if not alignment and not sheets then return nil end
+    return (alignment and e("h3", nil, "Alignment before and after") .. alignment or "") .. (sheets or "")
+  end)
+  if body then section(page, "tables", "Tables", body) end
+end
+
+local ATTENTION = 2500000  -- bytes of attention maps in a page
+
+-- As many pairs as fit, and how many do not.
+local function some_pairs(attention, room)
+  local list, left = {}, 0
+  for _, pair in ipairs(attention.pairs) do
+    local size = #c.json_encode(pair)
+    if size <= room then list[#list + 1], room = pair, room - size else left = left + 1 end
+  end
+  return list, left
+end
+
+local function select(label, name) return e("label", nil, label, " ", e("select", {["data-pick"] = name, ["aria-label"] = label})) end
+
+local function add_attention(page)
+  local made = {}
+  local body = each_run(page, function(run)
+    if not run.attention then return nil end
+    local list, left = some_pairs(run.attention, ATTENTION // #page.runs)
+    if #list == 0 then return nil end
+    made[#made + 1] = {pairs = list}
+    return e("div", {["data-attention"] = #made - 1}, left > 0 and e("p", {class = "note"}, ("%d more pairs are in analysis/attention.json."):format(left)) or "",
+             e("div", {class = "controls"}, select("Pair", "pair"), select("Layer", "layer"), select("Head", "head")),
+             e("div", {class = "look"}, e("div", nil, e("div", {["data-pick"] = "picture"})),
+               e("div", nil, e("div", {class = "words", ["data-pick"] = "words"}), e("div", {["data-pick"] = "said"}), e("figure", nil))))
+  end)
+  page.data.attention = markup.list(made)
+  if body then
+    section(page, "attention", "Attention", e("p", {class = "note"}, "Click a word or a patch: what it attends to is red, from pale at an even share (or less) to full at eight times " ..
+            "as much. Attention is not explanation: see the attribution beside it."), body)
+  end
+end
+
+local function add_samples(page)
+  section(page, "samples", "Samples", each_run(page, function(run)
+    local body, why = samples(run)
+    return body or e("p", {class = "note"}, text(why))
+  end))
+end
+
+local function log_tail(run)
+  local lines = {}
+  for line in run.log:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  if #lines == 0 then return nil end
+  return e("details", nil, e("summary", nil, ("Last %d of %d lines of the log"):format(math.min(LOG_LINES, #lines), #lines)),
+           e("pre", nil, text(table.concat(lines, "\n", math.max(1, #lines - LOG_LINES + 1)))))
+end
+
+local function fill(page)
+  section(page, "summary", "Summary", e("div", {class = "two"}, e("div", nil, summary.facts(page.runs)), e("div", nil, summary.values(page.runs))))
+  add_curves(page)
+  add_layers(page)
+  add_maps(page)
+  add_tables(page)
+  add_attention(page)
+  add_samples(page)
+  section(page, "data-set", "Data", each_run(page, tables.coverage))
+  local marked = #page.runs > 1 and "Marked: keys in which the runs differ." or "Marked: keys that differ from the trainer's and the model's defaults."
+  section(page, "config", "Config", e("p", {class = "note"}, marked), summary.config(page.runs))
+  section(page, "environment", "Environment", summary.environment(page.runs), each_run(page, log_tail) or "")
+end
+
+local policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+local function assemble(page)
+  local links, bodies = {}, {}
+  for i, s in ipairs(page.sections) do
+    links[i] = e("a", {href = "#" .. s.id}, text(s.title))
+    bodies[i] = e("section", {id = s.id}, e("h2", nil, text(s.title)), s.body)
+  end
+  local title = #page.runs == 1 and page.runs[1].name or #page.runs .. " runs"
+  local names = {}
+  for i in ipairs(page.runs) do names[i] = run_name(page, i) end
+  return table.concat({
+    "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">', '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    ('<meta http-equiv="Content-Security-Policy" content="%s">'):format(policy), e("title", nil, text(title)),
+    "<style>" .. require "vbl.report.page.css" .. "</style>", "</head>", "<body>",
+    e("header", nil, #names == 1 and e("h1", nil, names[1]) or e("h1", nil, text(title)) .. "<p>" .. table.concat(names, "<br>") .. "</p>", warning_list(page)),
+    e("nav", nil, e("div", nil, table.concat(links))), e("main", nil, table.concat(bodies, "\n")),
+    e("footer", nil, text(("vbl %s, %s. This page needs no network."):format(require("vbl").version, os.date "%Y-%m-%d %H:%M"))),
+    e("noscript", nil, "The charts need JavaScript; the run's plots/ has them as pictures."),
+    '<script type="application/json" id="data">' .. markup.json(page.data) .. "</script>", "<script>" .. require "vbl.report.charts.js" .. require "vbl.report.attention.js" .. "</script>",
+    "</body>", "</html>", "",
+  }, "\n")
+end
+
+return function(paths, opts)
+  opts = opts or {}
+  if type(paths) == "string" then paths = {paths} end
+  if #paths == 0 then usage "report: expected at least one run's folder" end
+  local out = opts.out or #paths == 1 and paths[1]:gsub("(.)/+$", "%1") .. "/report.html"
+  if not out then usage "report: several runs need a file to write to (out)" end
+  local page = {runs = {}, sections = {}, data = {}}
+  for i, path in ipairs(paths) do page.runs[i] = source.read(path, opts) end
+  fill(page)
+  local html = assemble(page)
+  if #html > LIMIT then io.stderr:write(("report: the page has %.1f MB\n"):format(#html / 1e6)) end
+  c.write_atomic(out, html)
+  return out
+end

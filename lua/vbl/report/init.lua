@@ -1,0 +1,26 @@
+-- vbl.report: what runs came to, for readers.
+--   vbl.report.html(paths, {out=, data=}) -> path of the page     vbl.report.html
+local document = require("vbl.tensor.c").document
+local nearest = require "vbl.nearest"
+
+-- Name, module, signature, help.
+local rows = {
+  {"html", "vbl.report.html", "html(RUN or {RUN, ...}, [{out = \"RUN/report.html\"}]) -> path",
+   "One offline HTML page of a run, or of several in the same charts: summary, curves, layers, tables, samples, config, warnings."},
+}
+
+local modules = {}
+for _, row in ipairs(rows) do
+  modules[row[1]] = row[2]
+  document("vbl.report." .. row[1], row[3], row[4])
+end
+
+return setmetatable({}, {
+  __index = function(self, name)
+    local module = modules[name]
+    if not module then error(("vbl.report has no '%s'%s"):format(tostring(name), nearest.hint(tostring(name), modules)), 2) end
+    local value = require(module)
+    rawset(self, name, value)
+    return value
+  end,
+})

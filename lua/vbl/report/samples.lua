@@ -1,0 +1,171 @@
+-- Samples of a page: what the model was shown and what it said.
+--   samples(run) -> markup, or nil and why there are none
+-- A run with predictions: some of the furthest from their label and some evenly from the split. Else held-out pairs with the tasks' views of
+-- them: the caption with masked words, the caption that alignment prediction puts in its place.
+local markup = require "vbl.report.markup"
+
+local WORST, EVEN, PLAIN, CLASSES = 6, 6, 8, 3
+
+local e, text = markup.element, markup.text
+
+local function picture(view, i)
+  local batch = view:batch {i}
+  local shape = batch.images:shape()
+  local uri, small = markup.image(batch.images:reshape(3, shape[3], shape[4]):contiguous())
+  return e("img", {src = uri, alt = "image " .. view:image_id(i), class = small and "small" or nil, loading = "lazy"}), batch
+end
+
+local function card(...) return e("div", {class = "sample"}, ...) end
+
+-- ---- held-out pairs
+
+local function words(data, ids, marked)
+  local parts = {}
+  for i = 2, #ids do
+    local token = data.tokenizer:token(ids[i])
+    if token == "[SEP]" or token == "[PAD]" then break end
+    local piece = token:match "^##(.*)"
+    parts[#parts + 1] = (piece and "" or " ") .. (marked and marked[i] and e("b", nil, text(piece or token)) or text(piece or token))
+  end
+  return table.concat(parts):gsub("^ ", "")
+end
+
+local function masked_line(view, batch, seed)
+  local masked, labels = view:mask_tokens(batch.tokens, batch.lengths, {probability = 0.15, seed = seed, step = 1})
+  local ids, wanted, marked = masked:totable()[1], {}, {}
+  for t, label in ipairs(labels:totable()[1]) do
+    if label >= 0 then marked[t], wanted[#wanted + 1] = true, view.data.tokenizer:token(label) end
+  end
+  if #wanted == 0 then return "" end
+  return e("p", {class = "id"}, "MLM sees: ", words(view.data, ids, marked), ", to find ", text(table.concat(wanted, ", ")))
+end
+
+local function held_out(run)
+  local view, cards = run.view, {}
+  local tasks = type(run.config.tasks) == "table" and run.config.tasks or {}
+  for i = 1, math.min(PLAIN, view:size()) do
+    local image, batch = picture(view, i)
+    cards[i] = card(image, e("p", nil, (words(view.data, batch.tokens:totable()[1]))), tasks.mlm and masked_line(view, batch, run.config.seed or 0) or "",
+                    e("p", {class = "id"}, text(view:image_id(i))))
+  end
+  return e("p", {class = "note"}, ("The first pairs of the split “%s”, at the size that the model sees. This run stored no predictions."):format(text(run.split))) ..
+    e("div", {class = "samples"}, table.concat(cards))
+end
+
+-- ---- predictions
+
+local function scores_of(row) return type(row.scores) == "table" and row.scores or {row.scores} end
+
+local function label_set(row)
+  local set = {}
+  if type(row.label) == "table" then
+    if #row.label > 0 then
+      for _, class in ipairs(row.label) do set[class] = 1 end
+    else
+      for class, weight in pairs(row.label) do set[tonumber(class)] = weight end
+    end
+  elseif row.label then
+    set[row.label] = 1
+  end
+  return set
+end
+
+-- How far from the label, from 0: by kind of the scores.
+local distance = {
+  binary = function(row) return math.abs((scores_of(row)[1] or 0.5) - (row.label or 0)) end,
+  multiclass = function(row) return 1 - (scores_of(row)[(row.label or 0) + 1] or 0) end,
+  multilabel = function(row)
+    local set, sum, list = label_set(row), 0, scores_of(row)
+    for k, p in ipairs(list) do sum = sum + math.abs(p - (set[k - 1] or 0)) end
+    return sum / math.max(#list, 1)
+  end,
+  soft = function(row)
+    local set, sum = label_set(row), 0
+    for k, p in ipairs(scores_of(row)) do sum = sum + p * (set[k - 1] or 0) end
+    return 1 - sum
+  end,
+  retrieval = function(row) return math.max(row.ranks and row.ranks.t2i or 0, row.ranks and row.ranks.i2t or 0) end,
+}
+
+-- Row numbers: the WORST furthest ones, and EVEN of the rest.
+local function chosen(p)
+  local far, order, worst, even, taken = distance[p.header.kind], {}, {}, {}, {}
+  if not far then return {}, {} end
+  local at = {}
+  for i, row in ipairs(p.rows) do order[i], at[i] = i, far(row) end
+  table.sort(order, function(a, b) return at[a] > at[b] or at[a] == at[b] and a < b end)
+  for k = 1, math.min(WORST, #order) do worst[k], taken[order[k]] = order[k], true end
+  for k = 0, EVEN - 1 do
+    local i = 1 + k * #p.rows // EVEN
+    if p.rows[i] and not taken[i] then even[#even + 1], taken[i] = i, true end
+  end
+  return worst, even
+end
+
+local function bar(name, score, class)
+  return e("div", {class = "bar"}, e("span", {class = class, title = name}, e("b", {style = ("width:%.1f%%"):format(100 * math.max(0, math.min(1, score)))}), text(name)),
+           e("em", nil, ("%.2f"):format(score)))
+end
+
+local function class_name(header, class) return header.classes and header.classes[class + 1] or ("class %d"):format(class) end
+
+local function scores_markup(header, row)
+  if header.kind == "retrieval" then
+    return e("p", nil, ("rank of its image %s, of its text %s"):format(text(row.ranks and row.ranks.t2i or "?"), text(row.ranks and row.ranks.i2t or "?")))
+  end
+  local set, list, order, parts = label_set(row), scores_of(row), {}, {}
+  if header.kind == "binary" then
+    local threshold = header.thresholds and header.thresholds[1] or 0.5
+    local right = (list[1] >= threshold and 1 or 0) == row.label
+    return bar(class_name(header, 1), list[1], right and "right" or "wrong") .. e("p", {class = "id"}, "label: " .. text(row.label == nil and "not known" or class_name(header, row.label)))
+  end
+  for k = 1, #list do order[k] = k end
+  table.sort(order, function(a, b) return list[a] > list[b] or list[a] == list[b] and a < b end)
+  for k = 1, math.min(CLASSES, #order) do
+    local class = order[k] - 1
+    parts[#parts + 1] = bar(class_name(header, class), list[order[k]], set[class] and "right" or k == 1 and "wrong" or nil)
+  end
+  local labels = {}
+  for class in pairs(set) do labels[#labels + 1] = class end
+  table.sort(labels)
+  for k, class in ipairs(labels) do labels[k] = class_name(header, class) .. (set[class] ~= 1 and (" %.1f"):format(set[class]) or "") end
+  return table.concat(parts) .. e("p", {class = "id"}, "label: " .. text(#labels > 0 and table.concat(labels, ", ") or "none"))
+end
+
+-- The view of the predictions' split whose samples are theirs, or nil.
+local function view_of(run, split, p)
+  if not run.data then return nil end
+  local ok, view = pcall(run.data.split, run.data, split)
+  return ok and view:size() == p.n and view or nil
+end
+
+local function predicted(run, split, p)
+  local view = view_of(run, split, p)
+  local function cards(list)
+    local parts = {}
+    for k, i in ipairs(list) do
+      local row, image, caption = p.rows[i], "", ""
+      if view and view:image_id(i) == row.id then
+        local batch
+        image, batch = picture(view, i)
+        caption = e("p", nil, (words(view.data, batch.tokens:totable()[1])))
+      end
+      parts[k] = card(image, caption, scores_markup(p.header, row), e("p", {class = "id"}, text(row.id)))
+    end
+    return e("div", {class = "samples"}, table.concat(parts))
+  end
+  local worst, even = chosen(p)
+  local epoch = p.header.checkpoint and p.header.checkpoint.epoch
+  return e("p", {class = "note"}, ("%d predictions on “%s”%s."):format(p.n, text(split), epoch and (", checkpoint of epoch %s"):format(text(epoch)) or "")) ..
+    (#worst > 0 and e("h3", nil, "Furthest from their label") .. cards(worst) or "") .. (#even > 0 and e("h3", nil, "Evenly from the split") .. cards(even) or "")
+end
+
+return function(run)
+  local parts = {}
+  for _, split in ipairs {"test", "val", "train"} do
+    if run.predicted[split] then parts[#parts + 1] = predicted(run, split, run.predicted[split]) end
+  end
+  if #parts > 0 then return table.concat(parts) end
+  if run.view then return held_out(run) end
+  return nil, run.no_data and "The data set could not be opened: " .. run.no_data or "The data set has no held-out split."
+end

@@ -1,0 +1,133 @@
+-- A run as the page needs it: its record (vbl.runs.record) and
+--   rows, log                       of metrics.jsonl and log.txt; what cannot be read is empty and a line in `problems`
+--   measured                        set of the partners of the layer measures, or nil
+--   sheets, sheet_names, attention  RUN/analysis/NAME.json by name; sorted names; analysis/attention.json
+--   predicted                       split -> {header, rows, n, majority = share of the largest class, accuracy} (majority, accuracy: class labels)
+--   data, split, unigram            the data set, opened again, its held-out view, and the entropy in nats of the word pieces of (at most
+--                                   4,000 of) its training captions; nil and `no_data` says why
+--   has_checkpoint, short           short: the name without its date, for legends
+--   source.read(path, {data = the run's data, already open; false: without}) -> run
+local c = require "vbl.store.c"
+local record = require "vbl.runs.record"
+local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+
+local source = {}
+
+local function try(run, fallback, fn, ...)
+  local ok, value = pcall(fn, ...)
+  if ok then return value end
+  run.problems[#run.problems + 1] = usage.strip(value)
+  return fallback
+end
+
+local function read_text(path) return system.exists(path) and c.read_file(path) or "" end
+
+local function read_sheets(run)
+  run.sheets, run.sheet_names = {}, {}
+  local folder = run.path .. "/analysis"
+  for _, file in ipairs(system.list(folder) or {}) do
+    local name = file:match "^([^.].*)%.json$"
+    local value = name and try(run, nil, function() return c.json_decode(c.read_file(folder .. "/" .. file), {where = folder .. "/" .. file, nan = "string"}) end)
+    if name == "attention" then
+      run.attention = value
+    elseif type(value) == "table" and value.columns and value.rows then
+      run.sheets[name], run.sheet_names[#run.sheet_names + 1] = value, name
+    end
+  end
+  table.sort(run.sheet_names)
+end
+
+local function best_of(scores)
+  local best = 1
+  for i, v in ipairs(scores) do
+    if v > scores[best] then best = i end
+  end
+  return best - 1
+end
+
+-- Of labels that are one class: the share of the largest class and of the rows that are right.
+local function class_shares(p)
+  local counts, right, n, most = {}, 0, 0, 0
+  local threshold = p.header.thresholds and p.header.thresholds[1] or 0.5
+  for _, row in ipairs(p.rows) do
+    if math.type(row.label) ~= "integer" then return end
+    local scores = type(row.scores) == "table" and row.scores or {row.scores}
+    local said = #scores == 1 and (scores[1] >= threshold and 1 or 0) or best_of(scores)
+    counts[row.label] = (counts[row.label] or 0) + 1
+    most, n, right = math.max(most, counts[row.label]), n + 1, right + (said == row.label and 1 or 0)
+  end
+  if n > 0 then p.majority, p.accuracy = most / n, right / n end
+end
+
+local function read_predictions(run)
+  run.predicted = {}
+  for _, split in ipairs(run:splits()) do
+    local p = try(run, nil, function()
+      local header, rows = run:predictions(split)
+      return {header = header, rows = rows, n = #rows}
+    end)
+    if p then
+      if p.header.kind == "binary" or p.header.kind == "multiclass" then class_shares(p) end
+      run.predicted[split] = p
+    end
+  end
+end
+
+local CAPTIONS = 4000
+
+-- Entropy of the ordinary word pieces, those that MLM may hide: neither [CLS] nor [SEP].
+local function unigram_entropy(view)
+  local counts, total, n = {}, 0, view:size()
+  for first = 1, n, math.max(1, n // CAPTIONS) do
+    local ids = view.data.tokenizer:encode(view:caption(first, 1))
+    for i = 2, #ids - 1 do counts[ids[i]], total = (counts[ids[i]] or 0) + 1, total + 1 end
+  end
+  local h = 0
+  for _, k in pairs(counts) do h = h - k / total * math.log(k / total) end
+  return total > 0 and h or nil
+end
+
+-- The run's own data, from its config; the model is counted, not made.
+local function open_data(run, given)
+  if given == false then
+    run.no_data = "it was not asked for"
+    return
+  end
+  local ok, message = pcall(function()
+    local data, split = given, nil
+    if not data then
+      local config = {}
+      for key, value in pairs(run.config) do config[key] = value end
+      config.flags, config.seed = {seed = run.config.seed or 0, device = "cpu"}, nil
+      data = require("vbl.train").job(config, nil, true).data
+    end
+    if run.manifest.data_hash and data:hash() ~= run.manifest.data_hash then error("it has changed since the run (its hash differs)", 0) end
+    split = data:held_out()
+    run.data, run.split, run.view = data, split, split and data:split(split)
+    run.unigram = unigram_entropy(data:split "train")
+  end)
+  if not ok then run.no_data = usage.strip(message) end
+end
+
+function source.read(path, opts)
+  if not record.is_run(path) then usage(("report: %s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path)) end
+  local run = record.read(path)
+  run.short = run.name:gsub("^%d%d%d%d%-%d%d%-%d%d%-%d%d%d%d%d%d%-", "")
+  run.rows = try(run, {}, function() return run:metrics() end)
+  run.log = try(run, "", read_text, path .. "/log.txt")
+  run.has_checkpoint = #(system.list(path .. "/checkpoints") or {}) > 0
+  for _, row in ipairs(run.rows) do
+    local partner = row.name:find "^layer%." and (row.split or ""):match "^probe%.(.+)$"
+    if partner and partner ~= "chance" then
+      run.measured = run.measured or {}
+      run.measured[partner] = true
+    end
+  end
+  read_sheets(run)
+  read_predictions(run)
+  open_data(run, opts and opts.data)
+  return run
+end
+
+return source

@@ -1,0 +1,235 @@
+-- What was run and what came of it, as tables.
+--   summary.facts(runs) -> markup: status, time, size, one column a run
+--   summary.values(runs) -> markup: the last and the best value of every metric, with intervals
+--   summary.config(runs) -> markup: every key, its value in each run, the default; marked where it differs
+--   summary.environment(runs) -> markup: manifest.json
+local markup = require "vbl.report.markup"
+local show = require("vbl.config.values").show
+
+local summary = {}
+
+local function head(runs, first, last)
+  local columns = {first}
+  for i, run in ipairs(runs) do columns[i + 1] = #runs > 1 and run.short or "value" end
+  if last then columns[#columns + 1] = last end
+  return columns
+end
+
+local function clock(seconds)
+  if not seconds then return "" end
+  if seconds < 60 then return ("%d s"):format(seconds) end
+  if seconds < 3600 then return ("%d min %02d s"):format(seconds // 60, seconds % 60) end
+  return ("%d h %02d min"):format(seconds // 3600, seconds // 60 % 60)
+end
+
+local function thousands(n)
+  if not n then return nil end
+  local text = ("%d"):format(n)
+  while true do
+    local longer, changed = text:gsub("^(%d+)(%d%d%d)", "%1,%2")
+    if changed == 0 then return text end
+    text = longer
+  end
+end
+
+local function last_row(run) return run.rows[#run.rows] or {} end
+
+local function best_of(run)
+  local best = run.result.best
+  if best and best.metric then return ("epoch %s, %s = %s"):format(best.epoch, best.metric, markup.number(best.value)) end
+end
+
+local facts = {
+  {"status", function(run) return markup.raw(markup.element("span", {class = "status " .. run.status}, run.status)) end},
+  {"kind", function(run) return run.kind and run.kind .. (run.task and ", " .. run.task or "") end},
+  {"begun", function(run) return run.created end},
+  {"time", function(run) return run.rows[1] and run.rows[1].time and clock(last_row(run).time - run.rows[1].time) end},
+  {"reached", function(run)
+    local row = last_row(run)
+    return row.step and ("step %d%s%s"):format(row.step, run.manifest.steps and " of " .. run.manifest.steps or "", row.epoch and ", epoch " .. row.epoch or "")
+  end},
+  {"best checkpoint", best_of},
+  {"throughput", function(run) return run.log:match "in [%d:?]+ of training: ([%d.]+ samples/s; peak memory [^\n(]+)" end},
+  {"parameters", function(run) return thousands(run.manifest.total_parameters) end},
+  {"training pairs", function(run) return thousands(run.manifest.train_pairs) end},
+  {"held-out pairs", function(run) return thousands(run.manifest.test_pairs) end},
+  {"data", function(run) return run.manifest.data end},
+  {"seed", function(run) return run.seed and ("%d"):format(run.seed) end},
+  {"tags", function(run) return #run.tags > 0 and table.concat(run.tags, ", ") or nil end},
+  {"note", function(run) return run.note ~= "" and run.note or nil end},
+  {"folder", function(run) return run.path end},
+}
+
+function summary.facts(runs)
+  local rows = {}
+  for _, fact in ipairs(facts) do
+    local row, any = {fact[1]}, false
+    for i, run in ipairs(runs) do
+      row[i + 1] = fact[2](run) or ""
+      any = any or row[i + 1] ~= ""
+    end
+    if any then rows[#rows + 1] = row end
+  end
+  return markup.table {columns = head(runs, ""), rows = rows}
+end
+
+-- ---- values
+
+local smaller_is_better = {loss = true, rank = true}
+
+local function extreme(name, a, b)
+  if smaller_is_better[name:match "^(%a+)%."] or name:find "median_rank" then return b < a end
+  return b > a
+end
+
+-- "SPLIT NAME" -> {first, last, best} rows; intervals: "SPLIT NAME.low"
+local function evaluations(run)
+  local found, names = {}, {}
+  for _, row in ipairs(run.rows) do
+    local split = row.split
+    if (split == "test" or split == "val") and not row.name:find "^candidates" and not row.name:find "^layer%." then
+      local key = split .. " " .. row.name
+      local f = found[key]
+      if not f then
+        f = {first = row, last = row, best = nil, split = split, name = row.name}
+        found[key], names[#names + 1] = f, key
+      end
+      f.last = row
+      if row.value == row.value and (row.epoch or 0) > 0 and (not f.best or extreme(row.name, f.best.value, row.value)) then f.best = row end
+    end
+  end
+  return found, names
+end
+
+local function with_interval(found, key, row)
+  if not row then return "" end
+  local low, high = found[key .. ".low"], found[key .. ".high"]
+  local text = markup.text(markup.number(row.value))
+  if low and row == found[key].last then
+    text = text .. " " .. markup.element("small", nil, ("[%s, %s]"):format(markup.number(low.last.value), markup.number(high.last.value)))
+  end
+  return markup.raw(text)
+end
+
+local function one_run(run)
+  local found, names = evaluations(run)
+  local rows = {}
+  for _, key in ipairs(names) do
+    local f = found[key]
+    if not f.name:find "%.low$" and not f.name:find "%.high$" then
+      local best = f.best and markup.raw(markup.text(markup.number(f.best.value)) .. markup.element("small", nil, (" epoch %s"):format(f.best.epoch))) or ""
+      local before = (f.first.epoch or 1) == 0 and markup.number(f.first.value) or ""
+      rows[#rows + 1] = {f.name, f.split, before, with_interval(found, key, f.last), best}
+    end
+  end
+  if #rows == 0 then return nil end
+  return markup.table {columns = {"metric", "split", "before training", "last [95 % interval]", "best"}, rows = rows, numeric = {[3] = true, [4] = true, [5] = true}}
+end
+
+local function several(runs)
+  local found, keys, seen, rows = {}, {}, {}, {}
+  for i, run in ipairs(runs) do
+    local own
+    found[i], own = evaluations(run)
+    for _, key in ipairs(own) do
+      if not seen[key] and not key:find "%.low$" and not key:find "%.high$" then keys[#keys + 1], seen[key] = key, true end
+    end
+  end
+  local numeric = {}
+  for _, key in ipairs(keys) do
+    local row = {key}
+    for i in ipairs(runs) do row[i + 1], numeric[i + 1] = found[i][key] and with_interval(found[i], key, found[i][key].last) or "", true end
+    rows[#rows + 1] = row
+  end
+  return #rows > 0 and markup.table {columns = head(runs, "last value [95 % interval]"), rows = rows, numeric = numeric}
+end
+
+-- result.json's values: those of the best checkpoint, the ones to quote.
+local function results(runs)
+  local names, rows, numeric = {}, {}, {}
+  for _, run in ipairs(runs) do
+    for name in pairs(run.values) do
+      if not names[name] then names[name], names[#names + 1] = true, name end
+    end
+  end
+  table.sort(names)
+  for k, name in ipairs(names) do
+    rows[k] = {name}
+    for i, run in ipairs(runs) do rows[k][i + 1], numeric[i + 1] = run.values[name] or "", true end
+  end
+  if #rows == 0 then return "" end
+  return markup.element("h3", nil, "Result (result.json)") .. markup.table {columns = head(runs, "metric"), rows = rows, numeric = numeric}
+end
+
+function summary.values(runs)
+  local evaluated = #runs == 1 and one_run(runs[1]) or #runs > 1 and several(runs)
+  return results(runs) .. (evaluated and markup.element("h3", nil, "Evaluations") .. evaluated or "")
+end
+
+-- ---- config and environment
+
+local function flatten(t, prefix, into)
+  for key, value in pairs(t) do
+    local path = prefix .. tostring(key)
+    if type(value) == "table" and next(value) ~= nil and #value == 0 then
+      flatten(value, path .. ".", into)
+    else
+      into[path] = value
+    end
+  end
+  return into
+end
+
+-- What the trainer and the model take where a script says nothing.
+local function defaults()
+  local made = {model = {}}
+  for key, row in pairs(require "vbl.train.options") do
+    if key ~= "model" then made[key] = row[2] end
+  end
+  for key, row in pairs(require("vbl.models.vilbert_config").schema) do made.model[key] = row[2] end
+  return flatten(made, "", {})
+end
+
+local function equal(a, b) return a == b or tonumber(a) ~= nil and tonumber(a) == tonumber(b) end
+
+-- rows of key and value by run, and default where `known` has them; the set of those that differ (between runs; of one run: from the default).
+local function compared(runs, tables, known)
+  local keys, seen, rows, differs = {}, {}, {}, {}
+  for _, t in ipairs(tables) do
+    for key in pairs(t) do
+      if not seen[key] then keys[#keys + 1], seen[key] = key, true end
+    end
+  end
+  table.sort(keys)
+  for k, key in ipairs(keys) do
+    rows[k] = {key}
+    for i in ipairs(runs) do
+      rows[k][i + 1] = tables[i][key] ~= nil and show(tables[i][key]) or "–"
+      if rows[k][i + 1] ~= rows[k][2] then differs[k] = true end
+    end
+    local default = known and known[key]
+    if known then
+      rows[k][#runs + 2] = default ~= nil and show(default) or ""
+      if #runs == 1 and default ~= nil then differs[k] = not equal(rows[k][2], show(default)) end
+    end
+  end
+  return rows, differs
+end
+
+function summary.config(runs)
+  local tables = {}
+  for i, run in ipairs(runs) do tables[i] = flatten(run.config, "", {}) end
+  local rows, differs = compared(runs, tables, defaults())
+  return markup.table {columns = head(runs, "key", "default"), rows = rows, class = function(_, i) return differs[i] and "hit" end}
+end
+
+function summary.environment(runs)
+  local tables = {}
+  for i, run in ipairs(runs) do tables[i] = flatten(run.manifest, "", {}) end
+  local rows, differs = compared(runs, tables, nil)
+  return markup.table {columns = head(runs, "key"), rows = rows, class = function(_, i) return #runs > 1 and differs[i] and "hit" end}
+end
+
+summary.flatten = flatten
+
+return summary

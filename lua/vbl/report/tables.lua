@@ -1,0 +1,91 @@
+-- Tables of a page beside the summary's.
+--   tables.alignment(run) -> markup or nil        result.json's alignment before and after
+--   tables.sheets(run) -> markup or nil           what experiments/analyse.lua wrote (RUN/analysis/*.json)
+--   tables.coverage(run) -> markup                what the data set held, and what of it was skipped
+local c = require "vbl.store.c"
+local markup = require "vbl.report.markup"
+local system = require "vbl.system.c"
+local flatten = require("vbl.report.summary").flatten
+
+local tables = {}
+
+local e, text = markup.element, markup.text
+
+function tables.alignment(run)
+  local alignment = run.result.alignment
+  if type(alignment) ~= "table" or not (alignment.before or alignment.after) then return nil end
+  local before, after = flatten(alignment.before or {}, "", {}), flatten(alignment.after or {}, "", {})
+  local keys, seen, rows = {}, {}, {}
+  for _, t in ipairs {before, after} do
+    for key in pairs(t) do
+      if not seen[key] then keys[#keys + 1], seen[key] = key, true end
+    end
+  end
+  table.sort(keys)
+  for k, key in ipairs(keys) do
+    local a, b = before[key], after[key]
+    local change = type(a) == "number" and type(b) == "number" and b - a or ""
+    rows[k] = {key, type(a) == "table" and "" or a or "", type(b) == "table" and "" or b or "", change}
+  end
+  return #rows > 0 and markup.table {columns = {"alignment", "before", "after", "change"}, rows = rows, numeric = {[2] = true, [3] = true, [4] = true}} or nil
+end
+
+-- Maps and curves over epochs are drawn; the others are read.
+local function is_table(name) return not name:find "matrix" and not name:find "^evolution" and not name:find "^scatter" end
+
+local ROWS = 240
+
+function tables.sheets(run)
+  local parts = {}
+  for _, name in ipairs(run.sheet_names) do
+    local sheet = run.sheets[name]
+    if is_table(name) then
+      local rows, numeric = {}, {}
+      for i = 1, math.min(#sheet.rows, ROWS) do
+        rows[i] = {}
+        for j = 1, #sheet.columns do
+          local v = sheet.rows[i][j]
+          rows[i][j] = v == c.null and "" or v
+          if type(v) == "number" then numeric[j] = true end
+        end
+      end
+      local more = #sheet.rows > ROWS and (", the first %d of %d rows"):format(ROWS, #sheet.rows) or ""
+      parts[#parts + 1] = e("details", {open = name == "layers" or nil}, e("summary", nil, text(sheet.title or name)),
+                            e("p", {class = "note"}, text((sheet.note or "") .. " (analysis/" .. name .. ".tsv" .. more .. ")")),
+                            markup.table {columns = sheet.columns, rows = rows, numeric = numeric})
+    end
+  end
+  return #parts > 0 and table.concat(parts) or nil
+end
+
+local NOTES = 40
+
+local function notes_of(run)
+  local path = run.path .. "/data_notes.txt"
+  if not system.exists(path) then return "" end
+  local lines, n = {}, 0
+  for line in c.read_file(path):gmatch "[^\n]+" do
+    n = n + 1
+    if n <= NOTES then lines[n] = line end
+  end
+  if n == 0 then return "" end
+  if n > NOTES then lines[#lines + 1] = ("... %d more lines in data_notes.txt"):format(n - NOTES) end
+  return e("h3", nil, "Skipped, cut or odd") .. e("pre", nil, text(table.concat(lines, "\n")))
+end
+
+function tables.coverage(run)
+  local described = run.data and run.data:describe() or run.log:match "INFO %- (data [^\n]+)"
+  local skipped = run.log:match "data: %d+ bad records, %d+ bad images, %d+ captions cut"
+  local rows = {}
+  for _, key in ipairs {"train_pairs", "test_pairs"} do
+    if run.manifest[key] then rows[#rows + 1] = {(key:gsub("_", " ")), run.manifest[key]} end
+  end
+  for name, size in pairs(type(run.manifest.splits) == "table" and run.manifest.splits or {}) do rows[#rows + 1] = {"split " .. name, size} end
+  if run.config.test_samples then rows[#rows + 1] = {"pairs of an evaluation (at most)", run.config.test_samples} end
+  if run.config.probe_samples then rows[#rows + 1] = {"pairs of the layer measures (at most)", run.config.probe_samples} end
+  return (#rows > 0 and markup.table {columns = {"what", "number"}, rows = rows, numeric = {[2] = true}} or "") ..
+    (described and e("pre", nil, text(described)) or "") .. (skipped and e("p", nil, "At its end the run had read: ", e("code", nil, text(skipped))) or "") ..
+    (run.no_data and e("p", {class = "note"}, text("The data set was not opened for this page: " .. run.no_data .. ".")) or "") .. notes_of(run)
+end
+
+return tables

@@ -1,0 +1,124 @@
+-- vbl.report.html and `vbl report`: what is in a page, that nothing in it breaks out, the warnings, wrong folders.
+local vbl = require "vbl"
+local check = require "check"
+local c = require "vbl.store.c"
+local files = require "report_files"
+local markup = require "vbl.report.markup"
+local system = require "vbl.system.c"
+
+local runs = require("run_files").new()
+local good = files.make(runs, "2025-09-03-210336-good", {})
+files.attention(runs, "2025-09-03-210336-good")
+local bad = files.make(runs, "bad", {bad = true})
+
+local function page_of(paths, opts)
+  local out = vbl.report.html(paths, opts)
+  return c.read_file(out), out
+end
+
+local function data_of(html) return c.json_decode(html:match '<script type="application/json" id="data">(.-)</script>') end
+
+local function has(html, ...)
+  for _, text in ipairs {...} do check.ok(html:find(text, 1, true), "the page lacks: " .. text) end
+end
+
+check.group("markup", function()
+  check.equal(markup.text "<a href=\"x\">&'", "&lt;a href=&quot;x&quot;&gt;&amp;&#39;")
+  check.equal(markup.text "caf\xe9 \0x", "caf\u{FFFD} \u{FFFD}x")
+  check.equal(markup.text "caf\xc3\xa9", "café")
+  check.equal(markup.element("a", {href = "a\"b", hidden = true}, "x", "y"), '<a hidden href="a&quot;b">xy</a>')
+  check.equal(markup.json {a = "</script>", b = {1.5, 0 / 0}}, '{"a":"\\u003c/script>","b":[1.5,null]}')
+  check.equal(markup.number(0 / 0) .. markup.number(1234567) .. markup.number(0.00012347), "undefined12345670.0001235")
+  check.ok(markup.image(vbl.zeros(3, 8, 8):to "u8"):find "^data:image/png;base64,iVBOR")
+  check.error(function() c.image_encode("gif", vbl.zeros(3, 8, 8):to "u8") end, ".png or .jpg, not 'gif'")
+  check.error(function() c.image_encode("jpg", vbl.zeros(3, 8, 8):to "u8", 0) end, "quality: expected 1 to 100, got 0")
+  check.error(function() c.image_encode("jpg", vbl.zeros(3, 8, 8)) end, "u8 [H, W]", "f32 [3, 8, 8]")
+  check.ok(markup.image(vbl.zeros(3, 128, 128):to "u8"):find "^data:image/jpeg;base64,/9j/")
+end)
+
+check.group("one run: every section, closed to the network, nothing that breaks out", function()
+  local html, out = page_of(good)
+  check.equal(out, good .. "/report.html")
+  check.ok(#html < 5e6)
+  for _, id in ipairs {"summary", "curves", "layers", "maps", "tables", "attention", "samples", "data-set", "config", "environment"} do has(html, ('<section id="%s">'):format(id)) end
+  has(html, "2025-09-03-210336-good", "status finished", "1,234,567", "Alignment before and after", "Furthest from their label", "default-src 'none'")
+  check.equal(html:find(files.hostile, 1, true), nil)
+  check.equal(html:find("<script>window.broken", 1, true), nil)
+  check.equal(html:gsub('<script type="application/json".-</script>', ""):find("onerror='window", 1, true), nil)
+  check.equal(html:gsub("http://www.w3.org/2000/svg", ""):find "https?://", nil)
+  for source in html:gmatch ' src="([^"]*)' do check.ok(source:find "^data:image/", source) end
+  check.equal(select(2, html:gsub("</script>", "")), 2)
+end)
+
+check.group("the data of the charts", function()
+  local data = data_of((page_of(good)))
+  local by_title = {}
+  for _, chart in ipairs(data.curves) do by_title[chart.title] = chart end
+  check.equal(by_title["loss.mlm_shuffled"], nil)
+  check.equal(by_title["accuracy.ap.low"], nil)
+  local names = {}
+  for i, s in ipairs(by_title["loss.mlm"].series) do names[i] = s.name end
+  check.equal(table.concat(names, "; "), "train, each step; train, mean of the epoch; test; test, images shuffled")
+  local steps = by_title["loss.mlm"].series[1]
+  check.ok(#steps.x <= 400 and #steps.x > 200, "long series are thinned")
+  check.near(by_title["loss.ap"].refs[1][1], math.log(2), 1e-5)
+  check.near(by_title["accuracy.ap"].series[1].lo[1], 0.48, 1e-5)
+  check.equal(#data.layers.epochs, 4)
+  local cka = data.layers.charts[1]
+  check.equal(cka.title, "CKA")
+  check.near(cka.series[1].values[4][4], 0.6, 1e-5)
+  check.near(cka.series[2].values[4][4], 0.3, 1e-5)
+  check.ok(cka.low < 0 and cka.high > 0.6, "one scale over the epochs")
+  check.equal(data.layers.charts[2].series[3].name, "chance level")
+  check.equal(#data.maps.charts, 2)
+  check.near(data.maps.charts[1].matrices[4][4][4], 0.6, 1e-5)
+  check.near(data.maps.charts[1].chance, 0.02, 1e-6)
+  check.equal(#data.attention[1].pairs, 2)
+end)
+
+check.group("warnings", function()
+  local html = page_of(bad)
+  has(html, "This run failed", "Alignment prediction is at chance", "no better than word frequencies", "does not use the image", "interval is 0.16 wide",
+      "Evaluated on 64 pairs", "rest on 16 pairs", "layer measure cka is undefined (NaN or infinite) in 1 rows, first at step 400", "matched pairs only", "on fused vectors",
+      "lost 3 records and 2 images", "The log has 1 warning", "no checkpoint any more", "no better than naming the largest class")
+  local calm = page_of(good)
+  for _, text in ipairs {"at chance", "no better than", "does not use", "matched pairs only", "undefined (NaN", "no checkpoint", "did not end"} do
+    check.equal(calm:match('<ul class="warnings">.-</ul>'):find(text, 1, true), nil)
+  end
+  local cut = files.make(runs, "cut", {})
+  runs:write("cut/notes.json", '{"tags": ["invalid"], "note": "wrong split"}')
+  has(page_of(cut), "This run is marked invalid: wrong split")
+  c.remove(cut .. "/result.json")
+  c.remove(cut .. "/notes.json")
+  runs:write("cut/metrics.jsonl", c.read_file(cut .. "/metrics.jsonl"):sub(1, -20))
+  runs:write("cut/manifest.json", '{"created": ')
+  has(page_of(cut), "A file of the run cannot be read", "manifest.json")
+  runs:write("cut/manifest.json", "{}")
+  has(page_of(cut), "This run did not end")
+end)
+
+check.group("several runs share the charts", function()
+  local html = page_of({good, bad}, {out = runs.path .. "/both.html"})
+  has(html, "2 runs", "2025-09-03-210336-good", "status failed", "Marked: keys in which the runs differ")
+  local first = data_of(html).curves[1]
+  local names = {}
+  for _, s in ipairs(first.series) do names[#names + 1] = s.name .. " " .. s.color end
+  check.ok(table.concat(names, "; "):find "good, test 1.*bad, test 2", table.concat(names, "; "))
+  check.error(function() vbl.report.html {good, bad} end, "need a file to write to")
+end)
+
+check.group("a run with nothing in it, and none at all", function()
+  local empty = runs:make("empty", {})
+  has(page_of(empty, {data = false}), "This run did not end", "Summary")
+  local text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", runs.path}
+  check.ok(code == 1 and text:find "not a run's folder" and not text:find "traceback", text)
+  text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", "--oout", "x"}
+  check.ok(code == 1 and text:find("unknown flag '--oout'", 1, true), text)
+  text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", good, bad, "--out", runs.path .. "/no/where.html"}
+  check.ok(code == 1 and text:find "no/where.html", text)
+  text, code = system.output {system.executable(), "report", good, bad, "--out", runs.path .. "/two.html"}
+  check.ok(code == 0 and text:find "two.html" and system.exists(runs.path .. "/two.html"), text)
+end)
+
+runs:remove()
+check.done()
