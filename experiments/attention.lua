@@ -55,7 +55,7 @@ for i = config.first, config.first + config.pairs - 1 do
   local view = vbl.analysis.attention(job.model, pair, {data = job.data})
   if target then attributions[1] = {name = type(target) == "table" and "class " .. target.class or target, result = view:attribution(target)} end
   draw(i, view, attributions)
-  local made = record(view, {id = job.test:image_id(i), caption = job.test:caption(i, 1), attributions = attributions})
+  local made = record(view, {id = job.test:image_id(i), caption = job.data.tokenizer:decode(pair.tokens:totable()[1]), attributions = attributions})
   all.pairs[#all.pairs + 1] = made
   for m, row in ipairs(made.entropy) do
     entropies[m] = entropies[m] or {row.name}

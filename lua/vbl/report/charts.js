@@ -69,13 +69,13 @@ function onWidth(figure, draw) {
     if (now > 0 && now !== width) { width = now; draw(now); }
   };
   look();
-  new ResizeObserver(look).observe(figure);
+  new ResizeObserver(() => requestAnimationFrame(look)).observe(figure);  // not within the observer: drawing changes heights
 }
 
-// ---- line charts: {title, xlabel, whole, low, high, refs = [[y, label]], shade = [[from, to]], series = [{name, color, dash, thin, x, y, lo, hi}]}
+// ---- line charts: {title, xlabel, whole, low, high, refs = [[y, label]], shade = [[from, to]], series = [{name, color, dash (1, 2), thin, x, y, lo, hi}]}
 
 function seriesStyle(s) {
-  return `stroke:var(--c${s.color});stroke-width:${s.thin ? 1.2 : 2};stroke-dasharray:${s.dash ? "5 4" : "none"};opacity:${s.thin ? 0.75 : 1}`;
+  return `stroke:var(--c${s.color});stroke-width:${s.thin ? 1.2 : 2};stroke-dasharray:${["none", "5 4", "2 3"][s.dash || 0]};opacity:${s.thin ? 0.75 : 1}`;
 }
 
 function legend(figure, spec, hidden, changed) {
@@ -247,12 +247,12 @@ function drawMatrix(figure, holder, spec, matrix, width) {
   clear(holder);
   const tip = figure.querySelector(".tip"), n = matrix.length, m = matrix[0].length, left = spec.left || 40, bar = 56;
   const cell = Math.min(spec.most || 38, Math.max(3, (width - left - bar) / (spec.left ? m : Math.max(n, m))));
-  const height = n * cell + 44, every = Math.max(1, Math.ceil(20 / cell)), digits = cell >= 26;
+  const top = 9, height = top + n * cell + 40, every = Math.max(1, Math.ceil(20 / cell)), digits = cell >= 26;
   const svg = node(holder, "svg:svg", {viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": spec.title});
   matrix.forEach((row, i) => row.forEach((v, j) => {
     const known = v !== null && isFinite(v), at = (v - spec.low) / (spec.high - spec.low);
-    const rect = node(svg, "svg:rect", {x: left + j * cell, y: 4 + i * cell, width: cell + 0.4, height: cell + 0.4, fill: known ? viridis(at) : "var(--missing)"});
-    if (digits) node(svg, "svg:text", {x: left + (j + 0.5) * cell, y: 4 + (i + 0.5) * cell + 3.5, class: "cell", style: "fill:" + (known && at > 0.6 ? "#000" : "#fff")},
+    const rect = node(svg, "svg:rect", {x: left + j * cell, y: top + i * cell, width: cell + 0.4, height: cell + 0.4, fill: known ? viridis(at) : "var(--missing)"});
+    if (digits) node(svg, "svg:text", {x: left + (j + 0.5) * cell, y: top + (i + 0.5) * cell + 3.5, class: "cell", style: "fill:" + (known && at > 0.6 ? "#000" : "#fff")},
                      known ? v.toFixed(2).replace(/^(-?)0\./, "$1.") : "–");
     rect.onpointerenter = () => {
       clear(tip);
@@ -266,16 +266,16 @@ function drawMatrix(figure, holder, spec, matrix, width) {
   svg.onpointerleave = () => { tip.hidden = true; };
   const marks = spec.marks || {rows: [], columns: []};
   spec.rows.forEach((name, i) => {
-    if (i % every === 0) node(svg, "svg:text", {x: left - 7, y: 4 + (i + 0.5) * cell + 4, class: "tick end" + (marks.rows.includes(i) ? " marked" : "")}, name);
-    if (marks.rows.includes(i)) node(svg, "svg:rect", {x: left - 4, width: 3, y: 5 + i * cell, height: cell - 2, class: "mark"});
+    if (i % every === 0) node(svg, "svg:text", {x: left - 7, y: top + (i + 0.5) * cell + 4, class: "tick end" + (marks.rows.includes(i) ? " marked" : "")}, name);
+    if (marks.rows.includes(i)) node(svg, "svg:rect", {x: left - 4, width: 3, y: top + 1 + i * cell, height: cell - 2, class: "mark"});
   });
   spec.columns.forEach((name, j) => {
-    if (j % every === 0) node(svg, "svg:text", {x: left + (j + 0.5) * cell, y: n * cell + 21, class: "tick middle" + (marks.columns.includes(j) ? " marked" : "")}, name);
-    if (marks.columns.includes(j)) node(svg, "svg:rect", {x: left + 1 + j * cell, width: cell - 2, y: 5 + n * cell, height: 3, class: "mark"});
+    if (j % every === 0) node(svg, "svg:text", {x: left + (j + 0.5) * cell, y: top + n * cell + 17, class: "tick middle" + (marks.columns.includes(j) ? " marked" : "")}, name);
+    if (marks.columns.includes(j)) node(svg, "svg:rect", {x: left + 1 + j * cell, width: cell - 2, y: top + 1 + n * cell, height: 3, class: "mark"});
   });
-  node(svg, "svg:text", {x: left + m * cell / 2, y: n * cell + 38, class: "label middle"}, spec.xlabel);
-  node(svg, "svg:text", {x: 11, y: 4 + n * cell / 2, class: "label middle", transform: `rotate(-90 11 ${4 + n * cell / 2})`}, spec.ylabel);
-  drawBar(svg, spec, left + m * cell + 12, 4, n * cell);
+  node(svg, "svg:text", {x: left + m * cell / 2, y: top + n * cell + 34, class: "label middle"}, spec.xlabel);
+  node(svg, "svg:text", {x: 11, y: top + n * cell / 2, class: "label middle", transform: `rotate(-90 11 ${top + n * cell / 2})`}, spec.ylabel);
+  drawBar(svg, spec, left + m * cell + 12, top, n * cell);
 }
 
 function matrixChart(figure, spec, matrix_of) {

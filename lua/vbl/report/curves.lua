@@ -69,14 +69,19 @@ local function sorted_splits(by_split)
   return list
 end
 
+-- Of several runs the noise of each step is left out where there are means.
+local function drawn(by_split, split, name, many)
+  if (name == "lr" or name == "grad_norm") and by_split.step then return split ~= "train" end  -- a schedule's mean over an epoch says nothing
+  return not (many and split == "step" and (by_split.train or by_split.test))
+end
+
 local function add_series(chart, runs, r, found, name)
   local many = #runs > 1
   for _, split in ipairs(sorted_splits(found[name] or {})) do
     local whole = found[name][split]
-    -- The mean of a schedule over an epoch says nothing beside its every step.
-    if not ((name == "lr" or name == "grad_norm") and split == "train" and found[name].step) then
-      local s, label = thin_out(whole), split_names[split] or split ~= "" and split or name
-      local made = {name = many and runs[r].short .. ", " .. label or label, x = s.x, y = s.y, thin = split == "step" or nil, dash = many and split ~= "test" and split ~= "step" or nil,
+    if drawn(found[name], split, name, many) then
+      local s, label = thin_out(whole), not many and split_names[split] or split ~= "" and split or name
+      local made = {name = many and runs[r].short .. ", " .. label or label, x = s.x, y = s.y, thin = split == "step" or nil, dash = many and split ~= "test" and split ~= "step" and 1 or nil,
                     color = many and (r - 1) % 7 + 1 or split_colors[split] or 5}
       if #s.x == #whole.x then made.lo, made.hi = band(found, name, split, whole) end
       chart.series[#chart.series + 1] = made
@@ -85,7 +90,7 @@ local function add_series(chart, runs, r, found, name)
   local control = found[name .. CONTROL] and found[name .. CONTROL].test
   if control then
     chart.series[#chart.series + 1] = {name = (many and runs[r].short .. ", " or "") .. "test, images shuffled", x = control.x, y = control.y,
-                                       color = many and (r - 1) % 7 + 1 or 3, dash = true}
+                                       color = many and (r - 1) % 7 + 1 or 3, dash = many and 2 or 1}
   end
 end
 

@@ -91,7 +91,7 @@ local function add_maps(page)
   for i, chart in ipairs(made.charts) do
     local last = made.charts[i - 1]
     if not last or last.measure ~= chart.measure or (#last.matrices > 1) ~= (#chart.matrices > 1) then
-      parts[#parts + 1] = (last and "</div>" or "") .. e("h3", nil, text(titles.of(chart.measure) .. (#chart.matrices > 1 and ", over the epochs" or ""))) .. '<div class="pairs">'
+      parts[#parts + 1] = (last and "</div>" or "") .. e("h3", nil, text(titles.of(chart.measure) .. (#chart.matrices > 1 and ", over the epochs" or ", last checkpoint analysed"))) .. '<div class="pairs">'
     end
     parts[#parts + 1] = e("figure", {["data-chart"] = i - 1})
   end
@@ -157,7 +157,7 @@ local function log_tail(run)
 end
 
 local function fill(page)
-  section(page, "summary", "Summary", e("div", {class = "two"}, e("div", nil, summary.facts(page.runs)), e("div", nil, summary.values(page.runs))))
+  section(page, "summary", "Summary", e("div", {class = #page.runs == 1 and "two" or nil}, e("div", nil, summary.facts(page.runs)), e("div", nil, summary.values(page.runs))))
   add_curves(page)
   add_layers(page)
   add_maps(page)

@@ -81,12 +81,12 @@ function layers.by_layer(runs)
         local by_epoch = (found[r][partner[1]] or {})[measure]
         if by_epoch then
           chart.series[#chart.series + 1] = {name = (#runs > 1 and run.short .. ", " or "") .. partner[2], values = values_of(by_epoch, epochs),
-                                             color = #runs > 1 and (r - 1) % 7 + 1 or p, dash = p > 1 or nil}
+                                             color = #runs > 1 and (r - 1) % 7 + 1 or p, dash = p > 1 and p - 1 or nil}
         end
       end
     end
     local chance = (found[1].chance or {})[measure]
-    if chance then chart.series[#chart.series + 1] = {name = "chance level", values = values_of(chance, epochs), color = 7, dash = true, thin = true} end
+    if chance then chart.series[#chart.series + 1] = {name = "chance level", values = values_of(chance, epochs), color = 7, dash = 2, thin = true} end
     chart.low, chart.high = range(chart, math.huge, -math.huge)
     charts[#charts + 1] = chart
   end
@@ -136,10 +136,10 @@ local function most_of(matrices)
   return high > 0 and high or 1
 end
 
-local function chart_of(run, many, sheet, block, partner, matrices, text)
+local function chart_of(run, many, sheet, block, partner, matrices)
   local n, m, co = #matrices[1], #matrices[1][1], run.manifest.coattention_layers or {}
   local first, second = block:match "^(%a+) %- (%a+)$"
-  return {title = (many and run.short .. ": " or "") .. ("%s, %s%s"):format(block, partner, text or ""), matrices = matrices, rows = numbers(n), columns = numbers(m),
+  return {title = (many and run.short .. ": " or "") .. ("%s, %s"):format(block, partner), matrices = matrices, rows = numbers(n), columns = numbers(m),
           ylabel = first .. " layer", xlabel = second .. " layer", low = sheet.low or 0, high = sheet.high or most_of(matrices), chance = block == "text - vision" and sheet.chance or nil,
           marks = {rows = co, columns = co}, measure = sheet.columns[#sheet.columns], run = run}
 end
@@ -165,7 +165,7 @@ local function add_blocks(list, run, many, sheet, has_evolution)
     for _, partner in ipairs(partners) do
       local matrix = found[partner[1] .. " " .. block]
       if matrix and not (has_evolution and block == "text - vision") then
-        list[#list + 1] = chart_of(run, many, sheet, block, partner[1], {matrix}, has_evolution and ", last checkpoint" or nil)
+        list[#list + 1] = chart_of(run, many, sheet, block, partner[1], {matrix})
       end
     end
   end

@@ -101,12 +101,18 @@ local function evaluations(run)
   return found, names
 end
 
+-- Under each other with the same digits.
+local function shown(v)
+  if math.type(v) == "integer" or v ~= v or math.abs(v) >= 1000 or (v ~= 0 and math.abs(v) < 0.001) then return markup.number(v) end
+  return ("%.4f"):format(v)
+end
+
 local function with_interval(found, key, row)
   if not row then return "" end
   local low, high = found[key .. ".low"], found[key .. ".high"]
-  local text = markup.text(markup.number(row.value))
+  local text = markup.text(shown(row.value))
   if low and row == found[key].last then
-    text = text .. " " .. markup.element("small", nil, ("[%s, %s]"):format(markup.number(low.last.value), markup.number(high.last.value)))
+    text = text .. " " .. markup.element("small", nil, ("[%s, %s]"):format(shown(low.last.value), shown(high.last.value)))
   end
   return markup.raw(text)
 end
@@ -117,13 +123,14 @@ local function one_run(run)
   for _, key in ipairs(names) do
     local f = found[key]
     if not f.name:find "%.low$" and not f.name:find "%.high$" then
-      local best = f.best and markup.raw(markup.text(markup.number(f.best.value)) .. markup.element("small", nil, (" epoch %s"):format(f.best.epoch))) or ""
-      local before = (f.first.epoch or 1) == 0 and markup.number(f.first.value) or ""
-      rows[#rows + 1] = {f.name, f.split, before, with_interval(found, key, f.last), best}
+      local best = f.best and markup.raw(markup.text(shown(f.best.value)) .. markup.element("small", nil, (" (%s)"):format(f.best.epoch))) or ""
+      local before = (f.first.epoch or 1) == 0 and shown(f.first.value) or ""
+      local name = markup.raw(markup.text(f.name) .. " " .. markup.element("small", nil, markup.text(f.split)))
+      rows[#rows + 1] = {name, with_interval(found, key, f.last), best, before}
     end
   end
   if #rows == 0 then return nil end
-  return markup.table {columns = {"metric", "split", "before training", "last [95 % interval]", "best"}, rows = rows, numeric = {[3] = true, [4] = true, [5] = true}}
+  return markup.table {columns = {"metric", "last [95 % interval]", "best (epoch)", "before training"}, rows = rows, numeric = {[2] = true, [3] = true, [4] = true}}
 end
 
 local function several(runs)
@@ -155,7 +162,7 @@ local function results(runs)
   table.sort(names)
   for k, name in ipairs(names) do
     rows[k] = {name}
-    for i, run in ipairs(runs) do rows[k][i + 1], numeric[i + 1] = run.values[name] or "", true end
+    for i, run in ipairs(runs) do rows[k][i + 1], numeric[i + 1] = type(run.values[name]) == "number" and shown(run.values[name]) or run.values[name] or "", true end
   end
   if #rows == 0 then return "" end
   return markup.element("h3", nil, "Result (result.json)") .. markup.table {columns = head(runs, "metric"), rows = rows, numeric = numeric}

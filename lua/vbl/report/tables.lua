@@ -35,24 +35,49 @@ local function is_table(name) return not name:find "matrix" and not name:find "^
 
 local ROWS = 240
 
+local function shown(v)
+  if v == nil or v == c.null then return "" end
+  return math.type(v) == "float" and math.abs(v) < 1e5 and ("%.4f"):format(v) or math.type(v) == "float" and markup.number(v) or tostring(v)
+end
+
+-- Columns NAME, NAME_lo, NAME_hi are one: value and interval.
+local function columns_of(sheet)
+  local list, j = {}, 1
+  while j <= #sheet.columns do
+    local name = sheet.columns[j]
+    local interval = sheet.columns[j + 1] == name .. "_lo" and sheet.columns[j + 2] == name .. "_hi"
+    list[#list + 1] = {name = interval and name .. " [interval]" or name, at = j, interval = interval}
+    j = j + (interval and 3 or 1)
+  end
+  return list
+end
+
+local function body_of(sheet)
+  local columns, names, rows, numeric = columns_of(sheet), {}, {}, {}
+  for k, column in ipairs(columns) do names[k] = column.name end
+  for i = 1, math.min(#sheet.rows, ROWS) do
+    rows[i] = {}
+    for k, column in ipairs(columns) do
+      local v, low, high = table.unpack(sheet.rows[i], column.at, column.at + 2)
+      rows[i][k] = shown(v)
+      if column.interval and type(low) == "number" then
+        rows[i][k] = markup.raw(text(shown(v)) .. " " .. e("small", nil, ("[%.3f, %.3f]"):format(low, high)))
+      end
+      numeric[k] = numeric[k] or type(v) == "number"
+    end
+  end
+  return markup.table {columns = names, rows = rows, numeric = numeric}
+end
+
 function tables.sheets(run)
   local parts = {}
   for _, name in ipairs(run.sheet_names) do
     local sheet = run.sheets[name]
     if is_table(name) then
-      local rows, numeric = {}, {}
-      for i = 1, math.min(#sheet.rows, ROWS) do
-        rows[i] = {}
-        for j = 1, #sheet.columns do
-          local v = sheet.rows[i][j]
-          rows[i][j] = v == c.null and "" or v
-          if type(v) == "number" then numeric[j] = true end
-        end
-      end
       local more = #sheet.rows > ROWS and (", the first %d of %d rows"):format(ROWS, #sheet.rows) or ""
-      parts[#parts + 1] = e("details", {open = name == "layers" or nil}, e("summary", nil, text(sheet.title or name)),
+      parts[#parts + 1] = e("details", nil, e("summary", nil, text(sheet.title or name)),
                             e("p", {class = "note"}, text((sheet.note or "") .. " (analysis/" .. name .. ".tsv" .. more .. ")")),
-                            markup.table {columns = sheet.columns, rows = rows, numeric = numeric})
+                            body_of(sheet))
     end
   end
   return #parts > 0 and table.concat(parts) or nil
