@@ -61,7 +61,7 @@ local function add_curves(page)
     end
     parts[#parts + 1] = e("h3", nil, text(group.title)) .. e("div", {class = "grid"}, table.concat(figures))
   end
-  page.data.curves = markup.list(list)
+  page.data.curves = list
   if #list > 0 then section(page, "curves", "Curves", table.concat(parts)) end
 end
 
@@ -76,7 +76,7 @@ local about_partners = "Matched: a caption with its own image; after co-attentio
 
 local function add_layers(page)
   local made = layers.by_layer(page.runs)
-  page.data.layers = {epochs = markup.list(made.epochs), charts = markup.list(made.charts)}
+  page.data.layers = {epochs = made.epochs, charts = made.charts}
   if #made.charts == 0 then return end
   local figures = {}
   for i in ipairs(made.charts) do figures[i] = e("figure", {["data-chart"] = i - 1}) end
@@ -85,7 +85,7 @@ end
 
 local function add_maps(page)
   local made = layers.maps(page.runs)
-  page.data.maps = {epochs = markup.list(made.epochs), charts = markup.list(made.charts)}
+  page.data.maps = {epochs = made.epochs, charts = made.charts}
   if #made.charts == 0 then return end
   local parts, titles = {}, require "vbl.plot.titles"
   for i, chart in ipairs(made.charts) do
@@ -134,7 +134,7 @@ local function add_attention(page)
              e("div", {class = "look"}, e("div", nil, e("div", {["data-pick"] = "picture"})),
                e("div", nil, e("div", {class = "words", ["data-pick"] = "words"}), e("div", {["data-pick"] = "said"}), e("figure", nil))))
   end)
-  page.data.attention = markup.list(made)
+  page.data.attention = made
   if body then
     section(page, "attention", "Attention", e("p", {class = "note"}, "Click a word or a patch: what it attends to is red, from pale at an even share (or less) to full at eight times " ..
             "as much. Attention is not explanation: see the attribution beside it."), body)

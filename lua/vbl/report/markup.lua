@@ -4,7 +4,7 @@
 --   markup.table{columns = {..}, rows = {{..}, ..}, numeric = {[j] = true}, class = function(row, i) -> class or nil}    cells: markup.raw or plain values
 --   markup.raw(text)                 a cell that is markup already
 --   markup.number(v)                 four significant digits
---   markup.json(value)               for a <script type="application/json">: no "<" in it, so nothing in it can end the element; NaN is null
+--   markup.json(value)               for a <script type="application/json">: no "<" in it, so nothing in it can end the element; NaN is null, an empty table a list
 --   markup.image(tensor) -> data URI of a u8 [3, H, W]: PNG up to 96 pixels, JPEG above
 local base64 = require "vbl.store.base64"
 local c = require "vbl.store.c"
@@ -74,7 +74,9 @@ function markup.table(spec)
   return e("div", {class = "scroll"}, e("table", nil, e("thead", nil, row_of("th", spec.columns)), e("tbody", nil, table.concat(lines, "\n"))))
 end
 
--- NaN and infinities have no JSON form.
+local no_items = c.json_decode "[]"
+
+-- NaN and infinities have no JSON form; an empty table is an empty list, as the scripts have no use for an empty object.
 local function plain(value)
   if type(value) == "string" then return whole_utf8(value) end
   if type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then return c.null end
@@ -83,13 +85,10 @@ local function plain(value)
   if type(value) ~= "table" then return value end
   local copy = {}
   for key, item in pairs(value) do copy[key] = plain(item) end
-  return next(copy) == nil and getmetatable(value) and value or copy
+  return next(copy) == nil and no_items or copy
 end
 
 function markup.json(value) return (c.json_encode(plain(value)):gsub("<", "\\u003c")) end
-
--- An empty list, which JSON would else take for an object.
-function markup.list(t) return next(t) == nil and c.json_decode "[]" or t end
 
 function markup.image(tensor)
   local shape = tensor:shape()
