@@ -75,7 +75,7 @@ static vbl_status fill_scenes(vbl_lua_data_set *d, int32_t train, int32_t test, 
 }
 
 static int open_scenes(lua_State *L) {
-  static const char *const known[] = {"image", "train", "test", "seed", "objects", NULL};
+  static const char *const known[] = {"image", "train", "test", "seed", "objects", "questions", NULL};
   vbl_lua_check_keys(L, 1, known);
   int64_t image = vbl_lua_opt_integer(L, 1, "image", 64), train = vbl_lua_opt_integer(L, 1, "train", 24000),
           test = vbl_lua_opt_integer(L, 1, "test", 2048), seed = vbl_lua_opt_integer(L, 1, "seed", 0),
@@ -86,7 +86,7 @@ static int open_scenes(lua_State *L) {
   if (seed < 0 || seed > UINT32_MAX) vbl_lua_error(L, "scenes: seed = %I; expected 0 to 2^32 - 1", (LUAI_UACINT)seed);
   if (objects < 1 || objects > 2) vbl_lua_error(L, "scenes: objects = %I; expected 1 or 2", (LUAI_UACINT)objects);
   vbl_lua_data_set *d = vbl_lua_new_data_set(L);
-  vbl_scenes scenes = {(uint32_t)seed, (int)image, (int)objects};
+  vbl_scenes scenes = {(uint32_t)seed, (int)image, (int)objects, vbl_lua_opt_bool(L, 1, "questions", false)};
   d->scenes = scenes;
   VBL_LUA_TRY(L, (vbl_lua_clear_data_set(d), d->scenes = scenes, fill_scenes(d, (int32_t)train, (int32_t)test, &err)));
   return 1;
@@ -149,6 +149,7 @@ static int set_hash(lua_State *L) {
   } else {
     int64_t what[5] = {d->scenes.seed, d->scenes.image_size, d->scenes.objects, d->scenes_split[0].n, d->scenes_split[1].n};
     h = vbl_hash_bytes(h, what, sizeof what);
+    if (d->scenes.questions) h = vbl_hash_bytes(h, "questions", 9);
   }
   char text[32];
   snprintf(text, sizeof text, "fnv1a64:%016llx", (unsigned long long)h);
@@ -296,7 +297,7 @@ static int jpeg_decoder(lua_State *L) {
 
 static const vbl_fn functions[] = {
     {"jpeg_decoder", jpeg_decoder, "jpeg_decoder() -> string", "What decodes JPEG: libjpeg-turbo with its version, or stb_image."},
-    {"scenes", open_scenes, "scenes(opts) -> set", "The built-in data set. opts: image, train, test, seed, objects."},
+    {"scenes", open_scenes, "scenes(opts) -> set", "The built-in data set. opts: image, train, test, seed, objects, questions."},
     {"captions", open_captions, "captions(path, opts) -> set",
      "A TSV of image path and caption. opts: image, crop, max_tokens, max_bad, vocabulary, vocabulary_limit, split, "
      "test_fraction."},

@@ -5,6 +5,7 @@
 
 #include "bindings/data.h"
 #include "core/data/corrupt.h"
+#include "core/data/divide.h"
 #include "core/data/loader.h"
 #include "core/tape/profile.h"
 
@@ -95,6 +96,40 @@ static int32_t check_caption(lua_State *L, int arg, const view *w, int32_t sampl
 static int view_size(lua_State *L) {
   lua_pushinteger(L, check_view(L)->v.n);
   return 1;
+}
+
+// Pushes a view of n samples of the set of the view at 1; where the list is the interpreter's, it lies at `memory`.
+static void push_part(lua_State *L, const int32_t *sample, int32_t n, int memory) {
+  const view *w = check_view(L);
+  memory = lua_absindex(L, memory);
+  view *part = lua_newuserdatauv(L, sizeof *part, 2);
+  *part = (view){{w->v.source, sample, n}, w->set};
+  lua_getiuservalue(L, 1, 1);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, memory);
+  lua_setiuservalue(L, -2, 2);
+  luaL_setmetatable(L, VIEW_META);
+}
+
+static int view_part(lua_State *L) {
+  const view *w = check_view(L);
+  lua_Integer first = luaL_checkinteger(L, 2), count = luaL_checkinteger(L, 3);
+  if (first < 1 || count < 0 || first - 1 > w->v.n - count)
+    vbl_lua_error(L, "%I samples from %I on; there are %d", (LUAI_UACINT)count, (LUAI_UACINT)first, w->v.n);
+  push_part(L, w->v.sample + first - 1, (int32_t)count, 1);
+  return 1;
+}
+
+static int view_divide(lua_State *L) {
+  const view *w = check_view(L);
+  double share = luaL_checknumber(L, 2);
+  if (!(share > 0 && share < 1)) vbl_lua_error(L, "share = %f; expected more than 0 and less than 1", share);
+  size_t bytes = (size_t)w->v.n * sizeof(int32_t) + 1;
+  int32_t *kept = lua_newuserdatauv(L, bytes, 0), *held = lua_newuserdatauv(L, bytes, 0), kept_count, held_count;
+  VBL_LUA_TRY(L, vbl_view_divide(&w->v, share, kept, &kept_count, held, &held_count, &err));
+  push_part(L, kept, kept_count, -2);
+  push_part(L, held, held_count, -2);
+  return 2;
 }
 
 static int push_integers(lua_State *L, const int32_t *list, int32_t n, int32_t plus) {
@@ -381,6 +416,9 @@ static int loader_release(lua_State *L) {
 
 static const vbl_fn view_methods[] = {
     {"size", view_size, "view:size() -> n", "How many samples; they are numbered 1 to n."},
+    {"part", view_part, "view:part(first, count) -> view", "Samples first to first + count - 1 as a view."},
+    {"divide", view_divide, "view:divide(share) -> kept, held",
+     "The view in two, by image: `share` of the images and all that shows them is held out. The draw depends on ids alone."},
     {"order", view_order, "view:order(seed, epoch) -> {index, ...}", "The permutation of an epoch."},
     {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images]]) -> tokens, lengths, images, index",
      "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own."},

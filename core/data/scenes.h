@@ -1,6 +1,6 @@
 // The built-in data set: coloured shapes on a noisy ground, and captions from a small grammar, all drawn from (seed, sample).
 // A sample is the same on every machine, with any number of threads, and whatever else was drawn before.
-// defines: vbl_scenes, vbl_scene, vbl_object, vbl_scenes_{describe,draw,text,change,words,source}
+// defines: vbl_scenes, vbl_scene, vbl_object, vbl_scenes_{describe,draw,text,change,words,question,answer,answers,source}
 #pragma once
 #include "core/data/source.h"
 
@@ -9,6 +9,7 @@ enum {
   VBL_SHAPES = 4,
   VBL_SIZES = 2,
   VBL_PLACES = 9,
+  VBL_SCENE_ANSWERS = VBL_COLORS + VBL_SHAPES + VBL_SIZES + VBL_PLACES,
   VBL_SCENE_CAPTIONS = 5,
   VBL_SCENE_TOKENS = 40
 };  // no phrasing has more tokens
@@ -26,6 +27,7 @@ typedef struct vbl_scenes {
   uint32_t seed;
   int image_size;  // S, 16 to 1024
   int objects;     // 1, or 2: two objects in different places, told apart by colour or shape, and a relation in the caption
+  bool questions;  // the texts are questions, the labels their answers
 } vbl_scenes;
 
 // What stands in a sample.
@@ -42,6 +44,12 @@ vbl_status vbl_scenes_text(const vbl_scenes *s, const vbl_scene *scene, int32_t 
 // A hard negative: *scene with one attribute of one object changed to another value, drawn from (seed, sample, draw). Returns
 // which: 0 colour, 1 shape, 2 size, 3 place.
 int vbl_scenes_change(const vbl_scenes *s, vbl_scene *scene, int32_t sample, uint32_t draw);
+
+// The question of a sample (which attribute of which object is drawn from (seed, sample)) in phrasing 0 .. VBL_SCENE_CAPTIONS-1,
+// appended; and its answer, 0 .. VBL_SCENE_ANSWERS-1: colours, shapes, sizes, places.
+vbl_status vbl_scenes_question(const vbl_scenes *s, int32_t sample, int32_t phrasing, vbl_bytes *out, vbl_error *err);
+int vbl_scenes_answer(const vbl_scenes *s, int32_t sample);
+extern const char *const vbl_scenes_answers[VBL_SCENE_ANSWERS];
 
 // Every word of the grammar, with blanks between: a vocabulary built from it is the same for all seeds and sizes.
 const char *vbl_scenes_words(void);

@@ -9,11 +9,10 @@
 
 enum { DRAW_TEXT = 16 };  // the Philox counter's last number; those of scenes.c are below
 
-static const char *const colors[VBL_COLORS] = {"red", "green", "blue", "yellow", "purple", "orange", "cyan", "white"};
-static const char *const shapes[VBL_SHAPES] = {"circle", "square", "triangle", "cross"};
 static const char *const sizes[VBL_SIZES][3] = {{"small", "little", "tiny"}, {"large", "big", "huge"}};
-static const char *const places[VBL_PLACES] = {"top left", "top",         "top right", "left",        "center",
-                                               "right",    "bottom left", "bottom",    "bottom right"};
+static const char *const *const colors = vbl_scenes_answers;
+static const char *const *const shapes = vbl_scenes_answers + VBL_COLORS;
+static const char *const *const places = vbl_scenes_answers + VBL_COLORS + VBL_SHAPES + VBL_SIZES;
 // $A article and adjectives: "a small red circle"; $P place; $S size; $C colour; $H shape; $R relation; $B the second object.
 static const char *const templates[] = {"$A at the $P",
                                         "there is $A at the $P",
@@ -29,7 +28,7 @@ static const char *const pair_templates[] = {"$A at the $P , $R $B", "$A $R $B ,
 
 const char *vbl_scenes_words(void) {
   return "red green blue yellow purple orange cyan white circle square triangle cross small little tiny large big huge top left "
-         "right center bottom at the there is a of picture shows one and it that can be seen in above below to , .";
+         "right center bottom at the there is a of picture shows one and it that can be seen in above below to , . what where color shape size object ?";
 }
 
 static vbl_status add(vbl_bytes *out, const char *text, vbl_error *err) { return vbl_bytes_add(out, text, strlen(text), err); }
@@ -109,6 +108,7 @@ static int32_t source_captions(const void *self, int32_t sample) {
 
 static vbl_status source_text(const void *self, int32_t sample, int32_t caption, vbl_bytes *out, vbl_error *err) {
   const scenes_source *s = self;
+  if (s->scenes.questions) return vbl_scenes_question(&s->scenes, sample, caption, out, err);
   vbl_scene scene = vbl_scenes_describe(&s->scenes, sample);
   return vbl_scenes_text(&s->scenes, &scene, sample, caption, out, err);
 }
@@ -132,6 +132,12 @@ static uint64_t source_text_key(const void *self, int32_t sample, int32_t captio
   (void)caption;
   vbl_scene scene = vbl_scenes_describe(&((const scenes_source *)self)->scenes, sample);
   return vbl_hash_bytes(VBL_HASH_START, scene.object, sizeof scene.object);
+}
+
+static vbl_label source_label(const void *self, int32_t sample) {
+  static const int32_t number[VBL_SCENE_ANSWERS] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                                    12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22};
+  return (vbl_label){1, number + vbl_scenes_answer(&((const scenes_source *)self)->scenes, sample), NULL};
 }
 
 static vbl_status source_id(const void *self, int32_t sample, vbl_bytes *out, vbl_error *err) {
@@ -163,6 +169,12 @@ vbl_status vbl_scenes_source(const vbl_scenes *s, int32_t samples, int32_t max_t
                       .image = source_image,
                       .text_key = source_text_key,
                       .id = source_id};
+  if (s->questions) {
+    out->label_kind = VBL_LABEL_CLASS;
+    out->classes = VBL_SCENE_ANSWERS;
+    out->class_name = vbl_scenes_answers;
+    out->label = source_label;
+  }
   // cppcheck-suppress memleak ; vbl_scenes_source_free frees it
   return VBL_OK;
 }

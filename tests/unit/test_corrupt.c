@@ -134,7 +134,7 @@ static int32_t one_caption(const void *self, int32_t sample) {
 
 static void test_swap(const vbl_vocabulary *v) {
   enum { N = 3000 };
-  vbl_scenes scenes = {11, 32, 1};
+  vbl_scenes scenes = {11, 32, 1, false};
   vbl_source source;
   vbl_error err;
   static int32_t sample[N], index[N], from[N], again[N];

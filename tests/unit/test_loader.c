@@ -12,7 +12,7 @@
 
 enum { N = 60, B = 7, BATCHES = 12, S = 16 };
 static vbl_vocabulary *v;
-static vbl_scenes scenes = {5, S, 1};
+static vbl_scenes scenes = {5, S, 1, false};
 static vbl_source good;
 static int32_t sample[N];
 

@@ -11,7 +11,7 @@ static const char *const shapes[] = {"circle", "square", "triangle", "cross"};
 
 static void test_scene(void) {
   enum { N = 5760 };
-  vbl_scenes s = {3, 64, 1}, other = {4, 64, 1};
+  vbl_scenes s = {3, 64, 1, false}, other = {4, 64, 1, false};
   int64_t color[8] = {0}, place[9] = {0}, same = 0;
   for (int32_t i = 0; i < N; i++) {
     vbl_scene a = vbl_scenes_describe(&s, i), b = vbl_scenes_describe(&other, i), c = a;
@@ -38,7 +38,7 @@ static void test_scene(void) {
 static void test_picture(void) {
   enum { S = 64, N = 400 };
   static uint8_t a[3 * S * S], b[3 * S * S];
-  vbl_scenes s = {3, S, 1};
+  vbl_scenes s = {3, S, 1, false};
   vbl_error err;
   int seen = 0, right = 0;
   for (int32_t i = 0; i < N; i++) {
@@ -73,7 +73,7 @@ static void test_text(void) {
   CHECK_OK(vbl_vocabulary_build(&words, 1, 1000, 1, &v, &err), err);
   int different = 0;
   for (int objects = 1; objects <= 2; objects++) {
-    vbl_scenes s = {3, 64, objects};
+    vbl_scenes s = {3, 64, objects, false};
     vbl_source source;
     CHECK_OK(vbl_scenes_source(&s, 500, VBL_SCENE_TOKENS, v, &source, &err), err);
     for (int32_t i = 0; i < 500; i++) {
@@ -102,7 +102,7 @@ static void test_text(void) {
   }
   CHECK(different > 1000);
   vbl_source source;
-  vbl_scenes tiny = {0, 8, 1};
+  vbl_scenes tiny = {0, 8, 1, false};
   CHECK(vbl_scenes_source(&tiny, 10, VBL_SCENE_TOKENS, v, &source, &err) == VBL_EINVAL && strstr(err.message, "image = 8") != NULL);
   vbl_vocabulary_free(v);
 }

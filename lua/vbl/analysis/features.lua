@@ -22,8 +22,8 @@ function features.layers(c)
     for _, i in ipairs(c.cross_attention_layers) do cross[i] = true end
     for i = 0, c.depth - 1 do add("fusion." .. i .. ".text", "fusion." .. i .. ".vision", cross[i] or false) end
   else
-    for _, i in ipairs(c.coattention.text) do cross[i] = true end
-    for i = 0, c.layers - 1 do add("text." .. i, "vision." .. i, cross[i] or false) end
+    for _, i in ipairs(c.coattention and c.coattention.text or {}) do cross[i] = true end
+    for i = 0, c.layers - 1 do add("text." .. i, "vision." .. i, cross[i] or c.fusion == "single_stream") end
   end
   return list
 end

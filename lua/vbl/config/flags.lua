@@ -13,6 +13,7 @@ flags.rows = {
   {"threads", "N", "threads of the kernels (every core)"},
   {"out", "DIR", "where run folders go (runs)"},
   {"name", "NAME", "the run's name (the script's)"},
+  {"final", nil, "fine-tuning: score the test split too, which is locked else"},
   {"plan", nil, "parameters, FLOPs, memory, steps; trains nothing"},
   {"help", nil, "this text"},
 }

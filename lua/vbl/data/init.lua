@@ -28,6 +28,7 @@ data.options = {
   train = {nil, "scenes: pairs to train on (24000)", type = "number", of = "scenes"},
   test = {nil, "scenes: held-out pairs (2048)", type = "number", of = "scenes"},
   objects = {nil, "scenes: objects in an image, 1 or 2 (1)", type = "number", of = "scenes"},
+  questions = {nil, "scenes: questions with their answers as classes instead of captions (false)", type = "boolean", of = "scenes"},
   vocabulary = {nil, "a BERT vocabulary file (counted from the training texts)", type = "string", of = "captions"},
   vocabulary_limit = {nil, "tokens of a counted vocabulary (8192)", type = "number", of = "captions"},
   max_tokens = {nil, "longer texts are cut, [CLS] and [SEP] included (64)", type = "number", of = "captions"},
@@ -163,8 +164,14 @@ function Data:held_out()
   end
 end
 
--- split.tsv: every sample's id and split, so that the division is written down; option split=PATH reads it.
-function Data:write_split(path) store.write_atomic(path, self.set:split_lines()) end
+-- split.tsv: every sample's id and split, so that the division is written down; option split=PATH reads it. held: a view of training
+-- samples that were held out to validate on (View:divide), which are written as val.
+function Data:write_split(path, held)
+  local text, ids = self.set:split_lines(), {}
+  for i = 1, held and held:size() or 0 do ids[held:image_id(i)] = true end
+  if held then text = text:gsub("([^\n]*)\ttrain\n", function(id) return ids[id] and id .. "\tval\n" or nil end) end
+  store.write_atomic(path, text)
+end
 -- All that opening skipped, cut or found odd, and images that failed since, a line each.
 function Data:write_notes(path) store.write_atomic(path, self.set:notes() .. self.set:late()) end
 

@@ -12,6 +12,12 @@ local view = {}
 function view.new(data, handle) return setmetatable({data = data, handle = handle}, View) end
 
 function View:size() return self.handle:size() end
+-- Samples first .. first + count - 1, and the view in two by image (core/data/divide.h), as views.
+function View:part(first, count) return view.new(self.data, self.handle:part(first, count)) end
+function View:divide(share)
+  local kept, held = self.handle:divide(share)
+  return view.new(self.data, kept), view.new(self.data, held)
+end
 function View:order(seed, epoch) return self.handle:order(seed, epoch) end
 function View:image_id(i) return self.handle:image_id(i) end
 function View:same_image(i, j) return self.handle:same_image(i, j) end
@@ -46,13 +52,13 @@ end
 local Loader = {}
 Loader.__index = Loader
 
--- Threads that make batches ahead of the step: submit any number, next() gives them in that order. opts {threads = 2, ahead = 4}.
+-- Threads that make batches ahead of the step: submit(index, epoch[, captions_from]) any number, next() gives them in that order. opts {threads = 2, ahead = 4}.
 function View:loader(opts)
   return setmetatable({handle = self.handle:loader(opts), seed = self.data.seed, last = 0, queue = {}}, Loader)
 end
 
-function Loader:submit(index, epoch)
-  self.handle:submit(index, self.seed, epoch)
+function Loader:submit(index, epoch, captions_from)
+  self.handle:submit(index, self.seed, epoch, captions_from)
   self.last = self.last + 1
   self.queue[self.last] = epoch
 end

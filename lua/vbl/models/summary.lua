@@ -55,8 +55,10 @@ end
 function summary.flops(model, T)
   local c = model.config
   local P = (c.image // c.patch) ^ 2 // 1 + 1
-  local total = c.layers * (encoder_layer(T, c.dim, c.mlp) + encoder_layer(P, c.dim, c.mlp)) + linear(P - 1, 3 * c.patch ^ 2, c.dim)
-  local dim = c.fusion == "stacked" and c.dim or c.coattention.dim
+  local joined = c.fusion == "single_stream"
+  local encoders = joined and encoder_layer(T + P, c.dim, c.mlp) or encoder_layer(T, c.dim, c.mlp) + encoder_layer(P, c.dim, c.mlp)
+  local total = c.layers * encoders + linear(P - 1, 3 * c.patch ^ 2, c.dim)
+  local dim = c.coattention and c.coattention.dim or c.dim
   for _, block in ipairs(model.blocks) do total = total + fusion_block(T, P, c.dim, c.mlp, dim, block.co) end
   return total
 end
@@ -66,7 +68,7 @@ end
 function summary.activation_bytes(model, T)
   local c = model.config
   local rows = T + (c.image // c.patch) ^ 2 // 1 + 1
-  local dim = c.fusion == "stacked" and c.dim or c.coattention.dim
+  local dim = c.coattention and c.coattention.dim or c.dim
   local layer = 9 * c.dim + 2 * c.mlp
   local block = 7 * c.dim + 4 * dim + 2 * c.mlp
   return 4 * rows * (c.layers * layer + #model.blocks * block + 4 * c.dim)

@@ -13,7 +13,7 @@ function taps.names(c)
   for i = 0, c.layers - 1 do names[#names + 1] = "vision." .. i end
   names[#names + 1] = "vision.norm"
   names[#names + 1] = "vision.final"
-  local blocks = c.fusion == "stacked" and c.depth or #c.coattention.text
+  local blocks = c.fusion == "stacked" and c.depth or c.coattention and #c.coattention.text or 0
   for i = 0, blocks - 1 do
     names[#names + 1] = "fusion." .. i .. ".text"
     names[#names + 1] = "fusion." .. i .. ".vision"
@@ -24,15 +24,15 @@ end
 -- A name pattern with * as a Lua pattern.
 function taps.pattern(glob) return "^" .. glob:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$" end
 
--- patterns -> set of names; a pattern that meets no name is an error.
-function taps.check(patterns, names)
+-- patterns -> set of names; a pattern that meets no name is an error, which begins with `what`.
+function taps.check(patterns, names, what)
   local set = {}
   for _, glob in ipairs(patterns) do
     local any, pattern = false, taps.pattern(glob)
     for _, name in ipairs(names) do
       if name:match(pattern) then set[name], any = true, true end
     end
-    if not any then error(string.format("tap: no layer is named '%s'%s", glob, nearest.hint(glob, names)), 0) end
+    if not any then error(string.format("%s is named '%s'%s", what or "tap: no layer", glob, nearest.hint(glob, names)), 0) end
   end
   return set
 end

@@ -1,12 +1,14 @@
 -- vbl.models.vilbert{...}: the two-stream vision-language transformer. Text: BERT. Image: ViT. Fused by co-attention placed between
--- the encoders' own layers (fusion = "interleaved") or in dual blocks on top of them ("stacked"). Keys: vilbert_config.lua; weights:
--- vbl.models.weights, whose sizes it takes where the keys do not say others.
+-- the encoders' own layers (fusion = "interleaved") or in dual blocks on top of them ("stacked"); or, to compare with, one transformer over
+-- both ("single_stream"). Keys: vilbert_config.lua; weights: vbl.models.weights, whose sizes it takes where the keys do not say others.
 local vbl = require "vbl"
 local nn = require "vbl.nn"
 local F = require "vbl.nn.functional"
 local bert = require "vbl.models.bert"
 local vit = require "vbl.models.vit"
 local fusion = require "vbl.models.fusion"
+local heads = require "vbl.models.heads"
+local single = require "vbl.models.single_stream"
 local layout = require "vbl.models.layout"
 local config = require "vbl.models.vilbert_config"
 local taps = require "vbl.models.taps"
@@ -29,7 +31,7 @@ local function build_fusion(self, scope, c, sites)
     for i = 1, #c.coattention.text do
       blocks[i] = fusion.block(scope:child("fusion." .. i - 1), c, c.dim, c.coattention.dim, c.coattention.heads, true, sites)
     end
-  else
+  elseif c.fusion == "stacked" then
     local cross = {}
     for _, i in ipairs(c.cross_attention_layers) do cross[i] = true end
     for i = 0, c.depth - 1 do
@@ -39,31 +41,12 @@ local function build_fusion(self, scope, c, sites)
   self.blocks = blocks
 end
 
-local function build_heads(self, scope, c)
-  local s, D = scope:child("heads"), c.dim
-  self.heads = {}
-  for _, name in ipairs(c.heads) do
-    if name == "mlm" then self.heads.mlm = nn.Linear(s, "mlm", D, c.vocab) end
-    if name == "ap" then self.heads.ap = nn.Linear(s, "ap", 2 * D, 1) end
-    if name == "ap_similarity" then self.heads.ap_similarity = nn.Linear(s, "ap_similarity", D, 1) end
-    -- exp of this leaf is the temperature; 0.07 to start with, as in CLIP (Radford et al. 2021).
-    if name == "temperature" then
-      self.heads.log_temperature = s:parameter("log_temperature", {1}, function() return vbl.full({1}, math.log(0.07)) end)
-    end
-  end
-  if c.classifier then
-    local hidden, outputs = c.classifier.hidden or 512, c.classifier.outputs or 1
-    local fc1, fc2 = nn.Linear(scope, "classifier.fc1", 2 * D, hidden), nn.Linear(scope, "classifier.fc2", hidden, outputs)
-    self.classifier = function(x) return fc2(fc1(x):relu()) end
-  end
-end
-
 -- given: see vbl.models.vilbert_config.schema. Draws from vbl.manual_seed's stream. The result is in training mode.
 -- dry: parameters are shapes without memory, to be counted and not run.
 local function new(given, dry)
   local found = given and given.weights and weights.open(given.weights)
   local c = config.resolve(found and found:config(given) or given or {})
-  local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {dry = dry}, tapped = {}}, Vilbert)
+  local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {dry = dry}, tapped = {}, off = {}}, Vilbert)
   local family = c.init == "family"
   local bert_init = family and nn.init.normal(0.02)
   local function fan_in(n) return nn.init.fan_in(n) end
@@ -72,10 +55,11 @@ local function new(given, dry)
   local encoder = nn.scope(self.list, "", family and normal or fan_in, family and zeros or fan_in)
   local other = nn.scope(self.list, "", fan_in, fan_in)
   local sites = counter()
-  self.text = bert.new(encoder, c, sites)
+  self.text = bert.new(encoder, c.fusion == "single_stream" and setmetatable({layers = 0, text_norm = "post"}, {__index = c}) or c, sites)
   self.vision = vit.new(encoder, c, sites)
   build_fusion(self, other, c, sites)
-  build_heads(self, other, c)
+  self.heads = heads.build(other, c)
+  self.classifier = heads.classifier(other, c, sites())
   self.list.dry = nil
   if dry then return self end
   vbl.optim.pack(self.list)
@@ -127,7 +111,7 @@ local function interleaved(self, t, v, tl, vl, ctx)
       t = run_layers(self, self.text, "text", t, tl, ctx, tdone, ti - 1)
       v = run_layers(self, self.vision, "vision", v, vl, ctx, vdone, vi - 1)
       tdone, vdone = ti, vi
-      t, v = block:forward(t, v, tl, vl, ctx)
+      if not ctx.off[i - 1] then t, v = block:forward(t, v, tl, vl, ctx) end
       ctx.tap("fusion." .. i - 1 .. ".text", t, tl)
       ctx.tap("fusion." .. i - 1 .. ".vision", v, vl)
     end
@@ -145,7 +129,7 @@ local function stacked(self, t, v, tl, vl, ctx)
   ctx.tap("vision.norm", v, vl)
   local unimodal = {text = t, vision = v}
   for i, block in ipairs(ctx.fuse and self.blocks or {}) do
-    if ctx.cross or not block.co then
+    if (ctx.cross or not block.co) and not ctx.off[i - 1] then
       t, v = block:forward(t, v, tl, vl, ctx)
     end
     ctx.tap("fusion." .. i - 1 .. ".text", t, tl)
@@ -158,6 +142,7 @@ end
 -- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
 -- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention, fuse = false
 -- gives nothing else: the fusion is not computed, attend = what attends in place of the kernel (vbl.nn.attention)}.
+-- Blocks that :ablate names are left out in eval mode.
 -- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}}.
 function Vilbert:run(batch, opts)
   opts = opts or {}
@@ -165,8 +150,8 @@ function Vilbert:run(batch, opts)
   local tl, vl = pass_layouts(self, batch)
   local found = {}
   local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
-               cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false, attend = opts.attend,
-               tap = taps.collector(self.tapped, found)}
+               off = self.training and {} or self.off, cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false,
+               attend = opts.attend, tap = taps.collector(self.tapped, found)}
   local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
   ctx.tap("text.embeddings", t, tl)
   ctx.tap("vision.embeddings", v, vl)
@@ -174,18 +159,58 @@ function Vilbert:run(batch, opts)
   if c.fusion == "stacked" then
     t, v, unimodal = stacked(self, t, v, tl, vl, ctx)
   else
-    if opts.unimodal and ctx.fuse and #self.blocks > 0 then
+    local joined = c.fusion == "single_stream"
+    local through = joined and single.run or interleaved
+    if opts.unimodal and ctx.fuse and (joined or #self.blocks > 0) then
       local alone = setmetatable({cross = false, tap = function() end, pass = ctx.pass + 512}, {__index = ctx})
-      local ut, uv = interleaved(self, self.text:embed(tl, alone), self.vision:embed(batch.images, batch.mask, vl, alone), tl, vl, alone)
+      local ut, uv = through(self, self.text:embed(tl, alone), self.vision:embed(batch.images, batch.mask, vl, alone), tl, vl, alone)
       unimodal = {text = ut, vision = uv}
     end
-    t, v = interleaved(self, t, v, tl, vl, ctx)
+    t, v = through(self, t, v, tl, vl, ctx)
     unimodal = unimodal or {text = t, vision = v}
   end
   if not ctx.fuse then return {text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal} end
   ctx.tap("text.final", t, tl)
   ctx.tap("vision.final", v, vl)
   return {text = t, vision = v, text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal}
+end
+
+-- The CLS rows of the one stream that a classifier without fusion reads; the other stream is not computed.
+local function cls_alone(self, name, batch, opts)
+  local tl, vl = pass_layouts(self, batch)
+  local ctx = {training = self.training, p = self.config.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0, attend = opts.attend,
+               tap = function() end}
+  local last = self.config.layers - 1
+  if name == "text" then return self.cls(self.text:finish(run_layers(self, self.text, "text", self.text:embed(tl, ctx), tl, ctx, 0, last)), tl) end
+  return self.cls(self.vision.norm(run_layers(self, self.vision, "vision", self.vision:embed(batch.images, nil, vl, ctx), vl, ctx, 0, last)), vl)
+end
+
+-- The classifier's logits [B, outputs] of a batch; batch and opts as in :run.
+function Vilbert:classify(batch, opts)
+  opts = opts or {}
+  if not self.classifier then error("vilbert: the model has no classifier; give it classifier = {outputs = ...}", 2) end
+  local reads, text, vision = self.config.classifier.reads, nil, nil
+  if reads ~= "both" and #self.blocks == 0 and self.config.fusion ~= "single_stream" then
+    text = cls_alone(self, reads, batch, opts)
+    vision = text
+  else
+    local out = self:run(batch, opts)
+    text, vision = self.cls(out.text, out.text_layout), self.cls(out.vision, out.vision_layout)
+  end
+  return self.classifier(text, vision, {training = self.training, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
+                                        samples = batch.samples or default_samples(batch.tokens:size(1))})
+end
+
+-- Co-attending blocks that the next forwards in eval mode leave out, by name: {"fusion.0", "fusion.*"}. No argument or {}: none.
+function Vilbert:ablate(patterns)
+  local names = {}
+  for i, block in ipairs(self.blocks) do
+    if block.co then names[#names + 1] = "fusion." .. i - 1 end
+  end
+  if #names == 0 and #(patterns or {}) > 0 then error("ablate: this model has no co-attention to switch off", 0) end
+  self.off = {}
+  for name in pairs(taps.check(patterns or {}, names, "ablate: no co-attending block")) do self.off[tonumber(name:match "%d+$")] = true end
+  return self
 end
 
 -- rows [N, D] of one stream -> the CLS rows [B, D]

@@ -1,5 +1,6 @@
 -- The configuration of a two-stream model: presets, named co-attention placements, and the checks that turn a table as a
 -- researcher writes it into a complete one, or into an error that names the key.
+local heads = require "vbl.models.heads"
 local nearest = require "vbl.nearest"
 
 local config = {}
@@ -22,13 +23,13 @@ config.schema = {
   vocab = {"number", nil, "number of word pieces"},
   max_positions = {"number", nil, "longest caption in tokens, [CLS] and [SEP] included"},
   dropout = {"number", 0.1, "probability, at every site of the two streams and the fusion"},
-  fusion = {{"interleaved", "stacked"}, "stacked", "co-attention between the encoders' own layers, or dual blocks on top of them"},
+  fusion = {{"interleaved", "stacked", "single_stream"}, "stacked", "co-attention between the encoders' own layers, dual blocks on top of them, or one transformer over both"},
   placement = {"string", nil, "interleaved: a named placement (none full early middle late asymmetric optuna1 optuna2)"},
   coattention = {"table", nil, "interleaved: {text = {9,10,11}, vision = {9,10,11}, dim = 1024, heads = 8}"},
   depth = {"number", nil, "stacked: number of dual blocks"},
   cross_attention_layers = {"table", nil, "stacked: which blocks (from 0) attend across"},
   heads = {"table", {"mlm", "ap"}, "mlm, ap ([text CLS ; image CLS] -> 1), ap_similarity (product of unimodal CLS -> 1), temperature (learnable)"},
-  classifier = {"table", nil, "{hidden = 512, outputs = 1}: fc1, ReLU, fc2 on [text CLS ; image CLS]"},
+  classifier = {"table", nil, "{hidden = 512, outputs = 1, fusion = concat|sum|product, reads = both|text|vision, dropout = 0}: vbl.models.heads"},
   weights = {"path", nil, "safetensors file or folder to start from, or {text = PATH, vision = PATH}: vbl.models.weights"},
   text_eps = {"number", 1e-12, "eps of the text stream's norms"},
   vision_eps = {"number", 1e-6, "eps of the image stream's norms"},
@@ -159,6 +160,14 @@ local function check_stacked(c)
   check_list(c.cross_attention_layers, "cross_attention_layers", 0, c.depth - 1)
 end
 
+local function check_single(c)
+  if c.coattention or c.placement or c.depth or c.cross_attention_layers then
+    error("vilbert: coattention, placement, depth and cross_attention_layers belong to two streams, not to fusion = \"single_stream\"", 0)
+  end
+end
+
+local check_fusion = {interleaved = check_interleaved, stacked = check_stacked, single_stream = check_single}
+
 -- given: the user's table -> a new, complete one.
 function config.resolve(given)
   check_types(given)
@@ -167,7 +176,8 @@ function config.resolve(given)
   for key, value in pairs(config.presets[given.preset or "tiny"]) do c[key] = value end
   for key, value in pairs(given) do c[key] = value end
   check_sizes(c)
-  if c.fusion == "interleaved" then check_interleaved(c) else check_stacked(c) end
+  check_fusion[c.fusion](c)
+  if c.classifier then c.classifier = heads.options(c.classifier) end
   for _, head in ipairs(c.heads) do
     local known = {"mlm", "ap", "ap_similarity", "temperature"}
     local ok = false

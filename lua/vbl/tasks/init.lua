@@ -1,4 +1,4 @@
--- vbl.tasks: what a model is trained for. tasks.mlm, tasks.ap, tasks.mim.
+-- vbl.tasks: what a model is trained for: tasks.mlm, tasks.ap, tasks.mim to pretrain on, and those to fine-tune for, tasks.downstream.
 --
 -- A task is a table with name, weight (number, or function(step, total_steps) -> number), batch (how many of the step's samples it
 -- uses; nil = all) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
@@ -84,7 +84,7 @@ function tasks.options(name, given, known)
 end
 
 return setmetatable(tasks, {__index = function(t, name)
-  if name == "mlm" or name == "ap" or name == "mim" then
+  if name == "mlm" or name == "ap" or name == "mim" or name == "downstream" then
     t[name] = require("vbl.tasks." .. name)
     return t[name]
   end

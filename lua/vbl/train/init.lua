@@ -1,5 +1,6 @@
--- vbl.train: pretraining. vbl.train.pretrain(config[, parts]) does the whole job of an experiment: data, model, tasks, steps, evaluation
--- and layer analysis at epoch 0 and after each epoch, log, metrics, plots, checkpoints, resume. config: what vbl.config gave, with the
+-- vbl.train: pretraining and fine-tuning. vbl.train.pretrain(config[, parts]) does the whole job of an experiment: data, model, tasks, steps,
+-- evaluation and layer analysis at epoch 0 and after each epoch, log, metrics, plots, checkpoints, resume. vbl.train.finetune(config[, parts])
+-- does that of a downstream task: from a pretraining run, weights or scratch, best checkpoint, test. config: what vbl.config gave, with the
 -- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it.
 local vbl = require "vbl"
 local job_of = require "vbl.train.job"
@@ -8,17 +9,8 @@ local plan = require "vbl.train.plan"
 
 local train = {}
 
--- For vbl.config(defaults, vbl.train.schemas()): every key that the trainer, the model and the tasks know, so that the command line may set
--- also those that a script does not list.
-function train.schemas()
-  local schemas = {[""] = {}, model = {}, mix = {}, tasks = {}, scenes = {}, captions = {}}
-  for key, row in pairs(require "vbl.train.options") do schemas[""][key] = {nil, row[3], type = row[1]} end
-  for key, row in pairs(require("vbl.models.vilbert_config").schema) do
-    schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or row[1] == "path") and "string" or row[1]}
-  end
-  for key, row in pairs(require("vbl.data").options) do
-    if row.of then schemas[row.of][key] = row end
-  end
+local function add_task_rows(schemas)
+  schemas.mix, schemas.tasks = {}, {}
   for _, key in ipairs {"how", "weighting"} do schemas.mix[key] = {nil, "see vbl.train.mix", type = "string"} end
   for name, rows in pairs(require("vbl.tasks").schema) do
     local path = "tasks." .. name
@@ -26,17 +18,38 @@ function train.schemas()
     schemas[path] = {}
     for key, row in pairs(rows) do schemas[path][key] = {nil, row[2], type = row[1], optional = row.optional} end
   end
+end
+
+local head = {hidden = {nil, "hidden width of the classifier (512)", type = "number"}, dropout = {nil, "of the classifier (0.1)", type = "number"},
+              fusion = {nil, "of the CLS vectors: concat, sum or product (concat)", type = "string"}}
+
+-- For vbl.config(defaults, vbl.train.schemas(kind)): every key that the trainer, the model and the tasks know, so that the command line may
+-- set also those that a script does not list. kind: "pretrain" (the default) or "finetune".
+function train.schemas(kind)
+  local schemas = {[""] = {}, model = {}, scenes = {}, captions = {}}
+  for key, row in pairs(require("vbl.train.options")[kind or "pretrain"]) do schemas[""][key] = {nil, row[3], type = row[1]} end
+  for key, row in pairs(require("vbl.models.vilbert_config").schema) do
+    schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or row[1] == "path") and "string" or row[1]}
+  end
+  for key, row in pairs(require("vbl.data").options) do
+    if row.of then schemas[row.of][key] = row end
+  end
+  if kind == "finetune" then schemas.head = head else add_task_rows(schemas) end
   return schemas
 end
 
--- Returns the run: {folder = path, test = name -> value at the last epoch, model =, data =}; with --plan, nil.
-function train.pretrain(config, parts)
-  if config.flags.plan then
-    print(plan.text(job_of.new(config, parts, true)))
-    return nil
-  end
-  return loop.run(config, parts or {})
+local function run(kind, config, parts)
+  parts = setmetatable({kind = require(kind)}, {__index = parts})
+  if not config.flags.plan then return loop.run(config, parts) end
+  print(plan.text(job_of.new(config, parts, true)))
+  return nil
 end
+
+-- Returns the run: {folder = path, test = name -> value at the last epoch, values = those of result.json, model =, data =}; with --plan, nil.
+function train.pretrain(config, parts) return run("vbl.train.pretraining", config, parts) end
+
+-- The same; values are those of the best checkpoint.
+function train.finetune(config, parts) return run("vbl.train.finetuning", config, parts) end
 
 -- One step on a given batch, for scripts that own their loop: the gradient of all tasks, then the optimizer. Returns name -> value.
 function train.step(job, batch, step) return loop.step(job, batch, step) end

@@ -1,11 +1,11 @@
 -- The training loop. One counter of optimizer steps drives everything: sample order, corruption, dropout and learning rate are pure
 -- functions of (seed, step), so a run continues bit for bit from its last checkpoint, whatever killed it.
 local vbl = require "vbl"
-local analysis = require "vbl.analysis"
 local accumulate = require "vbl.train.accumulate"
-local evaluate = require "vbl.train.evaluate"
 local job_of = require "vbl.train.job"
 local report = require "vbl.train.report"
+local result = require "vbl.train.result"
+local safe_point = require "vbl.train.safe_point"
 local state = require "vbl.train.state"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -99,42 +99,13 @@ local function batches(job, from)
   end, loader
 end
 
--- Where a held interrupt may end the run: between steps and between batches of an evaluation, never inside an update.
-local function safe_point()
-  if system.interrupted() then error("interrupted", 0) end
-end
-
--- partner -> one record a layer, from the same features.
-local function layer_analysis(job)
-  return vbl.scope(function()
-    local config, results = job.config, {}
-    local features = analysis.features(job.model, job.test, {samples = config.probe_samples, partners = config.partners, train = job.train, mean = false,
-                                                             safe_point = safe_point})
-    for _, partner in ipairs(config.partners) do results[partner] = analysis.layers(features:pairs(partner)) end
-    return results
+-- What the kind finds of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
+local function evaluation(job, s)
+  return vbl.autocast(job.config.precision, function()
+    local found, losses = job.kind.evaluate(job, s)
+    check_finite("test loss", losses, s.step, s.saved)
+    return found
   end)
-end
-
--- The test and the layer analysis of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
-local function evaluate_all(job, s)
-  local config, results = job.config, nil
-  local test, intervals = evaluate.run(job.model, job.tasks, job.test, {batch = config.batch, micro = job.micro, samples = config.test_samples,
-                                                                        seed = config.flags.seed, safe_point = safe_point})
-  local losses = {}
-  for _, task in ipairs(job.tasks) do losses[task.name] = test["loss." .. task.name] end
-  check_finite("test loss", losses, s.step, s.saved)
-  if config.probe_samples > 0 then
-    results = layer_analysis(job)
-  end
-  return test, intervals, results
-end
-
-local function evaluation(job, s) return vbl.autocast(job.config.precision, evaluate_all, job, s) end
-
-local function total_loss(job, test)
-  local sum = 0
-  for _, task in ipairs(job.tasks) do sum = sum + (test["loss." .. task.name] or 0) end
-  return sum
 end
 
 local function evaluation_due(job, s) return s.step % job.epoch_steps == 0 and s.epoch < s.step // job.epoch_steps end
@@ -142,15 +113,17 @@ local function evaluation_due(job, s) return s.step % job.epoch_steps == 0 and s
 -- "last" is written last: a run killed before that goes on from the checkpoint before, and evaluates and writes all of this again.
 local function finish_epoch(job, run, s)
   local epoch = s.step // job.epoch_steps
-  local test, intervals, results = evaluation(job, s)
+  local found = evaluation(job, s)
   s.busy = true
-  report.epoch(run, job, epoch, s.step, accumulate.values(s.sums), test, intervals)
-  if results then report.layers(run, epoch, s.step, results, job.config.partners) end
-  s.epoch, s.test, s.sums = epoch, test, {}
-  local loss = total_loss(job, test)
-  local best = epoch > 0 and (not s.best or loss < s.best)
-  if best then s.best = loss end
-  if epoch > 0 then state.save(run, "epoch-" .. epoch, job, s) end
+  local score = job.kind.score(job, found)
+  local best = (epoch > 0 or job.config.epochs == 0) and (not s.best or score.score > s.best.score)
+  if best then
+    s.best = score
+    s.best.epoch = epoch
+  end
+  job.kind.report(run, job, s, epoch, found)
+  s.epoch, s.test, s.sums = epoch, found.values, {}
+  if epoch > 0 and job.kind.keep_epochs then state.save(run, "epoch-" .. epoch, job, s) end
   if best then state.save(run, "best", job, s) end
   state.save(run, "last", job, s)
   s.busy = false
@@ -189,6 +162,7 @@ local function stop(job, run, s, message)
     else
       run:log("stopped after step %d of %d: %s", s.step, job.total_steps, tostring(message))
     end
+    result.write(run, job, s, interrupted and "interrupted" or "failed", tostring(message))
   end)
   if not ok then io.stderr:write("vbl: what was reached could not be saved: ", usage.strip(failure), "\n") end
   run:close()
@@ -196,11 +170,17 @@ local function stop(job, run, s, message)
   usage(tostring(message))
 end
 
+-- Epochs without a better score; patience 0 waits for ever.
+local function stopped_early(job, s)
+  local patience = job.config.patience or 0
+  return patience > 0 and s.best and s.epoch - s.best.epoch >= patience
+end
+
 local function train(job, run, s)
   if evaluation_due(job, s) then finish_epoch(job, run, s) end
   local next_batch, loader = batches(job, s.step + 1)
   local _ <close> = loader
-  while s.step < job.total_steps do
+  while s.step < job.total_steps and not stopped_early(job, s) do
     safe_point()
     vbl.scope(function() train_step(job, run, s, next_batch(s.step + 1)) end)
     if evaluation_due(job, s) then
@@ -209,12 +189,14 @@ local function train(job, run, s)
       state.save(run, "last", job, s)
     end
   end
+  if s.step < job.total_steps then run:log("stopped early: no better %s since epoch %d", s.best.metric, s.best.epoch) end
+  job.kind.finish(job, run, s)
 end
 
 function loop.run(config, parts)
   local run, stored
   if config.flags.resume then
-    run, stored = state.open(config)
+    run, stored = state.open(config, parts.kind.name)
     config = stored.config
   end
   local job = job_of.new(config, parts)
@@ -226,12 +208,14 @@ function loop.run(config, parts)
   if not ok then stop(job, run, s, message) end
   system.hold_interrupts(false)
   report.closing(run, job, s)
+  local ok_result, failure = pcall(result.write, run, job, s, "finished")
   run:close()
+  if not ok_result then usage(("%s: its result was not written: %s"):format(run.path, usage.strip(failure))) end
   if s.unsaved then
     usage(string.format("%s: the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s", run.path,
                         s.unsaved, s.saved or "none", run.path))
   end
-  return {folder = run.path, test = s.test, model = job.model, data = job.data}
+  return {folder = run.path, test = s.test, values = job.kind.values(job, s), model = job.model, data = job.data}
 end
 
 return loop

@@ -5,8 +5,10 @@
 --   job.at(epoch row) puts the weights of one of them into job.model
 -- The data must be what the run had (its hash is in manifest.json).
 local checkpoint = require "vbl.runs.checkpoint"
+local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
 local job_of = require "vbl.train.job"
+local kinds = require "vbl.train.kinds"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -38,30 +40,21 @@ local function check_data(job, run)
   end
 end
 
-local function load_weights(model, tensors, path)
-  vbl.no_grad(function()
-    for _, p in ipairs(model.list) do
-      if not tensors[p.name] then usage(("%s: has no tensor '%s': of another model"):format(path, p.name)) end
-      p.tensor:copy_(tensors[p.name])
-    end
-  end)
-end
-
 return function(path, opts)
   local run, kind = split(path)
   local config = folder.config(run)
   config.flags = {seed = config.seed, device = opts and opts.device or "cpu"}
   config.seed = nil
-  local job = job_of.new(config, {frozen = true})
+  local job = job_of.new(config, {frozen = true, kind = kinds.of(run)})
   check_data(job, run)
   local initial = {}
   for _, p in ipairs(job.model.list) do initial[p.name] = p.tensor:clone():detach() end
   job.run = run
   function job.at(row)
-    if not row.path then return load_weights(job.model, initial, run) end
+    if not row.path then return copy_weights(job.model, initial, run) end
     local ok, parts = pcall(checkpoint.read, run .. "/checkpoints", row.path:match "[^/]*$")
     if not ok then usage(usage.strip(parts)) end
-    load_weights(job.model, parts.model, row.path)
+    copy_weights(job.model, parts.model, row.path)
   end
   kind = kind or "last"
   if system.exists(run .. "/checkpoints/" .. kind) then

@@ -13,7 +13,7 @@ function plan.text(job)
   local T = job.data:mean_length()
   local forward = model:flops(math.floor(T + 0.5))
   local step = 0
-  for _, task in ipairs(job.tasks) do step = step + (task.batch or config.batch) * passes[task.name] * 3 * forward end
+  for _, task in ipairs(job.tasks) do step = step + (task.batch or config.batch) * (passes[task.name] or 1) * 3 * forward end
   local P = model:num_parameters()
   local live = summary.activation_bytes(model, T) * job.micro * 2
   local lines = {model:summary(), ""}

@@ -28,10 +28,11 @@ function report.opening(run, job, s)
   for line in job.data:describe():gmatch("[^\n]+") do run:log("%s", line) end
   for line in (job.model.loaded and job.model.loaded.text or ""):gmatch("[^\n]+") do run:log("%s", line) end
   if job.data.reader then
-    job.data:write_split(run.path .. "/split.tsv")
+    job.data:write_split(run.path .. "/split.tsv", job.held)
     job.data:write_notes(run.path .. "/data_notes.txt")
   end
   run:log("%s, %s trainable", tostring(job.model), summary.comma(job.model:num_parameters("trainable")))
+  for _, line in ipairs(job.kind.opening and job.kind.opening(job) or {}) do run:log("%s", line) end
   run:log("%d steps (%d an epoch), batch %d in micro-batches of %d, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
           c.flags.seed, c.precision, system.threads(), run.path)
   local names = {}
@@ -60,13 +61,19 @@ function report.epoch_line(job, epoch, train, test, intervals)
   return table.concat(parts, ", ")
 end
 
-function report.epoch(run, job, epoch, step, train, test, intervals)
-  run:log("%s", report.epoch_line(job, epoch, train, test, intervals))
-  metrics(run, step, epoch, "train", train)
-  metrics(run, step, epoch, "test", test)
-  for _, name in ipairs(sorted(intervals)) do
-    metrics(run, step, epoch, "test", {[name .. ".low"] = intervals[name][1], [name .. ".high"] = intervals[name][2]})
+-- values: name -> value of a split, intervals: name -> {low, high}.
+function report.values(run, epoch, step, split, values, intervals)
+  metrics(run, step, epoch, split, values)
+  for _, name in ipairs(sorted(intervals or {})) do
+    metrics(run, step, epoch, split, {[name .. ".low"] = intervals[name][1], [name .. ".high"] = intervals[name][2]})
   end
+end
+
+-- An epoch's line, the training losses and what was found on the held-out split: found {values =, intervals =}.
+function report.epoch(run, line, epoch, step, train, split, found)
+  run:log("%s", line)
+  metrics(run, step, epoch, "train", train)
+  report.values(run, epoch, step, split, found.values, found.intervals)
 end
 
 function report.step(run, step, epoch, values) metrics(run, step, epoch, "step", values) end
@@ -100,9 +107,9 @@ end
 
 function report.progress(job, s, values)
   local parts = {string.format("epoch %d/%d step %d/%d", (s.step - 1) // job.epoch_steps + 1, job.config.epochs, s.step, job.total_steps)}
-  for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
+  for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
     local v = values["loss." .. name]
-    if v then parts[#parts + 1] = string.format("%s %.3f", titles[name], v) end
+    if v then parts[#parts + 1] = string.format("%s %.3f", titles[name] or name, v) end
   end
   local rate = s.samples / math.max(s.seconds, 1e-9)
   local left = (job.total_steps - s.step) * job.config.batch / rate

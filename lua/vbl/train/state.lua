@@ -1,7 +1,10 @@
 -- A run's state on disk: what a checkpoint holds and how a run is opened again. Everything random is a function of (seed, step), so the
 -- state is weights, moments, step counts and the sums of the epoch's averages.
 local vbl = require "vbl"
+local checkpoint = require "vbl.runs.checkpoint"
+local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
+local kinds = require "vbl.train.kinds"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -11,7 +14,7 @@ local state = {}
 -- What decides what is computed, the config's keys and the data; two runs with equal ones are the same run.
 local function fingerprint(job)
   local f = {seed = job.config.flags.seed, data_hash = job.data:hash()}
-  for key in pairs(require "vbl.train.options") do f[key] = job.config[key] end
+  for key in pairs(require("vbl.train.options")[job.kind.name]) do f[key] = job.config[key] end
   return f
 end
 
@@ -22,12 +25,15 @@ local function manifest(job)
   for i, layer in ipairs(require("vbl.analysis.features").layers(job.model.config)) do
     if layer.coattention then coattention[#coattention + 1] = i - 1 end
   end
-  return {
+  local m = {
+    kind = job.kind.name,
     coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
     device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
     threads = system.threads(), precision = job.config.precision,
   }
+  for key, value in pairs(job.kind.manifest(job)) do m[key] = value end
+  return m
 end
 
 -- vocab.txt and tokenizer_config.json: what the ids of the model's text stream mean. A checkpoint without it would be of no use to others.
@@ -63,15 +69,27 @@ local function weights_of(run, config)
   if weights and not all_there(weights) and system.exists(last) then return last end
 end
 
+-- A run that came to its end and whose checkpoints are gone has nothing to go on from; one that was stopped before its first begins again.
+local function check_left(path)
+  local file = path .. "/result.json"
+  if system.exists(file) and vbl.load(file).status == "finished" and #checkpoint.whole(path .. "/checkpoints") == 0 then
+    usage(("--resume %s: the run is finished and its checkpoints were deleted: nothing is left to go on from"):format(path))
+  end
+  store.remove(file)
+end
+
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
-function state.open(config)
+function state.open(config, kind)
   local flags, words = config.flags, {table.unpack(config.flags.words or {})}
   for _, name in ipairs {"seed", "out", "name"} do
     if flags.given and flags.given[name] then words[#words + 1] = "--" .. name end
   end
   if #words > 0 then usage(string.format("--resume %s goes on with the run's own config; leave out %s", flags.resume, table.concat(words, " "))) end
+  local began = kinds.name_of(flags.resume)
+  if began and began ~= kind then usage(("--resume %s: it is a %s run; this script goes on with a %s run"):format(flags.resume, began, kind)) end
   local ok, run, stored = pcall(folder.open, flags.resume)
   if not ok then usage("--resume: " .. usage.strip(run)) end
+  check_left(run.path)
   stored.config.flags = flags
   flags.weights = weights_of(run, stored.config)
   flags.seed, stored.config.seed = stored.config.seed or flags.seed, nil
@@ -94,19 +112,13 @@ local function describe(run, kind, step) return string.format("%s/checkpoints/%s
 function state.restore(run, job, stored)
   local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}}
   if not stored then return s end
-  local ok, checkpoint = pcall(run.load_checkpoint, run, "last", fingerprint(job))
-  if not ok then usage(usage.strip(checkpoint)) end
+  local ok, found = pcall(run.load_checkpoint, run, "last", fingerprint(job))
+  if not ok then usage(usage.strip(found)) end
   compare_threads(run)
-  if not checkpoint then return s end
-  vbl.no_grad(function()
-    for _, p in ipairs(job.model.list) do
-      local tensor = checkpoint.model[p.name]
-      if not tensor then usage(string.format("%s/checkpoints/last/model.safetensors: has no tensor '%s': of another model", run.path, p.name)) end
-      p.tensor:copy_(tensor)
-    end
-  end)
-  job.optimizer:load_state {m = checkpoint.optimizer.m, v = checkpoint.optimizer.v, steps = checkpoint.state.optimizer_steps}
-  for key, value in pairs(checkpoint.state.counters) do s[key] = value end
+  if not found then return s end
+  copy_weights(job.model, found.model, run.path .. "/checkpoints/last/model.safetensors")
+  job.optimizer:load_state {m = found.optimizer.m, v = found.optimizer.v, steps = found.state.optimizer_steps}
+  for key, value in pairs(found.state.counters) do s[key] = value end
   s.saved = describe(run, "last", s.step)
   return s
 end
@@ -116,7 +128,8 @@ function state.save(run, kind, job, s)
   local names, tensors = {}, {}
   for i, p in ipairs(job.model.list) do names[i], tensors[i] = p.name, p.tensor end
   local moments = job.optimizer:state()
-  local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test}
+  local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test,
+                    before = s.before}
   local ok, message = run:checkpoint(kind, {
     model = {names = names, tensors = tensors, metadata = job.model:metadata()}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
     state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},

@@ -178,6 +178,19 @@ end
 
 local floats = {f32 = true, f64 = true, f16 = true, bf16 = true}
 
+-- Parts that a model may leave out whole: why a file's tensor for one has no place; nil where it should have one.
+local function left_out(model, target)
+  for _, row in ipairs {{"heads.", "the model has no such head"}, {"classifier.", "the model has no classifier"}, {"fusion.", "the model has no fusion"},
+                        {"bert.encoder.", "the model's text has no layers of its own"}} do
+    if target:sub(1, #row[1]) == row[1] then
+      for _, p in ipairs(model.list) do
+        if row[1] ~= "heads." and p.name:sub(1, #row[1]) == row[1] then return nil end
+      end
+      return row[2]
+    end
+  end
+end
+
 local function compare(model, part, plan, r)
   local taken, used = {}, {}
   for target, parts in pairs(plan.targets) do
@@ -186,9 +199,10 @@ local function compare(model, part, plan, r)
   for target, parts in pairs(plan.targets) do
     local p = model.list[target]
     if not p then
-      if target:find "^heads%." or target:find "^classifier%." then
+      local why = left_out(model, target)
+      if why then
         -- A tied head is made of word embeddings, which have a place of their own.
-        for _, name in ipairs(parts) do r.unused[name] = r.unused[name] or not used[name] and "the model has no such head" or nil end
+        for _, name in ipairs(parts) do r.unused[name] = r.unused[name] or not used[name] and why or nil end
       else
         for _, name in ipairs(parts) do r.unexpected[#r.unexpected + 1] = name end
       end
@@ -202,6 +216,8 @@ local function compare(model, part, plan, r)
       if not same(got, want) and not adapts(target, got, want) then
         if target:find "^heads%.mlm%." and not part.families.vilbert then
           r.notes[#r.notes + 1] = ("%s: the file's MLM head is %s; the model's stays as it was made"):format(target, text_of(got))
+        elseif target:find "^classifier%." and not r.whole then
+          r.notes[#r.notes + 1] = ("%s: the file's is %s, of another task; the model's stays as it was made"):format(target, text_of(got))
         else
           r.differences[#r.differences + 1] = ("%s: expected %s, got %s"):format(target, text_of(want), text_of(got))
         end
@@ -285,7 +301,7 @@ end
 
 function weights.load(model, found, opts)
   local strict, whole = opts.strict ~= false, opts.whole ~= false
-  local r = {matched = 0, missing = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, notes = notes_of(found, model)}
+  local r = {whole = whole, matched = 0, missing = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, notes = notes_of(found, model)}
   local taken, have = {}, {}
   for i, part in ipairs(found.parts) do
     r.paths[i] = part.src.path

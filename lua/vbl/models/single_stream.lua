@@ -1,0 +1,64 @@
+-- fusion = "single_stream": one transformer over the text tokens and the patches of a pair (ViLT, Kim et al. 2021). The text has BERT's
+-- embeddings and no layers of its own; every block of the ViT sees both. Token type 0 marks text, 1 patches. With co-attention off
+-- (cross = false) the blocks see each side by itself.
+--   single.layout(text_lay, vision_lay, positions) -> the layout of the joint rows: a sample's patches, then its text
+--   single.run(model, t, v, text_lay, vision_lay, ctx) -> text rows, vision rows
+local vbl = require "vbl"
+local F = require "vbl.nn.functional"
+
+local single = {}
+
+local function i32(device, t, columns)
+  local tensor = vbl.tensor(t, {dtype = "i32", device = device})
+  return columns and tensor:reshape(#t // columns, columns) or tensor
+end
+
+-- Patches first: padding that stands as rows (packed = false) is then behind the last key.
+function single.layout(tl, vl)
+  local device = tl.ids:device()
+  local P, seg, keys, from, rows = vl.P, {}, {}, {}, {}
+  local text, vision, n = {}, {}, 0
+  local first, text_rows, vision_rows = tl.seg:totable(), tl.rows:totable(), vl.rows:totable()
+  for b = 1, tl.B do
+    local start, count = first[b][1], first[b][2]
+    seg[2 * b - 1], seg[2 * b], keys[2 * b - 1], keys[2 * b] = n, P + count, n, P + tl.lengths[b]
+    for p = 0, P - 1 do
+      from[n + 1], vision[(b - 1) * P + p + 1] = tl.N + (b - 1) * P + p, n
+      rows[2 * n + 1], rows[2 * n + 2] = vision_rows[(b - 1) * P + p + 1][1], p
+      n = n + 1
+    end
+    for t = 0, count - 1 do
+      from[n + 1], text[start + t + 1] = start + t, n
+      rows[2 * n + 1], rows[2 * n + 2] = text_rows[start + t + 1][1], P + t
+      n = n + 1
+    end
+  end
+  return {B = tl.B, N = n, seg = i32(device, seg, 2), keys = i32(device, keys, 2), rows = i32(device, rows, 2), samples = tl.samples,
+          from = i32(device, from), text = i32(device, text), vision = i32(device, vision)}
+end
+
+local function apart(model, t, v, tl, vl, ctx)
+  for i, block in ipairs(model.vision.layers) do
+    t, v = block:forward(t, tl, ctx), block:forward(v, vl, ctx)
+    ctx.tap("text." .. i - 1, t, tl)
+    ctx.tap("vision." .. i - 1, v, vl)
+  end
+  return model.vision.norm(t), model.vision.norm(v)
+end
+
+function single.run(model, t, v, tl, vl, ctx)
+  v = v + model.text.type:narrow(1, 2, 1)
+  if not ctx.cross then return apart(model, t, v, tl, vl, ctx) end
+  local lay = single.layout(tl, vl)
+  local x = F.gather_rows(vbl.cat({t, v}, 1), lay.from)
+  local function side(name, rows) return F.gather_rows(rows, lay[name]) end
+  for i, block in ipairs(model.vision.layers) do
+    x = block:forward(x, lay, ctx)
+    if model.tapped["text." .. i - 1] then ctx.tap("text." .. i - 1, side("text", x), tl) end
+    if model.tapped["vision." .. i - 1] then ctx.tap("vision." .. i - 1, side("vision", x), vl) end
+  end
+  x = model.vision.norm(x)
+  return side("text", x), side("vision", x)
+end
+
+return single

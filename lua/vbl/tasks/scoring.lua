@@ -1,0 +1,144 @@
+-- What predictions are worth, by kind of labels; in scikit-learn's definitions (vbl.metrics).
+--   scoring.metrics[kind] -> {name, ...}, the first being the kind's main one      scoring.lower: names that are better when smaller
+--   scoring.values(p[, thresholds]) -> name -> value, name -> {right, n} of those that are proportions
+--     p: vbl.tasks.predictions; only samples with a known label count. Without thresholds 0.5 decides; with them the names of what depends
+--     on them end in _tuned.
+--   scoring.tune(p) -> thresholds: for binary the one that is best in accuracy, for multi-label each class's best in F1; else nil.
+--     Choose them on validation data only.
+--   scoring.intervals(p, values, proportions, thresholds) -> name -> {low, high}, 95 %: Wilson's of proportions, else the percentiles of
+--     1,000 resamples of the samples (Efron 1979)
+local vbl = require "vbl"
+local m = require "vbl.metrics"
+
+local scoring = {
+  metrics = {
+    binary = {"auroc", "average_precision", "accuracy", "f1_macro"},
+    multiclass = {"accuracy", "f1_macro", "f1_weighted"},
+    multilabel = {"f1_macro", "f1_micro", "f1_weighted", "f1_samples", "average_precision"},
+    soft = {"vqa_accuracy"},
+    retrieval = {"r1_t2i", "r5_t2i", "r10_t2i", "r1_i2t", "r5_i2t", "r10_i2t", "median_rank_t2i", "median_rank_i2t", "mrr_t2i", "mrr_i2t"},
+  },
+  lower = {loss = true, median_rank_t2i = true, median_rank_i2t = true},
+}
+
+local function column(scores, k) return scores:narrow(2, k, 1):contiguous():reshape(-1) end
+
+-- Label sets that the thresholds (one a class; nil: 0.5) make of scores [n, C].
+local function decide(scores, thresholds)
+  local t = {}
+  for k = 1, scores:size(2) do t[k] = thresholds and thresholds[k] or 0.5 end
+  return scores:gt(vbl.tensor(t):reshape(1, #t))
+end
+
+local function accuracy(out, name, predicted, truth)
+  local value, record = m.accuracy(predicted, truth)
+  out.values[name], out.proportions[name] = value, {record.right, record.n}
+end
+
+local function f1(out, suffix, predicted, truth, names, opts)
+  local _, record = m.f1(predicted, truth, opts)
+  for _, name in ipairs(names) do out.values["f1_" .. name .. suffix] = record[name] end
+end
+
+local by_kind = {}
+
+function by_kind.binary(p, thresholds, out)
+  local scores, truth = p.scores:reshape(-1), p.targets:reshape(-1)
+  local predicted, suffix = decide(p.scores, thresholds):reshape(-1), thresholds and "_tuned" or ""
+  accuracy(out, "accuracy" .. suffix, predicted, truth)
+  f1(out, suffix, predicted, truth, {"macro"}, {classes = 2})
+  if not thresholds then
+    out.values.auroc, out.values.average_precision = m.auroc(scores, truth), (m.average_precision(scores, truth))
+  end
+end
+
+function by_kind.multiclass(p, _, out)
+  accuracy(out, "accuracy", p.chosen, p.targets)
+  f1(out, "", p.chosen, p.targets, {"macro", "weighted"}, {classes = #p.classes})
+end
+
+-- Mean over the classes that have a positive sample.
+local function mean_average_precision(p)
+  local sum, n = 0, 0
+  for k = 1, #p.classes do
+    local ap = m.average_precision(column(p.scores, k), column(p.targets, k))
+    if ap == ap then sum, n = sum + ap, n + 1 end
+  end
+  return n > 0 and sum / n or 0 / 0
+end
+
+function by_kind.multilabel(p, thresholds, out)
+  f1(out, thresholds and "_tuned" or "", decide(p.scores, thresholds), p.targets, {"micro", "macro", "weighted", "samples"})
+  if not thresholds then out.values.average_precision = mean_average_precision(p) end
+end
+
+function by_kind.soft(p, _, out) out.values.vqa_accuracy = p.credit:mean():item() end
+
+function by_kind.retrieval(p, _, out)
+  for _, way in ipairs {"t2i", "i2t"} do
+    for name, value in pairs(p.found[way]) do out.values[name .. "_" .. way] = value end
+    for _, k in ipairs {1, 5, 10} do
+      local hit = 0
+      for _, rank in ipairs(p.ranks[way]) do hit = hit + (rank <= k and 1 or 0) end
+      out.proportions[("r%d_%s"):format(k, way)] = {hit, #p.ranks[way]}
+    end
+  end
+end
+
+function scoring.values(p, thresholds)
+  local out, known = {values = {}, proportions = {}}, p:known_rows()
+  if known.n == 0 then return {}, {} end
+  by_kind[known.kind](known, thresholds, out)
+  return out.values, out.proportions
+end
+
+function scoring.tune(p)
+  p = p:known_rows()
+  if p.n == 0 or p.kind ~= "binary" and p.kind ~= "multilabel" then return nil end
+  local thresholds = {}
+  for k = 1, p.scores:size(2) do
+    local truth = column(p.targets, k)
+    local threshold = m.best_threshold(column(p.scores, k), truth, {goal = p.kind == "binary" and "accuracy" or "f1"})
+    thresholds[k] = truth:sum():item() > 0 and threshold or 0.5  -- a class without an example: nothing to tune on
+  end
+  return thresholds
+end
+
+local RESAMPLES = 1000
+
+-- Percentiles of each name's value over resamples of the rows.
+local function bootstrap(p, names, thresholds)
+  local lists, intervals = {}, {}
+  for draw = 1, RESAMPLES do
+    vbl.scope(function()
+      local values = scoring.values(p:resample(draw), thresholds)
+      for name in pairs(names) do
+        lists[name] = lists[name] or {}
+        if values[name] == values[name] then table.insert(lists[name], values[name]) end
+      end
+    end)
+  end
+  for name, list in pairs(lists) do
+    table.sort(list)
+    if #list > 0 then intervals[name] = {list[math.max(1, math.floor(0.025 * #list + 0.5))], list[math.max(1, math.ceil(0.975 * #list))]} end
+  end
+  return intervals
+end
+
+function scoring.intervals(p, values, proportions, thresholds)
+  local intervals, rest = {}, {}
+  for name in pairs(values) do
+    if proportions[name] then
+      intervals[name] = {m.wilson(proportions[name][1], proportions[name][2])}
+    elseif p.kind ~= "retrieval" then
+      rest[name] = true
+    end
+  end
+  local known = p:known_rows()
+  if next(rest) and known.n > 0 then
+    for name, interval in pairs(bootstrap(known, rest, thresholds)) do intervals[name] = interval end
+  end
+  return intervals
+end
+
+return scoring

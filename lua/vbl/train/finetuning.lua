@@ -1,0 +1,171 @@
+-- The kind of run that fine-tunes (vbl.train.job says what a kind is): one task, its metric on the validation split after each epoch, early
+-- stopping, and at the end the best checkpoint on validation and, unlocked, on the test split (vbl.train.final).
+local accumulate = require "vbl.train.accumulate"
+local baselines = require "vbl.train.baselines"
+local checks = require "vbl.train.checks"
+local downstream = require "vbl.tasks.downstream"
+local final = require "vbl.train.final"
+local predict = require "vbl.train.predict"
+local probe = require "vbl.train.probe"
+local report = require "vbl.train.report"
+local scoring = require "vbl.tasks.scoring"
+local splits = require "vbl.train.splits"
+local start = require "vbl.train.start"
+local summary = require "vbl.models.summary"
+local vbl = require "vbl"
+
+local finetuning = {name = "finetune", finish = final.run}
+
+-- Peak learning rates by preset, from scratch and from pretrained weights.
+local rates = {scratch = {tiny = 1e-3, small = 5e-4, base = 1e-4}, pretrained = {tiny = 5e-4, small = 2e-4, base = 3.4e-5}}
+
+function finetuning.prepare(config)
+  checks.choice("baseline", config.baseline or "none", baselines.names)
+  checks.choice("class_weights", config.class_weights or "auto", {"auto", "balanced", "none"})
+  if (config.lr or "auto") ~= "auto" then return end
+  local scratch = (config.from or "") == "" or baselines[config.baseline or "none"].from_scratch
+  local preset = require("vbl.train.job").preset_of(config)
+  config.lr = rates[scratch and "scratch" or "pretrained"][preset] or 1e-4
+end
+
+-- The data set's options; those of the built-in set hang on the task.
+function finetuning.begin(job)
+  local config = job.config
+  job.baseline = baselines[config.baseline]
+  if config.from ~= "" and not config.flags.weights then job.start, job.start_run = start.weights(config.from) end
+  local row = config.task ~= "auto" and downstream.row(config.task) or config.data == "scenes" and downstream.row "scenes"
+  if config.data ~= "scenes" then return config.captions end
+  local given = {}
+  for _, layer in ipairs {row.scenes or {}, config.scenes} do
+    for key, value in pairs(layer) do given[key] = value end
+  end
+  return given
+end
+
+function finetuning.divide(job)
+  local config = job.config
+  splits.divide(job)
+  job.task_name = config.task == "auto" and downstream.name_for(job.data) or config.task
+  local task = downstream.new(job.task_name, job.data, job.train, {class_weights = config.class_weights})
+  job.metric = downstream.metric(task, config.metric)
+  job.tasks = {task}
+end
+
+function finetuning.model(job, c)
+  local config, task = job.config, job.tasks[1]
+  c.heads = c.heads or {}
+  if task.outputs then
+    local head = {hidden = 512, fusion = "concat", dropout = 0.1, outputs = task.outputs}
+    for key, value in pairs(config.head) do head[key] = value end
+    c.classifier = head
+  elseif config.baseline == "text" or config.baseline == "image" then
+    error(("config: baseline: task %s compares two streams; it has no %s-only baseline"):format(task.name, config.baseline), 0)
+  end
+  if job.baseline.model then job.baseline.model(c) end
+  if job.baseline.from_scratch and c.weights then
+    -- Sizes and fusion of the weights, and nothing else.
+    for key, value in pairs(require("vbl.models.weights").open(c.weights):config(c)) do c[key] = value end
+    c.weights = nil
+  end
+end
+
+function finetuning.built(job)
+  local model, config = job.model, job.config
+  if job.baseline.freeze then model:freeze(job.baseline.freeze) end
+  for _, name in ipairs(config.ablate) do model:ablate {name} end
+  model:ablate {}
+  job.lr_scale = start.layer_scales(model, config.layer_decay)
+end
+
+function finetuning.manifest(job)
+  local config = job.config
+  return {task = job.task_name, baseline = config.baseline, metric = job.metric, from = config.from, splits = job.sizes,
+          probe = {split = job.val_name, n = math.min(config.probe_samples, job.test:size())}}
+end
+
+-- The largest class of the validation split and its share: what a constant answer gets.
+local function majority(job)
+  local task, count, n, best = job.tasks[1], {}, 0, nil
+  if task.drawn or task.kind ~= "binary" and task.kind ~= "multiclass" then return nil end
+  for i = 1, job.test:size() do
+    local label = job.test:label(i)
+    if label then
+      count[label], n = (count[label] or 0) + 1, n + 1
+      if not best or count[label] > count[best] then best = label end
+    end
+  end
+  return best and ("the largest class of %s is '%s', %.4f"):format(job.val_name, task.classes[best + 1], count[best] / n)
+end
+
+function finetuning.opening(job)
+  local config, task, parts = job.config, job.tasks[1], {}
+  for _, name in ipairs {"train", job.val_name, job.test_name} do
+    parts[#parts + 1] = ("%s %s"):format(name, summary.comma(job.sizes[name]))
+  end
+  local locked = job.test_name and (config.flags.final and "" or " (locked: --final opens it)") or " (no test split)"
+  return {
+    ("task %s: %s%s; %s%s"):format(task.name, task.kind, #task.classes > 0 and (", %d classes"):format(#task.classes) or "", table.concat(parts, ", "), locked),
+    job.held and ("%s: %g %% of train held out, by image; written to split.tsv"):format(job.val_name, 100 * config.val_fraction) or nil,
+    ("best by %s on %s%s; baseline %s; from %s"):format(job.metric, job.val_name, config.patience > 0 and (", patience %d"):format(config.patience) or "",
+                                                      config.baseline, job.model.config.weights or "scratch"),
+    majority(job),
+  }
+end
+
+-- {values, intervals} of predictions, named METRIC.TASK.
+local function named(task, values, proportions, loss)
+  local found = {values = {["loss." .. task.name] = loss}, intervals = {}}
+  for name, value in pairs(values) do found.values[name .. "." .. task.name] = value end
+  for name, pair in pairs(proportions) do found.intervals[name .. "." .. task.name] = {vbl.metrics.wilson(pair[1], pair[2])} end
+  return found
+end
+
+function finetuning.evaluate(job, s)
+  local task = job.tasks[1]
+  local p, loss = predict(job, job.test)
+  local found = named(task, scoring.values(p))
+  found.values["loss." .. task.name] = loss
+  if s.epoch < 0 and job.config.probe_samples > 0 then found.layers = probe.layers(job, job.test) end
+  return found, {[task.name] = loss}
+end
+
+function finetuning.score(job, found)
+  local value = found.values[job.metric .. "." .. job.task_name] or 0 / 0
+  local score = scoring.lower[job.metric] and -value or value
+  return {metric = job.metric, value = value, score = score == score and score or -math.huge}
+end
+
+-- "Epoch 3/9, train loss easy_vqa: 0.8123, val loss easy_vqa: 0.7001, val accuracy: 0.7312 [0.7170, 0.7450], best so far"
+local function epoch_line(job, s, epoch, train, found)
+  local task, parts = job.tasks[1], {("Epoch %d/%d"):format(epoch, job.config.epochs)}
+  local loss = "loss." .. task.name
+  if train[loss] then parts[2] = ("train loss %s: %.4f"):format(task.name, train[loss]) end
+  parts[#parts + 1] = ("%s loss %s: %.4f"):format(job.val_name, task.name, found.values[loss])
+  for _, metric in ipairs(scoring.metrics[task.kind]) do
+    local key = metric .. "." .. task.name
+    local i, value = found.intervals[key], found.values[key]
+    if value then parts[#parts + 1] = ("%s %s: %.4f%s"):format(job.val_name, metric, value, i and (" [%.4f, %.4f]"):format(i[1], i[2]) or "") end
+  end
+  if s.best and s.best.epoch == epoch then parts[#parts + 1] = "best so far" end
+  return table.concat(parts, ", ")
+end
+
+function finetuning.report(run, job, s, epoch, found)
+  local train = accumulate.values(s.sums)
+  report.epoch(run, epoch_line(job, s, epoch, train, found), epoch, s.step, train, "val", found)
+  if not found.layers then return end
+  report.layers(run, epoch, s.step, found.layers, job.config.partners)
+  s.before = probe.summary(found.layers)
+end
+
+-- Of the best checkpoint; of a run that did not come so far, the last evaluation's.
+function finetuning.values(job, s)
+  if s.values then return s.values end
+  local values, tail = {}, "." .. job.task_name
+  for name, value in pairs(s.test or {}) do
+    if name:sub(-#tail) == tail then values["val." .. name:sub(1, -#tail - 1)] = value end
+  end
+  return values
+end
+
+return finetuning

@@ -1,0 +1,52 @@
+-- What a fine-tuning run starts from, and how fast each of its layers learns.
+--   start.weights(from) -> the path of weights, the run's folder or nil      from: a RUN (its best checkpoint, else its last), one of its
+--     checkpoints, or what vbl.models.weights reads
+--   start.layer_scales(model, decay) -> {parameter -> factor of the learning rate}, nil for decay 1
+--     decay^(distance from the top): embeddings lowest, then the layers of both streams, the fusion's blocks where they stand, the heads 1
+--     (Clark et al. 2020, ELECTRA; Bao et al. 2022, BEiT)
+local checkpoint = require "vbl.runs.checkpoint"
+local system = require "vbl.system.c"
+
+local start = {}
+
+local function of_run(run)
+  local kinds = {}
+  for _, found in ipairs(checkpoint.whole(run .. "/checkpoints")) do kinds[found.kind] = found.path end
+  if kinds.best or kinds.last then return kinds.best or kinds.last end
+  local any = next(kinds)
+  error(("config: from: %s has no whole checkpoint best or last%s"):format(run, any and " (from=" .. kinds[any] .. " is there)" or ": they were deleted, or none was written yet"), 0)
+end
+
+function start.weights(from)
+  from = from:gsub("(.)/+$", "%1")
+  if system.exists(from .. "/config.lua") then return of_run(from), from end
+  local run, kind = from:match "^(.*)/checkpoints/([^/]+)$"
+  if run and system.exists(run .. "/config.lua") then
+    checkpoint.check_kind(kind)
+    if not checkpoint.read_state(run .. "/checkpoints", kind) then error(("config: from: %s: there is no such checkpoint"):format(from), 0) end
+    return from, run
+  end
+  if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file"):format(from), 0) end
+  return from
+end
+
+-- Layer number of a parameter: 0 embeddings, i + 1 layer i, above them stacked blocks, then the heads.
+local function depth_of(name, c)
+  local L = c.layers
+  local layer = name:match "^bert%.encoder%.layer%.(%d+)%." or name:match "^vit%.blocks%.(%d+)%."
+  if layer then return tonumber(layer) + 1 end
+  local block, stream = name:match "^fusion%.(%d+)%.(%a+)%."
+  if block then return c.fusion == "stacked" and L + 1 + tonumber(block) or c.coattention[stream][tonumber(block) + 1] + 1 end
+  if name:find "^bert%.embeddings%." or name:find "^vit%.cls_token" or name:find "^vit%.pos_embed" or name:find "^vit%.patch_embed%." then return 0 end
+  return L + 1 + (c.depth or 0)
+end
+
+function start.layer_scales(model, decay)
+  if decay == 1 then return nil end
+  local scales, c = {}, model.config
+  local top = c.layers + 1 + (c.depth or 0)
+  for _, p in ipairs(model.list) do scales[p.name] = decay ^ (top - depth_of(p.name, c)) end
+  return scales
+end
+
+return start
