@@ -113,21 +113,23 @@ function finetuning.opening(job)
 end
 
 -- {values, intervals} of predictions, named METRIC.TASK.
-local function named(task, values, proportions, loss)
-  local found = {values = {["loss." .. task.name] = loss}, intervals = {}}
+local function named(task, values, proportions)
+  local found = {values = {}, intervals = {}}
   for name, value in pairs(values) do found.values[name .. "." .. task.name] = value end
   for name, pair in pairs(proportions) do found.intervals[name .. "." .. task.name] = {vbl.metrics.wilson(pair[1], pair[2])} end
   return found
 end
 
-function finetuning.evaluate(job, s)
+function finetuning.evaluate(job)
   local task = job.tasks[1]
   local p, loss = predict(job, job.test)
   local found = named(task, scoring.values(p))
   found.values["loss." .. task.name] = loss
-  if s.epoch < 0 and job.config.probe_samples > 0 then found.layers = probe.layers(job, job.test) end
   return found, {[task.name] = loss}
 end
+
+-- Before training; the end of the run does it again (vbl.train.final).
+function finetuning.probes(s) return s.epoch < 0 end
 
 function finetuning.score(job, found)
   local value = found.values[job.metric .. "." .. job.task_name] or 0 / 0

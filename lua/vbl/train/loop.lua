@@ -3,6 +3,7 @@
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
 local job_of = require "vbl.train.job"
+local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
 local result = require "vbl.train.result"
 local safe_point = require "vbl.train.safe_point"
@@ -104,6 +105,7 @@ local function evaluation(job, s)
   return vbl.autocast(job.config.precision, function()
     local found, losses = job.kind.evaluate(job, s)
     check_finite("test loss", losses, s.step, s.saved)
+    if job.config.probe_samples > 0 and job.kind.probes(s) then found.layers = probe.layers(job, job.test) end
     return found
   end)
 end

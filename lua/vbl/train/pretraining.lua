@@ -3,7 +3,6 @@
 local accumulate = require "vbl.train.accumulate"
 local evaluate = require "vbl.train.evaluate"
 local nearest = require "vbl.nearest"
-local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
 local safe_point = require "vbl.train.safe_point"
 local tasks = require "vbl.tasks"
@@ -77,8 +76,10 @@ function pretraining.evaluate(job)
                                                                           seed = config.flags.seed, safe_point = safe_point})
   local losses = {}
   for _, task in ipairs(job.tasks) do losses[task.name] = values["loss." .. task.name] end
-  return {values = values, intervals = intervals, layers = config.probe_samples > 0 and probe.layers(job, job.test) or nil}, losses
+  return {values = values, intervals = intervals}, losses
 end
+
+function pretraining.probes() return true end
 
 function pretraining.report(run, job, s, epoch, found)
   local train = accumulate.values(s.sums)
