@@ -72,7 +72,7 @@ function onWidth(figure, draw) {
   new ResizeObserver(() => requestAnimationFrame(look)).observe(figure);  // not within the observer: drawing changes heights
 }
 
-// ---- line charts: {title, xlabel, whole, low, high, refs = [[y, label]], shade = [[from, to]], series = [{name, color, dash (1, 2), thin, x, y, lo, hi}]}
+// ---- line charts: {title, xlabel, whole (a place for each integer), integer (ticks alone), low, high, refs = [[y, label]], shade = [[from, to]], series = [{name, color, dash (1, 2), thin, x, y, lo, hi}]}
 
 function seriesStyle(s) {
   return `stroke:var(--c${s.color});stroke-width:${s.thin ? 1.2 : 2};stroke-dasharray:${["none", "5 4", "2 3"][s.dash || 0]};opacity:${s.thin ? 0.75 : 1}`;
@@ -137,7 +137,7 @@ function axes(svg, spec, area, X, Y, range, log) {
     node(svg, "svg:line", {x1: left, x2: right, y1: Y(v), y2: Y(v), class: "grid"});
     node(svg, "svg:text", {x: left - 6, y: Y(v) + 4, class: "tick end"}, show(v));
   }
-  for (const v of ticks(range.x[0], range.x[1], Math.max(2, width / 70), spec.whole)) {
+  for (const v of ticks(range.x[0], range.x[1], Math.max(2, width / 70), spec.whole || spec.integer)) {
     node(svg, "svg:line", {x1: X(v), x2: X(v), y1: bottom, y2: bottom + 4, class: "axis"});
     node(svg, "svg:text", {x: X(v), y: bottom + 16, class: "tick middle"}, show(v));
   }
