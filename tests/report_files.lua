@@ -64,7 +64,9 @@ function report_files.make(runs, name, o)
               model = {preset = "tiny", patch = 16, depth = 1, cross_attention_layers = {0}}, tasks = {mlm = {}, ap = {contrastive = {on = o.bad and "fused" or "unimodal"}}}},
     manifest = {created = "2025-09-03 21:03:36", coattention_layers = {2, 3}, steps = 600, total_parameters = 1234567, test_pairs = 1024, train_pairs = 32, kind = "pretrain", cpu = report_files.hostile},
     result = {status = o.bad and "failed" or "finished", message = o.bad and report_files.hostile or nil, values = {["test.loss.mlm"] = 2.0},
-              alignment = {before = {cka = 0.25}, after = {cka = 0.5}}},
+              intervals = {["test.loss.mlm"] = {1.75, 2.25}},
+              alignment = {before = {matched = {{layer = "layer0", n = 64, cka = 0.25}, {layer = "layer1", n = 64, cka = 0.5}}},
+                           after = {matched = {{layer = "layer0", n = 64, cka = 0.375}, {layer = "layer1", n = 64, cka = "NaN"}}}}},
     notes = {tags = {report_files.hostile}, note = report_files.hostile},
     metrics = metrics(o), predictions = {test = predictions(o.bad)},
   })

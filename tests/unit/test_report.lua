@@ -41,7 +41,7 @@ check.group("one run: every section, closed to the network, nothing that breaks 
   check.equal(out, good .. "/report.html")
   check.ok(#html < 5e6)
   for _, id in ipairs {"summary", "curves", "layers", "maps", "tables", "attention", "samples", "data-set", "config", "environment"} do has(html, ('<section id="%s">'):format(id)) end
-  has(html, "2025-09-03-210336-good", "status finished", "1,234,567", "Alignment before and after", "Furthest from their label", "default-src 'none'")
+  has(html, "2025-09-03-210336-good", "status finished", "1,234,567", "Alignment before and after", "2.0000 <small>[1.7500, 2.2500]</small>", '<td class="n">0.2500</td><td class="n">0.3750</td><td class="n">0.1250</td>', "Furthest from their label", "default-src 'none'")
   check.equal(html:find(files.hostile, 1, true), nil)
   check.equal(html:find("<script>window.broken", 1, true), nil)
   check.equal(html:gsub('<script type="application/json".-</script>', ""):find("onerror='window", 1, true), nil)
@@ -95,6 +95,20 @@ check.group("warnings", function()
   has(page_of(cut), "A file of the run cannot be read", "manifest.json")
   runs:write("cut/manifest.json", "{}")
   has(page_of(cut), "This run did not end")
+end)
+
+check.group("samples of every kind of prediction", function()
+  local function page(name, header, ...)
+    header.task, header.split = "t", "test"
+    return (page_of(runs:make(name, {predictions = {test = {header, ...}}}), {data = false}):match '<section id="samples">(.-)</section>')
+  end
+  has(page("multiclass", {kind = "multiclass", classes = {"cat", "dog", "cow"}}, {id = "a", label = 1, scores = {0.7, 0.2, 0.1}}), "label: dog", 'class="wrong" title="cat"', 'class="right" title="dog"',
+      "0.70", "Furthest from their label")
+  has(page("many", {kind = "multiclass", classes = {"cat", "dog", "cow"}}, {id = "a", label = 2, scores = {["2"] = 0.9}}), 'class="right" title="cow"', "0.90")
+  has(page("multilabel", {kind = "multilabel", classes = {"drama", "noir"}}, {id = "a", label = {0, 1}, scores = {0.9, 0.4}}), "label: drama, noir")
+  has(page("soft", {kind = "soft", classes = {"yes", "no"}}, {id = "a", label = {["0"] = 1, ["1"] = 0.3}, scores = {0.6, 0.4}}), "label: yes, no 0.3")
+  has(page("retrieval", {kind = "retrieval"}, {id = "a", ranks = {t2i = 3, i2t = 7}}), "rank of its image 3, of its text 7")
+  has(page("unlabelled", {kind = "binary", classes = {"fine", "hateful"}}, {id = "a", scores = 0.9}), "label: not known")
 end)
 
 check.group("several runs share the charts", function()

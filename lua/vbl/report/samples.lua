@@ -54,7 +54,15 @@ end
 
 -- ---- predictions
 
-local function scores_of(row) return type(row.scores) == "table" and row.scores or {row.scores} end
+-- A list by class (from 1); where there are very many classes a run keeps the largest alone, as class -> score, and the others count as 0.
+local function scores_of(row)
+  if type(row.scores) ~= "table" then return {row.scores} end
+  if row.scores[1] or next(row.scores) == nil then return row.scores end
+  local list, most = {}, 0
+  for class in pairs(row.scores) do most = math.max(most, tonumber(class) + 1) end
+  for k = 1, most do list[k] = row.scores[("%d"):format(k - 1)] or 0 end
+  return list
+end
 
 local function label_set(row)
   local set = {}

@@ -100,7 +100,7 @@ local function open_data(run, given)
       local config = {}
       for key, value in pairs(run.config) do config[key] = value end
       config.flags, config.seed = {seed = run.config.seed or 0, device = "cpu"}, nil
-      data = require("vbl.train").job(config, nil, true).data
+      data = require("vbl.train").job(config, run.kind == "finetune" and {kind = require "vbl.train.finetuning"} or nil, true).data
     end
     if run.manifest.data_hash and data:hash() ~= run.manifest.data_hash then error("it has changed since the run (its hash differs)", 0) end
     split = data:held_out()

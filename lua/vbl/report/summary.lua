@@ -151,6 +151,13 @@ local function several(runs)
   return #rows > 0 and markup.table {columns = head(runs, "last value [95 % interval]"), rows = rows, numeric = numeric}
 end
 
+local function result_cell(run, name)
+  local value, interval = run.values[name], run.result.intervals and run.result.intervals[name]
+  if type(value) ~= "number" then return value or "" end
+  if not interval then return shown(value) end
+  return markup.raw(markup.text(shown(value)) .. " " .. markup.element("small", nil, ("[%s, %s]"):format(shown(interval[1]), shown(interval[2]))))
+end
+
 -- result.json's values: those of the best checkpoint, the ones to quote.
 local function results(runs)
   local names, rows, numeric = {}, {}, {}
@@ -162,7 +169,7 @@ local function results(runs)
   table.sort(names)
   for k, name in ipairs(names) do
     rows[k] = {name}
-    for i, run in ipairs(runs) do rows[k][i + 1], numeric[i + 1] = type(run.values[name]) == "number" and shown(run.values[name]) or run.values[name] or "", true end
+    for i, run in ipairs(runs) do rows[k][i + 1], numeric[i + 1] = result_cell(run, name), true end
   end
   if #rows == 0 then return "" end
   return markup.element("h3", nil, "Result (result.json)") .. markup.table {columns = head(runs, "metric"), rows = rows, numeric = numeric}
@@ -188,9 +195,9 @@ local function flatten(t, prefix, into)
 end
 
 -- What the trainer and the model take where a script says nothing.
-local function defaults()
-  local made = {model = {}}
-  for key, row in pairs(require "vbl.train.options") do
+local function defaults(kind)
+  local made, options = {model = {}}, require "vbl.train.options"
+  for key, row in pairs(options[kind or "pretrain"] or options) do
     if key ~= "model" then made[key] = row[2] end
   end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do made.model[key] = row[2] end
@@ -226,7 +233,7 @@ end
 function summary.config(runs)
   local tables = {}
   for i, run in ipairs(runs) do tables[i] = flatten(run.config, "", {}) end
-  local rows, differs = compared(runs, tables, defaults())
+  local rows, differs = compared(runs, tables, defaults(runs[1].kind))
   return markup.table {columns = head(runs, "key", "default"), rows = rows, class = function(_, i) return differs[i] and "hit" end}
 end
 
@@ -236,7 +243,5 @@ function summary.environment(runs)
   local rows, differs = compared(runs, tables, nil)
   return markup.table {columns = head(runs, "key"), rows = rows, class = function(_, i) return #runs > 1 and differs[i] and "hit" end}
 end
-
-summary.flatten = flatten
 
 return summary

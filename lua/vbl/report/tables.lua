@@ -5,40 +5,62 @@
 local c = require "vbl.store.c"
 local markup = require "vbl.report.markup"
 local system = require "vbl.system.c"
-local flatten = require("vbl.report.summary").flatten
+local titles = require "vbl.plot.titles"
 
 local tables = {}
 
 local e, text = markup.element, markup.text
 
-function tables.alignment(run)
-  local alignment = run.result.alignment
-  if type(alignment) ~= "table" or not (alignment.before or alignment.after) then return nil end
-  local before, after = flatten(alignment.before or {}, "", {}), flatten(alignment.after or {}, "", {})
-  local keys, seen, rows = {}, {}, {}
-  for _, t in ipairs {before, after} do
-    for key in pairs(t) do
-      if not seen[key] then keys[#keys + 1], seen[key] = key, true end
+-- Four decimals under each other; NaN in words.
+local function shown(v)
+  if v == nil or v == c.null then return "" end
+  if math.type(v) ~= "float" then return tostring(v) end
+  return math.abs(v) < 1e5 and ("%.4f"):format(v) or markup.number(v)
+end
+
+-- Measures of all rows of partner -> {row by layer}, sorted; not what describes the row.
+local function measures_of(results)
+  local names, seen = {}, {layer = true, coattention = true, n = true}
+  for _, list in pairs(results) do
+    for name in pairs(list[1] or {}) do
+      if not seen[name] then names[#names + 1], seen[name] = name, true end
     end
   end
-  table.sort(keys)
-  for k, key in ipairs(keys) do
-    local a, b = before[key], after[key]
-    local change = type(a) == "number" and type(b) == "number" and b - a or ""
-    rows[k] = {key, type(a) == "table" and "" or a or "", type(b) == "table" and "" or b or "", change}
+  table.sort(names)
+  return names
+end
+
+local partners = {"matched", "mismatched", "none"}
+
+-- partner -> one record a layer, before and after: a row a measure and layer, before, after and change of each partner.
+function tables.alignment(run)
+  local alignment = run.result.alignment
+  local before, after = alignment and alignment.before or {}, alignment and alignment.after or {}
+  local present, columns, rows, numeric = {}, {"measure", "layer"}, {}, {}
+  for _, partner in ipairs(partners) do
+    if before[partner] or after[partner] then
+      present[#present + 1] = partner
+      for _, part in ipairs {"before", "after", "change"} do columns[#columns + 1], numeric[#columns + 1] = partner .. " " .. part, true end
+    end
   end
-  return #rows > 0 and markup.table {columns = {"alignment", "before", "after", "change"}, rows = rows, numeric = {[2] = true, [3] = true, [4] = true}} or nil
+  for _, measure in ipairs(measures_of(next(after) and after or before)) do
+    for layer, first in ipairs(after[present[1]] or before[present[1]] or {}) do
+      local row = {titles.of(measure), first.layer or layer - 1}
+      for _, partner in ipairs(present) do
+        local a, b = (before[partner] or {})[layer], (after[partner] or {})[layer]
+        a, b = a and tonumber(a[measure]), b and tonumber(b[measure])
+        for _, v in ipairs {a or "", b or "", a and b and b - a or ""} do row[#row + 1] = shown(v) end
+      end
+      rows[#rows + 1] = row
+    end
+  end
+  return #rows > 0 and markup.table {columns = columns, rows = rows, numeric = numeric} or nil
 end
 
 -- Maps and curves over epochs are drawn; the others are read.
 local function is_table(name) return not name:find "matrix" and not name:find "^evolution" and not name:find "^scatter" end
 
 local ROWS = 240
-
-local function shown(v)
-  if v == nil or v == c.null then return "" end
-  return math.type(v) == "float" and math.abs(v) < 1e5 and ("%.4f"):format(v) or math.type(v) == "float" and markup.number(v) or tostring(v)
-end
 
 -- Columns NAME, NAME_lo, NAME_hi are one: value and interval.
 local function columns_of(sheet)
