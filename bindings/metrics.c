@@ -1,17 +1,10 @@
 // "vbl.metrics.c": scores of predictions against labels. Predictions and labels are tensors of any dtype, or tables of numbers.
-// defines: vbl_open_metrics
-#include "core/metrics/metrics.h"
+// defines: vbl_open_metrics, vbl_lua_values, vbl_lua_same_shape, vbl_lua_flags, vbl_lua_classes
+#include "bindings/metrics.h"
 
 #include <math.h>
 
 #include "bindings/measure.h"
-
-// What an argument holds, as doubles in memory that Lua owns and that stays on the stack.
-typedef struct values {
-  const char *what;
-  const double *v;
-  int64_t n, classes;  // classes 0: one dim
-} values;
 
 static const double *of_table(lua_State *L, int arg, const char *what, int64_t n) {
   double *out = lua_newuserdatauv(L, sizeof(double) * (size_t)(n > 0 ? n : 1), 0);
@@ -26,9 +19,8 @@ static const double *of_table(lua_State *L, int arg, const char *what, int64_t n
   return out;
 }
 
-// Argument `arg`, [n] or, with `matrix`, [n, classes]; finite, n >= 1.
-static values check_values(lua_State *L, int arg, const char *what, bool matrix) {
-  values x = {.what = what};
+vbl_values vbl_lua_values(lua_State *L, int arg, const char *what, bool matrix) {
+  vbl_values x = {.what = what};
   if (lua_istable(L, arg)) {
     x.n = (int64_t)lua_rawlen(L, arg);
     x.v = of_table(L, arg, what, x.n);
@@ -49,13 +41,13 @@ static values check_values(lua_State *L, int arg, const char *what, bool matrix)
   return x;
 }
 
-static void check_same(lua_State *L, const values *a, const values *b) {
+void vbl_lua_same_shape(lua_State *L, const vbl_values *a, const vbl_values *b) {
   if (a->n == b->n && a->classes == b->classes) return;
   vbl_lua_error(L, "%s and %s: %I x %I against %I x %I; expected the same shape", a->what, b->what, (LUAI_UACINT)a->n,
                 (LUAI_UACINT)(a->classes > 0 ? a->classes : 1), (LUAI_UACINT)b->n, (LUAI_UACINT)(b->classes > 0 ? b->classes : 1));
 }
 
-static const uint8_t *as_flags(lua_State *L, const values *x) {
+const uint8_t *vbl_lua_flags(lua_State *L, const vbl_values *x) {
   int64_t count = x->n * (x->classes > 0 ? x->classes : 1);
   uint8_t *out = lua_newuserdatauv(L, (size_t)count, 0);
   for (int64_t i = 0; i < count; i++) {
@@ -66,8 +58,7 @@ static const uint8_t *as_flags(lua_State *L, const values *x) {
   return out;
 }
 
-// Class numbers from 0; *classes grows to hold them.
-static const int64_t *as_classes(lua_State *L, const values *x, int64_t *classes) {
+const int64_t *vbl_lua_classes(lua_State *L, const vbl_values *x, int64_t *classes) {
   enum { MOST = 1000000 };
   int64_t *out = lua_newuserdatauv(L, sizeof *out * (size_t)x->n, 0);
   for (int64_t i = 0; i < x->n; i++) {
@@ -94,9 +85,9 @@ typedef vbl_status ranking_fn(const double *, const uint8_t *, int64_t, double *
 
 static int ranking(lua_State *L, ranking_fn *fn) {
   lua_settop(L, 2);
-  values score = check_values(L, 1, "scores", false), label = check_values(L, 2, "labels", false);
-  check_same(L, &score, &label);
-  const uint8_t *positive = as_flags(L, &label);
+  vbl_values score = vbl_lua_values(L, 1, "scores", false), label = vbl_lua_values(L, 2, "labels", false);
+  vbl_lua_same_shape(L, &score, &label);
+  const uint8_t *positive = vbl_lua_flags(L, &label);
   double v;
   VBL_LUA_TRY(L, fn(score.v, positive, score.n, &v, &err));
   int64_t ones = 0;
@@ -118,9 +109,9 @@ static int l_best_threshold(lua_State *L) {
   static const char *const known[] = {"goal", "preferred", NULL}, *const goals[] = {"f1", "accuracy", NULL};
   lua_settop(L, 3);
   vbl_lua_check_keys(L, 3, known);
-  values score = check_values(L, 1, "scores", false), label = check_values(L, 2, "labels", false);
-  check_same(L, &score, &label);
-  const uint8_t *positive = as_flags(L, &label);
+  vbl_values score = vbl_lua_values(L, 1, "scores", false), label = vbl_lua_values(L, 2, "labels", false);
+  vbl_lua_same_shape(L, &score, &label);
+  const uint8_t *positive = vbl_lua_flags(L, &label);
   int goal = vbl_lua_opt_choice(L, 3, "goal", goals, 0);
   double preferred = vbl_lua_opt_number(L, 3, "preferred", 0.5), threshold, value;
   VBL_LUA_TRY(L, vbl_best_threshold(score.v, positive, score.n, goal == 0 ? VBL_FOR_F1 : VBL_FOR_ACCURACY, preferred, &threshold,
@@ -156,18 +147,18 @@ static int l_f1(lua_State *L) {
   static const char *const known[] = {"classes", NULL};
   lua_settop(L, 3);
   vbl_lua_check_keys(L, 3, known);
-  values predicted = check_values(L, 1, "predicted", true), truth = check_values(L, 2, "truth", true);
-  check_same(L, &predicted, &truth);
+  vbl_values predicted = vbl_lua_values(L, 1, "predicted", true), truth = vbl_lua_values(L, 2, "truth", true);
+  vbl_lua_same_shape(L, &predicted, &truth);
   int64_t classes = vbl_lua_opt_integer(L, 3, "classes", 0);
   if (truth.classes > 0) classes = truth.classes;
   const int64_t *p = NULL, *t = NULL;
   const uint8_t *pf = NULL, *tf = NULL;
   if (truth.classes > 0) {
-    pf = as_flags(L, &predicted);
-    tf = as_flags(L, &truth);
+    pf = vbl_lua_flags(L, &predicted);
+    tf = vbl_lua_flags(L, &truth);
   } else {
-    p = as_classes(L, &predicted, &classes);
-    t = as_classes(L, &truth, &classes);
+    p = vbl_lua_classes(L, &predicted, &classes);
+    t = vbl_lua_classes(L, &truth, &classes);
   }
   vbl_counts *counts = lua_newuserdatauv(L, sizeof *counts * (size_t)classes, 0);
   if (truth.classes > 0)
@@ -184,8 +175,8 @@ static int l_f1(lua_State *L) {
 
 static int l_accuracy(lua_State *L) {
   lua_settop(L, 2);
-  values predicted = check_values(L, 1, "predicted", true), truth = check_values(L, 2, "truth", true);
-  check_same(L, &predicted, &truth);
+  vbl_values predicted = vbl_lua_values(L, 1, "predicted", true), truth = vbl_lua_values(L, 2, "truth", true);
+  vbl_lua_same_shape(L, &predicted, &truth);
   int64_t width = truth.classes > 0 ? truth.classes : 1, right = 0;
   for (int64_t i = 0; i < truth.n; i++) {
     bool same = true;
@@ -201,7 +192,7 @@ static int l_accuracy(lua_State *L) {
 
 static int l_vqa_accuracy(lua_State *L) {
   lua_settop(L, 2);
-  values same = check_values(L, 1, "same", false);
+  vbl_values same = vbl_lua_values(L, 1, "same", false);
   int64_t answers = luaL_optinteger(L, 2, 10);
   if (answers < 1) return vbl_lua_error(L, "answers = %I; expected at least 1", (LUAI_UACINT)answers);
   double sum = 0;
@@ -238,7 +229,9 @@ static const vbl_fn functions[] = {
     {NULL, NULL, NULL, NULL}};
 
 int vbl_open_metrics(lua_State *L) {
+  vbl_lua_weighted_class(L);
   lua_newtable(L);
   vbl_lua_register(L, "metrics", functions);
+  vbl_lua_register(L, "metrics", vbl_resample_rows);
   return 1;
 }

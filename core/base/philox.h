@@ -36,6 +36,7 @@ enum vbl_philox_stream {
   VBL_STREAM_SCENES = 8,    // the built-in data set
   VBL_STREAM_SPLIT = 9,     // train/test splits
   VBL_STREAM_MEASURE = 10,  // permutations and subsamples of measures
+  VBL_STREAM_SAMPLES = 11,  // bootstrap and exchange of predictions
   VBL_STREAM_DROPOUT = 4096,
 };
 

@@ -5,6 +5,8 @@
 local calibrate = {}
 
 -- A permutation that changes nothing gives the observed value back, by other sums: equal within this much counts as equal.
+local quantile = require "vbl.quantile"
+
 local SAME = 1e-9
 
 local function finite(list)
@@ -13,14 +15,6 @@ local function finite(list)
     if v == v and math.abs(v) ~= math.huge then out[#out + 1] = v end
   end
   return out
-end
-
--- Linear interpolation between order statistics; `sorted` is ascending, 0 <= q <= 1.
-local function quantile(sorted, q)
-  local at = 1 + q * (#sorted - 1)
-  local i = math.floor(at)
-  local low, high = sorted[i], sorted[math.min(i + 1, #sorted)]
-  return low + (at - i) * (high - low)
 end
 
 local function moments(list)

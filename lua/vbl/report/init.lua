@@ -1,10 +1,13 @@
 -- vbl.report: what runs came to, for readers.
+--   vbl.report.table(groups, opts) -> table of groups of runs by metrics     vbl.report.table
 --   vbl.report.html(paths, {out=, data=}) -> path of the page     vbl.report.html
 local document = require("vbl.tensor.c").document
 local nearest = require "vbl.nearest"
 
 -- Name, module, signature, help.
 local rows = {
+  {"table", "vbl.report.table", "table({{name =, runs = {record, ...}}, ...}, [{metrics =, split =, baseline =, test =}]) -> table",
+   "Rows of runs (seeds) by metrics, from stored predictions: mean, deviation, interval, tests. print it; t:save(\"t.md\"|\".tex\"|\".csv\")."},
   {"html", "vbl.report.html", "html(RUN or {RUN, ...}, [{out = \"RUN/report.html\"}]) -> path",
    "One offline HTML page of a run, or of several in the same charts: summary, curves, layers, tables, samples, config, warnings."},
 }

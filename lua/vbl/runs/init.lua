@@ -5,6 +5,8 @@
 --   vbl.runs.list{out = "runs", where = function(record) | table} -> records, oldest first     where: vbl.runs.query. Every run is in
 --     the list, whatever its status: ask for {status = "finished"} where only whole results count. A damaged one has the status
 --     "damaged" and says why in `problems`; one tagged "invalid" has the status "invalid".
+--   vbl.runs.group(records, "config.model.placement") -> {{name = "late", runs = {record, ...}}, ...}, in the order of their first runs, as
+--     vbl.report.table takes it; runs without the key are in the group "without KEY"
 --   vbl.runs.find(word[, out]) -> path     the run of that name, id or part of a name: vbl.runs.find
 --   vbl.runs.tag(record, {"paper", "-draft"})   vbl.runs.note(record, text)     vbl.runs.notes
 --   vbl.runs.remove(record)     vbl.runs.remove
@@ -63,6 +65,20 @@ function runs.list(opts)
   end
   table.sort(list, older)
   return list
+end
+
+function runs.group(records, key)
+  local groups, known = {}, {}
+  for _, one in ipairs(records) do
+    local value = query.get(one, key)
+    local name = value == nil and "without " .. key or type(value) == "table" and require("vbl.config.values").show(value) or tostring(value)
+    if not known[name] then
+      known[name] = {name = name, runs = {}}
+      groups[#groups + 1] = known[name]
+    end
+    table.insert(known[name].runs, one)
+  end
+  return groups
 end
 
 return runs

@@ -1,0 +1,289 @@
+-- A table of results: a row for each group of runs (its seeds), a column for each task and metric, from the predictions that the runs
+-- stored with their best checkpoints.
+--
+--   local t = vbl.report.table({{name = "no fusion", runs = records}, {name = "late", runs = records}, ...}, {
+--     metrics = {"auroc", "accuracy"},   -- default: the main ones of each task's kind (vbl.report.scores); or a name of the runs' values
+--     split = "test",                    -- default: test where every run has it, else val
+--     baseline = "no fusion",            -- the row that the others are tested against; default: the first; false: no tests
+--     test = "bootstrap",                -- or "permutation"
+--     draws = 2000, seed = 0, alpha = 0.05, digits = 3,
+--     interval = true,                   -- show the intervals
+--     title = "...",
+--   })
+--   print(t)   t:markdown()   t:latex()   t:csv()   t:save("table.md" | ".tex" | ".csv")
+-- groups are of records (vbl.runs.list) or of run folders' paths; vbl.runs.group makes them by a key of the config.
+--
+-- A cell: mean over runs +- sample deviation (n), and the interval of the mean by the percentiles of a bootstrap that draws samples, the
+-- same ones in every row, and runs. Tests compare each row with the baseline on the same samples:
+--   bootstrap     of the difference of the two means, of samples and runs: p is twice the share of draws on the smaller side of 0
+--   permutation   the two rows' predictions of a sample change places, in all pairs of runs at once (in the order of their seeds, so
+--                 both rows need as many runs): holds for these runs, says nothing of other seeds
+-- and p is corrected over all tests of the table (Holm 1979). Rows compare only where the ids and labels of their samples are equal, one
+-- by one: the first that differs is an error. A metric that the predictions do not give is taken from the runs' values, without interval
+-- and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below the table, never scored.
+--   t.columns {{task, metric, title, kind, lower, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
+--   t.notes; cell {mean, sd, n, values, seeds, low, high, best, fewer, difference, p, p_holm}
+local nearest = require "vbl.nearest"
+local resample = require "vbl.report.resample"
+local scores = require "vbl.report.scores"
+local layout = require "vbl.report.table_layout"
+local vbl = require "vbl"
+
+local defaults = {metrics = false, split = false, baseline = false, test = "bootstrap", draws = 2000, seed = 0, alpha = 0.05, digits = 3, interval = true, title = false}
+
+local function options_of(opts)
+  local all = {}
+  for key, value in pairs(defaults) do all[key] = value end
+  for key, value in pairs(opts or {}) do
+    if defaults[key] == nil then error(("report.table: unknown option '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 3) end
+    all[key] = value
+  end
+  if all.test ~= "bootstrap" and all.test ~= "permutation" then
+    error(("report.table: test: expected bootstrap or permutation, got '%s'"):format(tostring(all.test)), 3)
+  end
+  if not math.tointeger(all.draws) or all.draws < 100 then error(("report.table: draws: expected a whole number of at least 100, got %s"):format(tostring(all.draws)), 3) end
+  all.no_tests = opts and opts.baseline == false
+  return all
+end
+
+-- Why a run is not scored, or nil.
+local function unfit(record)
+  if record.status == "finished" then return nil end
+  return record.message and ("%s: %s"):format(record.status, (record.message:gsub("%s+", " "))) or #record.problems > 0 and "damaged: " .. record.problems[1] or record.status
+end
+
+local function leave_out(t, row, record, why) table.insert(t.left_out, {row = row.name, name = record.name, why = why}) end
+
+-- t.rows with their runs that count, by seed; and t.tasks in the order of their first run.
+local function sort_runs(t, groups)
+  local seen_task, seen_name = {}, {}
+  for i, group in ipairs(groups) do
+    local row = {name = group.name or group[1], runs = {}, cells = {}}
+    if type(row.name) ~= "string" or type(group.runs) ~= "table" then error(("report.table: group %d: expected {name = \"...\", runs = {...}}"):format(i), 4) end
+    if seen_name[row.name] then error(("report.table: two groups are named '%s'"):format(row.name), 4) end
+    seen_name[row.name], t.rows[i] = true, row
+    for _, run in ipairs(group.runs) do
+      local record = type(run) == "string" and require("vbl.runs.record").read(run) or run
+      local why = unfit(record)
+      if why then leave_out(t, row, record, why) else row.runs[#row.runs + 1] = record end
+      local task = record.task or "pretraining"
+      if not why and not seen_task[task] then t.tasks[#t.tasks + 1], seen_task[task] = task, true end
+    end
+    table.sort(row.runs, function(a, b)
+      local x, y = tonumber(a.seed) or 0, tonumber(b.seed) or 0
+      if x ~= y then return x < y end
+      return a.name < b.name
+    end)
+  end
+end
+
+-- The split that all runs with predictions have.
+local function choose_split(t)
+  for _, row in ipairs(t.rows) do
+    for _, record in ipairs(row.runs) do
+      if #record:splits() > 0 and not scores.file(record, "test") then return "val" end
+    end
+  end
+  return "test"
+end
+
+local function read_predictions(t, row, record, split)
+  if #record:splits() == 0 and record.kind ~= "finetune" then return end
+  local p, why = scores.read(record, split)
+  if not p then return leave_out(t, row, record, why) end
+  local first = t.first[record.task]
+  if first and first.kind ~= p.kind then error(("%s: kind %s, but %s in %s"):format(p.where, p.kind, first.kind, first.where), 0) end
+  t.first[record.task] = first or p
+  local same, message = true, nil
+  if first then same, message = scores.same(first, p) end
+  if not same then error(("report.table: the runs were not scored on the same samples: %s"):format(message), 0) end
+  return p
+end
+
+-- Each row's {record, task, p (nil: no predictions)}.
+local function read_all(t)
+  for _, row in ipairs(t.rows) do
+    row.scored = {}
+    for _, record in ipairs(row.runs) do
+      local p = read_predictions(t, row, record, t.split)
+      if p or record.kind ~= "finetune" then table.insert(row.scored, {record = record, task = record.task or "pretraining", p = p}) end
+    end
+  end
+end
+
+local function stored_value(record, split, metric)
+  local values = record.values
+  return values[split .. "." .. metric] or values[("%s.%s.%s"):format(split, metric, record.task or "")]
+end
+
+local function default_metrics(p)
+  local list, all = {}, scores.names(p.kind)
+  for i = 1, scores.main[p.kind] do list[i] = all[i] end
+  return list
+end
+
+local function has(t, task, metric)
+  for _, row in ipairs(t.rows) do
+    for _, one in ipairs(row.scored) do
+      if one.task == task and (one.p and scores.has(one.p, metric) or stored_value(one.record, t.split, metric)) then return true end
+    end
+  end
+  return false
+end
+
+local function all_metrics(t)
+  local list = {}
+  for _, p in pairs(t.first) do
+    for _, name in ipairs(scores.names(p.kind)) do list[name] = true end
+  end
+  for _, row in ipairs(t.rows) do
+    for _, one in ipairs(row.scored) do
+      for key in pairs(one.record.values) do list[key:match("^" .. t.split .. "%.(.+)$") or key] = true end
+    end
+  end
+  return list
+end
+
+local function make_columns(t, opts)
+  local used = {}
+  for _, task in ipairs(t.tasks) do
+    local first = t.first[task]
+    for _, metric in ipairs(opts.metrics or first and default_metrics(first) or {}) do
+      if has(t, task, metric) then
+        used[metric] = true
+        t.columns[#t.columns + 1] = {task = task, metric = metric, lower = scores.lower(metric), samples = first and scores.has(first, metric) and first.n or nil}
+      end
+    end
+  end
+  for _, metric in ipairs(opts.metrics or {}) do
+    if not used[metric] then error(("report.table: no run has the metric '%s' on %s%s"):format(metric, t.split, nearest.hint(metric, all_metrics(t))), 3) end
+  end
+  if #t.columns == 0 and not opts.metrics and #t.tasks > 0 then
+    error(("report.table: the runs have no predictions of %s; name `metrics` to take them from the runs' values"):format(t.split), 3)
+  end
+end
+
+-- The runs of a row that a column counts, with their sets or values.
+local function fill(t, row, column)
+  local cell = {values = {}, seeds = {}, sets = {}, ps = {}}
+  for _, one in ipairs(row.scored) do
+    if one.task == column.task then
+      local set = column.samples and one.p and scores.has(one.p, column.metric) and scores.set(one.p, column.metric)
+      local value = set and set:value() or not column.samples and stored_value(one.record, t.split, column.metric) or nil
+      if value == nil then
+        leave_out(t, row, one.record, ("has no %s on %s"):format(column.metric, t.split))
+      else
+        local n = #cell.values + 1
+        cell.values[n], cell.seeds[n], cell.sets[n], cell.ps[n] = value, one.record.seed or "?", set or nil, one.p
+      end
+    end
+  end
+  cell.n = #cell.values
+  if cell.n == 0 then return false end
+  cell.mean, cell.sd = resample.moments(cell.values)
+  return cell
+end
+
+-- Marks the best means of a column, and cells of fewer runs than others.
+local function judge(t, c)
+  local best, most
+  for _, row in ipairs(t.rows) do
+    local cell = row.cells[c]
+    if cell then
+      local m = t.columns[c].lower and -cell.mean or cell.mean
+      if m == m and (not best or m > best) then best = m end
+      most = math.max(most or 0, cell.n)
+    end
+  end
+  for _, row in ipairs(t.rows) do
+    local cell = row.cells[c]
+    if cell then
+      cell.best = (t.columns[c].lower and -cell.mean or cell.mean) == best
+      cell.fewer = cell.n < most
+    end
+  end
+  t.columns[c].runs = most
+end
+
+-- All sets of a column on the same draws of samples.
+local function draw_column(t, c, opts)
+  local sets = {}
+  for _, row in ipairs(t.rows) do
+    for _, set in ipairs(row.cells[c] and row.cells[c].sets or {}) do sets[#sets + 1] = set end
+  end
+  if #sets == 0 then return end
+  local values, at = vbl.metrics.bootstrap(sets, opts.draws, opts.seed), 0
+  for r, row in ipairs(t.rows) do
+    local cell = row.cells[c]
+    if cell then
+      cell.draws = resample.group_draws(table.move(values, at + 1, at + cell.n, 1, {}), r, opts)
+      cell.low, cell.high = resample.interval(cell.draws, opts.alpha)
+      at = at + cell.n
+    end
+  end
+end
+
+local function bootstrap_test(cell, base)
+  local differences = {}
+  for b, v in ipairs(cell.draws) do differences[b] = v - base.draws[b] end
+  return resample.bootstrap_p(differences)
+end
+
+local function exchange_test(cell, base, column, opts)
+  if cell.n ~= base.n then return nil end
+  local sets = {}
+  for i = 1, cell.n do sets[i] = scores.joined(cell.ps[i], base.ps[i], column.metric) end
+  return resample.exchange_p(vbl.metrics.exchange(sets, opts.draws, opts.seed), cell.difference)
+end
+
+local function test_rows(t, opts)
+  local base_row
+  for _, row in ipairs(t.rows) do
+    if row.name == opts.baseline or not opts.baseline and not base_row then base_row = row end
+  end
+  if not base_row then error(("report.table: baseline: no group is named '%s'%s"):format(opts.baseline, nearest.hint(opts.baseline, t.names)), 3) end
+  t.baseline = base_row.name
+  local tested, ps = {}, {}
+  for c, column in ipairs(t.columns) do
+    local base = base_row.cells[c]
+    for _, row in ipairs(t.rows) do
+      local cell = row.cells[c]
+      if row ~= base_row and cell and base then
+        cell.difference = cell.mean - base.mean
+        if column.samples then cell.p = opts.test == "bootstrap" and bootstrap_test(cell, base) or opts.test == "permutation" and exchange_test(cell, base, column, opts) or nil end
+        if cell.p then tested[#tested + 1], ps[#ps + 1] = cell, cell.p end
+      end
+    end
+  end
+  for i, p in ipairs(resample.holm(ps)) do tested[i].p_holm = p end
+  t.comparisons = #ps
+end
+
+local function note_twice(t)
+  for _, row in ipairs(t.rows) do
+    local seen = {}
+    for _, one in ipairs(row.scored) do
+      local key = ("%s, seed %s"):format(one.task, tostring(one.record.seed or "?"))
+      if seen[key] then table.insert(t.notes, ("%s counts %s twice: %s and %s"):format(row.name, key, seen[key], one.record.name)) end
+      seen[key] = one.record.name
+    end
+  end
+end
+
+return function(groups, opts)
+  opts = options_of(opts)
+  local t = {rows = {}, columns = {}, tasks = {}, left_out = {}, notes = {}, first = {}, names = {}, opts = opts, comparisons = 0}
+  sort_runs(t, groups)
+  for i, row in ipairs(t.rows) do t.names[i] = row.name end
+  t.split = opts.split or choose_split(t)
+  read_all(t)
+  make_columns(t, opts)
+  for c, column in ipairs(t.columns) do
+    for _, row in ipairs(t.rows) do row.cells[c] = fill(t, row, column) end
+    judge(t, c)
+    draw_column(t, c, opts)
+  end
+  if not opts.no_tests and #t.rows > 1 then test_rows(t, opts) end
+  note_twice(t)
+  return layout.new(t)
+end

@@ -1,0 +1,279 @@
+-- Tables from stored predictions: against scikit-learn, SciPy and statsmodels (tests/golden/tables.json), under the null, and what is refused.
+local check = require "check"
+local c = require "vbl.store.c"
+local resample = require "vbl.report.resample"
+local scores = require "vbl.report.scores"
+local vbl = require "vbl"
+local m = vbl.metrics
+
+local golden = vbl.load "tests/golden/tables.json"
+local files = require("run_files").new()
+
+local function values_of(list)
+  if list == c.null then return nil end
+  return type(list[1]) == "table" and vbl.tensor(list, {dtype = "f64"}) or list
+end
+
+check.group("weighted scores", function()
+  for _, case in ipairs(golden.weighted) do
+    local set = m.weighted(case.kind, values_of(case.a), values_of(case.b), case.classes ~= c.null and case.classes or nil)
+    local value = set:value(case.weights)
+    if case.value == c.null then check.ok(value ~= value, case.kind) else check.near(value, case.value, 1e-12) end
+  end
+  local set = m.weighted("mean", {1, 2})
+  check.error(function() set:value {1} end, "1 of 2 samples")
+  check.error(function() set:value {1, 0.5} end, "element 2 is 0.5")
+  check.error(function() m.weighted("f1", {1}, {1}) end, "f1")
+  check.error(function() m.weighted("auroc", {1, 0 / 0}, {0, 1}) end, "scores: element 2 is NaN")
+  check.error(function() m.bootstrap({set, m.weighted("mean", {1})}, 100, 0) end, "set 2 has 1 samples, the first 2")
+  check.error(function() m.bootstrap({}, 100, 0) end, "at least one set")
+  check.error(function() m.exchange({m.weighted("mean", {1})}, 100, 0) end, "those of two models")
+end)
+
+-- A share p of B draws has the deviation sqrt(p (1 - p) / B).
+check.group("exact permutation tests", function()
+  local B = 20000
+  for _, case in ipairs(golden.exchange) do
+    local joined = table.move(case.b, 1, #case.b, #case.a + 1, {table.unpack(case.a)})
+    local observed = resample.moments(case.a) - resample.moments(case.b)
+    local p = resample.exchange_p(m.exchange({m.weighted("mean", joined)}, B, 3), observed)
+    check.near(p, case.p, 5 * math.sqrt(case.p * (1 - case.p) / B) + 1 / B)
+  end
+end)
+
+-- A 2.5 % quantile of B normal draws has the deviation sqrt(0.025 * 0.975 / B) / 0.0584 of theirs: 0.019 for B = 20,000; two are compared.
+check.group("bootstrap intervals", function()
+  for _, case in ipairs(golden.bootstrap) do
+    local draws = m.bootstrap({m.weighted(case.kind, case.a, values_of(case.b))}, 20000, 5)[1]
+    local low, high = resample.interval(draws, 0.05)
+    check.near(low, case.low, 5 * 0.027 * case.error)
+    check.near(high, case.high, 5 * 0.027 * case.error)
+  end
+  local draws = {}
+  for i = 1, 101 do draws[i] = 101 - i end
+  local low, high = resample.interval(draws, 0.05)
+  check.near(low, 2.5, 1e-12)
+  check.near(high, 97.5, 1e-12)
+  for i = 1, 6 do draws[i] = 0 / 0 end
+  check.equal(resample.interval(draws, 0.05), nil)
+end)
+
+check.group("Holm, moments, p of draws", function()
+  for _, case in ipairs(golden.holm) do
+    for i, p in ipairs(resample.holm(case.p)) do check.near(p, case.adjusted[i], 1e-12) end
+  end
+  for _, case in ipairs(golden.moments) do
+    local mean, sd = resample.moments(case.values)
+    check.near(mean, case.mean, 1e-15)
+    check.near(sd, case.sd, 1e-15)
+  end
+  check.equal(select(2, resample.moments {1}), nil)
+  check.near(resample.bootstrap_p {1, 2, 3, -1}, 2 * 2 / 5, 1e-15)
+  check.equal(resample.bootstrap_p {0, 0}, 1)
+  check.equal(resample.exchange_p({1, -2, 0.5}, 1), 3 / 4)
+end)
+
+-- ---- tables of fixture runs
+
+local function noise(i, seed) return (math.sin(i * 12.9898 + seed * 78.233) * 43758.5453) % 1 end
+
+-- 200 samples whose scores tell the label the better, the greater `skill`.
+local function binary(skill, seed, n)
+  local rows = {{task = "hm", split = "test", kind = "binary", classes = {"no", "yes"}, thresholds = {0.6}, checkpoint = {epoch = 1}}}
+  for i = 1, n or 200 do rows[i + 1] = {id = "s" .. i, label = i % 2, scores = {noise(i, seed) * 0.7 + (i % 2) * skill}} end
+  return rows
+end
+
+local function run(name, parts)
+  parts.manifest = parts.manifest or {kind = "finetune", task = parts.task or "hm"}
+  parts.result = parts.result or {status = "finished", values = parts.values}
+  parts.config = {seed = parts.seed or 0, model = {placement = parts.placement}}
+  return files:make(name, parts)
+end
+
+for seed = 0, 2 do
+  run("none" .. seed, {seed = seed, placement = "none", predictions = {test = binary(0.05, seed)}, values = {["test.loss"] = 0.7 - seed / 100}})
+  run("late" .. seed, {seed = seed, placement = "late", predictions = {test = binary(0.4, seed)}, values = {["test.loss"] = 0.3}})
+end
+
+local function list(where) return vbl.runs.list {out = files.path, where = where} end
+local function groups() return vbl.runs.group(list {task = "hm", ["config.model.placement"] = {"none", "late"}}, "config.model.placement") end
+local function by_name(a, b) return a.name > b.name end  -- none before late
+local function two_groups()
+  local g = groups()
+  table.sort(g, by_name)
+  return g
+end
+
+check.group("a table", function()
+  local t = vbl.report.table(two_groups(), {metrics = {"auroc", "accuracy", "accuracy_tuned", "loss"}})
+  local none, late = t.rows[1].cells, t.rows[2].cells
+  local labels, probability, right, tuned = {}, {}, 0, 0
+  for i, row in ipairs(binary(0.4, 1)) do
+    if i > 1 then
+      labels[i - 1], probability[i - 1] = row.label, row.scores[1]
+      right = right + ((row.scores[1] > 0.5) == (row.label == 1) and 1 or 0)
+      tuned = tuned + ((row.scores[1] > 0.6) == (row.label == 1) and 1 or 0)
+    end
+  end
+  check.near(late[1].values[2], (m.auroc(probability, labels)), 1e-15)
+  check.near(late[2].values[2], right / 200, 1e-15)
+  check.near(late[3].values[2], tuned / 200, 1e-15)
+  check.near(late[1].mean, (late[1].values[1] + late[1].values[2] + late[1].values[3]) / 3, 1e-15)
+  check.ok(late[1].low < late[1].mean and late[1].mean < late[1].high and late[1].best and not none[1].best)
+  check.ok(late[1].p_holm < 0.01 and none[1].p == nil)
+  check.equal(late[1].p_holm, 3 * late[1].p)  -- three tests, of the same smallest p
+  check.ok(late[4].best and late[4].mean == 0.3 and late[4].low == nil and late[4].p == nil and t.columns[4].lower)
+  local text = tostring(t)
+  for _, part in ipairs {"| none |", "**0.3", "(3) [", "\\*\\*", "Holm's correction over 3 tests", "differs from 'none'", "hm, test split", "2000 bootstrap draws of the samples (200)",
+                         "Without interval"} do
+    check.ok(text:find(part, 1, true), part .. " is not in\n" .. text)
+  end
+  check.equal(tostring(vbl.report.table(two_groups(), {metrics = {"auroc", "accuracy", "accuracy_tuned", "loss"}})), text)  -- the same every time
+  local other = vbl.report.table(two_groups(), {seed = 1})
+  check.ok(other.rows[2].cells[1].low ~= late[1].low and math.abs(other.rows[2].cells[1].low - late[1].low) < 0.02)
+end)
+
+check.group("permutation", function()
+  local t = vbl.report.table(two_groups(), {test = "permutation", baseline = "late", interval = false})
+  check.ok(t.rows[1].cells[1].p_holm < 0.01 and t.rows[2].cells[1].p == nil)
+  check.ok(tostring(t):find "paired permutation" and tostring(t):find "differs from 'late'" and not tostring(t):find "%[")
+  check.equal(vbl.report.table(two_groups(), {baseline = false}).comparisons, 0)
+end)
+
+-- Two groups that differ by noise alone are rarely told apart: over 60 pairs p < 0.05 comes up a Binomial(60, 0.05) number of times, more
+-- than 9 with a chance of 6e-4. (A bootstrap of two runs is no exact test; samples and one run are.)
+check.group("under the null", function()
+  for _, test in ipairs {"bootstrap", "permutation"} do
+    local low = 0
+    for k = 1, 60 do
+      local a = run("null-a", {predictions = {test = binary(0.2, 100 + k, 60)}})
+      local b = run("null-b", {predictions = {test = binary(0.2, 500 + k, 60)}})
+      local t = vbl.report.table({{name = "a", runs = {a}}, {name = "b", runs = {b}}}, {metrics = {"auroc"}, test = test, draws = 400})
+      low = low + (t.rows[2].cells[1].p < 0.05 and 1 or 0)
+    end
+    check.ok(low <= 9, test .. ": " .. low)
+  end
+  local same = run("null-b", {predictions = {test = binary(0.2, 101, 60)}})
+  local t = vbl.report.table {{name = "a", runs = {run("null-a", {predictions = {test = binary(0.2, 101, 60)}})}}, {name = "b", runs = {same}}}
+  check.equal(t.rows[2].cells[1].p, 1)
+  check.ok(t.rows[1].cells[1].best and t.rows[2].cells[1].best)
+end)
+
+check.group("runs that do not count", function()
+  run("failed", {placement = "late", seed = 7, result = {status = "failed", message = "out of memory"}})
+  run("killed", {placement = "late", seed = 8, result = {}})
+  run("invalid", {placement = "late", seed = 9, predictions = {test = binary(0.4, 9)}, notes = {tags = {"invalid"}, note = ""}})
+  run("unscored", {placement = "none", seed = 6})
+  files:write("damaged/config.lua", "return {model = {placement = 'late'}, seed = 4}")
+  files:write("damaged/manifest.json", "{")
+  local g = two_groups()
+  table.insert(g[2].runs, list({status = "damaged"})[1])
+  table.insert(g[1].runs, g[1].runs[1])
+  local t = vbl.report.table(g)
+  check.equal(t.rows[2].cells[1].n, 3)
+  check.equal(t.rows[1].cells[1].n, 4)
+  check.ok(t.rows[2].cells[1].fewer)
+  local text = tostring(t)
+  for _, part in ipairs {"- late: failed (failed: out of memory)", "- late: killed (unfinished)", "- late: invalid (invalid)", "- none: unscored (has no predictions of test)",
+                         "- late: damaged (damaged: ", "(3!)", "fewer runs", "none counts hm, seed 0 twice: none0 and none0"} do
+    check.ok(text:find(part, 1, true), part .. " is not in\n" .. text)
+  end
+  check.ok(t:latex():find("% not in the table: late: invalid", 1, true))
+  check.ok(t:csv():find("late,,,test,,,,,,,,,,invalid,,,,invalid\n", 1, true))
+  for _, name in ipairs {"failed", "killed", "invalid", "unscored", "damaged"} do c.remove(files.path .. "/" .. name) end
+end)
+
+check.group("only equal samples compare", function()
+  local function pair(change)
+    local rows = binary(0.4, 0, 20)
+    change(rows)
+    return function() vbl.report.table {{name = "a", runs = {run("x1", {predictions = {test = binary(0.4, 0, 20)}})}}, {name = "b", runs = {run("x2", {predictions = {test = rows}})}}} end
+  end
+  check.error(pair(function(rows) rows[5].id = "other" end), "not scored on the same samples", "sample 4 is 's4' in", "and 'other' in")
+  check.error(pair(function(rows) rows[21] = nil end), "sample 20 is 's20' in", "'missing'")
+  check.error(pair(function(rows) rows[3].label = 1 end), "the label of 's2' is 0 in", "and 1 in")
+  check.error(pair(function(rows) rows[1].kind = "multiclass" end), "kind multiclass, but binary")
+  check.error(pair(function(rows) rows[1].kind = "other" end), "kind 'other' is none")
+  check.error(pair(function(rows) rows[4].scores = {"x"} end), "x2/predictions/test.jsonl: not predictions of kind binary")
+  c.remove(files.path .. "/x1")
+  c.remove(files.path .. "/x2")
+end)
+
+-- Each kind of predictions against vbl.metrics on the whole.
+check.group("kinds", function()
+  local n, C = 60, 3
+  local function predictions(kind, row)
+    local rows = {{task = kind, split = "dev", kind = kind, classes = {"a", "b", "c"}, thresholds = kind == "multilabel" and {0.2, 0.5, 0.7} or c.null, checkpoint = {epoch = 1}}}
+    for i = 1, n do rows[i + 1] = row(i) end
+    rows[n + 2] = kind ~= "retrieval" and {id = "unknown", label = c.null, scores = {0, 0, 0}} or nil
+    return rows
+  end
+  local function three(i) return {noise(i, 1), noise(i, 2), noise(i, 3)} end
+  local function value(kind, rows, metric)
+    local r = vbl.runs.open(run(kind, {task = kind, predictions = {dev = rows}}))
+    local p = scores.read(r, "val")
+    check.equal(p.n, n)
+    for _, name in ipairs(scores.names(kind)) do check.ok(scores.has(p, name) == (not name:find "tuned" or kind == "multilabel"), name) end
+    check.near(scores.joined(p, p, metric):value(), scores.set(p, metric):value(), 1e-12)
+    return scores.set(p, metric):value()
+  end
+  local function best(s) return s[1] >= s[2] and s[1] >= s[3] and 0 or s[2] >= s[3] and 1 or 2 end
+  local chosen, truth, said, is, credit, ranks = {}, {}, {}, {}, 0, {}
+  for i = 1, n do
+    local s = three(i)
+    chosen[i], truth[i] = best(s), i % C
+    said[i], is[i] = {s[1] > 0.2 and 1 or 0, s[2] > 0.5 and 1 or 0, s[3] > 0.7 and 1 or 0}, {i % 2, i % 3 == 0 and 1 or 0, i % 7 == 0 and 1 or 0}
+    credit, ranks[i] = credit + (best(s) == 1 and 0.3 or best(s) == 0 and 1 or 0), 1 + i % 12
+  end
+  local function labels_of(i)
+    local list = {}
+    for k = 1, C do
+      if is[i][k] == 1 then list[#list + 1] = k - 1 end
+    end
+    return #list > 0 and list or c.json_decode("[]", {where = "labels"})
+  end
+  local classes = predictions("multiclass", function(i) return {id = i, label = i % C, scores = three(i)} end)
+  check.near(value("multiclass", classes, "accuracy"), m.accuracy(chosen, truth), 1e-12)
+  check.near(value("multiclass", classes, "f1_weighted"), select(2, m.f1(chosen, truth, {classes = C})).weighted, 1e-12)
+  local top = predictions("multiclass", function(i) return {id = i, label = i % C, scores = {["0"] = three(i)[1], ["1"] = three(i)[2], ["2"] = three(i)[3]}} end)
+  check.near(value("multiclass", top, "f1_macro"), (m.f1(chosen, truth, {classes = C})), 1e-12)
+  local _, f1 = m.f1(vbl.tensor(said), vbl.tensor(is))
+  local sets = predictions("multilabel", function(i) return {id = i, label = labels_of(i), scores = three(i)} end)
+  check.near(value("multilabel", sets, "f1_macro_tuned"), f1.macro, 1e-12)
+  check.near(value("multilabel", sets, "f1_samples_tuned"), f1.samples, 1e-12)
+  check.ok(value("multilabel", sets, "auroc") > 0.2)
+  check.near(value("soft", predictions("soft", function(i) return {id = i, label = {["0"] = 1, ["1"] = 0.3}, scores = three(i)} end), "vqa_accuracy"), credit / n, 1e-12)
+  local found = predictions("retrieval", function(i) return {id = i, ranks = {t2i = ranks[i], i2t = 2}} end)
+  check.near(value("retrieval", found, "r5_t2i"), 25 / 60, 1e-12)
+  check.near(value("retrieval", found, "median_rank_t2i"), 6.5, 1e-12)
+  check.near(value("retrieval", found, "mrr_i2t"), 0.5, 1e-12)
+  local t = vbl.report.table({{name = "all", runs = list(function(r) return ({multiclass = 1, multilabel = 1, soft = 1, retrieval = 1})[r.task] end)}}, {split = "val"})
+  check.equal(#t.columns, 7)
+  check.ok(tostring(t):find("multiclass: accuracy", 1, true) and tostring(t):find("(1): one run", 1, true), tostring(t))
+end)
+
+check.group("what is refused, and files", function()
+  check.error(function() vbl.report.table(two_groups(), {metric = {"auroc"}}) end, "unknown option 'metric'", "metrics")
+  check.error(function() vbl.report.table(two_groups(), {metrics = {"aurok"}}) end, "no run has the metric 'aurok' on test", "auroc")
+  check.error(function() vbl.report.table(two_groups(), {baseline = "lat"}) end, "no group is named 'lat', did you mean 'late'")
+  check.error(function() vbl.report.table(two_groups(), {test = "t"}) end, "bootstrap or permutation")
+  check.error(function() vbl.report.table(two_groups(), {draws = 10}) end, "at least 100")
+  check.error(function() vbl.report.table {{name = "a", runs = {}}, {name = "a", runs = {}}} end, "two groups are named 'a'")
+  check.error(function() vbl.report.table {{runs = {}}} end, "group 1")
+  check.error(function() vbl.report.table({{name = "a", runs = {run("bare", {manifest = {kind = "pretrain"}, values = {["test.loss.mlm"] = 2}})}}}) end, "name `metrics`")
+  check.equal(vbl.report.table({{name = "a", runs = {files.path .. "/bare"}}}, {metrics = {"loss.mlm"}}).rows[1].cells[1].mean, 2)
+  check.equal(#vbl.report.table({{name = "empty", runs = {}}}).columns, 0)
+  local t = vbl.report.table({{name = "a_b|c & 5 %", runs = {files.path .. "/late0"}}}, {title = "T_1"})
+  for _, suffix in ipairs {"md", "tex", "csv"} do t:save(files.path .. "/t." .. suffix) end
+  check.ok(c.read_file(files.path .. "/t.md"):find("| a_b\\|c & 5 % |", 1, true))
+  local tex = c.read_file(files.path .. "/t.tex")
+  check.ok(tex:find("a\\_b|c \\& 5 \\% & 0.", 1, true) and tex:find("\\toprule", 1, true) and tex:find("\\caption{T\\_1. hm, test split; mean $\\pm$", 1, true), tex)
+  local rows, header = vbl.load(files.path .. "/t.csv", {header = true})
+  check.equal(header[5], "mean")
+  check.near(tonumber(rows[1].mean), t.rows[1].cells[1].mean, 1e-15)
+  check.error(function() t:save "t.xlsx" end, ".md, .tex or .csv")
+end)
+
+files:remove()
+check.done()
