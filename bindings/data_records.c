@@ -7,6 +7,7 @@
 #include "bindings/data.h"
 #include "core/data/hdf5_images.h"
 #include "core/data/tar.h"
+#include "core/data/url_rows.h"
 
 #define BUILDER_META "records"
 #define TAR_META     "tar archive"
@@ -165,6 +166,14 @@ static int builder_absent(lua_State *L) {
   return 0;
 }
 
+// path, split, images, url_first
+static int builder_urls(lua_State *L) {
+  builder *b = check_builder(L);
+  vbl_url_rows rows = {luaL_checkstring(L, 2), luaL_checkstring(L, 3), luaL_checkstring(L, 4), lua_toboolean(L, 5)};
+  VBL_LUA_TRY(L, vbl_records_add_urls(b->r, &rows, &err));
+  return 0;
+}
+
 static int builder_note(lua_State *L) {
   builder *b = check_builder(L);
   VBL_LUA_TRY(L, vbl_records_note(b->r, &err, "%s", luaL_checkstring(L, 2)));
@@ -264,6 +273,8 @@ static const vbl_fn builder_methods[] = {
      "{class, weight, ...}."},
     {"append", builder_append, "records:append(where, id, split, image, text[, label[, archive, offset, bytes]])",
      "A record, or a further text of the record of that id."},
+    {"urls", builder_urls, "records:urls(path, split, images, url_first)",
+     "The rows of a TSV of captions and URLs, each with the image of the folder `images` that was stored for its URL."},
     {"skip", builder_skip, "records:skip(where, reason)", "Counts and notes a bad record."},
     {"absent", builder_absent, "records:absent(where, reason)", "Counts and notes one that need not be there."},
     {"note", builder_note, "records:note(text)", "A line of the report."},

@@ -158,8 +158,43 @@ static vbl_status normalise(int32_t *c, size_t n, const vbl_text_rules *rules, i
   return VBL_OK;
 }
 
+// What the steps make of ASCII, which NFD leaves as it is: dropped, a blank, a word of its own, or part of a word.
+static vbl_status split_ascii(const char *text, size_t bytes, bool lower_case, char *word, vbl_word_fn emit, void *self,
+                              vbl_error *err) {
+  size_t n = 0;
+  for (size_t i = 0; i <= bytes; i++) {
+    int c = i < bytes ? (unsigned char)text[i] : ' ';
+    bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r', punctuation = !blank && c > ' ' && is_punctuation(c);
+    if (!blank && !punctuation) {
+      if (c > ' ' && c < 127) word[n++] = (char)(lower_case && c >= 'A' && c <= 'Z' ? c + 32 : c);
+      continue;
+    }
+    if (n > 0) VBL_TRY(emit(self, word, n, n, err));
+    n = 0;
+    if (punctuation) VBL_TRY(emit(self, text + i, 1, 1, err));
+  }
+  return VBL_OK;
+}
+
+static bool is_ascii(const char *text, size_t bytes) {
+  unsigned char all = 0;
+  for (size_t i = 0; i < bytes; i++) all |= (unsigned char)text[i];
+  return all < 128;
+}
+
+// The text's words, where all of it is ASCII.
+static vbl_status tokenize_ascii(const char *text, size_t bytes, const vbl_text_rules *rules, vbl_word_fn emit, void *self,
+                                 vbl_error *err) {
+  char small[512], *word = bytes <= sizeof small ? small : malloc(bytes);
+  if (word == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory while tokenizing a text of %zu bytes", bytes);
+  vbl_status status = split_ascii(text, bytes, rules->lower_case, word, emit, self, err);
+  if (word != small) free(word);
+  return status;
+}
+
 vbl_status vbl_basic_tokenize(const char *text, size_t bytes, const vbl_text_rules *rules, vbl_word_fn emit, void *self,
                               vbl_error *err) {
+  if (is_ascii(text, bytes)) return tokenize_ascii(text, bytes, rules, emit, self, err);
   int32_t *c = malloc((3 * bytes + 1) * sizeof *c), *normal = NULL;
   utf8proc_uint8_t *word = NULL;
   size_t n, normal_n = 0;
@@ -177,6 +212,7 @@ vbl_status vbl_basic_tokenize(const char *text, size_t bytes, const vbl_text_rul
 }
 
 vbl_status vbl_utf8_check(const char *text, size_t bytes, vbl_error *err) {
+  if (is_ascii(text, bytes)) return VBL_OK;
   for (size_t at = 0; at < bytes;) {
     utf8proc_int32_t c;
     utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);

@@ -35,16 +35,69 @@ static void hash_vocabulary(vbl_records *r) {
   }
 }
 
-static vbl_status encode(vbl_records *r, int32_t k, vbl_error *err) {
+// Texts are tokenised by all threads, a block of them at a time, each into a list of its own.
+enum { BLOCK_TEXTS = 2048 };
+
+typedef struct block {
+  vbl_token_list tokens;
+  int64_t truncated;
+  vbl_status status;
+} block;
+
+static vbl_status encode(vbl_records *r, int32_t k, block *b, vbl_error *err) {
   bool truncated;
-  int32_t start = r->tokens.size;
+  int32_t start = b->tokens.size;
   const char *text = vbl_records_text(r, k);
-  if (start > INT32_MAX / 2) return vbl_fail(err, VBL_EINVAL, "more than 2^30 tokens of text in one data set");
-  VBL_TRY(vbl_encode(r->vocabulary, text, strlen(text), r->options.max_tokens, &r->tokens, &truncated, err));
-  r->truncated += truncated;
-  r->token_first[k + 1] = r->tokens.size;
-  r->text_key[k] = vbl_hash_bytes(VBL_HASH_START, r->tokens.id + start, (size_t)(r->tokens.size - start) * sizeof *r->tokens.id);
+  VBL_TRY(vbl_encode(r->vocabulary, text, strlen(text), r->options.max_tokens, &b->tokens, &truncated, err));
+  b->truncated += truncated;
+  r->token_first[k + 1] = b->tokens.size - start;  // a length; an offset in the end
+  r->text_key[k] = vbl_hash_bytes(VBL_HASH_START, b->tokens.id + start, (size_t)(b->tokens.size - start) * sizeof *b->tokens.id);
   return VBL_OK;
+}
+
+static vbl_status encode_block(vbl_records *r, int32_t first, block *b, vbl_error *err) {
+  int32_t end = first + BLOCK_TEXTS < r->text_count ? first + BLOCK_TEXTS : r->text_count;
+  VBL_TRY(vbl_interrupt_check(err));
+  for (int32_t k = first; k < end; k++) VBL_TRY(encode(r, k, b, err));
+  return VBL_OK;
+}
+
+// Joins the blocks, which it empties.
+static vbl_status join(vbl_records *r, block *b, int32_t blocks, vbl_error *err) {
+  int64_t all = 0;
+  for (int32_t i = 0; i < blocks; i++) all += b[i].tokens.size;
+  if (all > INT32_MAX / 2) return vbl_fail(err, VBL_EINVAL, "more than 2^30 tokens of text in one data set");
+  r->tokens = (vbl_token_list){.id = malloc(((size_t)all + 1) * sizeof *r->tokens.id), .room = (int32_t)all + 1};
+  if (r->tokens.id == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %lld tokens", (long long)all);
+  for (int32_t i = 0; i < blocks; i++) {
+    memcpy(r->tokens.id + r->tokens.size, b[i].tokens.id, (size_t)b[i].tokens.size * sizeof *r->tokens.id);
+    r->tokens.size += b[i].tokens.size;
+    r->truncated += b[i].truncated;
+    vbl_token_list_free(&b[i].tokens);
+  }
+  for (int32_t k = 0; k < r->text_count; k++) r->token_first[k + 1] += r->token_first[k];
+  return VBL_OK;
+}
+
+static vbl_status encode_all(vbl_records *r, vbl_error *err) {
+  int32_t blocks = (r->text_count + BLOCK_TEXTS - 1) / BLOCK_TEXTS, failed = blocks;
+  block *b = calloc((size_t)blocks + 1, sizeof *b);
+  if (b == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %d texts", r->text_count);
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int32_t i = 0; i < blocks; i++) {
+    vbl_error why;
+    b[i].status = encode_block(r, i * BLOCK_TEXTS, &b[i], &why);
+    if (b[i].status == VBL_OK) continue;
+#pragma omp critical(vbl_records_encode)
+    if (i < failed) {  // the first block's error is told
+      failed = i;
+      if (err != NULL) *err = why;
+    }
+  }
+  vbl_status status = failed < blocks ? b[failed].status : join(r, b, blocks, err);
+  for (int32_t i = 0; i < blocks; i++) vbl_token_list_free(&b[i].tokens);
+  free(b);
+  return status;
 }
 
 vbl_status vbl_records_tokenize(vbl_records *r, vbl_error *err) {
@@ -53,10 +106,7 @@ vbl_status vbl_records_tokenize(vbl_records *r, vbl_error *err) {
   r->token_first = calloc((size_t)r->text_count + 1, sizeof *r->token_first);
   r->text_key = malloc((size_t)r->text_count * sizeof *r->text_key);
   if (r->token_first == NULL || r->text_key == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %d texts", r->text_count);
-  for (int32_t k = 0; k < r->text_count; k++) {
-    if (k % 4096 == 0) VBL_TRY(vbl_interrupt_check(err));
-    VBL_TRY(encode(r, k, err));
-  }
+  VBL_TRY(encode_all(r, err));
   if (r->truncated == 0) return VBL_OK;
   return vbl_records_note(r, err, "%lld of %d texts have more than max_tokens = %d tokens; cut", (long long)r->truncated,
                           r->text_count, r->options.max_tokens);

@@ -9,11 +9,16 @@
 
 #include "core/data/bytes.h"
 
+typedef struct slot {
+  int32_t id;  // -1: free
+  uint32_t hash;
+} slot;
+
 struct vbl_vocabulary {
   vbl_bytes arena;  // tokens, NUL-terminated, one after the other
   size_t *start;    // [size] offsets into the arena
   int32_t size, room;
-  int32_t *slot;  // [slots] id or -1; slots is a power of two, at least twice the size
+  slot *slot;     // [slots], a power of two, at least twice the size
   uint32_t slots;
   size_t longest;
   int duplicates;
@@ -27,31 +32,46 @@ static const char *const special_names[VBL_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]
 
 static const char *token_of(const vbl_vocabulary *v, int32_t id) { return (const char *)v->arena.data + v->start[id]; }
 
+// FNV-1a with its bits mixed (the finaliser of MurmurHash3): ids that count up would lie in runs.
+static uint32_t hash_of(const char *token, size_t bytes) {
+  uint64_t h = vbl_hash_bytes(VBL_HASH_START, token, bytes);
+  h = (h ^ h >> 33) * 0xFF51AFD7ED558CCDu;
+  return (uint32_t)(h >> 32);
+}
+
 // The slot that holds the token, or the free one where it belongs.
-static uint32_t slot_of(const vbl_vocabulary *v, const char *token, size_t bytes) {
-  uint32_t at = (uint32_t)vbl_hash_bytes(VBL_HASH_START, token, bytes) & (v->slots - 1);
-  for (; v->slot[at] >= 0; at = (at + 1) & (v->slots - 1)) {
-    const char *other = token_of(v, v->slot[at]);
+static uint32_t slot_of(const vbl_vocabulary *v, const char *token, size_t bytes, uint32_t hash) {
+  uint32_t at = hash & (v->slots - 1);
+  for (; v->slot[at].id >= 0; at = (at + 1) & (v->slots - 1)) {
+    if (v->slot[at].hash != hash) continue;
+    const char *other = token_of(v, v->slot[at].id);
     if (strncmp(other, token, bytes) == 0 && other[bytes] == 0) break;
   }
   return at;
 }
 
+// Twice the room; tokens keep their slots' hashes, so that no token is looked at.
 static vbl_status grow(vbl_vocabulary *v, vbl_error *err) {
   int32_t room = v->room == 0 ? 1024 : 2 * v->room;
+  uint32_t slots = 2 * (uint32_t)room;
   size_t *start = realloc(v->start, (size_t)room * sizeof *start);
   if (start != NULL) v->start = start;
-  int32_t *slot = malloc(2 * (size_t)room * sizeof *slot);
-  if (start == NULL || slot == NULL) {
-    free(slot);
+  slot *more = malloc(slots * sizeof *more);
+  if (start == NULL || more == NULL) {
+    free(more);
     return vbl_fail(err, VBL_ENOMEM, "out of memory for a vocabulary of %d tokens", room);
   }
+  memset(more, 0xFF, slots * sizeof *more);
+  for (uint32_t i = 0; i < v->slots; i++) {
+    uint32_t at = v->slot[i].hash & (slots - 1);
+    if (v->slot[i].id < 0) continue;
+    while (more[at].id >= 0) at = (at + 1) & (slots - 1);
+    more[at] = v->slot[i];
+  }
   free(v->slot);
-  v->slot = slot;
+  v->slot = more;
   v->room = room;
-  v->slots = 2 * (uint32_t)room;
-  memset(slot, 0xFF, v->slots * sizeof *slot);
-  for (int32_t id = 0; id < v->size; id++) slot[slot_of(v, token_of(v, id), strlen(token_of(v, id)))] = id;
+  v->slots = slots;
   return VBL_OK;
 }
 
@@ -67,10 +87,10 @@ vbl_status vbl_vocabulary_add(vbl_vocabulary *v, const char *token, size_t bytes
   size_t start = v->arena.size;
   VBL_TRY(vbl_bytes_add(&v->arena, token, bytes, err));
   VBL_TRY(vbl_bytes_add(&v->arena, "", 1, err));
-  uint32_t at = slot_of(v, token, bytes);
-  if (v->slot[at] >= 0 && v->duplicates++ == 0) v->first_duplicate = v->slot[at];
+  uint32_t hash = hash_of(token, bytes), at = slot_of(v, token, bytes, hash);
+  if (v->slot[at].id >= 0 && v->duplicates++ == 0) v->first_duplicate = v->slot[at].id;
   v->start[v->size] = start;
-  v->slot[at] = v->size++;
+  v->slot[at] = (slot){v->size++, hash};
   if (bytes > v->longest) v->longest = bytes;
   return VBL_OK;
 }
@@ -177,7 +197,7 @@ void vbl_vocabulary_set_rules(vbl_vocabulary *v, vbl_text_rules rules) { v->rule
 const char *vbl_vocabulary_token(const vbl_vocabulary *v, int32_t id) { return token_of(v, id); }
 
 int32_t vbl_vocabulary_find(const vbl_vocabulary *v, const char *token, size_t bytes) {
-  return v->size == 0 ? -1 : v->slot[slot_of(v, token, bytes)];
+  return v->size == 0 ? -1 : v->slot[slot_of(v, token, bytes, hash_of(token, bytes))].id;
 }
 
 int32_t vbl_vocabulary_special(const vbl_vocabulary *v, vbl_special which) { return v->special[which]; }

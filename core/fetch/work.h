@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "core/data/bytes.h"
+#include "core/data/lines.h"
 #include "core/data/vocabulary.h"
 #include "core/fetch/curl.h"
 #include "core/fetch/fetch.h"
@@ -14,9 +15,7 @@
 // --- rows of the TSV (rows.c) ---
 
 typedef struct vbl_fetch_table {
-  char *map;  // the file, mapped; NULL when it is empty
-  size_t bytes;
-  size_t *line;  // [rows + 1] where each line begins
+  vbl_lines lines;
   int64_t rows;
   uint64_t hash;  // of the file
 } vbl_fetch_table;

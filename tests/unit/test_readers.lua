@@ -277,7 +277,7 @@ check.group("cc3m and cc12m", function()
   check.equal(sizes(d), "train=2 val=1")
   check.equal(d:split("train"):caption(2), '"caption 2')  -- a quote is text
   check.equal(d:split("train"):image_id(2), "train/2")
-  has(d:describe(), "several URLs end in v2.jpg", "no image of http://g.h/gone.jpg")
+  has(d:describe(), "several URLs end in the name of its image: whose it is cannot be known (v2.jpg)", "no image of its URL (http://g.h/gone.jpg)")
   check.equal(d.set:counts().absent, 3)
   f:remove()
   f = data_files.new()
@@ -294,6 +294,29 @@ check.group("cc3m and cc12m", function()
   d = vbl.data.open("cc3m:" .. f.path, {image = 16, test_fraction = 0})
   check.equal(d:split("train"):caption(1), "a, b")
   f:remove()
+  -- Rows without an image: the first hundred a line each, then the lines' numbers. A byte-order mark, CRLF, a tab in the caption, names
+  -- with and without suffix, and a folder of images elsewhere.
+  f = data_files.new()
+  local elsewhere = data_files.new()
+  for i, name in ipairs {"a", "b.png", "c.jpg", "c.jpeg"} do elsewhere:image("in/" .. name .. ".jpg", i) os.rename(elsewhere.path .. "/in/" .. name .. ".jpg", elsewhere.path .. "/in/" .. name) end
+  lines = {"\xEF\xBB\xBFone\thttp://x/a.jpg\r\n", "two\ttabs\thttp://x/b.jpg#z\n", "three\thttp://x/c\n", "no tab\n", "no url\t\n"}
+  for i = 6, 300 do lines[i] = ("gone %d\thttp://x/%d.jpg\n"):format(i, i) end
+  lines[200] = "four\thttp://x/c.jpg?w=1"  .. "\n"
+  f:write("Train_GCC-training.tsv", table.concat(lines))
+  d = vbl.data.open("cc3m:" .. f.path, {image = 16, test_fraction = 0, max_bad = 0.5, images = elsewhere.path .. "/in"})
+  check.equal(d:size "train", 4)
+  check.equal(d:split("train"):caption(1), "one")
+  check.equal(d:split("train"):caption(2), "two\ttabs")
+  check.equal(d:split("train"):caption(3), "three")  -- c.jpeg, the first file of that stem; c.jpg is the fourth row's
+  check.equal(d:split("train"):image_id(3), "train/3")
+  local notes = d.set:notes()
+  has(notes, "training.tsv:4: expected caption<TAB>url; skipped", "training.tsv:5: expected", "training.tsv:105: no image of its URL (http://x/105.jpg); left out",
+      "training.tsv: lines 106-199 201-300: no image of its URL; left out")
+  check.ok(not notes:find("http://x/106.jpg", 1, true))
+  check.equal(d.set:counts().absent, 294)
+  check.equal(d.set:counts().bad_records, 2)
+  f:remove()
+  elsewhere:remove()
 end)
 
 check.group("webdataset", function()

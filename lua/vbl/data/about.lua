@@ -4,13 +4,15 @@ local about = {}
 
 local LINES = 100  -- notes shown; data:write_notes(path) has all
 
+-- Every note ends in a line end. Of millions only the first are cut out.
 local function shorten(text)
-  local kept, n = {}, 0
-  for line in text:gmatch "[^\n]+" do
-    n = n + 1
-    if n <= LINES then kept[n] = line end
+  local kept, next_line = {}, 1
+  while #kept < LINES and next_line <= #text do
+    local stop = text:find("\n", next_line, true)
+    kept[#kept + 1], next_line = text:sub(next_line, stop - 1), stop + 1
   end
-  if n > LINES then kept[#kept + 1] = ("... and %d more lines (data:write_notes(path) writes all)"):format(n - LINES) end
+  local _, more = text:sub(next_line):gsub("\n", "\n")
+  if more > 0 then kept[#kept + 1] = ("... and %d more lines (data:write_notes(path) writes all)"):format(more) end
   return kept
 end
 

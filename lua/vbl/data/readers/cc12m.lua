@@ -5,6 +5,5 @@ return cc3m.of {
   name = "cc12m",
   expects = "cc12m.tsv (url<TAB>caption) and its images in a folder named by the option images (images, train or training beside it)",
   files = {{"cc12m.tsv", "train", {"images", "train", "training"}}},
-  line = "^([^\t]*)\t(.*)$",
   url_first = true,
 }

@@ -1,74 +1,10 @@
 -- Conceptual Captions 3M: Train_GCC-training.tsv and Validation_GCC-1.1.0-Validation.tsv, lines caption<TAB>url without header or quoting.
--- The TSV does not say which file holds which image; what downloaders write is looked for, row by row, in this order:
---   NUMBER_CRC   row number from 0, "_", CRC-32 of the URL in decimal (the DownloadConceptualCaptions scripts); with or without suffix
---   NAME         the last part of the URL's path. Several URLs with one such name have overwritten each other: none of them is used.
--- A row without an image is left out and counted (links rot), not bad. Shards of img2dataset or vbl data fetch: the reader webdataset.
+-- They are read in C: core/data/url_rows.h says how a row's image is found. A row without an image is left out and counted (links rot), not
+-- bad. Shards of img2dataset or vbl data fetch: the reader webdataset.
 -- Also the form train.csv, validation.csv with the header text,filepath.
 local reading = require "vbl.data.reading"
-local store = require "vbl.store.c"
-local system = require "vbl.system.c"
 
 local cc3m = {}
-
--- Names in the folder of images, with and without suffix -> the name; and whether they are of the form NUMBER_CRC.
-local function listing(folder)
-  local names, numbered = {}, false
-  for _, name in ipairs(system.list(folder) or {}) do
-    names[name] = name
-    local stem = name:match "^(.+)%.%a+$"
-    if stem and not names[stem] then names[stem] = name end
-    numbered = numbered or (stem or name):find "^%d+_%d+$" ~= nil
-  end
-  return names, numbered
-end
-
-local function last_part(url) return url:match "^[^?#]*":match "[^/]*$" end
-
--- The file that a URL's last part names, or nil.
-local function file_of(names, part) return names[part] or names[part:match "^(.+)%.%a+$"] end
-
--- Files that several rows' URLs name -> true.
-local function collisions(path, form, names)
-  local seen, twice = {}, {}
-  for _, line in reading.lines(path) do
-    local a, b = line:match(form.line)
-    local file = a and file_of(names, last_part(form.url_first and a or b))
-    if file then
-      twice[file] = seen[file]
-      seen[file] = true
-    end
-  end
-  return twice
-end
-
-local function image_of(row, url, names, numbered, twice)
-  local name = numbered and names[("%d_%d"):format(row, store.crc32(url))]
-  if name then return name end
-  local file = file_of(names, last_part(url))
-  if not file then return nil, "no image of " .. url end
-  if twice[file] then return nil, ("several URLs end in %s: whose image it is cannot be known"):format(file) end
-  return file
-end
-
-local function read_tsv(records, form, path, split, folder, images)
-  local names, numbered = listing(folder .. "/" .. images)
-  local twice = collisions(path, form, names)
-  records:file(path)
-  for number, line in reading.lines(path) do
-    local a, b = line:match(form.line)
-    if not a or b == "" then
-      records:skip(number, form.url_first and "expected url<TAB>caption" or "expected caption<TAB>url")
-    else
-      local url, caption = form.url_first and a or b, form.url_first and b or a
-      local name, why = image_of(number - 1, url, names, numbered, twice)
-      if name then
-        records:add(number, ("%s/%d"):format(split, number), split, images .. "/" .. name, caption)
-      else
-        records:absent(number, why)
-      end
-    end
-  end
-end
 
 -- text,filepath with quotes where the caption holds a comma; the path has none.
 local function read_csv(records, path, split)
@@ -114,7 +50,7 @@ local function parts_of(form, path, images)
   return path, parts
 end
 
--- A reader of one of the two column orders. form: {name, expects, files = {{file, split, {folders of images}}, ...}, line, url_first, csv}.
+-- A reader of one of the two column orders. form: {name, expects, files = {{file, split, {folders of images}}, ...}, url_first, csv}.
 function cc3m.of(form)
   local reader = {name = form.name, expects = form.expects, options = {images = {nil, "cc3m, cc12m: the folder of downloaded images", type = "string"}}}
 
@@ -135,11 +71,12 @@ function cc3m.of(form)
       if part.csv then
         read_csv(records, file, split or "train")
       else
-        if not reading.is_folder(folder .. "/" .. images) then
-          error(("%s: the images of %s: no folder %s/%s (the option images names it; shards of downloaded images are read by webdataset:PATH)"):format(
-                form.name, file, folder, images), 0)
+        local whole = images:find "^/" and images or folder .. "/" .. images
+        if not reading.is_folder(whole) then
+          error(("%s: the images of %s: no folder %s (the option images names it; shards of downloaded images are read by webdataset:PATH)"):format(
+                form.name, file, whole), 0)
         end
-        read_tsv(records, form, file, split or "train", folder, images)
+        records:urls(file, split or "train", images, form.url_first == true)
       end
     end
     return records, path
@@ -153,7 +90,6 @@ local reader = cc3m.of {
   expects = "Train_GCC-training.tsv and Validation_GCC-1.1.0-Validation.tsv (caption<TAB>url) beside training/ and validation/, or train.csv (text,filepath)",
   files = {{"Train_GCC-training.tsv", "train", {"training", "train", "images"}},
            {"Validation_GCC-1.1.0-Validation.tsv", "val", {"validation", "val", "images"}}},
-  line = "^(.*)\t([^\t]*)$",
   csv = true,
 }
 reader.of = cc3m.of
