@@ -2,6 +2,7 @@
 // defines: vbl_records_{new,classes,archive,add,skip,absent,note,check_bad,finish,free,id,text}
 #include "core/data/records.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,9 +243,11 @@ vbl_status vbl_records_check_bad(const vbl_records *r, const char *name, int64_t
   const char *first = (const char *)r->report.data + from;
   int shown = 0, lines = 0, most = (int)(r->report.size - from);
   while (shown < most && shown < 600 && lines < 3) lines += first[shown++] == '\n';
-  return vbl_fail(err, VBL_EIO,
-                  "%s: %lld of %lld %s are bad, more than max_bad = %g of them; the first:\n%.*s(mend them or raise max_bad)", name,
-                  (long long)bad, (long long)all, what, r->options.max_bad, shown, first);
+  char way[100] = "";
+  if (bad < all)
+    snprintf(way, sizeof way, ", or take only the good ones with max_bad=%.2f", ceil(100 * (double)bad / (double)all) / 100);
+  return vbl_fail(err, VBL_EIO, "%s: %lld of %lld %s, more than max_bad = %g of them; the first:\n%.*s(mend them%s)", name,
+                  (long long)bad, (long long)all, what, r->options.max_bad, shown, first, way);
 }
 
 const char *vbl_records_id(const vbl_records *r, int32_t sample) {
@@ -292,7 +295,9 @@ static vbl_status list_classes(vbl_records *r, vbl_error *err) {
 }
 
 vbl_status vbl_records_finish(vbl_records *r, const char *name, vbl_error *err) {
-  VBL_TRY(vbl_records_check_bad(r, name, r->bad_records, r->added + r->bad_records, r->unit, 0, err));
+  char what[100];
+  snprintf(what, sizeof what, "%s are bad", r->unit);
+  VBL_TRY(vbl_records_check_bad(r, name, r->bad_records, r->added + r->bad_records, what, 0, err));
   if (r->row_count == 0) return vbl_fail(err, VBL_EIO, "%s: no %s in it", name, r->unit);
   VBL_TRY(vbl_records_check_images(r, name, err));
   vbl_status status = vbl_records_divide(r, err);

@@ -112,7 +112,7 @@ vbl_status vbl_records_divide(vbl_records *r, vbl_error *err);   // gives every 
 vbl_status vbl_records_collect(vbl_records *r, vbl_error *err);  // lists the samples of each split
 vbl_status vbl_records_tokenize(vbl_records *r, vbl_error *err);
 void vbl_records_fill_source(vbl_records *r);  // records_source.c
-// More bad ones than max_bad allows: an error that shows the first lines of the report from byte `from` on.
+// More bad ones than max_bad allows: an error that shows the first lines of the report from byte `from` on. what: "images are bad".
 vbl_status vbl_records_check_bad(const vbl_records *r, const char *name, int64_t bad, int64_t all, const char *what, size_t from,
                                  vbl_error *err);
 const char *vbl_records_id(const vbl_records *r, int32_t sample);

@@ -2,6 +2,7 @@
 // defines: vbl_records_check_images, vbl_records_{read,decode}_image
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -121,7 +122,8 @@ static vbl_status check_range(const vbl_records *r, int32_t image, int64_t *size
 }
 
 // A slice of the images at a time: checked by all threads, then counted and noted in their order.
-static vbl_status check_slice(vbl_records *r, int32_t first, int32_t end, int64_t *size, vbl_error *why, vbl_error *err) {
+static vbl_status check_slice(vbl_records *r, int32_t first, int32_t end, int64_t *size, vbl_error *why, int32_t *missing,
+                              vbl_error *err) {
 #pragma omp parallel for schedule(dynamic, 16)
   for (int32_t i = first; i < end; i++) {
     vbl_status status = r->images[i].archive < 0 ? check_file(r, i, &size[i - first], &why[i - first])
@@ -131,6 +133,7 @@ static vbl_status check_slice(vbl_records *r, int32_t first, int32_t end, int64_
   for (int32_t i = first; i < end; i++) {
     r->hash = vbl_hash_bytes(r->hash, &size[i - first], sizeof *size);
     if (!r->images[i].bad) continue;
+    *missing += size[i - first] < 0;
     r->bad_images++;
     VBL_TRY(vbl_records_note(r, err, "image %s; skipped with its texts", why[i - first].message));
   }
@@ -139,7 +142,8 @@ static vbl_status check_slice(vbl_records *r, int32_t first, int32_t end, int64_
 
 vbl_status vbl_records_check_images(vbl_records *r, const char *name, vbl_error *err) {
   enum { SLICE = 512 };
-  int32_t n = vbl_vocabulary_size(r->image_name);
+  int32_t n = vbl_vocabulary_size(r->image_name), missing = 0;
+  char what[100];
   if (n > CHECKED_IMAGES)
     return vbl_records_note(
         r, err, "%d images: too many to look at now; a bad one is met when its batch is made (data:check() looks at all)", n);
@@ -149,11 +153,12 @@ vbl_status vbl_records_check_images(vbl_records *r, const char *name, vbl_error 
   vbl_status status = size != NULL && why != NULL ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "out of memory for %d images", n);
   for (int32_t i = 0; i < n && status == VBL_OK; i += SLICE) {
     status = vbl_interrupt_check(err);
-    if (status == VBL_OK) status = check_slice(r, i, i + SLICE < n ? i + SLICE : n, size, why, err);
+    if (status == VBL_OK) status = check_slice(r, i, i + SLICE < n ? i + SLICE : n, size, why, &missing, err);
   }
   free(size);
   free(why);
   VBL_TRY(status);
-  VBL_TRY(vbl_records_check_bad(r, name, r->bad_images, n, "images", from, err));
+  snprintf(what, sizeof what, missing > 0 ? "images are bad (%d are not there)" : "images are bad", missing);
+  VBL_TRY(vbl_records_check_bad(r, name, r->bad_images, n, what, from, err));
   return r->bad_images < n ? VBL_OK : vbl_fail(err, VBL_EIO, "%s: none of its images can be read", name);
 }

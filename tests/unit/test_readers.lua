@@ -91,8 +91,10 @@ check.group("coco", function()
   end
   f:write("annotations/captions_train2014.json", file('{"id": 9, "file_name": "COCO_train2014_000000000009.jpg", "height": 1.5e2}, {"id": 25, "file_name": "COCO_train2014_000000000025.jpg"}',
     '{"id": 1, "image_id": 9, "caption": "A dog\\n runs. "}, {"id": 2, "image_id": 25, "caption": "A c\\u00e4t"}, {"id": 3, "image_id": 9, "caption": "Two"}, {"id": 4, "image_id": 77, "caption": "x"}'))
+  f:write("annotations/captions_val2014.json", '{"images": [{"id": 42, "file_name": "COCO_val2014_000000000042.jpg"}, 3], "annotations": [{"id": 5, "image_id": 42, "caption": "Three"}, null]}')
+  check.error(function() vbl.data.open(f.path, small) end, "annotation 4: image_id 77 is not among the images; skipped", "3 of 7 captions are bad",
+              "image 2: no object", "(mend them, or take only the good ones with max_bad=0.43)")
   f:write("annotations/captions_val2014.json", file('{"id": 42, "file_name": "COCO_val2014_000000000042.jpg"}', '{"id": 5, "image_id": 42, "caption": "Three"}'))
-  check.error(function() vbl.data.open(f.path, small) end, "annotation 4: image_id 77 is not among the images; skipped", "1 of 5 captions")
   local d = vbl.data.open(f.path, {image = 16, max_bad = 0.2})
   check.equal(sizes(d), "train=2 val=1")
   local train = d:split("train")
@@ -101,6 +103,14 @@ check.group("coco", function()
   check.equal(train:caption(at["9"], 1), "A dog runs.")
   check.equal(train:caption(at["25"], 1), "A cät")
   check.equal(d:held_out(), "val")
+  -- Only a part of the images is there: the message says the value that takes it.
+  local there, away = f.path .. "/train2014/COCO_train2014_000000000025.jpg", f.path .. "/away.jpg"
+  os.rename(there, away)
+  f:write("annotations/captions_train2014.json", file('{"id": 9, "file_name": "COCO_train2014_000000000009.jpg"}, {"id": 25, "file_name": "COCO_train2014_000000000025.jpg"}',
+    '{"id": 1, "image_id": 9, "caption": "A"}, {"id": 2, "image_id": 25, "caption": "B"}'))
+  check.error(function() vbl.data.open(f.path, {image = 16, max_bad = 0.33}) end, "1 of 3 images are bad (1 are not there)", "max_bad=0.34)")
+  check.equal(sizes(vbl.data.open(f.path, {image = 16, max_bad = 0.34})), "train=1 val=1")
+  os.rename(away, there)
   f:write("dataset_coco.json", '{"dataset": "coco", "images": [' ..
     '{"filepath": "train2014", "filename": "COCO_train2014_000000000009.jpg", "cocoid": 9, "split": "train", "sentences": [{"tokens": ["a"], "raw": "A dog.", "sentid": 1}, {"raw": "B"}]},' ..
     '{"filepath": "train2014", "filename": "COCO_train2014_000000000025.jpg", "cocoid": 25, "split": "restval", "sentences": [{"raw": "C"}]},' ..

@@ -44,18 +44,31 @@ end
 
 local function images_folder(folder, name) return reading.first(folder, {name, "images/" .. name}) or name end
 
+-- The images, which the official files hold before the annotations, and these in one pass; in a second one where they come first.
 local function read_official(records, folder, part)
-  local path, names = folder .. "/" .. part.file, {}
-  reading.json_each(path, {"images"}, function(_, image) names[image.id or 0] = image.file_name end)
-  records:file(path)
+  local path, names, known, early = folder .. "/" .. part.file, {}, false, false
   local images = images_folder(folder, part.images) .. "/"
-  reading.json_each(path, {"annotations"}, function(_, a, number)
+  local function add(a, number)
+    if type(a) ~= "table" then return records:skip("annotation " .. number, "no object") end
     local where = "annotation " .. (reading.id(a.id) or number)
     local id, name = reading.id(a.image_id), names[a.image_id or 0]
     if not id or type(a.caption) ~= "string" then return records:skip(where, "no image_id or caption") end
     if not name then return records:skip(where, ("image_id %s is not among the images"):format(id)) end
     records:append(where, id, part.split, images .. name, reading.clean(a.caption))
+  end
+  records:file(path)
+  reading.json_each(path, {"images", "annotations"}, function(key, item, number)
+    if key == "images" then
+      known = true
+      if type(item) ~= "table" then return records:skip("image " .. number, "no object") end
+      names[item.id or 0] = item.file_name
+    elseif known and not early then
+      add(item, number)
+    else
+      early = true
+    end
   end)
+  if early then reading.json_each(path, {"annotations"}, function(_, a, number) add(a, number) end) end
 end
 
 -- Karpathy's form, which Flickr30k and Flickr8k have too. restval belongs to train, as everybody uses it.
