@@ -103,7 +103,7 @@ vbl_status vbl_lua_fill_records(vbl_lua_data_set *d, vbl_records *records, vbl_e
 vbl_records_options vbl_lua_records_options(lua_State *L, int arg) {
   static const char *const known[] = {"image",      "crop",          "crop_pct",   "interpolation",
                                       "max_tokens", "max_bad",       "vocabulary", "vocabulary_limit",
-                                      "split",      "test_fraction", NULL};
+                                      "split",      "test_fraction", "tokenizer",  NULL};
   static const char *const crops[] = {"center", "squash", NULL};
   static const char *const filters[] = {[VBL_FILTER_BICUBIC] = "bicubic", [VBL_FILTER_BILINEAR] = "bilinear", NULL};
   vbl_lua_check_keys(L, arg, known);
@@ -116,6 +116,7 @@ vbl_records_options vbl_lua_records_options(lua_State *L, int arg) {
                                .max_tokens = (int32_t)vbl_lua_opt_integer(L, arg, "max_tokens", 64),
                                .max_bad = vbl_lua_opt_number(L, arg, "max_bad", 0.01),
                                .vocabulary = vbl_lua_opt_string(L, arg, "vocabulary", NULL),
+                               .tokenizer = vbl_lua_tokenizer_kind(L, arg, "tokenizer"),
                                .vocabulary_limit = (int)vbl_lua_opt_integer(L, arg, "vocabulary_limit", 8192),
                                .split = vbl_lua_opt_string(L, arg, "split", NULL),
                                .test_fraction = vbl_lua_opt_number(L, arg, "test_fraction", 0.1)};

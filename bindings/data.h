@@ -42,6 +42,8 @@ int vbl_lua_decode(lua_State *L, const vbl_vocabulary *v);
 int vbl_lua_token(lua_State *L, const vbl_vocabulary *v);
 int vbl_lua_token_id(lua_State *L, const vbl_vocabulary *v);
 int vbl_lua_rules(lua_State *L, const vbl_vocabulary *v);
+// "bert" or "fast" in the field of a table; absent: as the file says.
+vbl_tokenizer_kind vbl_lua_tokenizer_kind(lua_State *L, int arg, const char *field);
 void vbl_lua_tokenizer(lua_State *L);  // the metatable; its function goes into the table at the stack's top
 
 // Rows of the module, whose table is on the stack's top: builders and archives; streamed JSON.

@@ -98,12 +98,21 @@ static int tokenizer_gc(lua_State *L) {
   return 0;
 }
 
+static const char *const kinds[] = {
+    [VBL_TOKENIZER_OF_FILE] = "file", [VBL_TOKENIZER_BERT] = "bert", [VBL_TOKENIZER_FAST] = "fast", NULL};
+
+vbl_tokenizer_kind vbl_lua_tokenizer_kind(lua_State *L, int arg, const char *field) {
+  return (vbl_tokenizer_kind)vbl_lua_opt_choice(L, arg, field, kinds, VBL_TOKENIZER_OF_FILE);
+}
+
 static int tokenizer_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
+  vbl_tokenizer_kind kind = (vbl_tokenizer_kind)luaL_checkoption(L, 2, "file", kinds);
   vbl_vocabulary **v = lua_newuserdatauv(L, sizeof *v, 0);
   *v = NULL;
   luaL_setmetatable(L, TOKENIZER_META);
   VBL_LUA_TRY(L, vbl_vocabulary_load(path, v, &err));
+  vbl_vocabulary_use(*v, kind);
   return 1;
 }
 
@@ -136,8 +145,9 @@ static const vbl_fn methods[] = {
     {NULL, NULL, NULL, NULL}};
 
 static const vbl_fn functions[] = {
-    {"tokenizer", tokenizer_open, "tokenizer(path) -> tokenizer",
-     "Of a vocab.txt (with the tokenizer_config.json beside it) or a tokenizer.json whose model is WordPiece."},
+    {"tokenizer", tokenizer_open, "tokenizer(path[, rules = \"file\"]) -> tokenizer",
+     "Of a vocab.txt (with the tokenizer_config.json beside it) or a tokenizer.json whose model is WordPiece. rules: \"bert\" "
+     "(google-research/bert), \"fast\" (BertTokenizerFast), or as the file says."},
     {NULL, NULL, NULL, NULL}};
 
 void vbl_lua_tokenizer(lua_State *L) {

@@ -14,6 +14,8 @@ static vbl_status check_options(const vbl_records_options *o, vbl_error *err) {
   if (o->image_size < 16 || o->image_size > 1024)
     return vbl_fail(err, VBL_EINVAL, "data: image = %d; expected 16 to 1024", o->image_size);
   if (o->max_tokens < 3) return vbl_fail(err, VBL_EINVAL, "data: max_tokens = %d; expected at least 3", o->max_tokens);
+  if (o->tokenizer != VBL_TOKENIZER_OF_FILE && o->vocabulary == NULL)
+    return vbl_fail(err, VBL_EINVAL, "data: the option tokenizer says how a vocabulary file is used; expected vocabulary=FILE too");
   if (!(o->max_bad >= 0 && o->max_bad <= 1)) return vbl_fail(err, VBL_EINVAL, "data: max_bad = %g; expected 0 to 1", o->max_bad);
   if (!(o->test_fraction >= 0 && o->test_fraction < 1))
     return vbl_fail(err, VBL_EINVAL, "data: test_fraction = %g; expected 0 to below 1", o->test_fraction);

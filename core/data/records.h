@@ -13,13 +13,14 @@ typedef struct vbl_records_options {
   vbl_crop crop;
   double crop_pct;  // see vbl_fit
   vbl_filter filter;
-  int32_t max_tokens;      // [CLS] and [SEP] included; longer texts are cut and counted
-  double max_bad;          // the share of bad records, and of bad images, that is skipped; more is an error
-  const char *vocabulary;  // a BERT vocabulary file, or NULL: counted from the texts of the train split
-  int vocabulary_limit;    // tokens of a counted vocabulary
-  const char *split;       // a file `id<TAB>split`, which counts more than what the reader says; NULL: what the reader says, else
-                           // split.tsv in the data's folder, else drawn
-  double test_fraction;    // of a drawn split: Philox of the id's hash, so that added images move no others
+  int32_t max_tokens;            // [CLS] and [SEP] included; longer texts are cut and counted
+  double max_bad;                // the share of bad records, and of bad images, that is skipped; more is an error
+  const char *vocabulary;        // a BERT vocabulary file, or NULL: counted from the texts of the train split
+  vbl_tokenizer_kind tokenizer;  // whose rules cut texts, with a vocabulary file
+  int vocabulary_limit;          // tokens of a counted vocabulary
+  const char *split;     // a file `id<TAB>split`, which counts more than what the reader says; NULL: what the reader says, else
+                         // split.tsv in the data's folder, else drawn
+  double test_fraction;  // of a drawn split: Philox of the id's hash, so that added images move no others
 } vbl_records_options;
 
 // What a reader adds. Strings are copied.

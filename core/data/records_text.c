@@ -9,6 +9,7 @@
 static vbl_status load_vocabulary(vbl_records *r, vbl_error *err) {
   const char *first;
   VBL_TRY(vbl_vocabulary_load(r->options.vocabulary, &r->vocabulary, err));
+  vbl_vocabulary_use(r->vocabulary, r->options.tokenizer);
   int duplicates = vbl_vocabulary_duplicates(r->vocabulary, &first);
   if (duplicates == 0) return VBL_OK;
   return vbl_records_note(r, err, "%s: %d tokens stand twice, the first is \"%.100s\"; the last one counts", r->options.vocabulary,
@@ -29,6 +30,10 @@ static vbl_status count_vocabulary(vbl_records *r, vbl_error *err) {
 
 // A counted vocabulary that was written down and is read again is the same one.
 static void hash_vocabulary(vbl_records *r) {
+  const vbl_text_rules *rules = vbl_vocabulary_rules(r->vocabulary), bert = VBL_RULES_BERT;
+  const int32_t cut[] = {rules->lower_case, rules->strip_accents, rules->split_cjk, rules->fast, rules->max_chars};
+  const int32_t plain[] = {bert.lower_case, bert.strip_accents, bert.split_cjk, bert.fast, bert.max_chars};
+  if (memcmp(cut, plain, sizeof cut) != 0) r->hash = vbl_hash_bytes(r->hash, cut, sizeof cut);
   for (int32_t i = 0; i < vbl_vocabulary_size(r->vocabulary); i++) {
     const char *token = vbl_vocabulary_token(r->vocabulary, i);
     r->hash = vbl_hash_bytes(r->hash, token, strlen(token) + 1);

@@ -151,7 +151,8 @@ static vbl_status find_all(const names *n, const vbl_lines *lines, bool url_firs
   m->number = malloc((rows + 1) * sizeof *m->number);
   m->name = malloc((rows + 1) * sizeof *m->name);
   m->users = calloc(files + 1, 1);
-  if (m->number == NULL || m->name == NULL || m->users == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %zu rows", rows);
+  if (m->number == NULL || m->name == NULL || m->users == NULL)
+    return vbl_fail(err, VBL_ENOMEM, "out of memory for %zu rows", rows);
 #pragma omp parallel for schedule(dynamic, 4096)
   for (int64_t i = 0; i < lines->count; i++) {
     row parts;

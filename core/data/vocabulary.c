@@ -18,7 +18,7 @@ struct vbl_vocabulary {
   vbl_bytes arena;  // tokens, NUL-terminated, one after the other
   size_t *start;    // [size] offsets into the arena
   int32_t size, room;
-  slot *slot;     // [slots], a power of two, at least twice the size
+  slot *slot;  // [slots], a power of two, at least twice the size
   uint32_t slots;
   size_t longest;
   int duplicates;
@@ -193,6 +193,12 @@ int vbl_vocabulary_size(const vbl_vocabulary *v) { return v->size; }
 const vbl_text_rules *vbl_vocabulary_rules(const vbl_vocabulary *v) { return &v->rules; }
 
 void vbl_vocabulary_set_rules(vbl_vocabulary *v, vbl_text_rules rules) { v->rules = rules; }
+
+void vbl_vocabulary_use(vbl_vocabulary *v, vbl_tokenizer_kind kind) {
+  if (kind == VBL_TOKENIZER_OF_FILE) return;
+  v->rules.fast = kind == VBL_TOKENIZER_FAST;
+  v->rules.max_chars = v->rules.fast ? 100 : VBL_MAX_WORD_CHARS;
+}
 
 const char *vbl_vocabulary_token(const vbl_vocabulary *v, int32_t id) { return token_of(v, id); }
 

@@ -1,6 +1,6 @@
 // A WordPiece vocabulary: token <-> id, from a file of one token a line or built from texts. Immutable once made, so any
 // number of threads may read it.
-// defines: vbl_vocabulary and what makes, asks and ends it; vbl_special
+// defines: vbl_vocabulary and what makes, asks and ends it; vbl_special, vbl_tokenizer_kind
 #pragma once
 #include "core/data/basic_tokenizer.h"
 
@@ -35,6 +35,9 @@ const int32_t *vbl_vocabulary_ordinary(const vbl_vocabulary *v, int32_t *n);
 // How texts are cut before they are spelt: VBL_RULES_BERT, but for what its file says.
 const vbl_text_rules *vbl_vocabulary_rules(const vbl_vocabulary *v);
 void vbl_vocabulary_set_rules(vbl_vocabulary *v, vbl_text_rules rules);
+// Whose rules, whatever the file says: google-research/bert's (200 characters a word) or BertTokenizerFast's (100); OF_FILE changes nothing.
+typedef enum vbl_tokenizer_kind { VBL_TOKENIZER_OF_FILE, VBL_TOKENIZER_BERT, VBL_TOKENIZER_FAST } vbl_tokenizer_kind;
+void vbl_vocabulary_use(vbl_vocabulary *v, vbl_tokenizer_kind kind);
 
 // Steps for the loader (vocabulary_json.c): a tokenizer.json's tokens and rules, unfinished; the rules of a tokenizer_config.json.
 vbl_status vbl_vocabulary_add_json(vbl_vocabulary *v, const char *text, size_t bytes, vbl_error *err);

@@ -110,23 +110,22 @@ vbl_status vbl_vocabulary_add_json(vbl_vocabulary *v, const char *text, size_t b
   return status;
 }
 
-static vbl_status config_rules(const vbl_json *root, vbl_text_rules *rules, vbl_error *err) {
+static vbl_status config_rules(const vbl_json *root, vbl_text_rules *rules, bool *fast, vbl_error *err) {
   VBL_TRY(flag(root, "do_lower_case", rules->lower_case, &rules->lower_case, err));
   VBL_TRY(flag(root, "strip_accents", rules->lower_case, &rules->strip_accents, err));
   VBL_TRY(flag(root, "tokenize_chinese_chars", true, &rules->split_cjk, err));
-  if (strcmp(text_of(root, "tokenizer_class"), "BertTokenizerFast") == 0) {
-    rules->fast = true;
-    rules->max_chars = 100;
-  }
+  *fast = strcmp(text_of(root, "tokenizer_class"), "BertTokenizerFast") == 0;
   return VBL_OK;
 }
 
 vbl_status vbl_vocabulary_config(vbl_vocabulary *v, const char *text, size_t bytes, vbl_error *err) {
   vbl_json *root;
   vbl_text_rules rules = *vbl_vocabulary_rules(v);
+  bool fast = false;
   VBL_TRY(vbl_json_parse(text, bytes, "tokenizer_config.json", &root, err));
-  vbl_status status = config_rules(root, &rules, err);
+  vbl_status status = config_rules(root, &rules, &fast, err);
   vbl_json_free(root);
   vbl_vocabulary_set_rules(v, rules);
+  if (fast) vbl_vocabulary_use(v, VBL_TOKENIZER_FAST);
   return status == VBL_OK ? VBL_OK : vbl_context(err, "tokenizer_config.json");
 }

@@ -214,6 +214,13 @@ check.group("the rules of a cased vocabulary go along", function()
   for key, value in pairs(a) do check.equal(b[key], value) end
   check.ok(not b.lower_case and not b.strip_accents and b.fast)
   check.equal(table.concat(set.tokenizer:encode "Picture crème", " "), table.concat(cased.tokenizer:encode "Picture crème", " "))
+  -- The option counts more than the file beside the vocabulary, is part of the hash and of what was packed.
+  local other = vbl.data.open("captions:" .. at "captions.tsv", copy(given, {tokenizer = "bert"}))
+  check.ok(not other.tokenizer:rules().fast and other.tokenizer:rules().max_chars == 200 and not other.tokenizer:rules().lower_case)
+  check.ok(other:hash() ~= cased:hash())
+  check.error(function() vbl.data.open("packed:" .. at "cased", {tokenizer = "bert"}) end, "tokenizer = bert needs packing again")
+  check.error(function() vbl.data.open("captions:" .. at "captions.tsv", {tokenizer = "fast"}) end, "expected vocabulary=FILE too")
+  check.error(function() vbl.data.open("captions:" .. at "captions.tsv", copy(given, {tokenizer = "fats"})) end, "fast")
 end)
 
 check.group("a full disk", function()

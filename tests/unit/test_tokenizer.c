@@ -235,6 +235,10 @@ static void test_golden(void) {
   vbl_error err;
   CHECK_OK(vbl_vocabulary_load("tests/golden/tokenizer_vocab.txt", &v, &err), err);
   if (v != NULL) test_golden_file(v, "tests/golden/tokenizer_cases.tsv", 52);
+  if (v != NULL) vbl_vocabulary_use(v, VBL_TOKENIZER_FAST);
+  if (v != NULL) test_golden_file(v, "tests/golden/tokenizer_fast_cases.tsv", 69);
+  if (v != NULL) vbl_vocabulary_use(v, VBL_TOKENIZER_BERT);
+  if (v != NULL) test_golden_file(v, "tests/golden/tokenizer_cases.tsv", 52);
   vbl_vocabulary_free(v);
   if (access("../shared/data/tokenizer/cases.tsv", R_OK) != 0) {
     printf("skipped: the shared golden cases (no ../shared/data/tokenizer)\n");

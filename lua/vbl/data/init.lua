@@ -30,6 +30,7 @@ data.options = {
   objects = {nil, "scenes: objects in an image, 1 or 2 (1)", type = "number", of = "scenes"},
   questions = {nil, "scenes: questions with their answers as classes instead of captions (false)", type = "boolean", of = "scenes"},
   vocabulary = {nil, "a BERT vocabulary file (counted from the training texts)", type = "string", of = "captions"},
+  tokenizer = {nil, "whose rules cut texts with that file: bert (google-research/bert), fast (BertTokenizerFast), file (what the file says)", type = "string", of = "captions"},
   vocabulary_limit = {nil, "tokens of a counted vocabulary (8192)", type = "number", of = "captions"},
   max_tokens = {nil, "longer texts are cut, [CLS] and [SEP] included (64)", type = "number", of = "captions"},
   max_bad = {nil, "share of bad records, and of bad images, that is skipped (0.01)", type = "number", of = "captions"},
@@ -92,12 +93,14 @@ local function open_packed(name, folder, given)
                        found = "shards packed from " .. manifest.source, packed_from = manifest.source}, Data)
 end
 
--- path: a vocab.txt, a tokenizer.json (WordPiece), or the folder that holds one -> tokenizer: size(), encode(text[, positions]) ->
--- {id, ...}, truncated, decode(ids), token(id), id(token), rules()
-function data.tokenizer(path)
-  if system.exists(path .. "/tokenizer.json") then return c.tokenizer(path .. "/tokenizer.json") end
-  if system.exists(path .. "/vocab.txt") then return c.tokenizer(path .. "/vocab.txt") end
-  return c.tokenizer(path)
+-- path: a vocab.txt, a tokenizer.json (WordPiece), or the folder that holds one; rules: "bert" (google-research/bert), "fast"
+-- (BertTokenizerFast) or "file" (as the file says, the default) -> tokenizer: size(), encode(text[, positions]) -> {id, ...}, truncated,
+-- decode(ids), token(id), id(token), rules()
+function data.tokenizer(path, rules)
+  for _, name in ipairs {"/tokenizer.json", "/vocab.txt"} do
+    if system.exists(path .. name) then return c.tokenizer(path .. name, rules) end
+  end
+  return c.tokenizer(path, rules)
 end
 
 -- The set in C: of scenes, or what the reader makes of its files.

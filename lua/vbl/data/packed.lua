@@ -142,7 +142,7 @@ function packed.open(folder, given)
   fixed.crop, fixed.crop_pct, fixed.interpolation = fixed.crop or "center", fixed.crop_pct or 1, fixed.interpolation or "bicubic"
   for key, value in pairs(given) do
     if not free[key] and fixed[key] ~= value then
-      if fixed[key] == nil and not ({vocabulary = 1, vocabulary_limit = 1, split = 1, test_fraction = 1})[key] then
+      if fixed[key] == nil and not ({vocabulary = 1, tokenizer = 1, vocabulary_limit = 1, split = 1, test_fraction = 1})[key] then
         error(("vbl.data.open: a packed data set has no option '%s'%s"):format(key, nearest.hint(key, setmetatable(fixed, {__index = free}))), 0)
       end
       error(("%s was packed with %s = %s; %s = %s needs packing again"):format(folder, key, tostring(fixed[key] == nil and "its default" or fixed[key]),
