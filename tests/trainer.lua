@@ -1,6 +1,7 @@
 -- Runs of the trainer as processes of their own, for tests: a tiny experiment that can be hit by a signal at a chosen moment.
 --   trainer.folder                       a fresh folder, removed by trainer.finish()
 --   trainer.script                       the path of the experiment; its config can be changed by key=value
+--   trainer.finetune                     that of one that fine-tunes (words: {trainer.finetune, ..., script = true})
 --   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;"} -> output (both streams), exit code, run folder (of a
 --                                        new run); limit: shell text before the start
 --   trainer.same(a, b)                   checks that two finished runs are equal but for the times
@@ -19,7 +20,7 @@ local root = os.execute "test -w /dev/shm" and "/dev/shm" or os.getenv "TMPDIR" 
 trainer.folder = root .. "/vbl-test-train-" .. system.pid()
 c.make_folder(trainer.folder)
 
-local experiment = [[
+local moments = [[
 local vbl = require "vbl"
 local system = require "vbl.system.c"
 local store = require "vbl.store.c"
@@ -58,7 +59,17 @@ if where == "update" then
   end
 end
 if where == "count" then debug.sethook(hit, "", 1000) end
+if where == "forward" then
+  local vilbert = vbl.models.vilbert
+  vbl.models.vilbert = function(...)
+    local model = vilbert(...)
+    instrument(model, "run")
+    return model
+  end
+end
+]]
 
+local experiment = moments .. [[
 local config = vbl.config({
   scenes = {train = 64, test = 32},
   model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16, dropout = 0.1, init = "fan_in"},
@@ -73,15 +84,16 @@ if where == "prepare" then
     instrument(parts.tasks[i], "prepare")
   end
 end
-if where == "forward" then
-  local vilbert = vbl.models.vilbert
-  vbl.models.vilbert = function(...)
-    local model = vilbert(...)
-    instrument(model, "run")
-    return model
-  end
-end
 vbl.train.pretrain(config, parts)
+print("calls", calls)
+]]
+
+local finetune = moments .. [[
+vbl.train.finetune(vbl.config({
+  scenes = {train = 96, test = 40}, head = {hidden = 16},
+  model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16, dropout = 0.1, init = "fan_in"},
+  epochs = 3, batch = 16, probe_samples = 8, log_every = 1, checkpoint_every = 2, patience = 0, val_fraction = 0.3,
+}, vbl.train.schemas "finetune"))
 print("calls", calls)
 ]]
 
@@ -92,6 +104,7 @@ function trainer.write(name, text)
 end
 
 trainer.script = trainer.write("tiny.lua", experiment)
+trainer.finetune = trainer.write("tiny_finetune.lua", finetune)
 
 local made = 0
 

@@ -6,7 +6,7 @@ local reading = require "vbl.data.reading"
 
 local find = {
   names = {"captions", "cc3m", "cc12m", "webdataset", "coco", "flickr30k", "flickr8k", "hateful_memes", "mmimdb", "upmc_food", "vqa2", "easy_vqa",
-           "jsonl"},
+           "jsonl", "itm"},
 }
 
 function find.reader(name) return require("vbl.data.readers." .. name) end

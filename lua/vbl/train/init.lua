@@ -56,6 +56,9 @@ function train.step(job, batch, step) return loop.step(job, batch, step) end
 
 train.job = job_of.new
 
+-- Several runs of one script, each made once: see train/study.lua.
+train.study = require "vbl.train.study"
+
 -- A run to look at: vbl.train.open(RUN or one of its checkpoints) -> job, epochs. See train/open.lua.
 train.open = require "vbl.train.open"
 

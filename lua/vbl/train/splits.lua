@@ -4,6 +4,7 @@
 --   splits.test(job) -> the view of the test split; nothing else opens it
 -- A set without a split to validate on has val_fraction of its training images held out, the same ones for every seed.
 local nearest = require "vbl.nearest"
+local usage = require "vbl.usage"
 
 local splits = {}
 
@@ -38,6 +39,12 @@ end
 -- A baseline may change what a view gives.
 local function changed(job, view) return job.baseline.view and job.baseline.view(view) or view end
 
+local function hold_out(train, share)
+  local ok, kept, held = pcall(train.divide, train, share)
+  if not ok then error("config: val_fraction: " .. usage.strip(kept), 0) end
+  return kept, held
+end
+
 function splits.divide(job)
   local config, data = job.config, job.data
   local sizes, names = names_of(data)
@@ -47,7 +54,7 @@ function splits.divide(job)
     val = data:split(job.val_name)
     data:apart("train", job.val_name)
   else
-    train, val = train:divide(config.val_fraction)
+    train, val = hold_out(train, config.val_fraction)
     job.val_name, job.held = "val", val
   end
   if job.test_name then data:apart("train", job.test_name) end
