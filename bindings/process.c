@@ -1,5 +1,6 @@
 // Other programs, started without a shell: the arguments arrive as they are. Part of module "vbl.system.c".
-// defines: vbl_process_rows
+// To their end: here; beside this one: child.c.
+// defines: vbl_process_rows, vbl_read_words
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,13 +13,10 @@
 
 extern char **environ;
 
-enum { MAX_WORDS = 256 };
-
-// The list of strings at `arg` as argv; the strings live in the table.
-static void read_words(lua_State *L, int arg, char **words) {
+void vbl_read_words(lua_State *L, int arg, char **words) {
   luaL_checktype(L, arg, LUA_TTABLE);
   lua_Integer n = luaL_len(L, arg);
-  luaL_argcheck(L, n >= 1 && n < MAX_WORDS, arg, "expected a list of 1 to 255 words: {program, argument, ...}");
+  luaL_argcheck(L, n >= 1 && n < VBL_MAX_WORDS, arg, "expected a list of 1 to 255 words: {program, argument, ...}");
   for (lua_Integer i = 0; i < n; i++) {
     if (lua_rawgeti(L, arg, i + 1) != LUA_TSTRING)
       luaL_error(L, "run: word %d is a %s, expected a string", (int)i + 1, luaL_typename(L, -1));
@@ -67,9 +65,9 @@ static int refuse(lua_State *L, const char *program, int code) {
 }
 
 static int process_run(lua_State *L) {
-  char *words[MAX_WORDS];
+  char *words[VBL_MAX_WORDS];
   pid_t pid;
-  read_words(L, 1, words);
+  vbl_read_words(L, 1, words);
   int code = start(words, -1, -1, &pid);
   if (code != 0) return refuse(L, words[0], code);
   lua_pushinteger(L, wait_for(pid));
@@ -91,10 +89,10 @@ static void read_all(lua_State *L, int fd) {
 }
 
 static int process_output(lua_State *L) {
-  char *words[MAX_WORDS];
+  char *words[VBL_MAX_WORDS];
   int ends[2];
   pid_t pid;
-  read_words(L, 1, words);
+  vbl_read_words(L, 1, words);
   if (pipe2(ends, O_CLOEXEC) != 0) return refuse(L, words[0], errno);
   int code = start(words, ends[1], ends[0], &pid);
   close(ends[1]);

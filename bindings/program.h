@@ -1,6 +1,6 @@
 // The parts of the program around the interpreter: where modules are found, how signals reach a script, how a call reports.
 // defines: vbl_open_modules, vbl_has_module, vbl_module_source, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
-//          vbl_signals_hold, vbl_call, vbl_choose_waiting, vbl_open_edit, vbl_process_rows, vbl_machine_rows
+//          vbl_signals_hold, vbl_call, vbl_choose_waiting, vbl_open_edit, vbl_process_rows, vbl_child_rows, vbl_machine_rows, vbl_read_words
 #pragma once
 #include "bindings/bind.h"
 
@@ -32,4 +32,9 @@ void vbl_choose_waiting(char **argv);
 int vbl_open_edit(lua_State *L);  // "vbl.edit.c": the prompt's line editor
 
 // The parts of "vbl.system.c" that start other programs and that look at the machine.
-extern const vbl_fn vbl_process_rows[], vbl_machine_rows[];
+extern const vbl_fn vbl_process_rows[], vbl_child_rows[], vbl_machine_rows[];
+void vbl_child_class(lua_State *L);  // makes the metatable of what start() gives
+
+enum { VBL_MAX_WORDS = 256 };
+// The list of strings at `arg` as argv, its end a NULL; the strings live in the table. Raises for another list.
+void vbl_read_words(lua_State *L, int arg, char **words);

@@ -66,6 +66,15 @@ static int write_atomic(lua_State *L) {
   return 0;
 }
 
+static int create_once(lua_State *L) {
+  size_t n;
+  bool created = false;
+  const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n), *temporary = luaL_checkstring(L, 3);
+  VBL_LUA_TRY(L, vbl_create_once(path, temporary, text, n, &created, &err));
+  lua_pushboolean(L, created);
+  return 1;
+}
+
 static int make_folder(lua_State *L) {
   bool existed;
   const char *path = luaL_checkstring(L, 1);
@@ -283,6 +292,10 @@ static const vbl_fn rows[] = {
     {"read_file", read_file, "read_file(path) -> string", "A whole file's bytes."},
     {"write_atomic", write_atomic, "write_atomic(path, text)",
      "Replaces a file: written beside, flushed, renamed. A reader sees the old file or the new one, never a part."},
+    {"create_once", create_once, "create_once(path, text, temporary) -> boolean",
+     "Makes a file unless it exists: of all processes and hosts that try, one gets true. temporary: a path on the same file system "
+     "that "
+     "this process alone writes."},
     {"make_folder", make_folder, "make_folder(path) -> created", "With its parents; false when it was there already."},
     {"remove", remove_tree, "remove(path)", "A file, a link or a folder with all in it; a missing one is fine."},
     {"clean_stale", clean_stale, "clean_stale(folder) -> count",

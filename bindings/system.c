@@ -1,4 +1,4 @@
-// Module "vbl.system.c": clock, terminal, files and folders, threads, interrupts. The machine: machine.c, processes: process.c.
+// Module "vbl.system.c": clock, terminal, files and folders, threads, interrupts. The machine: machine.c, processes: process.c, child.c.
 // Paths are bytes as the system takes them; functions on files return nil and a message where the system refuses.
 // defines: vbl_open_system
 #include <dirent.h>
@@ -51,6 +51,13 @@ static int system_width(lua_State *L) {
 
 static int system_pid(lua_State *L) {
   lua_pushinteger(L, getpid());
+  return 1;
+}
+
+static int system_cwd(lua_State *L) {
+  char path[4096];
+  if (getcwd(path, sizeof path) == NULL) return luaL_fileresult(L, 0, "the current folder");
+  lua_pushstring(L, path);
   return 1;
 }
 
@@ -170,6 +177,7 @@ static const vbl_fn rows[] = {
     {"width", system_width, "width(['stdin'|'stdout'|'stderr']) -> integer or nil",
      "Columns of the terminal; nil when it is none."},
     {"pid", system_pid, "pid() -> integer", "This process's number."},
+    {"cwd", system_cwd, "cwd() -> string or nil, message", "The current folder."},
     {"mkdir", system_mkdir, "mkdir(path) -> true or nil, message", "Makes a folder and those above it; one that exists is fine."},
     {"list", system_list, "list(path) -> {name, ...} or nil, message", "The names in a folder, sorted, without . and .. ."},
     {"exists", system_exists, "exists(path) -> boolean", "Whether there is anything at path."},
@@ -192,5 +200,7 @@ int vbl_open_system(lua_State *L) {
   vbl_lua_register(L, "system", rows);
   vbl_lua_register(L, "system", vbl_machine_rows);
   vbl_lua_register(L, "system", vbl_process_rows);
+  vbl_child_class(L);
+  vbl_lua_register(L, "system", vbl_child_rows);
   return 1;
 }

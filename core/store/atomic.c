@@ -101,6 +101,45 @@ vbl_status vbl_atomic_write(const char *path, const void *data, size_t n, vbl_er
   return vbl_atomic_file_commit(&f, err);
 }
 
+static vbl_status write_flushed(const char *path, const char *data, size_t n, vbl_error *err) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd < 0) return vbl_fail_errno(err, "write", path);
+  vbl_status s = VBL_OK;
+  while (n > 0 && s == VBL_OK) {
+    ssize_t w = write(fd, data, n);
+    if (w < 0 && errno == EINTR) continue;
+    if (w < 0) {
+      s = vbl_fail_errno(err, "write", path);
+    } else {
+      data += w;
+      n -= (size_t)w;
+    }
+  }
+  if (s == VBL_OK && fsync(fd) != 0) s = vbl_fail_errno(err, "write", path);
+  if (close(fd) != 0 && s == VBL_OK) s = vbl_fail_errno(err, "write", path);
+  return s;
+}
+
+// A server's answer may be lost and the request sent again, which then finds the file there: the count of links tells.
+static bool linked_twice(const char *path) {
+  struct stat s;
+  return stat(path, &s) == 0 && s.st_nlink == 2;
+}
+
+vbl_status vbl_create_once(const char *path, const char *temporary, const void *data, size_t n, bool *created, vbl_error *err) {
+  unlink(temporary);  // what a killed process left may be linked already: never written again
+  vbl_status s = write_flushed(temporary, data, n, err);
+  if (s == VBL_OK) {
+    int code = link(temporary, path) == 0 ? 0 : errno;
+    *created = code == 0 || linked_twice(temporary);
+    errno = code;
+    if (!*created && code != EEXIST) s = vbl_fail_errno(err, "make", path);
+  }
+  unlink(temporary);
+  if (s == VBL_OK && *created) s = sync_parent(path, err);
+  return s;
+}
+
 vbl_status vbl_atomic_folder_begin(vbl_atomic_folder *f, const char *parent, const char *name, vbl_error *err) {
   *f = (vbl_atomic_folder){0};
   if (!*name || *name == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 40 || strlen(parent) > PATH_MAX - NAME_MAX - 2)

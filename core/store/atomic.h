@@ -5,8 +5,8 @@
 // Folder: PARENT/NAME is a symbolic link. The new content is made in PARENT/.NAME-PID-COUNTER, fsynced; then a new link is
 // renamed onto NAME (the one atomic step) and what NAME named before is removed. A folder starting with a dot that no link
 // names is a left-over; vbl_clean_stale removes those and stale PATH.tmp-PID files.
-// defines: vbl_atomic_file (open, write, commit, abort), vbl_atomic_write, vbl_atomic_folder (begin, commit, abort),
-// vbl_clean_stale
+// defines: vbl_atomic_file (open, write, commit, abort), vbl_atomic_write, vbl_create_once, vbl_atomic_folder (begin, commit,
+// abort), vbl_clean_stale
 #pragma once
 #include <limits.h>
 
@@ -26,6 +26,11 @@ vbl_status vbl_atomic_file_commit(vbl_atomic_file *f, vbl_error *err);
 void vbl_atomic_file_abort(vbl_atomic_file *f);  // idempotent; nothing after a commit
 
 vbl_status vbl_atomic_write(const char *path, const void *data, size_t n, vbl_error *err);
+
+// Makes `path` with this content unless it exists: of all processes that try, on any host of a network file system, one sees
+// *created. The content is written and flushed at `temporary`, a path of the same file system that no other process writes, and
+// linked to `path`, which NFS does at once and for one only (version 2 on; locks and O_EXCL need more of a server).
+vbl_status vbl_create_once(const char *path, const char *temporary, const void *data, size_t n, bool *created, vbl_error *err);
 
 typedef struct vbl_atomic_folder {
   char parent[PATH_MAX], name[NAME_MAX + 1];
