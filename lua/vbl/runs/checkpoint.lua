@@ -9,6 +9,7 @@
 -- A damaged, missing or foreign one is an error that names the file, or the first key of the fingerprint that differs, and the
 -- checkpoints that are whole.
 local c = require "vbl.store.c"
+local difference = require "vbl.difference"
 local system = require "vbl.system.c"
 
 local checkpoint = {}
@@ -88,34 +89,9 @@ local function refuse(folder, kind, message)
     message, table.concat(others, ", "), folder, kind, folder, others[#others], folder, kind), 0)
 end
 
-local function show(value)
-  if value == nil then return "nothing" end
-  return type(value) == "table" and c.json_encode(value, {nan = "string"}) or tostring(value)
-end
-
--- The first key, in the order of the alphabet, in which two tables differ, as "a.b.c", with both values.
-local function first_difference(a, b, prefix)
-  local keys, seen = {}, {}
-  for _, t in ipairs {a, b} do
-    for key in pairs(t) do
-      if not seen[key] then keys[#keys + 1], seen[key] = key, true end
-    end
-  end
-  table.sort(keys, function(x, y) return tostring(x) < tostring(y) end)
-  for _, key in ipairs(keys) do
-    local x, y, path = a[key], b[key], prefix .. tostring(key)
-    if type(x) == "table" and type(y) == "table" then
-      local where, left, right = first_difference(x, y, path .. ".")
-      if where then return where, left, right end
-    elseif x ~= y and not (x ~= x and y ~= y) then
-      return path, show(x), show(y)
-    end
-  end
-end
-
 local function check_fingerprint(path, stored, fingerprint)
   local text = c.json_encode(fingerprint, {nan = "string"})
-  local key, old, new = first_difference(stored, c.json_decode(text, {nan = "string"}), "")
+  local key, old, new = difference.first(stored, c.json_decode(text, {nan = "string"}))
   if not key then return end
   error(("%s: of another run: '%s' is %s in the checkpoint and %s in this config"):format(path, key, old, new), 0)
 end
