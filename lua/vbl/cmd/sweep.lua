@@ -1,0 +1,83 @@
+-- vbl sweep FILE [key=value ...] [flags]     the same as vbl FILE: begins the sweep that the file says
+-- vbl sweep status FOLDER                    its trials, the best, what failed and why
+-- vbl sweep resume FOLDER [jobs=N] [trials=N] [--retry]     goes on, with more trials, or with the failed ones again
+-- vbl sweep worker FOLDER [--device D] [--no-wait]          one worker more, here; what a Slurm array runs
+local nearest = require "vbl.nearest"
+local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+
+local help = [[
+usage: vbl sweep FILE [key=value ...] [flags]               begins the sweep that a Lua file says (the same as vbl FILE)
+       vbl sweep status FOLDER                              its trials, the best, what failed and why
+       vbl sweep resume FOLDER [jobs=N] [trials=N] [--retry]  goes on after an interrupt or a kill; trials=N: with more of them;
+                                                            --retry: failed ones again
+       vbl sweep worker FOLDER [--device D] [--no-wait]     one more worker, here; --no-wait: ends when nothing is left to begin]]
+
+local subcommands = {"status", "resume", "worker"}
+
+local function folder_of(name, folder)
+  if not folder or folder:find "^%-" then usage(("sweep %s: expected the sweep's folder\n%s"):format(name, help)) end
+  return folder:gsub("(.)/+$", "%1"), nil
+end
+
+local run = {}
+
+function run.status(folder, more)
+  if more then usage(("sweep status: expected one folder, got '%s' too"):format(more)) end
+  print(require("vbl.sweep.status").open(folder_of("status", folder)))
+end
+
+local function count(key, text)
+  local n = math.tointeger(tonumber(text))
+  if not n or n < 1 then usage(("sweep resume: %s: expected a whole number from 1, got '%s'"):format(key, text)) end
+  return n
+end
+
+function run.resume(folder, ...)
+  local opts = {}
+  for _, word in ipairs {...} do
+    local key, text = word:match "^(%a+)=(.*)$"
+    if word == "--retry" then
+      opts.retry = true
+    elseif key == "jobs" or key == "trials" then
+      opts[key] = count(key, text)
+    else
+      usage(("sweep resume: expected jobs=N, trials=N or --retry, got '%s'"):format(word))
+    end
+  end
+  require("vbl.sweep.start").resume(folder_of("resume", folder), opts)
+end
+
+function run.worker(folder, ...)
+  local opts, words, i = {print = print}, {...}, 1
+  while i <= #words do
+    if words[i] == "--no-wait" then
+      opts.wait = false
+    elseif words[i] == "--device" and words[i + 1] then
+      i = i + 1
+      opts.device = words[i]
+    else
+      usage(("sweep worker: expected --device D or --no-wait, got '%s'"):format(words[i]))
+    end
+    i = i + 1
+  end
+  folder = folder_of("worker", folder)
+  return require("vbl.sweep.worker").run(folder:find "^/" and folder or assert(system.cwd()) .. "/" .. folder, opts)
+end
+
+local function begin(file, ...)
+  if not system.exists(file) then usage(("sweep: %s: no such file, and no command%s\n%s"):format(file, nearest.hint(file, subcommands), help)) end
+  local chunk, message = loadfile(file)
+  if not chunk then usage(message) end
+  arg = {[0] = file, ...}
+  chunk(...)
+end
+
+return function(name, ...)
+  if not name or name == "help" or name == "--help" then return print(help) end
+  if not run[name] then return begin(name, ...) end
+  local ok, result = xpcall(run[name], usage.explain, ...)
+  if ok then return result end
+  if type(result) == "table" then error(result, 0) end
+  usage(usage.strip(result))
+end
