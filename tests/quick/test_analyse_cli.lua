@@ -8,6 +8,7 @@ local function script(name, words) return {script = true, "experiments/" .. name
 
 check.group("analyse: a run, then one of its checkpoints", function()
   local run = trainer.expect(0, {"scenes.test=64"})
+  check.ok(vbl.load(run .. "/result.json").status == "finished" and system.exists(run .. "/report.html"), "a run leaves its report")
   local small = {"samples=32", "epoch_samples=32", "tokens=8", "null=9", "measures={\"cka\", \"mknn\"}", "maps={\"cka\"}"}
   trainer.expect(0, script("analyse", {run, table.unpack(small)}), "checkpoint last", "matched", "mismatched", "text - vision", "written to")
   for _, name in ipairs {"layers", "matrix-cka", "pooling", "adjacent", "adjacent-tokens", "dimensionality", "probing", "baseline", "evolution",

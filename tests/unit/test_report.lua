@@ -100,7 +100,7 @@ end)
 check.group("samples of every kind of prediction", function()
   local function page(name, header, ...)
     header.task, header.split = "t", "test"
-    return (page_of(runs:make(name, {predictions = {test = {header, ...}}}), {data = false}):match '<section id="samples">(.-)</section>')
+    return (page_of(runs:make(name, {predictions = {test = {header, ...}}}), {job = false}):match '<section id="samples">(.-)</section>')
   end
   has(page("multiclass", {kind = "multiclass", classes = {"cat", "dog", "cow"}}, {id = "a", label = 1, scores = {0.7, 0.2, 0.1}}), "label: dog", 'class="wrong" title="cat"', 'class="right" title="dog"',
       "0.70", "Furthest from their label")
@@ -123,7 +123,7 @@ end)
 
 check.group("a run with nothing in it, and none at all", function()
   local empty = runs:make("empty", {})
-  has(page_of(empty, {data = false}), "This run did not end", "Summary")
+  has(page_of(empty, {job = false}), "This run did not end", "Summary")
   local text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", runs.path}
   check.ok(code == 1 and text:find "not a run's folder" and not text:find "traceback", text)
   text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", "--oout", "x"}

@@ -26,7 +26,7 @@ function describe(block) {
   const kinds = block.maps.map(m => m.query + m.key);
   if (block.name === "rollout") return "rollout of all layers";
   const text = {textvision: "text → image", visiontext: "image → text", texttext: "within the text", visionvision: "within the image"};
-  return block.name + ": " + (kinds.length === 2 && kinds.includes("textvision") ? "text ↔ image" : kinds.map(k => text[k]).join(", "));
+  return block.name + ": " + (kinds.length === 4 ? "text and image" : kinds.length === 2 && kinds.includes("textvision") ? "text ↔ image" : kinds.map(k => text[k]).join(", "));
 }
 
 function attentionView(found, views) {

@@ -11,8 +11,8 @@ local function last(run, name, split)
 end
 
 local function majority(run)
-  for _, split in ipairs {"test", "val"} do
-    local p = run.predicted and run.predicted[split]
+  for _, split in ipairs(run:splits()) do
+    local p = run.predicted[split]
     if p and p.majority then return p.majority, ("largest class, %.3f"):format(p.majority) end
   end
 end

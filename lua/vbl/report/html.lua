@@ -1,5 +1,5 @@
--- html(paths, {out = PATH, data =}) -> path: one or several runs as one HTML file that needs nothing else: no network, no file beside it.
---   out: where to (one run: RUN/report.html; several: needed). data: the run's data set where it is open already; false: none is opened.
+-- html(paths, {out = PATH, job =}) -> path: one or several runs as one HTML file that needs nothing else: no network, no file beside it.
+--   out: where to (one run: RUN/report.html; several: needed). job: the run's (vbl.train), where it is at hand; false: no data is opened.
 -- Text and tables are in the file as they are read; charts are drawn from its JSON by charts.js when it is opened. Several runs share the
 -- charts, a colour a run. The content security policy in its head forbids every request.
 local c = require "vbl.store.c"
@@ -103,7 +103,7 @@ local function add_tables(page)
   local body = each_run(page, function(run)
     local alignment, sheets = tables.alignment(run), tables.sheets(run)
     if not alignment and not sheets then return nil end
-    return (alignment and e("h3", nil, "Alignment before and after") .. alignment or "") .. (sheets or "")
+    return (alignment and e("details", nil, e("summary", nil, "Alignment before and after"), alignment) or "") .. (sheets or "")
   end)
   if body then section(page, "tables", "Tables", body) end
 end

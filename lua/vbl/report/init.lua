@@ -1,6 +1,6 @@
 -- vbl.report: what runs came to, for readers.
 --   vbl.report.table(groups, opts) -> table of groups of runs by metrics     vbl.report.table
---   vbl.report.html(paths, {out=, data=}) -> path of the page     vbl.report.html
+--   vbl.report.html(paths, {out=}) -> path of the page     vbl.report.html
 local document = require("vbl.tensor.c").document
 local nearest = require "vbl.nearest"
 

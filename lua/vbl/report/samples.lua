@@ -140,20 +140,13 @@ local function scores_markup(header, row)
   return table.concat(parts) .. e("p", {class = "id"}, "label: " .. text(#labels > 0 and table.concat(labels, ", ") or "none"))
 end
 
--- The view of the predictions' split whose samples are theirs, or nil.
-local function view_of(run, split, p)
-  if not run.data then return nil end
-  local ok, view = pcall(run.data.split, run.data, split)
-  return ok and view:size() == p.n and view or nil
-end
-
 local function predicted(run, split, p)
-  local view = view_of(run, split, p)
+  local view = run.view_of and run.view_of(split)
   local function cards(list)
     local parts = {}
     for k, i in ipairs(list) do
       local row, image, caption = p.rows[i], "", ""
-      if view and view:image_id(i) == row.id then
+      if view and i <= view:size() and view:image_id(i) == row.id then
         local batch
         image, batch = picture(view, i)
         caption = e("p", nil, (words(view.data, batch.tokens:totable()[1])))
@@ -170,7 +163,7 @@ end
 
 return function(run)
   local parts = {}
-  for _, split in ipairs {"test", "val", "train"} do
+  for _, split in ipairs(run:splits()) do
     if run.predicted[split] then parts[#parts + 1] = predicted(run, split, run.predicted[split]) end
   end
   if #parts > 0 then return table.concat(parts) end

@@ -3,11 +3,13 @@
 --   measured                        set of the partners of the layer measures, or nil
 --   sheets, sheet_names, attention  RUN/analysis/NAME.json by name; sorted names; analysis/attention.json
 --   predicted                       split -> {header, rows, n, majority = share of the largest class, accuracy} (majority, accuracy: class labels)
---   data, split, unigram            the data set, opened again, its held-out view, and the entropy in nats of the word pieces of (at most
---                                   4,000 of) its training captions; nil and `no_data` says why
+--   data, view, split               the data set, opened again, the view that each epoch evaluates, its name; nil and `no_data` says why
+--   view_of(name)                   the view whose samples are the predictions of the split `name`, or nil
+--   unigram                         entropy in nats of the word pieces of (at most 4,000 of) the training captions, where MLM was trained
 --   has_checkpoint, short           short: the name without its date, for legends
---   source.read(path, {data = the run's data, already open; false: without}) -> run
+--   source.read(path, {job = the run's job, where it is at hand; false: without the data}) -> run
 local c = require "vbl.store.c"
+local chance = require "vbl.report.chance"
 local record = require "vbl.runs.record"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -88,24 +90,32 @@ local function unigram_entropy(view)
   return total > 0 and h or nil
 end
 
--- The run's own data, from its config; the model is counted, not made.
+-- The job that the run was, from its config; the model is counted, not made.
+local function job_of(run)
+  local config = {}
+  for key, value in pairs(run.config) do config[key] = value end
+  config.flags, config.seed = {seed = run.config.seed or 0, device = "cpu"}, nil
+  return require("vbl.train").job(config, {kind = require("vbl.train.kinds").of(run.path)}, true)
+end
+
+-- The view whose samples are those of a split's predictions. A split to test on has predictions only after it was unlocked.
+local function view_of(job)
+  return function(name)
+    if name == (job.val_name or job.test_split) then return job.test end
+    return name == job.test_name and require("vbl.train.splits").test(job) or nil
+  end
+end
+
 local function open_data(run, given)
   if given == false then
     run.no_data = "it was not asked for"
     return
   end
   local ok, message = pcall(function()
-    local data, split = given, nil
-    if not data then
-      local config = {}
-      for key, value in pairs(run.config) do config[key] = value end
-      config.flags, config.seed = {seed = run.config.seed or 0, device = "cpu"}, nil
-      data = require("vbl.train").job(config, run.kind == "finetune" and {kind = require "vbl.train.finetuning"} or nil, true).data
-    end
-    if run.manifest.data_hash and data:hash() ~= run.manifest.data_hash then error("it has changed since the run (its hash differs)", 0) end
-    split = data:held_out()
-    run.data, run.split, run.view = data, split, split and data:split(split)
-    run.unigram = unigram_entropy(data:split "train")
+    local job = given or job_of(run)
+    if run.manifest.data_hash and job.data:hash() ~= run.manifest.data_hash then error("it has changed since the run (its hash differs)", 0) end
+    run.data, run.split, run.view, run.view_of = job.data, job.val_name or job.test_split, job.test, view_of(job)
+    if chance.last(run, "loss.mlm", "test") then run.unigram = unigram_entropy(job.data:split "train") end
   end)
   if not ok then run.no_data = usage.strip(message) end
 end
@@ -126,7 +136,7 @@ function source.read(path, opts)
   end
   read_sheets(run)
   read_predictions(run)
-  open_data(run, opts and opts.data)
+  open_data(run, opts and opts.job)
   return run
 end
 

@@ -197,7 +197,7 @@ end
 -- What the trainer and the model take where a script says nothing.
 local function defaults(kind)
   local made, options = {model = {}}, require "vbl.train.options"
-  for key, row in pairs(options[kind or "pretrain"] or options) do
+  for key, row in pairs(options[kind == "finetune" and kind or "pretrain"]) do
     if key ~= "model" then made[key] = row[2] end
   end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do made.model[key] = row[2] end

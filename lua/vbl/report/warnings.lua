@@ -50,7 +50,7 @@ function checks.chance_levels(run, add)
 end
 
 function checks.predictions(run, add)
-  for _, split in ipairs {"test", "val"} do
+  for _, split in ipairs(run:splits()) do
     local p = run.predicted[split]
     local accuracy = p and p.majority and p.accuracy
     if accuracy then
@@ -59,6 +59,15 @@ function checks.predictions(run, add)
         add("warning", "%s accuracy %.3f [%.3f, %.3f] is no better than naming the largest class always: %.3f.", split, accuracy, low, high, p.majority)
       end
     end
+  end
+end
+
+-- What was chosen on a split says too much of it.
+function checks.chosen(run, add)
+  local test = false
+  for name in pairs(run.values) do test = test or name:find "^test%." ~= nil end
+  if run.kind == "finetune" and not test and next(run.values) then
+    add("note", "Scores are those of the validation split, on which the best epoch (and thresholds) were chosen: they are too good. The test split is locked until --final.")
   end
 end
 
@@ -119,7 +128,7 @@ function checks.checkpoints(run, add)
   if not run.has_checkpoint then add("warning", "The run has no checkpoint any more: its numbers cannot be made again without training.") end
 end
 
-local order = {"status", "not_finite", "chance_levels", "predictions", "sizes", "partners", "log", "checkpoints"}
+local order = {"status", "not_finite", "chance_levels", "predictions", "chosen", "sizes", "partners", "log", "checkpoints"}
 local rank = {error = 1, warning = 2, note = 3}
 
 return function(run)

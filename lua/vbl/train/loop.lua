@@ -3,6 +3,7 @@
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
 local job_of = require "vbl.train.job"
+local page = require "vbl.train.page"
 local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
 local result = require "vbl.train.result"
@@ -168,6 +169,7 @@ local function stop(job, run, s, message)
   end)
   if not ok then io.stderr:write("vbl: what was reached could not be saved: ", usage.strip(failure), "\n") end
   run:close()
+  page(run, job)
   system.hold_interrupts(false)  -- raises what is pending
   usage(tostring(message))
 end
@@ -212,6 +214,7 @@ function loop.run(config, parts)
   report.closing(run, job, s)
   local ok_result, failure = pcall(result.write, run, job, s, "finished")
   run:close()
+  page(run, job)
   if not ok_result then usage(("%s: its result was not written: %s"):format(run.path, usage.strip(failure))) end
   if s.unsaved then
     usage(string.format("%s: the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s", run.path,

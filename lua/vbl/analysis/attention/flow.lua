@@ -4,11 +4,11 @@
 --   flow.rollout(maps, sizes, {residual = 0.5}) -> {text = [n, n + m], vision = [m, n + m]}
 --     Abnar & Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3: A = residual I + (1 - residual) mean over heads of P, and the
 --     product of A over the layers. Where a stream attends to the other, its rows take up the other's: A = residual I, and (1 - residual) P on
---     the other stream's. Columns: the n text tokens, then the m image positions. Rows sum to 1.
+--     the other stream's; in one joint stream they take up both. Columns: the n text tokens, then the m image positions. Rows sum to 1.
 --   flow.relevance(maps, gradients, sizes) -> {text = [n], vision = [m]}
 --     Chefer, Gur & Wolf 2021, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers": with
 --     A = mean over heads of max(0, gradient * P) (eq. 5), R_ss += A R_ss and R_sq += A R_sq in self-attention (6, 7), and, where stream s attends
---     to q, R_sq += Rn_ss' A Rn_qq (10) and R_ss += A R_qs (11), Rn being R - I with rows of sum 1, plus I (8, 9). Read at the CLS rows of both
+--     to q (a joint stream is one self-attention), R_sq += Rn_ss' A Rn_qq (10) and R_ss += A R_qs (11), Rn being R - I with rows of sum 1, plus I (8, 9). Read at the CLS rows of both
 --     streams, which the heads read; what a CLS holds of itself is left out.
 local vbl = require "vbl"
 
@@ -35,12 +35,12 @@ function flow.rollout(maps, sizes, opts)
   local all = vbl.eye(n + m)
   local rows = {text = all:narrow(1, 1, n):contiguous(), vision = all:narrow(1, n + 1, m):contiguous()}
   for _, block in ipairs(blocks_of(maps)) do
-    local next_rows = {text = rows.text, vision = rows.vision}
+    local after = {}
     for _, item in ipairs(block) do
       local map = item.map
-      next_rows[map.query] = rows[map.query] * keep + map.p:mean(1):matmul(rows[map.key]) * (1 - keep)
+      after[map.query] = (after[map.query] or rows[map.query] * keep) + map.p:mean(1):matmul(rows[map.key]) * (1 - keep)
     end
-    rows = next_rows
+    rows = {text = after.text or rows.text, vision = after.vision or rows.vision}
   end
   return rows
 end
@@ -62,7 +62,9 @@ function flow.relevance(maps, gradients, sizes)
       local map, s = item.map, item.map.query
       local q = s == "text" and "vision" or "text"
       local A = (gradients[item.place] * map.p):relu():mean(1)
-      if map.key == s then
+      if map.joint then
+        after[s] = {text = after[s].text + A:matmul(R[map.key].text), vision = after[s].vision + A:matmul(R[map.key].vision)}
+      elseif map.key == s then
         after[s] = {[s] = R[s][s] + A:matmul(R[s][s]), [q] = R[s][q] + A:matmul(R[s][q])}
       else
         after[s] = {[s] = R[s][s] + A:matmul(R[q][s]),

@@ -2,7 +2,7 @@
 --   pair: a batch of one, as split:batch{i} gives it; data: its data set (for words); cross = false: co-attention off, as in model:run
 -- The fused kernels keep no probabilities, so the pass is done once more with attention spelled out, softmax(Q K' / sqrt(d)) V, from the same
 -- queries, keys and values. The model is left as it was.
---   view.maps      {{name = "text.0", "vision.3", "fusion.1.text", ..., query = "text"|"vision", key = the same, or the other stream where it
+--   view.maps      {{name = "text.0", "vision.3", "fusion.1.text", ... (of one joint stream: "vision.0.text.vision"), query = "text"|"vision", key = the same, or the other stream where it
 --                  co-attends, block = "text.0", "fusion.1", ..., p = f32 [H, n, m]: row i is what query i attends to, summing to 1}, ...} in
 --                  the order of the pass. Text counts the caption's own tokens ([CLS], words, [SEP]; no padding), vision CLS and then the patches row by row
 --   view:map(name)         one of them
@@ -55,24 +55,54 @@ local function frozen(model, fn)
   return ok and result or error(result, 0)
 end
 
-local function describe(list, text_rows)
-  local maps = {}
-  for i, found in ipairs(list) do
-    local block, stream = found.name:match "^(fusion%.%d+)%.(%a+)$"
-    stream = stream or found.name:match "^(%a+)"
-    local p = found.p:to("cpu"):contiguous()
-    -- Text rows past the caption's length are there where padding is computed (packed = false); they are nobody's queries.
-    if stream == "text" then p = p:narrow(2, 1, text_rows):contiguous() end
-    maps[i] = {name = found.name, block = block or found.name, query = stream, p = p}
-  end
-  return maps
+-- The stream of the keys of a stream's queries. In a block that attends across, and in no other, the two differ.
+local function key_of(model, name, query)
+  local i = name:match "^fusion%.(%d+)"
+  if not i or not model.blocks[tonumber(i) + 1].co then return query end
+  return query == "text" and "vision" or "text"
 end
 
--- The stream of a map's keys. In a block that attends across, and in no other, text's queries and keys are of different streams.
-local function key_of(model, map)
-  local i = map.name:match "^fusion%.(%d+)"
-  if not i or not model.blocks[tonumber(i) + 1].co then return map.query end
-  return map.query == "text" and "vision" or "text"
+-- Where a stream's rows and keys begin in the attention of a model of one joint stream: the patches stand before the text.
+local function joint_parts(sizes) return {{"vision", 0, sizes.vision}, {"text", sizes.vision, sizes.text}} end
+
+-- A map of part of an attention: queries from..+n of it, keys from..+m. Text rows past the caption's length are there where padding is computed
+-- (packed = false); they are nobody's queries.
+local function cut(source, block, query, key, rows, columns)
+  return {name = source.name, block = block, query = query, key = key, source = source, cut = function(x)
+    return x:narrow(2, rows[1] + 1, rows[2]):narrow(3, columns[1] + 1, columns[2]):contiguous()
+  end}
+end
+
+local function add_joint(maps, source, sizes)
+  for _, q in ipairs(joint_parts(sizes)) do
+    for _, k in ipairs(joint_parts(sizes)) do
+      local map = cut(source, source.name, q[1], k[1], {q[2], q[3]}, {k[2], k[3]})
+      map.name, map.joint = ("%s.%s.%s"):format(source.name, q[1], k[1]), true
+      maps[#maps + 1] = map
+    end
+  end
+end
+
+-- The maps of the attentions of a pass; those of a joint stream are four maps each.
+local function describe(model, list, sizes)
+  local maps, seen = {}, {}
+  for i, found in ipairs(list) do
+    local source = {name = found.name, place = i, p = found.p:to("cpu"):contiguous()}
+    local block, stream = found.name:match "^(fusion%.%d+)%.(%a+)$"
+    stream = stream or found.name:match "^(%a+)"
+    if model.config.fusion == "single_stream" then
+      -- With the sides apart the same blocks see the text first, then the image.
+      if source.p:size(3) ~= sizes.text + sizes.vision then stream = seen[found.name] and "vision" or "text" end
+      seen[found.name] = true
+    end
+    if source.p:size(3) == sizes.text + sizes.vision then
+      add_joint(maps, source, sizes)
+    else
+      maps[#maps + 1] = cut(source, block or found.name, stream, key_of(model, found.name, stream), {0, sizes[stream]}, {0, source.p:size(3)})
+    end
+  end
+  for _, map in ipairs(maps) do map.p = map.cut(map.source.p) end
+  return maps
 end
 
 local function words_of(pair, n, data)
@@ -90,11 +120,15 @@ function View:map(name)
   error(("attention: no map '%s'%s"):format(tostring(name), nearest.hint(tostring(name), names)), 2)
 end
 
+-- By attention: of a joint stream the queries of both sides over the keys of both.
 function View:entropy()
   local found = {}
   for _, map in ipairs(self.maps) do
-    local _, record = vbl.measure.attention_entropy(map.p:unsqueeze(1))
-    found[map.name] = record.heads
+    if not found[map.source.name] then
+      local p = map.joint and map.source.p:narrow(2, 1, self.sizes.text + self.sizes.vision) or map.p
+      local _, record = vbl.measure.attention_entropy(p:contiguous():unsqueeze(1))
+      found[map.source.name] = record.heads
+    end
   end
   return found
 end
@@ -111,11 +145,10 @@ function View:attribution(target)
   return frozen(self.model, function()
     local score = targets.score(self.model, self.pair, target, {attend = attend, cross = self.cross})
     score:backward()
-    local maps, gradients = describe(list, self.sizes.text), {}
+    local maps, gradients = describe(self.model, list, self.sizes), {}
     for i, map in ipairs(maps) do
-      map.key = key_of(self.model, map)
-      local g = leaves[i].grad
-      gradients[i] = g and g:to("cpu"):narrow(2, 1, map.p:size(2)):contiguous() or vbl.zeros(table.unpack(map.p:shape()))
+      local g = leaves[map.source.place].grad
+      gradients[i] = g and map.cut(g:to "cpu") or vbl.zeros(table.unpack(map.p:shape()))
     end
     local result = flow.relevance(maps, gradients, self.sizes)
     result.score, result.gradients, result.maps = score:item(), gradients, maps
@@ -133,8 +166,7 @@ return function(model, pair, opts)
     return vbl.no_grad(function() return model:run(pair, {attend = observer(list), cross = opts.cross}) end)
   end)
   local side = model.config.image // model.config.patch
-  local self = setmetatable({model = model, pair = pair, cross = opts.cross, maps = describe(list, n), words = words_of(pair, n, opts.data), grid = {side, side},
-                             sizes = {text = n, vision = side * side + 1}, text = out.text, vision = out.vision}, View)
-  for _, map in ipairs(self.maps) do map.key = key_of(model, map) end
-  return self
+  local sizes = {text = n, vision = side * side + 1}
+  return setmetatable({model = model, pair = pair, cross = opts.cross, maps = describe(model, list, sizes), words = words_of(pair, n, opts.data),
+                       grid = {side, side}, sizes = sizes, text = out.text, vision = out.vision}, View)
 end

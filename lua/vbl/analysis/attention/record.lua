@@ -47,8 +47,11 @@ local function blocks_of(view)
 end
 
 local function entropy_of(view)
-  local list, found = {}, view:entropy()
-  for i, map in ipairs(view.maps) do list[i] = {name = map.name, heads = found[map.name]} end
+  local list, found, seen = {}, view:entropy(), {}
+  for _, map in ipairs(view.maps) do
+    local name = map.source.name
+    if not seen[name] then list[#list + 1], seen[name] = {name = name, heads = found[name]}, true end
+  end
   return list
 end
 

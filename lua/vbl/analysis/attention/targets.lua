@@ -4,7 +4,6 @@
 --   function(model, pair, opts) -> a tensor of one element; opts are for model:run
 --   targets.score(model, pair, target, opts) -> that tensor     targets.default(model) -> the target to look at, or nil
 local readout = require "vbl.models.readout"
-local vbl = require "vbl"
 
 local targets = {}
 
@@ -21,15 +20,9 @@ local function alignment(model, pair, opts)
   return readout.alignment(model, model:run(pair, run), head):reshape(-1)
 end
 
-local function classes(model, pair, opts)
-  if not model.classifier then error("attention: target class: the model has no classifier", 0) end
-  if model.classify then return model:classify(pair, opts) end
-  local out = model:run(pair, opts)
-  return model.classifier(vbl.cat({model.cls(out.text, out.text_layout), model.cls(out.vision, out.vision_layout)}, 2))
-end
-
 local function class(model, pair, k, opts)
-  local logits = classes(model, pair, opts)
+  if not model.classifier then error("attention: target class: the model has no classifier", 0) end
+  local logits = model:classify(pair, opts)
   if k == nil then return logits:max(2) end
   if math.type(k) ~= "integer" or k < 0 or k >= logits:size(2) then
     error(("attention: target class: expected 0 to %d, got %s"):format(logits:size(2) - 1, tostring(k)), 0)

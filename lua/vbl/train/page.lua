@@ -1,0 +1,8 @@
+-- page(run, job): report.html of a run at its end. What goes wrong with it is said, and is no failure of the run.
+local usage = require "vbl.usage"
+local vbl = require "vbl"
+
+return function(run, job)
+  local ok, message = pcall(vbl.report.html, run.path, {job = job})
+  if not ok then io.stderr:write(("vbl: %s/report.html was not written: %s\n"):format(run.path, usage.strip(message))) end
+end
