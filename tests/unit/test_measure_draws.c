@@ -1,7 +1,6 @@
 // Measures on rearranged rows: every shortcut (gathered forms, relabelled lists, gathered singular vectors) against the measure on a
 // matrix that was really rearranged; groups; subsets; thread counts; tables.
 #include <math.h>
-#include <omp.h>
 
 #include "core/base/threads.h"
 #include "core/measure/null.h"
@@ -203,7 +202,7 @@ static void subsets(void) {
 
 static void thread_counts(void) {
   named list[64];
-  int count = cases(list), threads = omp_get_max_threads();
+  int count = cases(list), threads = vbl_threads();
   double x[N * DX], y[N * DY], one[DRAWS], three[DRAWS];
   vbl_blocks blocks;
   vbl_error err = {0};
@@ -211,13 +210,13 @@ static void thread_counts(void) {
   vbl_prepared *px = prepare(x, N, DX, DX), *py = prepare(y, N, DY, DY);
   CHECK(vbl_blocks_make(N, NULL, &blocks, &err) == VBL_OK);
   for (int c = 0; c < count; c++) {
-    omp_set_num_threads(1);
+    vbl_set_threads(1, NULL);
     CHECK(vbl_null_values(list[c].fn, px, py, &list[c].o, &blocks, DRAWS, 2, one, &err) == VBL_OK);
     CHECK_OK(vbl_set_threads(3, &err), err);
     CHECK(vbl_null_values(list[c].fn, px, py, &list[c].o, &blocks, DRAWS, 2, three, &err) == VBL_OK);
     CHECK_REPORT_(memcmp(one, three, sizeof one) == 0, "%s depends on the number of threads", list[c].name);
   }
-  omp_set_num_threads(threads);
+  vbl_set_threads(threads, NULL);
   vbl_prepared_free(px);
   vbl_prepared_free(py);
   vbl_blocks_free(&blocks);

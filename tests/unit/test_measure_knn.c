@@ -1,6 +1,5 @@
 // Neighbour lists against all keys sorted: rows that f32 cannot tell apart, duplicates, a large common offset, rows of very
 // different lengths; several blocks; thread counts. And the f32 products of linear CKA against f64.
-#include <omp.h>
 
 #include "core/base/threads.h"
 #include "core/measure/knn.h"
@@ -78,15 +77,15 @@ static void lists(void) {
 
 static void threads(void) {
   double *g = gaussian(N, D, 8);
-  int before = omp_get_max_threads();
+  int before = vbl_threads();
   vbl_knn *one = NULL, *three = NULL;
   vbl_error err = {0};
   vbl_prepared *p = prepare(g, N, D, D);
-  omp_set_num_threads(1);
+  vbl_set_threads(1, NULL);
   CHECK_OK(vbl_knn_make(p, K, VBL_KNN_COSINE, &one, &err), err);
   CHECK_OK(vbl_set_threads(3, &err), err);
   CHECK_OK(vbl_knn_make(p, K, VBL_KNN_COSINE, &three, &err), err);
-  omp_set_num_threads(before);
+  vbl_set_threads(before, NULL);
   CHECK(memcmp(one->index, three->index, sizeof *one->index * N * K) == 0);
   vbl_knn_free(one);
   vbl_knn_free(three);

@@ -1,6 +1,6 @@
 // Sums of singular values by traces, and products in f32, against SVDs in f64 of the same numbers.
-#include <omp.h>
 
+#include "core/base/threads.h"
 #include "core/measure/lapack.h"
 #include "core/measure/nuclear.h"
 #include "core/measure/traits.h"
@@ -79,10 +79,10 @@ static void free_data(data *s) {
 static vbl_measure_result value(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, int threads) {
   vbl_measure_options o = base;
   vbl_measure_result r;
-  int before = omp_get_max_threads();
-  omp_set_num_threads(threads);
+  int before = vbl_threads();
+  vbl_set_threads(threads, NULL);
   CHECK(fn(x, y, &o, &r, NULL) == VBL_OK);
-  omp_set_num_threads(before);
+  vbl_set_threads(before, NULL);
   return r;
 }
 

@@ -117,7 +117,7 @@ at() {
   i=0
   until [ "$(grep -acs "$1" screen)" -ge "$2" ] 2>/dev/null; do
     i=$((i + 1))
-    if [ $i -gt 200 ]; then echo "waited for $1:"; cat -A screen; exit 9; fi
+    if [ $i -gt 200 ]; then echo "waited for $1:"; cat -A screen; kill -9 $!; exit 9; fi
     sleep 0.05
   done
 }

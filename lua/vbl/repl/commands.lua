@@ -1,6 +1,7 @@
 -- Lines at the prompt that are no Lua: ?name help, ?*part* search, name?? source, $ command the shell.
 -- commands(line) -> function to run, or nil when the line is Lua
 local help = require "vbl.help"
+local source = require "vbl.source"
 
 -- The value that dotted names lead to from the globals; nil where they lead nowhere.
 local function value_of(path)
@@ -13,13 +14,30 @@ local function value_of(path)
   return value
 end
 
+-- The function itself, or what makes a value callable.
+local function function_of(value)
+  local meta = debug.getmetatable(value)
+  local fn = type(value) == "function" and value or type(meta) == "table" and meta.__call
+  return type(fn) == "function" and fn or nil
+end
+
 local function source_of(path)
   local value = value_of(path)
   if value == nil then return ("'%s' leads to nothing"):format(path) end
-  local meta = debug.getmetatable(value)
-  local fn = type(value) == "function" and value or type(meta) == "table" and meta.__call
-  if type(fn) ~= "function" then return ("'%s' is a %s, not a function"):format(path, type(value)) end
-  return require "vbl.repl.source"(fn)
+  local fn = function_of(value)
+  return fn and source.text(fn) or ("'%s' is a %s, not a function"):format(path, type(value))
+end
+
+-- The binding tables first; a function in Lua is explained by the comment above it.
+local function help_of(name)
+  local row = help.row(name)
+  local head = row and row.help:find "^Module: " and source.head(name)
+  if head then return name .. "\n  " .. head:gsub("\n", "\n  ") end
+  local known = help.row(name) or name == "" or name:find "[*]" or name:find "[.:]$"
+  local fn = not known and function_of(value_of(name))
+  local about = fn and source.about(fn)
+  if not about then return help(name) end
+  return ("%s\n  %s\n  %s"):format(about.where, about.signature, (about.help:gsub("\n", "\n  ")))
 end
 
 local function shell(command)
@@ -33,8 +51,8 @@ commands.value_of = value_of
 return setmetatable(commands, {__call = function(_, line)
   local command = line:match "^%s*%$%s*(%S.-)%s*$"
   if command then return function() shell(command) end end
-  local source = line:match "^%s*([%a_][%w_.:]*)%s*%?%?%s*$"
-  if source then return function() print(source_of(source)) end end
+  local path = line:match "^%s*([%a_][%w_.:]*)%s*%?%?%s*$"
+  if path then return function() print(source_of(path)) end end
   local name = line:match "^%s*%?%s*(.-)%s*$" or line:match "^%s*([%a_][%w_.:]*)%s*%?%s*$"
-  if name then return function() print(help(name)) end end
+  if name then return function() print(help_of(name)) end end
 end})
