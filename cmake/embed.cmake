@@ -1,6 +1,6 @@
 # Writes OUT: every file of FILES as a byte array, in a table `vbl_embedded` of {module name, bytes, size}.
 # lua/vbl/nn/init.lua is module vbl.nn; lua/vbl/cmd/doctor.lua is vbl.cmd.doctor. A file that is no Lua is a module that returns its text:
-# require "vbl.report.charts.js" gives lua/vbl/report/charts.js.
+# require "vbl.report.charts.js" gives lua/vbl/report/charts.js, require "vbl.docs.tutorial.md" docs/tutorial.md.
 string(HEX "return [====[" text_begins)
 string(HEX "]====]" text_ends)
 set(arrays "")
@@ -8,6 +8,7 @@ set(rows "")
 set(i 0)
 foreach(file ${FILES})
   file(RELATIVE_PATH name ${ROOT} ${file})
+  string(REGEX REPLACE "^\\.\\./" "vbl/" name ${name})
   file(READ ${file} hex HEX)
   if(NOT name MATCHES "\\.lua$")
     set(hex "${text_begins}${hex}${text_ends}")

@@ -1,0 +1,29 @@
+-- Every block of docs/tutorial.md runs as `vbl learn` runs it, and shows what the text says that it shows.
+local check = require "check"
+local system = require "vbl.system.c"
+
+local folder = os.tmpname()
+os.remove(folder)
+assert(system.mkdir(folder))
+
+local function learn(words) return system.output {"sh", "-c", ("cd '%s' && exec 2>&1; '%s' learn %s </dev/null"):format(folder, system.executable(), words)} end
+
+check.group("the tutorial", function()
+  local text, code = learn "1"  -- the word is no key of the experiment in step 6
+  check.equal(code, 0)
+  for i = 1, 7 do check.ok(text:find("\n" .. i .. ". ", 1, true) or text:find("^" .. i .. ". "), "step " .. i) end
+  local before, after = tonumber(text:match "\nbefore the fusion\t([%d.-]+)"), tonumber(text:match "\nafter it\t([%d.-]+)")
+  check.ok(before < 0.2 and after > 0.7, "the trap: " .. text)
+  check.ok(tonumber(text:match "\nsame\t([%d.]+)") == 1)
+  check.ok(text:find "Alignment of the two streams by layer\n.*mismatched")
+  check.ok(text:find "CKA, layer by layer\n")
+end)
+
+check.group("words", function()
+  local text, code = learn "9"
+  check.equal(code, 1)
+  check.ok(text:find("STEP from 1 to 7", 1, true), text)
+end)
+
+system.run {"rm", "-rf", folder}
+check.done()
