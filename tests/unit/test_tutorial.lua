@@ -19,6 +19,15 @@ check.group("the tutorial", function()
   check.ok(text:find "CKA, layer by layer\n")
 end)
 
+check.group("blocks of docs/extending.md", function()
+  local n = 0
+  for code in require("vbl.store.c").read_file("docs/extending.md"):gmatch "```lua\n(.-)```" do
+    n = n + 1
+    assert(load(code, "=docs/extending.md"))()
+  end
+  check.ok(n > 0)
+end)
+
 check.group("words", function()
   local text, code = learn "9"
   check.equal(code, 1)
