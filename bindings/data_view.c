@@ -228,6 +228,14 @@ static int view_image_id(lua_State *L) {
   return push_text(L, &text, w->v.source->id(w->v.source->self, check_index(L, 2, w), &text, &err), &err);
 }
 
+static int view_image_key(lua_State *L) {
+  const view *w = check_view(L);
+  const vbl_source *s = w->v.source;
+  int32_t sample = check_index(L, 2, w);
+  lua_pushinteger(L, s->image_key == NULL ? sample : (lua_Integer)s->image_key(s->self, sample));
+  return 1;
+}
+
 static int view_same_image(lua_State *L) {
   const view *w = check_view(L);
   lua_pushboolean(L, vbl_source_same_image(w->v.source, check_index(L, 2, w), check_index(L, 3, w)));
@@ -428,6 +436,7 @@ static const vbl_fn view_methods[] = {
      "The sample's id: of captions the image's path, of scenes the number."},
     {"same_image", view_same_image, "view:same_image(i, j) -> boolean",
      "Whether two samples show one image, as questions about it do."},
+    {"image_key", view_image_key, "view:image_key(i) -> integer", "Equal for samples that show one image, within one data set."},
     {"captions", view_captions, "view:captions(i) -> n", "How many captions sample i has."},
     {"caption", view_caption, "view:caption(i[, k]) -> string", "Caption k (1) of sample i."},
     {"text_equal", view_text_equal, "view:text_equal(i, j[, k[, l]]) -> boolean",

@@ -150,7 +150,7 @@ local function losses(model, file)
   local out = model:run(part, {unimodal = true})
   local function cls(rows, lay) return F.normalize_rows(model.cls(rows, lay)) end
   result.contrastive = F.info_nce(cls(out.unimodal.text, out.text_layout), cls(out.unimodal.vision, out.vision_layout), {temperature = 0.07, symmetric = true})
-  local keys = mim:forward(model, {n = 4, mask = file["input.patch_mask"]:to("u8"), batch = part}, 1, 4, 0).keys
+  local keys = mim:forward(model, {n = 4, repeated = {}, mask = file["input.patch_mask"]:to("u8"), batch = part}, 1, 4, 0).keys
   result.mim = mim:join(keys)
   result.total = result.mlm + result.ap + result.contrastive + result.mim
   return result

@@ -21,6 +21,7 @@ end
 function View:order(seed, epoch) return self.handle:order(seed, epoch) end
 function View:image_id(i) return self.handle:image_id(i) end
 function View:same_image(i, j) return self.handle:same_image(i, j) end
+function View:image_key(i) return self.handle:image_key(i) end
 function View:captions(i) return self.handle:captions(i) end
 function View:caption(i, k) return self.handle:caption(i, k) end
 -- The label of sample i: a class, a list of classes, or class -> weight (Data:labels() says which); classes count from 0.

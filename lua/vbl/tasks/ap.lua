@@ -4,7 +4,8 @@
 --   (the trainer takes head = "auto" for concat on scenes and similarity on photographs)
 --   head = "similarity": on 10 x the element-wise product of the L2-normalised CLS vectors as they are before any co-attention
 -- contrastive = {weight = 1, temperature = 0.07, learnable = false, on = "unimodal"}: InfoNCE in both directions over the matched pairs
--- of the effective batch (van den Oord et al. 2018; Radford et al. 2021), on the CLS vectors before any co-attention. on = "fused" is
+-- of the effective batch (van den Oord et al. 2018; Radford et al. 2021), on the CLS vectors before any co-attention; of matched pairs that
+-- show one image the first alone takes part, so that no caption of an image is its negative. on = "fused" is
 -- the thesis's way: a fused vector has already seen its partner, so the pair gives itself away.
 -- augment = {...}: of the training images (vbl.data.augment); the test sees them as they are.
 local vbl = require "vbl"
@@ -50,16 +51,17 @@ function Ap:prepare(data, batch, key)
   local ok, swapped = pcall(data.swap_captions, data, batch, key)  -- {tokens, lengths, labels = array of 0 or 1 (1: the pair belongs together)}
   if not ok then error("task ap: " .. usage.strip(swapped), 0) end  -- too few different captions: the data's fault, not the code's
   local images = key.test and batch.images or augment.images(batch.images, self.augment, batch, key, "ap")
-  return {n = batch.n, labels = swapped.labels, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = images}}
+  local repeated = self.contrastive and tasks.repeats(data, batch.index, swapped.labels) or nil
+  return {n = batch.n, labels = swapped.labels, repeated = repeated, batch = {tokens = swapped.tokens, lengths = swapped.lengths, images = images}}
 end
 
--- CLS rows of the matched pairs, normalised: {text [m, D], vision [m, D]}
-local function matched_rows(self, model, out, labels)
+-- CLS rows of the matched pairs of a part that begins at sample lo, normalised, each image once: {text [m, D], vision [m, D]}
+local function matched_rows(self, model, out, work, lo, labels)
   local source = self.contrastive.on == "unimodal" and out.unimodal or out
   local t, v = {}, {}
   local tcls, vcls = out.text_layout.first, out.vision_layout.P
   for i, y in ipairs(labels) do
-    if y == 1 then t[#t + 1], v[#v + 1] = tcls[i], (i - 1) * vcls end
+    if y == 1 and not work.repeated[lo + i - 1] then t[#t + 1], v[#v + 1] = tcls[i], (i - 1) * vcls end
   end
   local function rows(x, index) return F.normalize_rows(F.gather_rows(x, vbl.tensor(index, {dtype = "i32"}))) end
   if #t == 0 then return nil end
@@ -80,7 +82,7 @@ function Ap:forward(model, work, lo, hi, pass)
   for i, z in ipairs(logit:totable()) do
     if (z > 0) == (y[i] == 1) then right = right + 1 end
   end
-  return {loss = loss, keys = self.contrastive and matched_rows(self, model, out, y),
+  return {loss = loss, keys = self.contrastive and matched_rows(self, model, out, work, lo, y),
           stats = {["loss.ap"] = {loss:item(), 0}, ["accuracy.ap"] = {right, #y}}}
 end
 

@@ -55,6 +55,20 @@ function tasks.part(batch, lo, hi)
   }
 end
 
+-- Samples of a batch that show the image of an earlier one (questions about it, several records of it): of these a contrastive term takes
+-- the first alone, because the others are no negatives of it. takes: {[b] = 1 where sample b takes part at all}; nil: all do.
+-- -> {[b] = true where the image was seen}
+function tasks.repeats(view, index, takes)
+  local seen, repeated = {}, {}
+  for b, i in ipairs(index) do
+    if not takes or takes[b] == 1 then
+      local key = view:image_key(i)
+      repeated[b], seen[key] = seen[key], true
+    end
+  end
+  return repeated
+end
+
 -- The options of a task, checked: known = {key = default}; a key that is not there is an error.
 function tasks.options(name, given, known)
   local nearest = require "vbl.nearest"

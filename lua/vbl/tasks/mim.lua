@@ -1,6 +1,7 @@
 -- Contrastive masked image modelling: the image goes through the whole model twice with the same text, clean and with patches masked
 -- in the normalised pixels. InfoNCE from the masked view's patch tokens of vision.final (queries) to the clean view's (keys), never
--- CLS, L2-normalised, mean over the queries; every chosen position of the batch is a candidate.
+-- CLS, L2-normalised, mean over the queries; every chosen position of the batch is a candidate. Of samples that show one image the first
+-- alone takes part: a patch is no negative of itself.
 --   probability = 0.3     share of the patches to hide, each sample
 --   positions = "unmasked" (the thesis's) | "masked" | "all"
 --   target = "grad" (gradients flow into the clean view too) | "stop"
@@ -46,14 +47,14 @@ function Mim:prepare(data, batch, key)
   local both = augment.images(batch.images, self.augment.both, batch, key, "mim")
   local clean = augment.images(both, self.augment.clean, batch, key, "mim_clean")
   local masked = augment.images(both, self.augment.masked, batch, key, "mim_masked")
-  return {n = batch.n, mask = mask, masked = masked, batch = {tokens = batch.tokens, lengths = batch.lengths, images = clean}}
+  return {n = batch.n, mask = mask, masked = masked, repeated = tasks.repeats(data, batch.index), batch = {tokens = batch.tokens, lengths = batch.lengths, images = clean}}
 end
 
--- Row numbers, in [B * P] rows with CLS first, of the chosen patches.
-local function chosen(positions, mask, P)
+-- Row numbers, in [B * P] rows with CLS first, of the chosen patches of a part that begins at sample lo.
+local function chosen(positions, mask, P, repeated, lo)
   local index = {}
   for b, row in ipairs(mask) do
-    for j, hidden in ipairs(row) do
+    for j, hidden in ipairs(repeated[lo + b - 1] and {} or row) do
       if positions == "all" or (hidden == 1) == (positions == "masked") then index[#index + 1] = (b - 1) * P + j end
     end
   end
@@ -65,7 +66,7 @@ function Mim:forward(model, work, lo, hi, pass)
   local mask = work.mask:narrow(1, lo, hi - lo + 1)
   local images = work.masked and work.masked:narrow(1, lo, hi - lo + 1)  -- nil: those of the clean view
   local masked = setmetatable({mask = mask, images = images}, {__index = clean})
-  local index = chosen(self.positions, mask:totable(), mask:size(2) + 1)
+  local index = chosen(self.positions, mask:totable(), mask:size(2) + 1, work.repeated, lo)
   if #index == 0 then return {stats = {["loss.mim"] = {0, 0}}} end
   index = vbl.tensor(index, {dtype = "i32"})
   local function tokens(batch, number) return F.normalize_rows(F.gather_rows(model:run(batch, {pass = number}).vision, index)) end

@@ -1,6 +1,7 @@
 -- Image-text retrieval by the CLS vectors of the two streams as they are before any co-attention: trained with InfoNCE in both directions
 -- over the effective batch (Radford et al. 2021), scored by recall at 1, 5 and 10 both ways over the whole split (vbl.measure.retrieval), a
--- sample's first caption against its image. (A fused vector has already seen its partner: with it every pair would find itself.)
+-- sample's first caption against its image. In training, of samples that show one image the first alone takes part: the others are no
+-- negatives of it. (A fused vector has already seen its partner: with it every pair would find itself.)
 --   retrieval.new{name =} -> a task
 local predictions = require "vbl.tasks.predictions"
 local store = require "vbl.store.c"
@@ -21,12 +22,20 @@ function Task:check(model)
   end
 end
 
-function Task:prepare(_, batch) return {n = batch.n, batch = {tokens = batch.tokens, lengths = batch.lengths, images = batch.images}} end
+function Task:prepare(view, batch, key)
+  return {n = batch.n, repeated = key.test and {} or tasks.repeats(view, batch.index),
+          batch = {tokens = batch.tokens, lengths = batch.lengths, images = batch.images}}
+end
 
 function Task:forward(model, work, lo, hi, pass)
   local out = model:run(tasks.part(work.batch, lo, hi), {pass = pass, unimodal = true, fuse = false})
-  return {keys = {F.normalize_rows(model.cls(out.unimodal.text, out.text_layout)), F.normalize_rows(model.cls(out.unimodal.vision, out.vision_layout))},
-          stats = {}}
+  local kept = {}
+  for b = lo, hi do
+    if not work.repeated[b] then kept[#kept + 1] = b - lo end
+  end
+  if #kept == 0 then return {stats = {}} end
+  local function rows(x, layout) return F.gather_rows(F.normalize_rows(model.cls(x, layout)), vbl.tensor(kept, {dtype = "i32"})) end
+  return {keys = {rows(out.unimodal.text, out.text_layout), rows(out.unimodal.vision, out.vision_layout)}, stats = {}}
 end
 
 function Task:join(keys)

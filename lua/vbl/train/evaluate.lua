@@ -22,7 +22,7 @@ local function one_attribute(model, task, split, batch, opts)
   for label, source in pairs {[0] = changed, batch} do
     local labels = {}
     for i = 1, batch.n do labels[i] = label end
-    local work = {n = batch.n, labels = labels, batch = {tokens = source.tokens, lengths = source.lengths, images = batch.images}}
+    local work = {n = batch.n, labels = labels, repeated = {}, batch = {tokens = source.tokens, lengths = source.lengths, images = batch.images}}
     local _, stats = accumulate.evaluate(model, task, work, opts.micro, 0)
     right, count = right + stats["accuracy.ap"][1], count + stats["accuracy.ap"][2]
   end
