@@ -11,18 +11,14 @@
 #include "core/measure/parallel.h"
 #include "core/measure/result.h"
 
-// C (mx, my) = Ux[:, :mx]' Uy[:, :my]. `single` multiplies in f32 where cross.h says that it pays: columns are unit vectors, so the
+// C (mx, my) = Ux[:, :mx]' Uy[:, :my], scratch of the caller's. `single` multiplies in f32 where cross.h says that it pays: columns are unit vectors, so the
 // mean correlation is off by at most 2 u from the rounding of U and 0.4 u sqrt(m) from the sums, together within 1e-6 for m <= 1024
 // (u = 2^-24), and by 1e-7 in practice.
 static vbl_status coordinates(int64_t n, const vbl_svd *x, const vbl_svd *y, int64_t mx, int64_t my, bool single, double **c,
                               vbl_error *err) {
   const vbl_factor a = {.raw = x->u, .stride = x->columns, .columns = mx}, b = {.raw = y->u, .stride = y->columns, .columns = my};
-  VBL_TRY(vbl_doubles(mx * my, "canonical correlations", c, err));
-  vbl_status status = vbl_row_product(n, &a, &b, NULL, single, *c, err);
-  if (status == VBL_OK) return VBL_OK;
-  free(*c);
-  *c = NULL;
-  return status;
+  VBL_TRY(vbl_scratch(mx * my, "canonical correlations", c, err));
+  return vbl_row_product(n, &a, &b, NULL, single, *c, err);
 }
 
 // Mean of sqrt(lambda) over the limiting density of squared correlations, ranks rx and ry of n - 1 dims:
@@ -135,7 +131,7 @@ vbl_status vbl_canonical_correlations(const vbl_prepared *x, const vbl_prepared 
   vbl_status status = coordinates(x->n, x->svd, y->svd, mx, my, false, &c, err);
   if (status == VBL_OK) status = vbl_doubles(m, "canonical correlations", &values, err);
   if (status == VBL_OK) status = vbl_svd_values(mx, my, c, values, err);
-  free(c);
+  vbl_scratch_free(mx * my, c);
   if (status != VBL_OK) {
     free(values);
     return status;
@@ -161,7 +157,7 @@ static vbl_status mean_rho(const vbl_prepared *x, const vbl_prepared *y, const b
   if (status == VBL_OK && squared) sum = vbl_dot(c, c, mx * my);
   if (status == VBL_OK && !squared)
     status = vbl_nuclear_norm(mx, my, c, single ? VBL_NUCLEAR_SINGLE : VBL_NUCLEAR_EXACT, &sum, err);
-  free(c);
+  vbl_scratch_free(mx * my, c);
   if (status != VBL_OK) return status;
   note_chance(r, squared);
   return vbl_value(r, fmin(1, sum / (double)(mx < my ? mx : my)));
@@ -236,7 +232,7 @@ static vbl_status projection_weighted(vbl_prepared *x, vbl_prepared *y, vbl_meas
     sum += weight[i] * fmin(fmax(rho[i], 0), 1);
     all += weight[i];
   }
-  free(c);
+  vbl_scratch_free(rx * ry, c);
   free(p);
   free(rho);
   free(vt);

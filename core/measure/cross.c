@@ -8,7 +8,7 @@
 #include "core/measure/lapack.h"
 #include "core/measure/parallel.h"
 #include "core/measure/prepared.h"
-#include "kernels/kernels.h"
+#include "kernels/cpu/cpu.h"
 
 enum { CHUNK = 4096, ROWS = 512, HIGH = 256, WIDE = 128 };  // rows centred at once; rows of a product; its stripe of the result
 static const double F32_PAYS = 2e8;                         // multiplications
@@ -108,17 +108,24 @@ static double sum_of_squares(const chunk *t) {
   return diagonal + 2 * upper;
 }
 
+static size_t row_bytes(const vbl_factor *f, bool single, int64_t rows) {
+  return (single ? sizeof(float) : sizeof(double)) * (size_t)(rows * f->columns);
+}
+
 static vbl_status allocate(chunk *t, bool single, int64_t rows, vbl_error *err) {
-  int64_t dx = t->x->columns, dy = t->y->columns;
-  if (single) {
-    t->fa = malloc(sizeof *t->fa * (size_t)(rows * dx));
-    t->fb = t->same ? NULL : malloc(sizeof *t->fb * (size_t)(rows * dy));
-  } else {
-    t->a = malloc(sizeof *t->a * (size_t)(rows * dx));
-    t->b = t->same ? NULL : malloc(sizeof *t->b * (size_t)(rows * dy));
-  }
-  bool ok = (t->fa != NULL || t->a != NULL) && (t->same || t->fb != NULL || t->b != NULL);
-  return ok ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "cross-covariance of %lld x %lld: out of memory", (long long)dx, (long long)dy);
+  void *a = vbl_cpu_alloc(row_bytes(t->x, single, rows)), *b = t->same ? NULL : vbl_cpu_alloc(row_bytes(t->y, single, rows));
+  t->a = single ? NULL : a;
+  t->b = single ? NULL : b;
+  t->fa = single ? a : NULL;
+  t->fb = single ? b : NULL;
+  if (a != NULL && (t->same || b != NULL)) return VBL_OK;
+  return vbl_fail(err, VBL_ENOMEM, "cross-covariance of %lld x %lld: out of memory", (long long)t->x->columns,
+                  (long long)t->y->columns);
+}
+
+static void release(const chunk *t, bool single, int64_t rows) {
+  vbl_cpu_free(single ? (void *)t->fa : t->a, row_bytes(t->x, single, rows));
+  if (!t->same) vbl_cpu_free(single ? (void *)t->fb : t->b, row_bytes(t->y, single, rows));
 }
 
 static vbl_status run(const chunk *t, int64_t n, vbl_error *err) {
@@ -138,10 +145,7 @@ static vbl_status multiply(chunk *t, int64_t n, bool single, vbl_error *err) {
   for (int64_t i = 0; i < t->x->columns * t->y->columns; i++) t->c[i] = 0;
   vbl_status status = allocate(t, single, n < CHUNK ? n : CHUNK, err);
   if (status == VBL_OK) status = run(t, n, err);
-  free(t->a);
-  free(t->b);
-  free(t->fa);
-  free(t->fb);
+  release(t, single, n < CHUNK ? n : CHUNK);
   return status;
 }
 
@@ -162,9 +166,9 @@ vbl_factor vbl_centred(const vbl_prepared *p) {
 vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
   const vbl_factor a = vbl_centred(x), b = vbl_centred(y);
   chunk t = {.x = &a, .y = &b, .same = x == y};
-  VBL_TRY(vbl_doubles(x->d * y->d, "cross-covariance", &t.c, err));
+  VBL_TRY(vbl_scratch(x->d * y->d, "cross-covariance", &t.c, err));
   vbl_status status = multiply(&t, x->n, vbl_row_product_single(x, y, x->d, y->d), err);
   if (status == VBL_OK) *out = sum_of_squares(&t);
-  free(t.c);
+  vbl_scratch_free(x->d * y->d, t.c);
   return status;
 }

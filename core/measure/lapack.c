@@ -1,6 +1,6 @@
 // OpenBLAS behind a row-major face. A row-major matrix is the transpose of the column-major one in the same memory, so
 // A = U S V' here is A' = V S U' there: U and V' change places, nothing is copied.
-// defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen, vbl_tridiagonal,
+// defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen, vbl_band,
 // vbl_leading_eigen
 #include "core/measure/lapack.h"
 
@@ -25,6 +25,8 @@ typedef void dsyevd_fn(const char *job, const char *uplo, const int *n, double *
                        const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
 typedef void dsytrd_fn(const char *uplo, const int *n, double *a, const int *lda, double *d, double *e, double *tau, double *work,
                        const int *lwork, int *info, size_t);
+typedef void dsytrd_sy2sb_fn(const char *uplo, const int *n, const int *width, double *a, const int *lda, double *band,
+                             const int *ldband, double *tau, double *work, const int *lwork, int *info, size_t);
 typedef void dstemr_fn(const char *job, const char *range, const int *n, double *d, double *e, const double *vl, const double *vu,
                        const int *il, const int *iu, int *found, double *w, double *z, const int *ldz, const int *nzc, int *support,
                        int *tryrac, double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
@@ -40,6 +42,7 @@ static struct {
   dgeqrf_fn *dgeqrf;
   dsyevd_fn *dsyevd;
   dsytrd_fn *dsytrd;
+  dsytrd_sy2sb_fn *dsytrd_sy2sb;
   dstemr_fn *dstemr;
   dormtr_fn *dormtr;
   const char *core;
@@ -68,6 +71,7 @@ static void open_library(void) {
   symbol("dgeqrf_", &blas.dgeqrf);
   symbol("dsyevd_", &blas.dsyevd);
   symbol("dsytrd_", &blas.dsytrd);
+  symbol("dsytrd_sy2sb_", &blas.dsytrd_sy2sb);
   symbol("dstemr_", &blas.dstemr);
   symbol("dormtr_", &blas.dormtr);
 }
@@ -195,11 +199,19 @@ static vbl_status tridiagonal(int64_t n, double *a, double *diagonal, double *be
   return VBL_OK;
 }
 
-vbl_status vbl_tridiagonal(int64_t n, double *a, double *diagonal, double *beside, vbl_error *err) {
-  double *tau = NULL;
-  VBL_TRY(vbl_doubles(n, "tridiagonal form", &tau, err));
-  vbl_status status = tridiagonal(n, a, diagonal, beside, tau, err);
+vbl_status vbl_band(int64_t n, double *a, int64_t width, double *band, vbl_error *err) {
+  VBL_TRY(check_size(n, n, err));
+  int size = (int)n, kd = (int)width, ld = kd + 1, lwork = -1, info = 0;
+  double query = 0, *tau = NULL, *work = NULL;
+  SERIAL(blas.dsytrd_sy2sb("L", &size, &kd, a, &size, band, &ld, &query, &query, &lwork, &info, 1));
+  lwork = (int)query;
+  vbl_status status = vbl_doubles(n, "band form", &tau, err);
+  if (status == VBL_OK) status = vbl_scratch(lwork, "band form", &work, err);
+  if (status == VBL_OK) SERIAL(blas.dsytrd_sy2sb("L", &size, &kd, a, &size, band, &ld, tau, work, &lwork, &info, 1));
   free(tau);
+  vbl_scratch_free(lwork, work);
+  if (status == VBL_OK && info != 0)
+    return vbl_fail(err, VBL_ENUMERIC, "band form of %d x %d failed (dsytrd_sy2sb info %d)", size, size, info);
   return status;
 }
 

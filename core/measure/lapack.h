@@ -2,7 +2,7 @@
 // Sizes are checked to fit LAPACK's 32-bit integers. Errors: VBL_EDEVICE when the library cannot be opened, naming the package;
 // VBL_ENUMERIC when an iteration fails.
 // defines: vbl_lapack_open, vbl_gemm, vbl_syrk, vbl_svd_values, vbl_svd_full, vbl_svd_left, vbl_symmetric_eigen,
-// vbl_tridiagonal, vbl_leading_eigen
+// vbl_band, vbl_leading_eigen
 #pragma once
 #include "core/base/status.h"
 
@@ -26,9 +26,10 @@ vbl_status vbl_svd_left(int64_t m, int64_t n, double *a, double *u, double *s, v
 // Eigenvalues of the symmetric a (n, n), of which the upper triangle is read, ascending, into w; eigenvectors into the rows of a if
 // `vectors`, else a is destroyed.
 vbl_status vbl_symmetric_eigen(int64_t n, double *a, double *w, bool vectors, vbl_error *err);
-// The symmetric tridiagonal matrix similar to the symmetric a (n, n), of which the upper triangle is read: its diagonal (n) and the
-// n - 1 elements beside it. Destroys a.
-vbl_status vbl_tridiagonal(int64_t n, double *a, double *diagonal, double *beside, vbl_error *err);
+// A band matrix similar to the symmetric a (n, n), of which the upper triangle is read: band[i (width + 1) + j] is the element j below
+// the diagonal in column i, j <= width; band (n, width + 1) has room after the last row's end. n > width + 1. Destroys a. Unlike the
+// way to tridiagonal form it is all products of matrices.
+vbl_status vbl_band(int64_t n, double *a, int64_t width, double *band, vbl_error *err);
 // The `count` largest eigenvalues, ascending, into w (n), and their eigenvectors into the rows of `vectors` (count, n): for a few, in
 // a third of the time for all. *above: all eigenvalues exceed `share` of the largest. Reads a's upper triangle, destroys a.
 vbl_status vbl_leading_eigen(int64_t n, double *a, int64_t count, double share, double *w, double *vectors, bool *above,

@@ -1,6 +1,6 @@
 // Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
 // defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
-// vbl_element
+// vbl_scratch, vbl_scratch_free, vbl_element
 #include "core/measure/prepared.h"
 
 #include <float.h>
@@ -21,9 +21,7 @@ typedef float narrow __attribute__((vector_size(8), aligned(4), may_alias));
 
 enum { SUMS = 2 };  // vectors of running sums
 
-static double total_of(const pair s[SUMS]) {
-  return (s[0][0] + s[0][1]) + (s[1][0] + s[1][1]);
-}
+static double total_of(const pair s[SUMS]) { return (s[0][0] + s[0][1]) + (s[1][0] + s[1][1]); }
 
 // Four running sums, elements j % 4 apart: the order of every scalar product here.
 double vbl_dot(const double *a, const double *b, int64_t d) {
@@ -70,6 +68,14 @@ vbl_status vbl_doubles(int64_t count, const char *what, double **out, vbl_error 
   if (*out == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory for %.0f MB", what, (double)count * 8e-6);
   return VBL_OK;
 }
+
+vbl_status vbl_scratch(int64_t count, const char *what, double **out, vbl_error *err) {
+  *out = count >= 0 && count <= INT64_MAX / 8 ? vbl_cpu_alloc(sizeof **out * (size_t)(count > 0 ? count : 1)) : NULL;
+  if (*out == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory for %.0f MB", what, (double)count * 8e-6);
+  return VBL_OK;
+}
+
+void vbl_scratch_free(int64_t count, double *p) { vbl_cpu_free(p, sizeof *p * (size_t)(count > 0 ? count : 1)); }
 
 double vbl_element(const void *data, vbl_dtype dtype, int64_t i) {
   if (dtype == VBL_F64) return ((const double *)data)[i];

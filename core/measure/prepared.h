@@ -83,5 +83,9 @@ double vbl_dot(const double *a, const double *b, int64_t d);
 double vbl_distance2(const double *a, const double *b, int64_t d);
 // count doubles (> 0 bytes are taken even for 0), or VBL_ENOMEM naming what for.
 vbl_status vbl_doubles(int64_t count, const char *what, double **out, vbl_error *err);
+// The same from memory that freed scratch has left, for what a table takes and gives back pair after pair: the system clears what it
+// gives, which takes as long as a pass of the work itself. vbl_scratch_free takes the same count; NULL is allowed.
+vbl_status vbl_scratch(int64_t count, const char *what, double **out, vbl_error *err);
+void vbl_scratch_free(int64_t count, double *p);
 // One element of f32, f64 or bf16 data as double.
 double vbl_element(const void *data, vbl_dtype dtype, int64_t i);

@@ -51,11 +51,11 @@ static vbl_status narrow_norm(const vbl_prepared *x, const vbl_prepared *y, cons
   const vbl_factor a = vbl_centred(x), b = vbl_centred(y);
   bool single = vbl_row_product_single(x, y, x->d, y->d);
   double *c = NULL;
-  VBL_TRY(vbl_doubles(x->d * y->d, "Procrustes", &c, err));
+  VBL_TRY(vbl_scratch(x->d * y->d, "Procrustes", &c, err));
   vbl_status status = vbl_row_product(x->n, &a, &b, order, single, c, err);
   if (status == VBL_OK)
     status = vbl_nuclear_norm(x->d, y->d, c, single ? fmax(tolerance, VBL_NUCLEAR_SINGLE) : tolerance, sum, err);
-  free(c);
+  vbl_scratch_free(x->d * y->d, c);
   return status;
 }
 
