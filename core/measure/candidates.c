@@ -14,8 +14,9 @@
 #include "core/base/interrupt.h"
 #include "core/measure/parallel.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
 
-enum { BLOCK = 256, LANES = 4, GROUP = 4 * LANES, MAXIMA = 32 };
+enum { BLOCK = 256, MAXIMA = 32, FEW = 96 };
 
 typedef struct search {
   const vbl_prepared *p;
@@ -49,7 +50,6 @@ static void free_search(search *s) {
   for (int64_t b = 0; s->lock != NULL && b < s->blocks; b++) omp_destroy_lock(&s->lock[b]);
   vbl_cpu_free(s->rows, row_bytes(s));
   free(s->norm2);
-  free(s->window);
   free(s->floor);
   free(s->lock);
 }
@@ -62,19 +62,22 @@ static double longest(const vbl_prepared *p, vbl_knn_metric metric) {
 
 // Row i scaled to at most unit length, in f32, and the rounding that its keys can have: with u = 2^-24, converting costs 2u, the
 // product (d + 2) u (Higham, Accuracy and Stability, eq. 3.5), each times |r_i| |r_j| <= |r_i|; the corrections of the Euclidean
-// key a few u more. 1e-36 covers what underflows. v: scratch (d).
+// key a few u more. 1e-36 covers what underflows. v: scratch (d), for f64 data.
 static void fill_row(search *s, int64_t i, double scale, double *v) {
   const vbl_prepared *p = s->p;
-  const double u = 0x1p-24, by = s->metric == VBL_KNN_COSINE ? p->norm[i] : scale, *row = vbl_prepared_row(p, i, v);
   const bool centre = s->metric == VBL_KNN_EUCLIDEAN;
+  const double u = 0x1p-24, by = s->metric == VBL_KNN_COSINE ? p->norm[i] : scale;
+  const double length = (centre ? sqrt(p->centred_norm2[i]) : p->norm[i]) / by;
   float *out = s->rows + i * s->d;
-#pragma omp simd
-  for (int64_t j = 0; j < s->d; j++) v[j] = (row[j] - (centre ? p->mean[j] : 0)) / by;
-#pragma omp simd
-  for (int64_t j = 0; j < s->d; j++) out[j] = (float)v[j];
-  double length2 = vbl_dot(v, v, s->d), error = 1.05 * (double)(s->d + 8) * u * sqrt(length2) + 1e-36;
+  if (p->single != NULL && by > 1e-150) {  // 1 / by is finite
+    vbl_cpu_loops()->scale(out, p->single + i * s->d, centre ? p->mean : NULL, 1 / by, s->d);
+  } else {
+    const double *row = vbl_prepared_row(p, i, v);
+    for (int64_t j = 0; j < s->d; j++) out[j] = (float)((row[j] - (centre ? p->mean[j] : 0)) / by);
+  }
+  double error = 1.05 * (double)(s->d + 8) * u * length + 1e-36;
   if (centre) error = 2 * error + 16 * u;
-  s->norm2[i] = (float)length2;
+  s->norm2[i] = (float)(length * length);
   s->window[i] = (float)(2 * error * 1.01);
   s->floor[i] = -INFINITY;
 }
@@ -124,11 +127,12 @@ static float kth_largest(float *v, int64_t count, int64_t k) {
 static bool sift(search *s, int64_t i) {
   vbl_pile *p = &s->piles[i];
   if (p->count < s->k || p->count < 1) return true;
-  float *scratch = malloc(sizeof *scratch * (size_t)p->count);
+  float few[FEW], *scratch = p->count <= FEW ? few : malloc(sizeof *scratch * (size_t)p->count);
   if (scratch == NULL) return false;
   for (int32_t q = 0; q < p->count; q++) scratch[q] = p->at[q].key;
-  float floor_key = kth_largest(scratch, p->count, s->k) - s->window[i];
-  free(scratch);
+  float kth = p->count <= FEW ? vbl_cpu_loops()->kth_largest(scratch, p->count, s->k) : kth_largest(scratch, p->count, s->k);
+  float floor_key = kth - s->window[i];
+  if (scratch != few) free(scratch);
   int32_t kept = 0;
   for (int32_t q = 0; q < p->count; q++)
     if (p->at[q].key >= floor_key) p->at[kept++] = p->at[q];
@@ -160,66 +164,64 @@ static bool push(search *s, int64_t i, float key, int64_t j) {
   return true;
 }
 
-typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t mask __attribute__((vector_size(4 * LANES)));
-typedef int64_t halves __attribute__((vector_size(4 * LANES)));
-
-static bool any(mask m) {
-  halves h = (halves)m;
-  return (h[0] | h[1]) != 0;
-}
-
-// Whether one of GROUP keys reaches its floor: floor[0] when they are one row's, floor[0 .. GROUP) when they are one column's.
-static inline bool any_above(const float *key, const float *floor, bool own_floors) {
-  const float f = floor[0];
-  const lanes *k = (const lanes *)key, *o = (const lanes *)floor, one = {f, f, f, f};
-  if (own_floors) return any((k[0] >= o[0]) | (k[1] >= o[1]) | (k[2] >= o[2]) | (k[3] >= o[3]));
-  return any((k[0] >= one) | (k[1] >= one) | (k[2] >= one) | (k[3] >= one));
-}
-
 // A row that has no key yet starts from what a whole block shows: of the largest keys of MAXIMA parts the k-th is at most the k-th
 // of all. Without it the first keys, good or not, would be piled up and sifted.
-static void first_floor(search *s, int64_t i, const float *v, int64_t j) {
+static void first_floor(search *s, int64_t i, const float *v) {
   float most[MAXIMA];
-  for (int q = 0; q < MAXIMA; q++) most[q] = i == j + q ? -INFINITY : v[q];
+  for (int q = 0; q < MAXIMA; q++) most[q] = v[q];
   for (int64_t c = MAXIMA; c < BLOCK; c += MAXIMA)
 #pragma omp simd
-    for (int q = 0; q < MAXIMA; q++) most[q] = v[c + q] > most[q] && i != j + c + q ? v[c + q] : most[q];
-  s->floor[i] = kth_largest(most, MAXIMA, s->k) - s->window[i];
+    for (int q = 0; q < MAXIMA; q++) most[q] = v[c + q] > most[q] ? v[c + q] : most[q];
+  s->floor[i] = vbl_cpu_loops()->kth_largest(most, MAXIMA, s->k) - s->window[i];
 }
 
-// Row i against the columns from j; v: the block's row.
+// Row i against the columns from j; v: the block's row, -inf where it is row i itself.
 static bool scan_row(search *s, int64_t i, const float *v, int64_t j, int64_t columns) {
+  int32_t found[BLOCK];
   bool ok = true;
-  if (s->floor[i] == -INFINITY && columns == BLOCK && s->k <= MAXIMA) first_floor(s, i, v, j);
-  for (int64_t c = 0; c < columns; c += GROUP) {
-    int64_t end = columns - c < GROUP ? columns : c + GROUP;
-    if (end - c == GROUP && !any_above(v + c, s->floor + i, false)) continue;
-    for (int64_t q = c; q < end; q++) ok &= push(s, i, v[q], j + q);
-  }
+  if (s->floor[i] == -INFINITY && columns == BLOCK && s->k <= MAXIMA) first_floor(s, i, v);
+  int64_t count = vbl_cpu_loops()->at_least(v, s->floor + i, false, columns, found);
+  for (int64_t q = 0; q < count; q++) ok &= push(s, i, v[found[q]], j + found[q]);
   return ok;
 }
 
 // The same keys for the columns' own piles: column j + c meets row i.
 static bool scan_columns(search *s, int64_t i, const float *v, int64_t j, int64_t columns) {
+  int32_t found[BLOCK];
   bool ok = true;
-  for (int64_t c = 0; c < columns; c += GROUP) {
-    int64_t end = columns - c < GROUP ? columns : c + GROUP;
-    if (end - c == GROUP && !any_above(v + c, s->floor + j + c, true)) continue;
-    for (int64_t q = c; q < end; q++) ok &= push(s, j + q, v[q], i);
-  }
+  int64_t count = vbl_cpu_loops()->at_least(v, s->floor + j, true, columns, found);
+  for (int64_t q = 0; q < count; q++) ok &= push(s, j + found[q], v[found[q]], i);
   return ok;
 }
 
 static int64_t block_rows(const search *s, int64_t block) { return s->n - block * BLOCK < BLOCK ? s->n - block * BLOCK : BLOCK; }
 
-// Keys of the rows of block bi against those of block bj >= bi, to the piles of both. v: (BLOCK, BLOCK).
-static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {
-  int64_t i = bi * BLOCK, j = bj * BLOCK, rows = block_rows(s, bi), columns = block_rows(s, bj), d = s->d;
-  bool ok = true;
+// Keys of `rows` rows from i against `columns` rows from j, into v of row length BLOCK.
+static void multiply(const search *s, int64_t i, int64_t rows, int64_t j, int64_t columns, float *v) {
+  int64_t d = s->d;
   vbl_cpu_backend()->gemm(false, true, rows, columns, d, 1, s->rows + i * d, d, s->rows + j * d, d, 0, v, BLOCK, NULL);
   for (int64_t r = 0; s->metric == VBL_KNN_EUCLIDEAN && r < rows; r++)
     for (int64_t c = 0; c < columns; c++) v[r * BLOCK + c] = 2 * v[r * BLOCK + c] - s->norm2[i + r] - s->norm2[j + c];
+}
+
+// A block on the diagonal is symmetric: a quarter of it is copied from another. -inf where a row meets itself.
+static void multiply_diagonal(const search *s, int64_t i, int64_t rows, float *v) {
+  int64_t half = rows / 2;
+  multiply(s, i, half, i, rows, v);
+  multiply(s, i + half, rows - half, i + half, rows - half, v + half * BLOCK + half);
+  for (int64_t r = half; r < rows; r++)
+    for (int64_t c = 0; c < half; c++) v[r * BLOCK + c] = v[c * BLOCK + r];
+  for (int64_t r = 0; r < rows; r++) v[r * BLOCK + r] = -INFINITY;
+}
+
+// Keys of the rows of block bi against those of block bj >= bi, to the piles of both. v: (BLOCK, BLOCK).
+static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {
+  int64_t i = bi * BLOCK, j = bj * BLOCK, rows = block_rows(s, bi), columns = block_rows(s, bj);
+  bool ok = true;
+  if (bi == bj)
+    multiply_diagonal(s, i, rows, v);
+  else
+    multiply(s, i, rows, j, columns, v);
   omp_set_lock(&s->lock[bi]);
   for (int64_t r = 0; r < rows; r++) ok &= scan_row(s, i + r, v + r * BLOCK, j, columns);
   omp_unset_lock(&s->lock[bi]);
@@ -265,12 +267,14 @@ vbl_status vbl_candidates_find(const vbl_prepared *p, vbl_knn_metric metric, int
   if (status == VBL_OK) status = fill_rows(&s, err);
   if (status == VBL_OK) status = run_blocks(&s, err);
   free_search(&s);
-  *out = (vbl_candidates){s.n, s.piles};
+  *out = (vbl_candidates){s.n, s.piles, s.window};
   return status;
 }
 
 void vbl_candidates_free(vbl_candidates *c) {
   for (int64_t i = 0; c->piles != NULL && i < c->n; i++) free(c->piles[i].at);
   free(c->piles);
+  free(c->window);
   c->piles = NULL;
+  c->window = NULL;
 }

@@ -16,6 +16,7 @@ typedef struct vbl_pile {
 typedef struct vbl_candidates {
   int64_t n;
   vbl_pile *piles;  // (n)
+  float *window;    // (n): of two candidates of a row whose keys differ by more, the one of larger key is nearer
 } vbl_candidates;
 
 // Each pile holds the k nearest rows and all others whose key of the product cannot be told from the k-th; in no order of meaning.

@@ -9,6 +9,7 @@
 #include "core/measure/parallel.h"
 #include "core/measure/prepared.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
 
 enum { CHUNK = 4096, ROWS = 512, HIGH = 256, WIDE = 128 };  // rows centred at once; rows of a product; its stripe of the result
 static const double F32_PAYS = 2e8;                         // multiplications
@@ -29,18 +30,12 @@ static void row_double(const vbl_factor *f, int64_t row, double *out) {
   }
 }
 
-// The same rounded: of f32 data less a mean, or of f64 vectors that have none; two plain loops, which compilers vectorise.
+// The same rounded: of f32 data less a mean, or of f64 vectors that have none.
 static void row_single(const vbl_factor *f, int64_t row, float *out) {
-  int64_t count = f->columns;
-  if (f->single != NULL && f->mean != NULL) {
-    const float *from = f->single + row * f->stride;
-#pragma omp simd
-    for (int64_t j = 0; j < count; j++) out[j] = (float)((double)from[j] - f->mean[j]);
-  } else {
-    const double *from = f->raw + row * f->stride;
-#pragma omp simd
-    for (int64_t j = 0; j < count; j++) out[j] = (float)from[j];
-  }
+  if (f->single != NULL && f->mean != NULL)
+    vbl_cpu_loops()->scale(out, f->single + row * f->stride, f->mean, 1, f->columns);
+  else
+    vbl_cpu_loops()->round(out, f->raw + row * f->stride, f->columns);
 }
 
 // Rows order[first ...] into out, or into single where that is not NULL.
@@ -62,8 +57,7 @@ static void add_single(const chunk *t, int64_t rows, int64_t i, int64_t h, int64
   for (int64_t r = 0; r < rows; r += ROWS) {
     int64_t k = rows - r < ROWS ? rows - r : ROWS;
     vbl_cpu_backend()->gemm(true, false, h, w, k, 1, t->fa + r * dx + i, dx, b + r * dy + j, dy, 0, block, WIDE, NULL);
-    for (int64_t q = 0; q < h; q++)
-      for (int64_t s = 0; s < w; s++) t->c[(i + q) * dy + j + s] += (double)block[q * WIDE + s];
+    for (int64_t q = 0; q < h; q++) vbl_cpu_loops()->add(t->c + (i + q) * dy + j, block + q * WIDE, w);
   }
 }
 

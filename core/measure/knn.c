@@ -1,6 +1,7 @@
-// k nearest neighbours in two passes. The first finds for every row the candidates that f32 products cannot exclude (candidates.h);
-// here their keys are computed in f64 in one fixed order of summation, which decides. So equal rows have equal keys, and the lists
-// depend neither on block size, threads nor the library's kernels.
+// k nearest neighbours in two passes. The first finds for every row the candidates that f32 products cannot exclude (candidates.h).
+// Here those whose products differ by more than rounding explains are ordered by them, and among the others keys in f64 in one fixed
+// order of summation decide. So equal rows have equal keys, and the lists depend neither on block size, threads nor the library's
+// kernels.
 // defines: vbl_knn_make, vbl_knn_free, vbl_prepared_knn
 #include "core/measure/knn.h"
 
@@ -16,15 +17,30 @@ typedef struct neighbour {
   int32_t index;
 } neighbour;
 
-// Keys are larger for nearer rows. a: row i in f64, from vbl_prepared_row; b: scratch (d).
-static double exact_key(const vbl_prepared *p, vbl_knn_metric metric, int64_t i, const double *a, int64_t j, double *b) {
-  if (metric == VBL_KNN_EUCLIDEAN) return -vbl_distance2(a, vbl_prepared_row(p, j, b), p->d);
-  if (metric == VBL_KNN_IP) return vbl_prepared_dot(p, j, a);
-  double scale = p->norm[i] * p->norm[j], dot = 0;
-  if (scale > 1e-250 && scale < 1e250) return vbl_prepared_dot(p, j, a) / scale;
+// The key of rows i and j where vbl_prepared_dots cannot give it: euclidean, and cosine of very long or short rows. a: row i, from
+// vbl_prepared_row; b: scratch (d).
+static double slow_key(const vbl_prepared *p, vbl_knn_metric metric, int64_t i, const double *a, int64_t j, double *b) {
   const double *row = vbl_prepared_row(p, j, b);
+  double dot = 0;
+  if (metric == VBL_KNN_EUCLIDEAN) return -vbl_distance2(a, row, p->d);
   for (int64_t q = 0; q < p->d; q++) dot += a[q] / p->norm[i] * (row[q] / p->norm[j]);
   return dot;
+}
+
+enum { TOGETHER = 64 };
+
+// Sets the keys of found[0 .. count), count <= TOGETHER, in f64; larger for nearer rows.
+static void exact_keys(const vbl_prepared *p, vbl_knn_metric metric, int64_t i, const double *a, int64_t count, double *b,
+                       neighbour *found) {
+  int32_t rows[TOGETHER] = {0};
+  double dot[TOGETHER];
+  for (int64_t q = 0; q < count; q++) rows[q] = found[q].index;
+  if (metric != VBL_KNN_EUCLIDEAN) vbl_prepared_dots(p, a, rows, count, dot);
+  for (int64_t q = 0; q < count; q++) {
+    const double scale = metric == VBL_KNN_COSINE ? p->norm[i] * p->norm[rows[q]] : 1;
+    const bool slow = metric == VBL_KNN_EUCLIDEAN || !(scale > 1e-250 && scale < 1e250);
+    found[q].key = slow ? slow_key(p, metric, i, a, rows[q], b) : dot[q] / scale;
+  }
 }
 
 static int nearer_first(const void *a, const void *b) {
@@ -33,43 +49,83 @@ static int nearer_first(const void *a, const void *b) {
   return x->index < y->index ? -1 : x->index > y->index;
 }
 
-// Row i's candidates decided by exact keys, sorted, into *found (the caller's to free); their number, or -1 without memory.
-static int64_t decide(const vbl_prepared *p, vbl_knn_metric metric, const vbl_pile *pile, int64_t i, double *a, double *b,
-                      neighbour **found) {
-  *found = malloc(sizeof **found * (size_t)pile->count);
-  if (*found == NULL) return -1;
-  const double *row = vbl_prepared_row(p, i, a);
-  for (int32_t q = 0; q < pile->count; q++)
-    (*found)[q] = (neighbour){exact_key(p, metric, i, row, pile->at[q].index, b), pile->at[q].index};
-  qsort(*found, (size_t)pile->count, sizeof **found, nearer_first);
-  return pile->count;
-}
-
-// Copies row i's k best into the list; *kept = how many weigh (more than k when the boundary is tied).
-static void keep_row(vbl_knn *list, int64_t i, const neighbour *found, int64_t count, int64_t *kept) {
-  int64_t k = list->k, end = k;
-  for (int64_t r = 0; r < k; r++) {
-    list->index[i * k + r] = found[r].index;
-    list->tied[i * k + r] = r > 0 && found[r].key == found[r - 1].key;
-  }
-  while (end < count && found[end].key == found[k - 1].key) end++;
-  *kept = end;
-}
-
 static int by_index(const void *a, const void *b) {
   const neighbour *x = a, *y = b;
   return x->index < y->index ? -1 : x->index > y->index;
 }
 
-// Appends row i's weights (key field reused for the weight) to the compressed rows.
-static vbl_status append_weights(vbl_knn *list, int64_t i, neighbour *found, int64_t kept, int64_t *capacity, vbl_error *err) {
-  int64_t k = list->k, at = list->start[i], strict = 0;
+// Few are sorted by insertion, which qsort's calls would take longer for.
+static void sort(neighbour *v, int64_t count, int (*compare)(const void *, const void *)) {
+  if (count > TOGETHER) {
+    qsort(v, (size_t)count, sizeof *v, compare);
+    return;
+  }
+  for (int64_t i = 1; i < count; i++) {
+    const neighbour x = v[i];
+    int64_t j = i;
+    for (; j > 0 && compare(&x, &v[j - 1]) < 0; j--) v[j] = v[j - 1];
+    v[j] = x;
+  }
+}
+
+// Decides among found[0 .. count), whose products do not: sorted, keys become levels, the first one `level` or below, equal ones equal.
+// Returns the last one's level.
+static double decide_run(const vbl_prepared *p, vbl_knn_metric metric, int64_t i, double *a, double *b, neighbour *found,
+                         int64_t count, double level) {
+  const double *row = count > 1 ? vbl_prepared_row(p, i, a) : NULL;
+  for (int64_t q = 0; count > 1 && q < count; q += TOGETHER)
+    exact_keys(p, metric, i, row, count - q < TOGETHER ? count - q : TOGETHER, b, found + q);
+  if (count > 1) sort(found, count, nearer_first);
+  double last = found[0].key;
+  for (int64_t q = 0; q < count; q++) {
+    if (found[q].key != last) level--;
+    last = found[q].key;
+    found[q].key = level;
+  }
+  return level;
+}
+
+// Row i's candidates, nearest first, into *found (the caller's to free), with levels for keys: equal ones for equally near. Returns how
+// many of them are in order, the k nearest and all as near as the k-th among them; -1 without memory. a, b: scratch (d).
+static int64_t decide(const vbl_prepared *p, const vbl_candidates *c, const vbl_knn *list, int64_t i, double *a, double *b,
+                      neighbour **found) {
+  const vbl_pile *pile = &c->piles[i];
+  int64_t end = 0;
+  double level = 0;
+  neighbour *v = *found = malloc(sizeof *v * (size_t)pile->count);
+  if (v == NULL) return -1;
+  for (int32_t q = 0; q < pile->count; q++) v[q] = (neighbour){(double)pile->at[q].key, pile->at[q].index};
+  sort(v, pile->count, nearer_first);
+  while (end < list->k) {
+    const int64_t begin = end++;
+    while (end < pile->count && v[end - 1].key - v[end].key <= (double)c->window[i]) end++;
+    level = decide_run(p, list->metric, i, a, b, v + begin, end - begin, level) - 1;
+  }
+  return end;
+}
+
+// Copies row i's k best into the list. Returns how many weigh (more than k when the boundary is tied); those of `found` become weights
+// (in the key's place) by index.
+static int64_t keep_row(vbl_knn *list, int64_t i, neighbour *found, int64_t count) {
+  int64_t k = list->k, kept = k, strict = 0;
+  for (int64_t r = 0; r < k; r++) {
+    list->index[i * k + r] = found[r].index;
+    list->tied[i * k + r] = r > 0 && found[r].key == found[r - 1].key;
+  }
+  while (kept < count && found[kept].key == found[k - 1].key) kept++;
   while (strict < k && found[strict].key > found[k - 1].key) strict++;
-  double tied = (double)(k - strict) / (double)(kept - strict);
+  const double tied = (double)(k - strict) / (double)(kept - strict);
   for (int64_t r = 0; r < kept; r++) found[r].key = r < strict ? 1 : tied;
-  qsort(found, (size_t)kept, sizeof *found, by_index);
+  sort(found, kept, by_index);
+  return kept;
+}
+
+// Appends row i's weights to the compressed rows.
+static vbl_status append_weights(vbl_knn *list, int64_t i, const neighbour *found, int64_t kept, int64_t *capacity,
+                                 vbl_error *err) {
+  int64_t at = list->start[i];
   if (at + kept > *capacity) {
-    int64_t grown = 2 * (at + kept);
+    int64_t grown = 2 * (at + kept) > list->n * list->k ? 2 * (at + kept) : list->n * list->k;
     int32_t *candidate = realloc(list->candidate, sizeof *candidate * (size_t)grown);
     if (candidate != NULL) list->candidate = candidate;
     double *weight = realloc(list->weight, sizeof *weight * (size_t)grown);
@@ -82,7 +138,7 @@ static vbl_status append_weights(vbl_knn *list, int64_t i, neighbour *found, int
     list->weight[at + r] = found[r].key;
   }
   list->start[i + 1] = at + kept;
-  list->tie_rows += kept > k;
+  list->tie_rows += kept > list->k;
   return VBL_OK;
 }
 
@@ -90,24 +146,22 @@ static vbl_status append_weights(vbl_knn *list, int64_t i, neighbour *found, int
 static vbl_status finish_tile(const vbl_prepared *p, const vbl_candidates *c, vbl_knn *list, int64_t first, int64_t rows,
                               int64_t *capacity, vbl_error *err) {
   neighbour *found[TILE] = {NULL};
-  int64_t count[TILE];
+  int64_t kept[TILE];
   vbl_status status = VBL_OK;
 #pragma omp parallel
   {
     double *a = malloc(sizeof *a * (size_t)p->d), *b = malloc(sizeof *b * (size_t)p->d);
 #pragma omp for schedule(dynamic, 8)
-    for (int64_t r = 0; r < rows; r++)
-      count[r] = a != NULL && b != NULL ? decide(p, list->metric, &c->piles[first + r], first + r, a, b, &found[r]) : -1;
+    for (int64_t r = 0; r < rows; r++) {
+      int64_t count = a != NULL && b != NULL ? decide(p, c, list, first + r, a, b, &found[r]) : -1;
+      kept[r] = count > 0 ? keep_row(list, first + r, found[r], count) : -1;
+    }
     free(a);
     free(b);
   }
   for (int64_t r = 0; r < rows; r++) {
-    int64_t kept = 0;
-    if (status == VBL_OK && count[r] < 0) status = vbl_fail(err, VBL_ENOMEM, "neighbour lists: out of memory");
-    if (status == VBL_OK) {
-      keep_row(list, first + r, found[r], count[r], &kept);
-      status = append_weights(list, first + r, found[r], kept, capacity, err);
-    }
+    if (status == VBL_OK && kept[r] < 0) status = vbl_fail(err, VBL_ENOMEM, "neighbour lists: out of memory");
+    if (status == VBL_OK) status = append_weights(list, first + r, found[r], kept[r], capacity, err);
     free(found[r]);
   }
   return status;

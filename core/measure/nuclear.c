@@ -3,10 +3,10 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/measure/lapack.h"
 #include "core/measure/prepared.h"
+#include "kernels/cpu/loops.h"
 
 // The trace of T^(1/2), T symmetric (r, r) of semi-bandwidth BAND and positive semi-definite, with eigenvalues s^2 <= 1. As
 // s = 1/pi integral of log(1 + s^2 / t^2) dt over t > 0, with t = exp(h j),
@@ -15,72 +15,22 @@
 // over t^2 for j < 0, those of I + T / t^2 for j >= 0, so that neither loses digits.
 // Terms beyond 16 are 1/t tr T - 1/(2 t^3) tr T^2 to 1e-13. In terms below -48, where t^2 < 30 eps, det(T + t^2 I) is taken to be that
 // of the last term: right for each s >> t; for smaller s this is wrong by at most what rounding has moved s.
-enum { LOW = 48, HIGH = 16, NODES = LOW + HIGH, LANES = 8, BAND = 16, SMALL = 128 };
+enum { LOW = 48, HIGH = 16, NODES = LOW + HIGH, BAND = VBL_BAND, SMALL = 128 };
 static const double STEP = 0.34;
-
-typedef double lanes __attribute__((vector_size(8 * LANES)));
-typedef int64_t truths __attribute__((vector_size(8 * LANES)));
 
 static double node(int j) { return exp(STEP * (j - LOW)); }
 
-// Columns of the part of scale T + shift I that is being eliminated, diagonal elements first, each for LANES nodes.
-typedef struct window {
-  lanes column[BAND + 1][BAND + 1], scale, shift;
-} window;
-
-// band: as vbl_band gives it, with zeros beyond the last row.
-static void load_column(window *w, int64_t r, const double *band, int64_t c) {
-  lanes *to = w->column[c % (BAND + 1)];
-  for (int i = 0; i <= BAND; i++) to[i] = w->scale * (c < r ? band[c * (BAND + 1) + i] : 0);
-  to[0] += w->shift;
-}
-
-// Takes the outer product of column c, below its pivot, from the columns that it meets.
-static void eliminate(window *w, int64_t c) {
-  const lanes *from = w->column[c % (BAND + 1)], inverse = 1 / from[0];
-  for (int j = 1; j <= BAND; j++) {
-    const lanes factor = from[j] * inverse;
-    lanes *to = w->column[(c + j) % (BAND + 1)];
-    for (int i = 0; i <= BAND - j; i++) to[i] -= from[i + j] * factor;
-  }
-}
-
-// out[q] = log det(scale[q] T + shift[q] I); false when a pivot is not positive: T is indefinite by more than rounding explains.
-static bool log_determinants(int64_t r, const double *band, const double *scale, const double *shift, double *out) {
-  enum { TOGETHER = 8 };  // pivots, each in [1e-15, 2], to a logarithm
-  window w;
-  lanes product = {1, 1, 1, 1, 1, 1, 1, 1};
-  truths positive = product > 0;
-  memcpy(&w.scale, scale, sizeof w.scale);
-  memcpy(&w.shift, shift, sizeof w.shift);
-  for (int q = 0; q < LANES; q++) out[q] = 0;
-  for (int64_t c = 0; c <= BAND; c++) load_column(&w, r, band, c);
-  for (int64_t c = 0; c < r; c++) {
-    const lanes pivot = w.column[c % (BAND + 1)][0];
-    positive &= pivot > 0;
-    product *= pivot;
-    for (int q = 0; (c % TOGETHER == TOGETHER - 1 || c + 1 == r) && q < LANES; q++) {
-      out[q] += log(product[q]);
-      product[q] = 1;
-    }
-    eliminate(&w, c);
-    load_column(&w, r, band, c + BAND + 1);
-  }
-  bool all = true;
-  for (int q = 0; q < LANES; q++) all &= positive[q] != 0;
-  return all;
-}
-
-// det[j] = log det(T + t^2 I) for j <= LOW, log det(I + T / t^2) for j >= LOW, where t = 1.
+// det[j] = log det(T + t^2 I) for j <= LOW, log det(I + T / t^2) for j >= LOW, where t = 1. False where a pivot is not positive: T is
+// indefinite by more than rounding explains.
 static bool all_determinants(int64_t r, const double *band, double *det) {
-  for (int j = 0; j < NODES; j += LANES) {
-    double scale[LANES], shift[LANES];
-    for (int q = 0; q < LANES; q++) {
+  for (int j = 0; j < NODES; j += VBL_SHIFTS) {
+    double scale[VBL_SHIFTS], shift[VBL_SHIFTS];
+    for (int q = 0; q < VBL_SHIFTS; q++) {
       const double t = node(j + q);
       scale[q] = j + q < LOW ? 1 : 1 / (t * t);
       shift[q] = j + q < LOW ? t * t : 1;
     }
-    if (!log_determinants(r, band, scale, shift, det + j)) return false;
+    if (!vbl_cpu_loops()->log_determinants(r, band, scale, shift, det + j)) return false;
   }
   return true;
 }

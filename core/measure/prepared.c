@@ -1,5 +1,5 @@
 // Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
-// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
+// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
 // vbl_scratch, vbl_scratch_free, vbl_element
 #include "core/measure/prepared.h"
 
@@ -9,15 +9,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/base/philox.h"
 #include "core/measure/knn.h"
 #include "core/measure/lapack.h"
 #include "core/measure/parallel.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
 
 enum { SUM_ROWS = 512 };  // rows of a column sum's tile
 
 typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
-typedef float narrow __attribute__((vector_size(8), aligned(4), may_alias));
 
 enum { SUMS = 2 };  // vectors of running sums
 
@@ -33,17 +34,8 @@ double vbl_dot(const double *a, const double *b, int64_t d) {
   return total_of(s);
 }
 
-static pair widened(const float *x) { return __builtin_convertvector(*(const narrow *)x, pair); }
-
-double vbl_prepared_dot(const vbl_prepared *p, int64_t j, const double *a) {
-  if (p->raw != NULL) return vbl_dot(a, p->raw + j * p->d, p->d);
-  const float *b = p->single + j * p->d;
-  pair s[SUMS] = {{0, 0}};
-  int64_t i = 0;
-  for (; i + 2 * SUMS <= p->d; i += 2 * SUMS)
-    for (int q = 0; q < SUMS; q++) s[q] += *(const pair *)(a + i + 2 * q) * widened(b + i + 2 * q);
-  for (; i < p->d; i++) s[0][0] += a[i] * (double)b[i];
-  return total_of(s);
+void vbl_prepared_dots(const vbl_prepared *p, const double *a, const int32_t *rows, int64_t count, double *out) {
+  vbl_cpu_loops()->dots(a, p->single, p->raw, p->d, rows, count, out);
 }
 
 double vbl_distance2(const double *a, const double *b, int64_t d) {
@@ -86,21 +78,10 @@ double vbl_element(const void *data, vbl_dtype dtype, int64_t i) {
   return (double)f;
 }
 
-// Whether all of row[0 .. d) are finite: x - x is 0 or NaN.
-static bool all_finite(const float *row, int64_t d) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < d; j++) sum += row[j] - row[j];
-  return sum == 0;
-}
-
 // False where a number of the row is not finite.
 static bool copy_row(vbl_prepared *p, int64_t i, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride) {
-  if (dtype == VBL_F32 && column_stride == 1) {
-    float *row = p->single + i * p->d;
-    memcpy(row, (const float *)data + i * row_stride, sizeof *row * (size_t)p->d);
-    return all_finite(row, p->d);
-  }
+  if (dtype == VBL_F32 && column_stride == 1)
+    return vbl_cpu_loops()->copy_finite(p->single + i * p->d, (const float *)data + i * row_stride, p->d);
   bool finite = true;
   for (int64_t j = 0; j < p->d; j++) {
     double v = vbl_element(data, dtype, i * row_stride + j * column_stride);
@@ -126,29 +107,26 @@ static vbl_status copy_rows(vbl_prepared *p, const void *data, vbl_dtype dtype, 
                   (long long)p->d);
 }
 
-// sum[t] (count of them, d each) = sum over the t-th SUM_ROWS rows of row - from: tiles, so that threads change no bit.
-static vbl_status tile_sums(const vbl_prepared *p, const double *from, double *sums, vbl_error *err) {
-  int64_t n = p->n, d = p->d, count = (n + SUM_ROWS - 1) / SUM_ROWS;
-  vbl_status shared = VBL_OK;
-#pragma omp parallel
-  {
-    double *buffer = NULL;
-    vbl_error mine;
-    vbl_status status = vbl_doubles(d, "mean", &buffer, &mine);
-    vbl_shared_fail(&shared, status, &mine, err);
-#pragma omp for schedule(static)
-    for (int64_t t = 0; t < count; t++) {
-      double *sum = sums + t * d;
-      for (int64_t j = 0; j < d; j++) sum[j] = 0;
-      for (int64_t i = t * SUM_ROWS; status == VBL_OK && i < n && i < (t + 1) * SUM_ROWS; i++) {
-        const double *row = vbl_prepared_row(p, i, buffer);
+// sum += row i - from
+static void add_row(const vbl_prepared *p, int64_t i, const double *from, double *sum) {
+  if (p->single != NULL) {
+    vbl_cpu_loops()->add_less(sum, p->single + i * p->d, from, p->d);
+  } else {
+    const double *row = p->raw + i * p->d;
 #pragma omp simd
-        for (int64_t j = 0; j < d; j++) sum[j] += row[j] - from[j];
-      }
-    }
-    free(buffer);
+    for (int64_t j = 0; j < p->d; j++) sum[j] += row[j] - from[j];
   }
-  return shared;
+}
+
+// sums[t] (count of them, d each) = sum over the t-th SUM_ROWS rows of row - from: tiles, so that threads change no bit.
+static void tile_sums(const vbl_prepared *p, const double *from, double *sums) {
+  int64_t n = p->n, d = p->d, count = (n + SUM_ROWS - 1) / SUM_ROWS;
+#pragma omp parallel for schedule(static)
+  for (int64_t t = 0; t < count; t++) {
+    double *sum = sums + t * d;
+    for (int64_t j = 0; j < d; j++) sum[j] = 0;
+    for (int64_t i = t * SUM_ROWS; i < n && i < (t + 1) * SUM_ROWS; i++) add_row(p, i, from, sum);
+  }
 }
 
 // Mean of each column, twice as the mean distance from an estimate: from the first row, so that a constant column has exactly its
@@ -157,21 +135,20 @@ static vbl_status centre(vbl_prepared *p, vbl_error *err) {
   int64_t count = (p->n + SUM_ROWS - 1) / SUM_ROWS;
   double *sums = NULL;
   VBL_TRY(vbl_doubles(count * p->d, "mean", &sums, err));
-  vbl_status status = VBL_OK;
   for (int64_t j = 0; j < p->d; j++) p->mean[j] = vbl_prepared_element(p, 0, j);
-  for (int pass = 0; status == VBL_OK && pass < 2; pass++) {
-    status = tile_sums(p, p->mean, sums, err);
-    for (int64_t t = 1; status == VBL_OK && t < count; t++)
+  for (int pass = 0; pass < 2; pass++) {
+    tile_sums(p, p->mean, sums);
+    for (int64_t t = 1; t < count; t++)
       for (int64_t j = 0; j < p->d; j++) sums[j] += sums[t * p->d + j];
-    for (int64_t j = 0; status == VBL_OK && j < p->d; j++) p->mean[j] += sums[j] / (double)p->n;
+    for (int64_t j = 0; j < p->d; j++) p->mean[j] += sums[j] / (double)p->n;
   }
   free(sums);
-  return status;
+  return VBL_OK;
 }
 
-// Euclidean length without overflow or underflow of the squares.
-static double length(const double *x, int64_t d) {
-  double sum = vbl_dot(x, x, d), largest = 0;
+// Euclidean length without overflow or underflow of the squares, whose sum is given.
+static double length(const double *x, int64_t d, double sum) {
+  double largest = 0;
   if (sum > 1e-200 && sum < 1e200) return sqrt(sum);
   for (int64_t j = 0; j < d; j++) largest = fmax(largest, fabs(x[j]));
   if (largest == 0) return 0;
@@ -182,11 +159,16 @@ static double length(const double *x, int64_t d) {
 
 // buffer: (2 d).
 static void row_norms(vbl_prepared *p, int64_t i, double *buffer) {
-  const double *row = vbl_prepared_row(p, i, buffer);
-  double *centred = buffer + p->d;
+  double *centred = buffer + p->d, norm2;
+  if (p->single != NULL) {
+    vbl_cpu_loops()->squares(p->single + i * p->d, p->mean, p->d, &norm2, &p->centred_norm2[i]);
+    p->norm[i] = norm2 > 1e-200 && norm2 < 1e200 ? sqrt(norm2) : length(vbl_prepared_row(p, i, buffer), p->d, norm2);
+    return;
+  }
+  const double *row = p->raw + i * p->d;
 #pragma omp simd
   for (int64_t j = 0; j < p->d; j++) centred[j] = row[j] - p->mean[j];
-  p->norm[i] = length(row, p->d);
+  p->norm[i] = length(row, p->d, vbl_dot(row, row, p->d));
   p->centred_norm2[i] = vbl_dot(centred, centred, p->d);
 }
 
@@ -223,11 +205,12 @@ static int by_hash(const void *a, const void *b) {
   return x->i < y->i ? -1 : 1;
 }
 
-// Of the numbers' bits; 0 and -0, which are equal, hash alike. Four chains, for speed.
-static uint64_t hash_row(const vbl_prepared *p, int64_t i) {
+// Of the numbers' bits; 0 and -0, which are equal, hash alike. key: (d), for f32 data; else four chains, for speed.
+static uint64_t hash_row(const vbl_prepared *p, const uint32_t *key, int64_t i) {
   uint64_t h[4] = {1, 2, 3, 4};
+  if (p->single != NULL) return vbl_cpu_loops()->hash(p->single + i * p->d, key, p->d);
   for (int64_t j = 0; j < p->d; j++) {
-    double v = vbl_prepared_element(p, i, j) + 0.0;
+    double v = p->raw[i * p->d + j] + 0.0;
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
     bits = (h[j % 4] ^ bits) * 0xD6E8FEB86659FD93u;
@@ -245,9 +228,16 @@ static bool equal_rows(const vbl_prepared *p, int64_t a, int64_t b) {
 
 vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err) {
   hashed_row *rows = malloc(sizeof *rows * (size_t)p->n);
-  if (rows == NULL) return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
+  uint32_t *key = malloc(sizeof *key * (size_t)p->d);
+  if (rows == NULL || key == NULL) {
+    free(rows);
+    free(key);
+    return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
+  }
+  for (int64_t j = 0; j < p->d; j++) key[j] = vbl_philox((vbl_philox_key){0, VBL_STREAM_MEASURE}, (uint32_t)j, 0, 0, 0).v[0];
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < p->n; i++) rows[i] = (hashed_row){hash_row(p, i), i};
+  for (int64_t i = 0; i < p->n; i++) rows[i] = (hashed_row){hash_row(p, key, i), i};
+  free(key);
   qsort(rows, (size_t)p->n, sizeof *rows, by_hash);
   for (int64_t i = 0; i < p->n; i++) {
     int64_t own = rows[i].i;

@@ -1,6 +1,6 @@
 // A matrix made ready for measures: its f64 rows, centred copy, norms and counts, and, filled on first use and then shared by
 // all measures, unit rows, Gram matrix, SVD and neighbour lists.
-// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,element,unit,gram,cross,self,svd,knn}
+// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,element,unit,gram,cross,self,svd,knn}
 #pragma once
 #include "core/base/status.h"
 #include "core/tensor/tensor.h"
@@ -58,8 +58,8 @@ void vbl_prepared_free(vbl_prepared *p);  // NULL is allowed
 vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err);
 // Row i in f64: where it lies, or converted into buffer (d).
 const double *vbl_prepared_row(const vbl_prepared *p, int64_t i, double *buffer);
-// <a, row j> summed as vbl_dot does; a: (d).
-double vbl_prepared_dot(const vbl_prepared *p, int64_t j, const double *a);
+// out[q] = <a, row rows[q]>, q < count, each summed as vbl_dot does; a: (d).
+void vbl_prepared_dots(const vbl_prepared *p, const double *a, const int32_t *rows, int64_t count, double *out);
 static inline double vbl_prepared_element(const vbl_prepared *p, int64_t i, int64_t j) {
   return p->single != NULL ? (double)p->single[i * p->d + j] : p->raw[i * p->d + j];
 }

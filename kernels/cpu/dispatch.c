@@ -1,13 +1,15 @@
 // Which of the CPU backend's three builds runs, and how kernels report that scratch memory was refused.
-// defines: vbl_cpu_backend, vbl_cpu_backend_named, vbl_cpu_bf16_native, vbl_cpu_fail, vbl_cpu_sync
+// defines: vbl_cpu_backend, vbl_cpu_backend_named, vbl_cpu_loops, vbl_cpu_bf16_native, vbl_cpu_fail, vbl_cpu_sync
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
 
 extern const vbl_backend vbl_cpu_avx512, vbl_cpu_avx2, vbl_cpu_baseline;
+extern const vbl_loops vbl_loops_avx512, vbl_loops_avx2, vbl_loops_baseline;
 
 // The feature sets are those of the flags in CMakeLists.txt: x86-64-v4 and x86-64-v3.
 static bool runs(const vbl_backend *b) {
@@ -43,6 +45,11 @@ const vbl_backend *vbl_cpu_backend(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, choose);
   return chosen;
+}
+
+const vbl_loops *vbl_cpu_loops(void) {
+  if (vbl_cpu_backend() == &vbl_cpu_avx512) return &vbl_loops_avx512;
+  return vbl_cpu_backend() == &vbl_cpu_avx2 ? &vbl_loops_avx2 : &vbl_loops_baseline;
 }
 
 static bool bf16_native;

@@ -21,6 +21,8 @@
 VBL_KERNELS(VBL_DECLARE_KERNEL)
 #undef VBL_DECLARE_KERNEL
 
+bool VBL_K(log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);  // of loops.h
+
 // Work of fewer elements than this stays on the calling thread: waking the others costs more.
 enum { VBL_GRAIN = 16384 };
 

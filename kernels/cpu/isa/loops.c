@@ -1,0 +1,190 @@
+// defines: vbl_loops_<isa>
+#include "kernels/cpu/loops.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/isa/isa.h"
+#include "kernels/cpu/isa/vecmath.h"
+
+typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
+typedef float four_single __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float eight_single __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double eight __attribute__((vector_size(64)));
+
+// Through pointers: how vectors are passed by value differs between builds.
+static inline void read_four(four *to, const float *single, const double *raw, int64_t j) {
+  *to = single ? __builtin_convertvector(*(const four_single *)(single + j), four) : *(const four *)(raw + j);
+}
+
+static inline double total(const four *s) { return ((*s)[0] + (*s)[1]) + ((*s)[2] + (*s)[3]); }
+
+// Rows of one kind: single and raw are 0 or row 0, known where this is inlined. Four at a time: a sum by itself waits for its last term.
+static inline void dots_of(const double *a, const float *single, const double *raw, int64_t d, const int32_t *rows, int64_t count,
+                           double *out) {
+  enum { TOGETHER = 4 };
+  for (int64_t q = 0; q < count; q += TOGETHER) {
+    four s[TOGETHER] = {{0}};
+    int64_t at[TOGETHER], j = 0;
+    for (int r = 0; r < TOGETHER; r++) at[r] = rows[q + r < count ? q + r : q] * d;
+    for (; j + 4 <= d; j += 4)
+      for (int r = 0; r < TOGETHER; r++) {
+        four b;
+        read_four(&b, single, raw, at[r] + j);
+        s[r] += *(const four *)(a + j) * b;
+      }
+    for (; j < d; j++)
+      for (int r = 0; r < TOGETHER; r++) s[r][0] += a[j] * (single ? (double)single[at[r] + j] : raw[at[r] + j]);
+    for (int r = 0; r < TOGETHER && q + r < count; r++) out[q + r] = total(&s[r]);
+  }
+}
+
+static void dots(const double *a, const float *single, const double *raw, int64_t d, const int32_t *rows, int64_t count,
+                 double *out) {
+  if (single)
+    dots_of(a, single, NULL, d, rows, count, out);
+  else
+    dots_of(a, NULL, raw, d, rows, count, out);
+}
+
+static void squares(const float *row, const double *mean, int64_t d, double *norm2, double *centred2) {
+  four plain = {0}, centred = {0};
+  int64_t j = 0;
+  for (; j + 4 <= d; j += 4) {
+    four x;
+    read_four(&x, row, NULL, j);
+    const four c = x - *(const four *)(mean + j);
+    plain += x * x;
+    centred += c * c;
+  }
+  for (; j < d; j++) {
+    const double x = (double)row[j], c = x - mean[j];
+    plain[0] += x * x;
+    centred[0] += c * c;
+  }
+  *norm2 = total(&plain);
+  *centred2 = total(&centred);
+}
+
+static double dot_single(const float *a, const float *b, int64_t count) {
+  enum { SUMS = 4, STEP = 8 * SUMS };
+  eight s[SUMS] = {{0}};
+  double rest = 0;
+  int64_t j = 0;
+  for (; j + STEP <= count; j += STEP)
+    for (int q = 0; q < SUMS; q++)
+      s[q] += __builtin_convertvector(*(const eight_single *)(a + j + 8 * q), eight) *
+              __builtin_convertvector(*(const eight_single *)(b + j + 8 * q), eight);
+  for (; j < count; j++) rest += (double)a[j] * (double)b[j];
+  const eight all = (s[0] + s[1]) + (s[2] + s[3]);
+  for (int q = 0; q < 8; q++) rest += all[q];
+  return rest;
+}
+
+static bool copy_finite(float *to, const float *from, int64_t d) {
+  uint32_t largest = 0;  // exponent: of all ones in Inf and NaN
+#pragma omp simd reduction(max : largest)
+  for (int64_t j = 0; j < d; j++) {
+    const uint32_t exponent = vbl_float_bits(from[j]) & 0x7F800000u;
+    largest = exponent > largest ? exponent : largest;
+    to[j] = from[j];
+  }
+  return largest != 0x7F800000u;
+}
+
+static void add_less(double *sum, const float *row, const double *from, int64_t d) {
+#pragma omp simd
+  for (int64_t j = 0; j < d; j++) sum[j] += (double)row[j] - from[j];
+}
+
+static void add(double *sum, const float *from, int64_t count) {
+#pragma omp simd
+  for (int64_t j = 0; j < count; j++) sum[j] += (double)from[j];
+}
+
+static void round_(float *out, const double *from, int64_t count) {
+#pragma omp simd
+  for (int64_t j = 0; j < count; j++) out[j] = (float)from[j];
+}
+
+static void scale(float *out, const float *row, const double *mean, double by, int64_t d) {
+  if (mean) {
+#pragma omp simd
+    for (int64_t j = 0; j < d; j++) out[j] = (float)(((double)row[j] - mean[j]) * by);
+  } else {
+#pragma omp simd
+    for (int64_t j = 0; j < d; j++) out[j] = (float)((double)row[j] * by);
+  }
+}
+
+static uint64_t hash(const float *row, const uint32_t *key, int64_t d) {
+  const int64_t half = d / 2;
+  uint64_t sum = d % 2 ? vbl_float_bits(row[d - 1] + 0.0f) + (uint64_t)key[d - 1] : 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < half; j++) {
+    const uint32_t x = vbl_float_bits(row[j] + 0.0f) + key[j], y = vbl_float_bits(row[half + j] + 0.0f) + key[half + j];
+    sum += (uint64_t)x * y;
+  }
+  return sum;
+}
+
+// Bit q: key[q] >= floor[0], or floor[q] where `each`, of VBL_LANES.
+static inline uint32_t reached(const float *key, const float *floor, bool each) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(_mm512_loadu_ps(key), each ? _mm512_loadu_ps(floor) : _mm512_set1_ps(*floor), _CMP_GE_OQ);
+#elif defined(__AVX2__)
+  const __m256 f = each ? _mm256_loadu_ps(floor) : _mm256_set1_ps(*floor);
+  return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(key), f, _CMP_GE_OQ));
+#else
+  return (uint32_t)_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(key), each ? _mm_loadu_ps(floor) : _mm_set1_ps(*floor)));
+#endif
+}
+
+static inline int64_t at_least_of(const float *key, const float *floor, bool each, int64_t count, int32_t *found) {
+  int64_t n = 0, q = 0;
+  for (; q + VBL_LANES <= count; q += VBL_LANES)
+    for (uint32_t bits = reached(key + q, each ? floor + q : floor, each); bits; bits &= bits - 1)
+      found[n++] = (int32_t)q + __builtin_ctz(bits);
+  for (; q < count; q++)
+    if (key[q] >= floor[each ? q : 0]) found[n++] = (int32_t)q;
+  return n;
+}
+
+static int64_t at_least(const float *key, const float *floor, bool each, int64_t count, int32_t *found) {
+  return each ? at_least_of(key, floor, true, count, found) : at_least_of(key, floor, false, count, found);
+}
+
+typedef float lanes __attribute__((vector_size(4 * VBL_LANES), may_alias));
+typedef int32_t words __attribute__((vector_size(4 * VBL_LANES), may_alias));
+
+// It is the least of those that fewer than k exceed; VBL_LANES of them at a time.
+static float kth_largest(const float *v, int64_t count, int64_t k) {
+  float some[VBL_LANES], result = INFINITY;
+  lanes least = INFINITY - (lanes){0}, own;
+  for (int64_t i = 0; i < count; i += VBL_LANES) {
+    words above = {0};
+    for (int q = 0; q < VBL_LANES; q++) some[q] = v[i + q < count ? i + q : i];
+    memcpy(&own, some, sizeof own);
+    for (int64_t j = 0; j < count; j++) above -= v[j] > own;
+    const words better = (above < (int32_t)k) & (own < least);
+    least = (lanes)((better & (words)own) | (~better & (words)least));
+  }
+  memcpy(some, &least, sizeof some);
+  for (int q = 0; q < VBL_LANES; q++) result = some[q] < result ? some[q] : result;
+  return result;
+}
+
+extern const vbl_loops VBL_PASTE(vbl_loops, VBL_ISA);
+const vbl_loops VBL_PASTE(vbl_loops, VBL_ISA) = {.dots = dots,
+                                                 .squares = squares,
+                                                 .dot_single = dot_single,
+                                                 .copy_finite = copy_finite,
+                                                 .add_less = add_less,
+                                                 .add = add,
+                                                 .round = round_,
+                                                 .scale = scale,
+                                                 .hash = hash,
+                                                 .at_least = at_least,
+                                                 .kth_largest = kth_largest,
+                                                 .log_determinants = VBL_K(log_determinants)};

@@ -1,0 +1,38 @@
+// Loops on vectors for which the measures (core/measure) need wide registers: built once per instruction set like the kernels, but no
+// part of a device's backend. Without contraction to FMA, and in orders of summation that do not depend on the width of registers: each
+// gives the same bits in all builds.
+// defines: vbl_loops, vbl_cpu_loops, VBL_BAND, VBL_SHIFTS
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { VBL_BAND = 16, VBL_SHIFTS = 8 };
+
+typedef struct vbl_loops {
+  // out[q] = <a, row rows[q]>, q < count; rows (., d) in f32, or in f64 where single is NULL. Four running sums, elements j % 4 apart,
+  // then (s0 + s1) + (s2 + s3).
+  void (*dots)(const double *a, const float *single, const double *raw, int64_t d, const int32_t *rows, int64_t count, double *out);
+  // <row, row> and <row - mean, row - mean> in the order of dots.
+  void (*squares)(const float *row, const double *mean, int64_t d, double *norm2, double *centred2);
+  // sum a_j b_j in f64 by 32 running sums.
+  double (*dot_single)(const float *a, const float *b, int64_t count);
+  // Copies d floats; whether all are finite.
+  bool (*copy_finite)(float *to, const float *from, int64_t d);
+  void (*add_less)(double *sum, const float *row, const double *from, int64_t d);  // sum += row - from
+  void (*add)(double *sum, const float *from, int64_t count);                      // sum += from
+  void (*round)(float *out, const double *from, int64_t count);
+  // out = (row - mean) scale in f64, rounded; mean NULL: 0.
+  void (*scale)(float *out, const float *row, const double *mean, double scale, int64_t d);
+  // A hash of the bits of d floats, 0 and -0 as one: sums of products of pairs, each plus its key (NH of Black et al., "UMAC", CRYPTO
+  // 1999). key: (d) random numbers.
+  uint64_t (*hash)(const float *row, const uint32_t *key, int64_t d);
+  // The positions q < count, ascending, where key[q] >= floor[0], or floor[q] where `each`, into found (count); their number.
+  int64_t (*at_least)(const float *key, const float *floor, bool each, int64_t count, int32_t *found);
+  // The k-th largest of v, 1 <= k <= count; v is not NaN. Time grows with count^2: for a few.
+  float (*kth_largest)(const float *v, int64_t count, int64_t k);
+  // out[q] = log det(scale[q] T + shift[q] I) for VBL_SHIFTS q; T symmetric (n, n): band[c (VBL_BAND + 1) + i] is the element i below the
+  // diagonal in column c, 0 beyond the last row. All pivots of all q must lie in [1e-30, 1e30], else false.
+  bool (*log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);
+} vbl_loops;
+
+const vbl_loops *vbl_cpu_loops(void);  // of the build of vbl_cpu_backend()

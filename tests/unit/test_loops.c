@@ -1,0 +1,151 @@
+// The measures' vector loops: each build against plain sums, and all builds bit for bit alike.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/philox.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
+#include "tests/check.h"
+
+extern const vbl_loops vbl_loops_avx512, vbl_loops_avx2, vbl_loops_baseline;
+
+static const vbl_loops *loops_named(const char *isa) {
+  if (vbl_cpu_backend_named(isa) == NULL) return NULL;
+  if (strcmp(isa, "avx512") == 0) return &vbl_loops_avx512;
+  return strcmp(isa, "avx2") == 0 ? &vbl_loops_avx2 : &vbl_loops_baseline;
+}
+
+enum { D = 77, ROWS = 9, BAND_ROWS = 40 };
+
+typedef struct data {
+  float x[ROWS * D];
+  double raw[ROWS * D], a[D], band[BAND_ROWS * (VBL_BAND + 1)];
+  uint32_t key[D];
+} data;
+
+// What the loops give of the same numbers, plain memory, so that two builds' can be compared whole.
+typedef struct outcome {
+  double dots[2][ROWS], squares[2], dot_single, sum[D], added[D], determinants[VBL_SHIFTS];
+  float copy[D], round[D], scale[2][D], kth[D];
+  uint64_t hash;
+  int32_t found[2][D];
+  int64_t counts[2];
+} outcome;
+
+static double uniform(uint32_t a) { return 2 * (double)vbl_u32_to_unit(vbl_philox((vbl_philox_key){1, 2}, a, 0, 0, 0).v[0]) - 1; }
+
+static void fill(data *t) {
+  for (uint32_t i = 0; i < ROWS * D; i++) t->raw[i] = (double)(t->x[i] = (float)uniform(i));
+  for (uint32_t j = 0; j < D; j++) {
+    t->a[j] = uniform(10000 + j) / 3;
+    t->key[j] = 2654435761u * (j + 1);
+  }
+  for (int c = 0; c < BAND_ROWS; c++)
+    for (int i = 0; i <= VBL_BAND; i++)
+      t->band[c * (VBL_BAND + 1) + i] = c + i >= BAND_ROWS ? 0 : i == 0 ? 20 : uniform((uint32_t)(20000 + c * 32 + i));
+}
+
+static outcome run(const vbl_loops *l, const data *t) {
+  static const int32_t rows[ROWS] = {3, 1, 4, 1, 5, 8, 2, 6, 0};
+  static const double shift[VBL_SHIFTS] = {0, 1, 2, 3, 4, 5, 6, 7}, factor[VBL_SHIFTS] = {1, 1, 1, 1, 0.5, 0.5, 0.1, 0};
+  outcome o;
+  memset(&o, 0, sizeof o);
+  l->dots(t->a, t->x, NULL, D, rows, ROWS, o.dots[0]);
+  l->dots(t->a, NULL, t->raw, D, rows, ROWS, o.dots[1]);
+  l->squares(t->x, t->a, D, &o.squares[0], &o.squares[1]);
+  o.dot_single = l->dot_single(t->x, t->x + D, D);
+  CHECK(l->copy_finite(o.copy, t->x, D));
+  l->add_less(o.sum, t->x, t->a, D);
+  l->add(o.added, t->x, D);
+  l->round(o.round, t->a, D);
+  l->scale(o.scale[0], t->x, t->a, 0.3, D);
+  l->scale(o.scale[1], t->x, NULL, 0.3, D);
+  o.hash = l->hash(t->x, t->key, D);
+  o.counts[0] = l->at_least(t->x, t->x + 5, false, D, o.found[0]);
+  o.counts[1] = l->at_least(t->x, t->x + D, true, D, o.found[1]);
+  for (int64_t k = 1; k <= D; k++) o.kth[k - 1] = l->kth_largest(t->x, D, k);
+  CHECK(l->log_determinants(BAND_ROWS, t->band, factor, shift, o.determinants));
+  return o;
+}
+
+static void check_sums(const data *t, const outcome *o) {
+  double dot = 0, norm2 = 0, centred2 = 0, pair = 0;
+  for (int j = 0; j < D; j++) {
+    const double x = (double)t->x[j];
+    dot += t->a[j] * (double)t->x[3 * D + j];
+    norm2 += x * x;
+    centred2 += (x - t->a[j]) * (x - t->a[j]);
+    pair += x * (double)t->x[D + j];
+    CHECK(o->sum[j] == x - t->a[j] && o->added[j] == x && o->copy[j] == t->x[j] && o->round[j] == (float)t->a[j]);
+    CHECK(o->scale[0][j] == (float)((x - t->a[j]) * 0.3) && o->scale[1][j] == (float)(x * 0.3));
+  }
+  CHECK_NEAR(o->dots[0][0], dot, 1e-13);
+  CHECK(memcmp(o->dots[0], o->dots[1], sizeof o->dots[0]) == 0 && o->dots[0][1] == o->dots[0][3]);
+  CHECK_NEAR(o->squares[0], norm2, 1e-13);
+  CHECK_NEAR(o->squares[1], centred2, 1e-13);
+  CHECK_NEAR(o->dot_single, pair, 1e-13);
+}
+
+static void check_selection(const data *t, const outcome *o) {
+  int64_t counts[2] = {0};
+  for (int j = 0; j < D; j++) {
+    if (t->x[j] >= t->x[5]) CHECK(o->found[0][counts[0]++] == j);
+    if (t->x[j] >= t->x[D + j]) CHECK(o->found[1][counts[1]++] == j);
+    int above = 0;
+    for (int q = 0; q < D; q++) above += t->x[q] > t->x[j];
+    CHECK(o->kth[above] == t->x[j]);
+  }
+  CHECK(o->counts[0] == counts[0] && o->counts[1] == counts[1]);
+}
+
+// By the determinant of the full matrix, eliminated without its band.
+static double log_determinant(const data *t, double factor, double shift) {
+  static double m[BAND_ROWS][BAND_ROWS];
+  double sum = 0;
+  memset(m, 0, sizeof m);
+  for (int c = 0; c < BAND_ROWS; c++)
+    for (int i = 0; i <= VBL_BAND && c + i < BAND_ROWS; i++)
+      m[c + i][c] = m[c][c + i] = factor * t->band[c * (VBL_BAND + 1) + i] + (i == 0 ? shift : 0);
+  for (int c = 0; c < BAND_ROWS; c++) {
+    sum += log(m[c][c]);
+    for (int r = c + 1; r < BAND_ROWS; r++)
+      for (int q = BAND_ROWS - 1; q >= c; q--) m[r][q] -= m[r][c] / m[c][c] * m[c][q];
+  }
+  return sum;
+}
+
+static void check_build(const vbl_loops *l, const data *t, const outcome *o) {
+  float row[D];
+  memcpy(row, t->x, sizeof row);
+  row[7] = NAN;
+  CHECK(!l->copy_finite(row, row, D));
+  row[7] = -INFINITY;
+  CHECK(!l->copy_finite(row, row, D));
+  row[7] = 0;
+  const uint64_t zero = l->hash(row, t->key, D);
+  row[7] = -0.0f;
+  CHECK(l->hash(row, t->key, D) == zero && zero != o->hash);
+  CHECK_NEAR(o->determinants[0], log_determinant(t, 1, 0), 1e-11);
+  CHECK_NEAR(o->determinants[5], log_determinant(t, 0.5, 5), 1e-11);
+  const double factor[VBL_SHIFTS] = {-1}, shift[VBL_SHIFTS] = {1, 1, 1, 1, 1, 1, 1, 1};
+  double out[VBL_SHIFTS];
+  CHECK(!l->log_determinants(BAND_ROWS, t->band, factor, shift, out));  // not positive definite
+}
+
+int main(void) {
+  static const char *const builds[] = {"baseline", "avx2", "avx512"};
+  static data t;
+  fill(&t);
+  const outcome plain = run(&vbl_loops_baseline, &t);
+  check_sums(&t, &plain);
+  check_selection(&t, &plain);
+  for (int b = 0; b < 3; b++) {
+    const vbl_loops *l = loops_named(builds[b]);
+    if (l == NULL) continue;
+    const outcome o = run(l, &t);
+    CHECK_REPORT_(memcmp(&o, &plain, sizeof o) == 0, "build %s differs from the baseline", builds[b]);
+    check_build(l, &t, &o);
+  }
+  return check_done();
+}
