@@ -2,28 +2,27 @@
 // b_i = |yc_i|^2. Biased: HSIC0 = S / (n-1)^2. Debiased (Song et al., "Feature Selection via Dependence Maximization", JMLR 2012,
 // eq. 5, here for centred rows): n (n-3) HSIC1 = S - n/(n-2) sum a_i b_i + (sum a)(sum b) / ((n-1)(n-2)).
 // CKA is HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) (Kornblith et al., ICML 2019).
-// defines: vbl_hsic, vbl_cka, vbl_cka_minibatch
+// defines: vbl_hsic, vbl_cka, vbl_linear_kernels, vbl_cka_minibatch
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/measure/grams.h"
 #include "core/measure/kernel.h"
 #include "core/measure/result.h"
 
 // |Xc'Yc|_F^2 through the smaller of the two products: features (dx, dy) or Gram matrices (n, n).
 static vbl_status cross(vbl_prepared *x, vbl_prepared *y, double *s, vbl_error *err) {
-  int64_t n = x->n, wide = x->d > y->d ? x->d : y->d;
+  vbl_prepared *both[] = {x, y};
+  double products[4];
   if (x == y) {
     VBL_TRY(vbl_prepared_self(x, err));
     *s = x->self;
     return VBL_OK;
   }
-  if (wide >= n || (x->gram != NULL && y->gram != NULL)) {
-    VBL_TRY(vbl_prepared_gram(x, err));
-    VBL_TRY(vbl_prepared_gram(y, err));
-    *s = vbl_dot(x->gram, y->gram, n * n);
-    return VBL_OK;
-  }
-  return vbl_prepared_cross(x, y, s, err);
+  if (x->d < x->n && y->d < x->n) return vbl_prepared_cross(x, y, s, err);
+  VBL_TRY(vbl_gram_products(both, 2, products, err));
+  *s = products[1];
+  return VBL_OK;
 }
 
 static double hsic1(const vbl_prepared *x, const vbl_prepared *y, double s) {
@@ -32,13 +31,15 @@ static double hsic1(const vbl_prepared *x, const vbl_prepared *y, double s) {
   return (s - n / (n - 2) * ab + x->total * y->total / ((n - 1) * (n - 2))) / (n * (n - 3));
 }
 
-vbl_status vbl_hsic(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
+// product: |Xc'Yc|_F^2 where it is known, else NULL.
+static vbl_status hsic(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, const double *product, vbl_measure_result *r,
+                       vbl_error *err) {
   bool biased = o->estimator == 1;
-  double s = 0;
+  double s = product != NULL ? *product : 0;
   VBL_TRY(vbl_begin_compact("hsic", x, y, biased ? 2 : 4, r, err));
   r->preprocessing = "centred";
   r->metric = "linear";
-  VBL_TRY(cross(x, y, &s, err));
+  if (product == NULL) VBL_TRY(cross(x, y, &s, err));
   double m = (double)(x->n - 1);
   if (biased) {
     r->chance = x->total * y->total / (m * m * m);
@@ -50,10 +51,15 @@ vbl_status vbl_hsic(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options 
   return vbl_value(r, hsic1(x, y, s));
 }
 
-static vbl_status linear_cka(vbl_prepared *x, vbl_prepared *y, bool biased, vbl_measure_result *r, vbl_error *err) {
+vbl_status vbl_hsic(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
+  return hsic(x, y, o, NULL, r, err);
+}
+
+static vbl_status linear_cka(vbl_prepared *x, vbl_prepared *y, bool biased, const double *product, vbl_measure_result *r,
+                             vbl_error *err) {
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
-  double s = 0;
-  VBL_TRY(cross(x, y, &s, err));
+  double s = product != NULL ? *product : 0;
+  if (product == NULL) VBL_TRY(cross(x, y, &s, err));
   VBL_TRY(vbl_prepared_self(x, err));
   VBL_TRY(vbl_prepared_self(y, err));
   if (biased) {
@@ -66,12 +72,22 @@ static vbl_status linear_cka(vbl_prepared *x, vbl_prepared *y, bool biased, vbl_
   return vbl_debiased_ratio(hsic1(x, y, s), hsic1(x, x, x->self), hsic1(y, y, y->self), x->self, y->self, x->n, r);
 }
 
-vbl_status vbl_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
+static vbl_status cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, const double *product, vbl_measure_result *r,
+                      vbl_error *err) {
   bool biased = o->estimator == 1;
   VBL_TRY(vbl_begin_compact("cka", x, y, biased ? (o->kernel == 0 ? 2 : 3) : 4, r, err));
   r->preprocessing = "centred";
   r->metric = o->kernel == 0 ? "linear" : "rbf";
-  return o->kernel == 0 ? linear_cka(x, y, biased, r, err) : vbl_rbf_cka(x, y, o, r, err);
+  return o->kernel == 0 ? linear_cka(x, y, biased, product, r, err) : vbl_rbf_cka(x, y, o, r, err);
+}
+
+vbl_status vbl_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
+  return cka(x, y, o, NULL, r, err);
+}
+
+vbl_status vbl_linear_kernels(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, double product,
+                              vbl_measure_result *r, vbl_error *err) {
+  return fn == vbl_hsic ? hsic(x, y, o, &product, r, err) : cka(x, y, o, &product, r, err);
 }
 
 // Rows first .. first + rows of p, prepared by themselves.

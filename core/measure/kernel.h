@@ -1,5 +1,5 @@
 // Measures on explicit n x n kernel or distance matrices. Inside core/measure only.
-// defines: vbl_share_equal_rows, vbl_block_fn, vbl_fill_symmetric, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka,
+// defines: vbl_share_equal_rows, vbl_block_fn, vbl_fill_symmetric, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_linear_kernels,
 // vbl_rdm, vbl_average_ranks
 #pragma once
 #include "core/measure/measure.h"
@@ -23,6 +23,9 @@ vbl_status vbl_debiased_ratio(double xy, double xx, double yy, double kk, double
 vbl_status vbl_rbf_kernel(double *k, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
                           vbl_error *err);
 vbl_status vbl_rbf_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err);
+// vbl_hsic or vbl_cka with the linear kernel where <K, L> is known. (hsic.c)
+vbl_status vbl_linear_kernels(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, double product,
+                              vbl_measure_result *r, vbl_error *err);
 
 // All distances (n, n) by options.rdm; NULL with *ok false when a row has no direction. (rsa.c)
 vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *err);

@@ -119,8 +119,6 @@ static void relabel_row(const vbl_knn *list, int64_t from, const int32_t *invers
 
 void vbl_permuted_set(const vbl_prepared *p, const int32_t *order, int32_t *inverse, vbl_prepared *out) {
   int64_t n = p->n;
-  free(out->gram);  // a measure made it for the order before
-  out->gram = NULL;
   for (int64_t i = 0; i < n; i++) inverse[order[i]] = (int32_t)i;
   gather(p->norm, order, n, 1, out->norm);
   gather(p->centred_norm2, order, n, 1, out->centred_norm2);

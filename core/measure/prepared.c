@@ -1,5 +1,5 @@
 // Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
-// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,unit,gram,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
+// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,unit,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
 // vbl_scratch, vbl_scratch_free, vbl_element
 #include "core/measure/prepared.h"
 
@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/base/philox.h"
+#include "core/measure/grams.h"
 #include "core/measure/knn.h"
 #include "core/measure/lapack.h"
 #include "core/measure/parallel.h"
@@ -338,7 +339,6 @@ void vbl_prepared_free(vbl_prepared *p) {
   free(p->norm);
   free(p->centred_norm2);
   free(p->unit);
-  free(p->gram);
   free(p->repeat);
   free(p);
 }
@@ -352,24 +352,11 @@ vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err) {
   return VBL_OK;
 }
 
-vbl_status vbl_prepared_gram(vbl_prepared *p, vbl_error *err) {
-  if (p->gram != NULL) return VBL_OK;
-  VBL_TRY(vbl_prepared_rows(p, err));
-  VBL_TRY(vbl_lapack_open(NULL, err));
-  VBL_TRY(vbl_doubles(p->n * p->n, "Gram matrix", &p->gram, err));
-  vbl_gemm(false, true, p->n, p->n, p->d, 1, p->centred, p->d, p->centred, p->d, 0, p->gram, p->n);
-  return VBL_OK;
-}
-
 // |Xc'Xc|_F^2 from the smaller of the two products.
 vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err) {
+  double self;
   if (!isnan(p->self)) return VBL_OK;
-  if (p->n <= p->d) {
-    VBL_TRY(vbl_prepared_gram(p, err));
-    p->self = vbl_dot(p->gram, p->gram, p->n * p->n);
-    return VBL_OK;
-  }
-  return vbl_prepared_cross(p, p, &p->self, err);
+  return p->n <= p->d ? vbl_gram_products(&p, 1, &self, err) : vbl_prepared_cross(p, p, &p->self, err);
 }
 
 // U and S of a tall matrix from the eigenvectors of Xc'Xc = V S^2 V', U = Xc V / S: U is orthonormal to eps (s_1 / s_d)^2, so this

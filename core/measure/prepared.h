@@ -1,6 +1,6 @@
 // A matrix made ready for measures: its f64 rows, centred copy, norms and counts, and, filled on first use and then shared by
-// all measures, unit rows, Gram matrix, SVD and neighbour lists.
-// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,element,unit,gram,cross,self,svd,knn}
+// all measures, unit rows, SVD and neighbour lists.
+// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,element,unit,cross,self,svd,knn}
 #pragma once
 #include "core/base/status.h"
 #include "core/tensor/tensor.h"
@@ -41,8 +41,7 @@ typedef struct vbl_prepared {
   int64_t duplicates;     // rows equal to an earlier row,
   bool *repeat;           // (n) and which they are
   int64_t zero_rows, first_zero_row;
-  double *unit;  // (n, d) raw rows / norm, zero rows stay 0;  NULL until asked for, as are the next three
-  double *gram;  // (n, n) of the centred rows
+  double *unit;  // (n, d) raw rows / norm, zero rows stay 0;  NULL until asked for, as are the last two
   double self;   // |Xc'Xc|_F^2, NaN until asked for
   vbl_svd *svd;
   vbl_knn *knn;
@@ -64,7 +63,6 @@ static inline double vbl_prepared_element(const vbl_prepared *p, int64_t i, int6
   return p->single != NULL ? (double)p->single[i * p->d + j] : p->raw[i * p->d + j];
 }
 vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err);
-vbl_status vbl_prepared_gram(vbl_prepared *p, vbl_error *err);
 // |Xc'Yc|_F^2 of x and y of the same n through the (dx, dy) product, row tiles at a time. Where both came as f32 and there is much to
 // multiply (n dx dy > 2e8), the centred rows are rounded to f32 and multiplied in f32 by tiles of 512 rows, whose products are added
 // in f64: relative error about 1e-8, below that of the data's own rounding.

@@ -1,8 +1,11 @@
 // defines: vbl_measure_table
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/interrupt.h"
+#include "core/measure/grams.h"
+#include "core/measure/kernel.h"
 #include "core/measure/null.h"
 #include "core/measure/parallel.h"
 
@@ -14,6 +17,7 @@ typedef struct pairs {
   bool half;
   double *values;
   vbl_measure_status *statuses;
+  double *products;  // (nx, ny): <K, L> of linear kernels, or NULL where each pair makes its own
 } pairs;
 
 static bool same_list(vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny) {
@@ -24,23 +28,41 @@ static bool same_list(vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t 
 
 static vbl_prepared *matrix(const pairs *p, int64_t i) { return i < p->nx ? p->xs[i] : p->ys[i - p->nx]; }
 
-// Gram matrices cost n^2 d each once and n^2 a pair, cross-covariances n d^2 a pair.
+static int64_t matrices(const pairs *p) { return p->half ? p->nx : p->nx + p->ny; }
+
+// Tiles of Gram matrices cost n^2 d / 2 multiplications a matrix and, fetched from memory, about n^2 a pair; cross-covariances n d^2 a
+// pair.
 static bool grams_pay(const pairs *p) {
-  if (p->fn != vbl_cka && p->fn != vbl_hsic) return false;
-  if (p->fn == vbl_cka && p->o->kernel != 0) return false;
-  for (int64_t i = 0; i < p->nx + p->ny; i++)
-    if (matrix(p, i)->d >= matrix(p, i)->n) return true;  // hsic.c reads them then
-  double n = (double)p->xs[0]->n, d = (double)p->xs[0]->d, matrices = (double)(p->half ? p->nx : p->nx + p->ny);
-  double count = (double)p->nx * (double)p->ny * (p->half ? 0.5 : 1), bytes = 8 * n * n * matrices;
-  return bytes < 2e9 && matrices * n * n * d + count * n * n < count * n * d * d;
+  enum { MATRICES = 256 };  // whose tiles a thread has room for
+  if (p->fn != vbl_hsic && (p->fn != vbl_cka || p->o->kernel != 0)) return false;
+  double n = (double)p->xs[0]->n, least = INFINITY, m = (double)matrices(p), count = (double)p->nx * (double)p->ny;
+  for (int64_t i = 0; i < matrices(p); i++) least = fmin(least, (double)matrix(p, i)->d);
+  if (p->half) count /= 2;
+  return m <= MATRICES && n * n * (m * least / 2 + m * m / 2) < count * n * least * fmin(least, n);
 }
 
-static vbl_status warm_one(const pairs *p, int64_t i, bool grams, vbl_error *err) {
+// <K, L> of all pairs.
+static vbl_status make_products(pairs *p, vbl_error *err) {
+  int64_t count = matrices(p), from = p->half ? 0 : p->nx;
+  vbl_prepared **all = malloc(sizeof *all * (size_t)count);
+  double *square = malloc(sizeof *square * (size_t)(count * count));
+  p->products = malloc(sizeof *p->products * (size_t)(p->nx * p->ny));
+  vbl_status status = VBL_OK;
+  if (all == NULL || square == NULL || p->products == NULL) status = vbl_fail(err, VBL_ENOMEM, "table: out of memory");
+  for (int64_t i = 0; status == VBL_OK && i < count; i++) all[i] = matrix(p, i);
+  if (status == VBL_OK) status = vbl_gram_products(all, count, square, err);
+  for (int64_t i = 0; status == VBL_OK && i < p->nx; i++)
+    for (int64_t j = 0; j < p->ny; j++) p->products[i * p->ny + j] = square[i * count + from + j];
+  free(all);
+  free(square);
+  return status;
+}
+
+static vbl_status warm_one(const pairs *p, int64_t i, vbl_error *err) {
   vbl_prepared *m = matrix(p, i);
   for (int64_t j = 0; j < i; j++)
     if (matrix(p, j) == m) return VBL_OK;  // another thread's
   VBL_TRY(vbl_interrupt_check(err));
-  if (grams) VBL_TRY(vbl_prepared_gram(m, err));
   return vbl_measure_warm(p->fn, m, p->o, err);
 }
 
@@ -49,7 +71,10 @@ static vbl_status run_pair(const pairs *p, int64_t q, vbl_error *err) {
   vbl_measure_result r;
   if (p->half && j < i) return VBL_OK;
   VBL_TRY(vbl_interrupt_check(err));
-  VBL_TRY(p->fn(p->xs[i], p->ys[j], p->o, &r, err));
+  if (p->products != NULL && p->xs[i] != p->ys[j])
+    VBL_TRY(vbl_linear_kernels(p->fn, p->xs[i], p->ys[j], p->o, p->products[q], &r, err));
+  else
+    VBL_TRY(p->fn(p->xs[i], p->ys[j], p->o, &r, err));
   p->values[q] = r.value;
   p->statuses[q] = r.status;
   if (p->half) {
@@ -60,14 +85,14 @@ static vbl_status run_pair(const pairs *p, int64_t q, vbl_error *err) {
 }
 
 // step 0: what pairs share; step 1: the pairs.
-static vbl_status run_step(const pairs *p, int step, bool grams, vbl_error *err) {
-  int64_t count = step == 1 ? p->nx * p->ny : p->half ? p->nx : p->nx + p->ny;
+static vbl_status run_step(const pairs *p, int step, vbl_error *err) {
+  int64_t count = step == 1 ? p->nx * p->ny : matrices(p);
   vbl_status status = VBL_OK;
 #pragma omp parallel for schedule(dynamic)
   for (int64_t q = 0; q < count; q++) {
     vbl_error mine = {0};
     if (vbl_shared_failed(&status)) continue;
-    vbl_shared_fail(&status, step == 0 ? warm_one(p, q, grams, &mine) : run_pair(p, q, &mine), &mine, err);
+    vbl_shared_fail(&status, step == 0 ? warm_one(p, q, &mine) : run_pair(p, q, &mine), &mine, err);
   }
   return status;
 }
@@ -87,9 +112,12 @@ vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, 
   vbl_measure_options plain = *o;
   plain.value_only = 1;
   bool half = vbl_measure_traits_of(fn)->symmetric && same_list(xs, nx, ys, ny);
-  pairs p = {fn, xs, ys, nx, ny, &plain, half, values, statuses};
+  pairs p = {fn, xs, ys, nx, ny, &plain, half, values, statuses, NULL};
   if (nx < 1 || ny < 1) return VBL_OK;
   VBL_TRY(check_rows(&p, err));
-  VBL_TRY(run_step(&p, 0, grams_pay(&p), err));
-  return run_step(&p, 1, false, err);
+  vbl_status status = run_step(&p, 0, err);
+  if (status == VBL_OK && grams_pay(&p)) status = make_products(&p, err);
+  if (status == VBL_OK) status = run_step(&p, 1, err);
+  free(p.products);
+  return status;
 }

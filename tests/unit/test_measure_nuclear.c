@@ -1,6 +1,7 @@
-// Sums of singular values by traces, and products in f32, against SVDs in f64 of the same numbers.
+// Sums of singular values by determinants, and products in f32, against SVDs in f64 of the same numbers.
 
 #include "core/base/threads.h"
+#include "core/measure/grams.h"
 #include "core/measure/lapack.h"
 #include "core/measure/nuclear.h"
 #include "core/measure/traits.h"
@@ -31,7 +32,7 @@ static void check_norm(int64_t m, int64_t n, double decay, double tolerance, dou
 
 static void test_norms(void) {
   check_norm(40, 30, 1, VBL_NUCLEAR_EXACT, 1e-13);  // by SVD
-  check_norm(130, 400, 1, INFINITY, 2e-12);         // by traces, well conditioned
+  check_norm(130, 400, 1, INFINITY, 2e-12);         // by determinants, well conditioned
   check_norm(400, 200, 1, INFINITY, 2e-12);
   check_norm(200, 200, 1, VBL_NUCLEAR_EXACT, 1e-9);
   check_norm(300, 200, 0.9, VBL_NUCLEAR_EXACT, 1e-9);  // s falls to 1e-9 s_1: beyond what squares hold
@@ -110,6 +111,31 @@ static void test_single(void) {
   free_data(&s);
 }
 
+static void gram_products(vbl_prepared *x, vbl_prepared *y, int threads, double products[4]) {
+  vbl_prepared *both[] = {x, y};
+  int before = vbl_threads();
+  vbl_set_threads(threads, NULL);
+  CHECK(vbl_gram_products(both, 2, products, NULL) == VBL_OK);
+  vbl_set_threads(before, NULL);
+}
+
+// <K, L> by tiles of the kernels is |X'Y|^2, in f64 and in f32.
+static void test_grams(void) {
+  data s = make_data();
+  double exact[4], one[4], three[4], cross = 0, self = 0;
+  gram_products(s.x64, s.y64, 2, exact);
+  CHECK(vbl_prepared_cross(s.x64, s.y64, &cross, NULL) == VBL_OK && vbl_prepared_cross(s.y64, s.y64, &self, NULL) == VBL_OK);
+  CHECK_NEAR(exact[1] / cross, 1, 1e-12);
+  CHECK_NEAR(exact[3] / self, 1, 1e-12);
+  CHECK(exact[1] == exact[2]);
+  gram_products(s.x, s.y, 1, one);
+  gram_products(s.x, s.y, 3, three);
+  CHECK(memcmp(one, three, sizeof one) == 0);
+  for (int i = 0; i < 4; i++) CHECK_NEAR(one[i] / exact[i], 1, 1e-7);
+  CHECK(one[1] != exact[1]);  // it was f32
+  free_data(&s);
+}
+
 // Ten dims through leading eigenvectors, and from an SVD that is there already.
 static void test_leading(void) {
   data s = make_data();
@@ -127,6 +153,7 @@ static void test_leading(void) {
 int main(void) {
   test_norms();
   test_single();
+  test_grams();
   test_leading();
   return check_done();
 }
