@@ -11,6 +11,7 @@
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
 
 enum { BLOCK = 256 };
 
@@ -34,7 +35,16 @@ static void upper_block(int64_t q, int64_t blocks, int64_t *i, int64_t *j) {
   *j = (row + q) * BLOCK;
 }
 
-void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *context) {
+// Copies the block's part above the diagonal to below it, by pieces small enough for both to stay in the cache.
+static void mirror_block(int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
+  enum { PIECE = 16 };
+  for (int64_t r = i; r < i_end; r += PIECE)
+    for (int64_t c = j; c < j_end; c += PIECE)
+      for (int64_t y = c; y < j_end && y < c + PIECE; y++)
+        for (int64_t x = r; x < i_end && x < r + PIECE && x < y; x++) k[y * n + x] = k[x * n + y];
+}
+
+static void fill_blocks(double *k, int64_t n, vbl_block_fn *fill, const void *context, bool mirror) {
   int64_t blocks = (n + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(dynamic)
   for (int64_t q = 0; q < blocks * (blocks + 1) / 2; q++) {
@@ -42,10 +52,11 @@ void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *co
     upper_block(q, blocks, &i, &j);
     int64_t i_end = i + BLOCK < n ? i + BLOCK : n, j_end = j + BLOCK < n ? j + BLOCK : n;
     fill(context, i, i_end, j, j_end, k, n);
-    for (int64_t r = i; r < i_end; r++)
-      for (int64_t c = r < j ? j : r + 1; c < j_end; c++) k[c * n + r] = k[r * n + c];
+    if (mirror) mirror_block(i, i_end, j, j_end, k, n);
   }
 }
+
+void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *context) { fill_blocks(k, n, fill, context, true); }
 
 static void distance_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
   const vbl_prepared *p = context;
@@ -61,19 +72,20 @@ static void distance_block(const void *context, int64_t i, int64_t i_end, int64_
     }
 }
 
-static vbl_status fill_distances2(vbl_prepared *p, double *out, vbl_error *err) {
+// Without `mirror` what is below the diagonal need not be there.
+static vbl_status fill_distances2(vbl_prepared *p, double *out, bool mirror, vbl_error *err) {
   VBL_TRY(vbl_prepared_rows(p, err));
   VBL_TRY(vbl_lapack_open(NULL, err));
-  vbl_fill_symmetric(out, p->n, distance_block, p);
+  fill_blocks(out, p->n, distance_block, p, mirror || p->duplicates > 0);
   return vbl_share_equal_rows(p, out, err);
 }
 
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
   VBL_TRY(vbl_doubles(p->n * p->n, "distance matrix", out, err));
-  return fill_distances2(p, *out, err);
+  return fill_distances2(p, *out, true, err);
 }
 
-// The distances of x and y in memory that a next call may use again: to have a matrix cleared by the system takes longer than to
+// The distances of x and y, on and above the diagonal, in memory that a next call may use again: to have a matrix cleared by the system takes longer than to
 // fill it.
 typedef struct two_matrices {
   double *k, *l;
@@ -86,8 +98,8 @@ static vbl_status two_distances2(vbl_prepared *x, vbl_prepared *y, two_matrices 
   m->l = vbl_cpu_alloc(m->bytes);
   if (m->k == NULL || m->l == NULL)
     return vbl_fail(err, VBL_ENOMEM, "distance matrices: out of memory for 2 x %.0f MB", (double)m->bytes * 1e-6);
-  VBL_TRY(fill_distances2(x, m->k, err));
-  return fill_distances2(y, m->l, err);
+  VBL_TRY(fill_distances2(x, m->k, false, err));
+  return fill_distances2(y, m->l, false, err);
 }
 
 static void free_two(two_matrices *m) {
@@ -209,14 +221,17 @@ static vbl_status median_distance2(const double *d2, int64_t n, bool all, double
 }
 
 static void gaussian_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
-  const double scale2 = *(const double *)context;
-  for (int64_t r = i; r < i_end; r++)
-    for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = exp(-k[r * n + c] / (2 * scale2));
+  const double factor = -1 / (2 * *(const double *)context);
+  for (int64_t r = i; r < i_end; r++) {
+    int64_t from = r < j ? j : r;
+    vbl_cpu_loops()->exp_scaled(k + r * n + from, factor, j_end - from);
+  }
 }
 
 static void minus_root_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
   (void)context;
   for (int64_t r = i; r < i_end; r++)
+#pragma omp simd
     for (int64_t c = r < j ? j : r; c < j_end; c++) k[r * n + c] = -sqrt(k[r * n + c]);
 }
 

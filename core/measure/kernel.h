@@ -19,7 +19,7 @@ vbl_status vbl_double_centre(double *k, int64_t n, vbl_error *err);
 vbl_status vbl_u_centre(double *k, int64_t n, vbl_error *err);
 // Debiased CKA from its three HSIC1; `kk`, `ll`: the uncentred sums of squares against which 0 is judged.
 vbl_status vbl_debiased_ratio(double xy, double xx, double yy, double kk, double ll, int64_t n, vbl_measure_result *r);
-// k, squared distances (n, n), becomes exp(-k / (2 sigma^2)); *ok false when the median distance is 0.
+// k, squared distances (n, n) of which those above the diagonal are read, becomes exp(-k / (2 sigma^2)); *ok false when the median distance is 0.
 vbl_status vbl_rbf_kernel(double *k, int64_t n, const vbl_measure_options *o, bool *ok, double *sigma, vbl_measure_result *r,
                           vbl_error *err);
 vbl_status vbl_rbf_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err);

@@ -69,14 +69,16 @@ static bins bins_of(const double *k, int64_t n) {
   return (bins){least, isfinite(per_unit) ? per_unit : 0};
 }
 
-// The values of bins first .. last into v.
+// The values of bins first .. last into v. The bounds are bin_of's, without its rounding to a bin: few values pass.
 static void gather(const double *k, int64_t n, bins b, int64_t first, int64_t last, double *v) {
+  const double from = first == 0 ? -INFINITY : (double)first, to = (double)(last + 1);
   int64_t count = 0;
 #pragma omp parallel for schedule(static, 16)
   for (int64_t i = 0; i < n; i++)
     for (int64_t j = i + 1; j < n; j++) {
-      int64_t at, bin = bin_of(b, k[i * n + j]);
-      if (bin < first || bin > last) continue;
+      int64_t at;
+      const double bin = (k[i * n + j] - b.least) * b.per_unit;
+      if (bin < from || bin >= to) continue;
 #pragma omp atomic capture
       at = count++;
       v[at] = k[i * n + j];

@@ -23,6 +23,8 @@ typedef struct vbl_loops {
   void (*round)(float *out, const double *from, int64_t count);
   // out = (row - mean) scale in f64, rounded; mean NULL: 0.
   void (*scale)(float *out, const float *row, const double *mean, double scale, int64_t d);
+  // v[j] = exp(v[j] factor) to 2 ulp; 0 where that is below 1e-307. v factor <= 0.
+  void (*exp_scaled)(double *v, double factor, int64_t count);
   // A hash of the bits of d floats, 0 and -0 as one: sums of products of pairs, each plus its key (NH of Black et al., "UMAC", CRYPTO
   // 1999). key: (d) random numbers.
   uint64_t (*hash)(const float *row, const uint32_t *key, int64_t d);

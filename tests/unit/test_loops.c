@@ -26,7 +26,7 @@ typedef struct data {
 
 // What the loops give of the same numbers, plain memory, so that two builds' can be compared whole.
 typedef struct outcome {
-  double dots[2][ROWS], squares[2], dot_single, sum[D], added[D], determinants[VBL_SHIFTS];
+  double dots[2][ROWS], squares[2], dot_single, sum[D], added[D], exponentials[D], determinants[VBL_SHIFTS];
   float copy[D], round[D], scale[2][D], kth[D];
   uint64_t hash;
   int32_t found[2][D];
@@ -61,6 +61,8 @@ static outcome run(const vbl_loops *l, const data *t) {
   l->round(o.round, t->a, D);
   l->scale(o.scale[0], t->x, t->a, 0.3, D);
   l->scale(o.scale[1], t->x, NULL, 0.3, D);
+  for (int j = 0; j < D; j++) o.exponentials[j] = 10.0 * j;  // to 760
+  l->exp_scaled(o.exponentials, -0.987, D);
   o.hash = l->hash(t->x, t->key, D);
   o.counts[0] = l->at_least(t->x, t->x + 5, false, D, o.found[0]);
   o.counts[1] = l->at_least(t->x, t->x + D, true, D, o.found[1]);
@@ -79,6 +81,10 @@ static void check_sums(const data *t, const outcome *o) {
     pair += x * (double)t->x[D + j];
     CHECK(o->sum[j] == x - t->a[j] && o->added[j] == x && o->copy[j] == t->x[j] && o->round[j] == (float)t->a[j]);
     CHECK(o->scale[0][j] == (float)((x - t->a[j]) * 0.3) && o->scale[1][j] == (float)(x * 0.3));
+  }
+  for (int j = 0; j < D; j++) {
+    const double exact = exp(10.0 * j * -0.987);
+    CHECK_NEAR(o->exponentials[j], exact, exact * 5e-16 + 1e-307);
   }
   CHECK_NEAR(o->dots[0][0], dot, 1e-13);
   CHECK(memcmp(o->dots[0], o->dots[1], sizeof o->dots[0]) == 0 && o->dots[0][1] == o->dots[0][3]);

@@ -118,6 +118,28 @@ static void scale(float *out, const float *row, const double *mean, double by, i
   }
 }
 
+// x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) by its series to r^13 / 13!, whose rest is below 1e-17.
+static void exp_scaled(double *v, double factor, int64_t count) {
+  static const double series[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
+                                  1.0 / 5040,       1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5};
+  const double magic = 0x1.8p52;  // adding it leaves the nearest integer in the low bits
+#pragma omp simd
+  for (int64_t j = 0; j < count; j++) {
+    const double x = v[j] * factor, c = x < -707 ? -707 : x;
+    const double shifted = c * 0x1.71547652b82fep+0 + magic, k = shifted - magic;
+    const double r = (c - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;  // the first has 32 bits: k times it is exact
+    double p = series[0];
+    for (int q = 1; q < 12; q++) p = p * r + series[q];
+    p = p * r * r + r + 1;
+    uint64_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    v[j] = x < -707 ? 0 : p * power;
+  }
+}
+
 static uint64_t hash(const float *row, const uint32_t *key, int64_t d) {
   const int64_t half = d / 2;
   uint64_t sum = d % 2 ? vbl_float_bits(row[d - 1] + 0.0f) + (uint64_t)key[d - 1] : 0;
@@ -184,6 +206,7 @@ const vbl_loops VBL_PASTE(vbl_loops, VBL_ISA) = {.dots = dots,
                                                  .add = add,
                                                  .round = round_,
                                                  .scale = scale,
+                                                 .exp_scaled = exp_scaled,
                                                  .hash = hash,
                                                  .at_least = at_least,
                                                  .kth_largest = kth_largest,
