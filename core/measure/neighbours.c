@@ -129,8 +129,8 @@ static double mean_rank_term(int64_t k) {
 }
 
 static double chance_of(enum part part, int64_t n, int64_t k) {
-  double sum = 0, term = mean_rank_term(k);
   if (part == OVERLAP) return (double)k / (double)(n - 1);
+  double sum = 0, term = mean_rank_term(k);
   for (int64_t c = 1; c <= k; c++) {
     double jaccard = (double)c / (double)(2 * k - c), rank = (double)c * term / harmonic(c);
     double value = part == JACCARD ? jaccard : part == RANK ? rank : jaccard * rank;
@@ -154,7 +154,7 @@ static vbl_status overlap(const char *measure, enum part part, vbl_prepared *x, 
     vbl_ranks(nb.x, i, rank, true);
   }
   free(rank);
-  r->chance = chance_of(part, nb.n, nb.k);
+  if (o->value_only == 0) r->chance = chance_of(part, nb.n, nb.k);
   r->chance_source = part == OVERLAP ? "exact mean over permutations: k / (n-1)"
                                      : "exact mean over permutations: hypergeometric overlap, uniform ranks";
   return vbl_value(r, sum / (double)nb.n);
