@@ -54,9 +54,10 @@ static void note_chance(vbl_measure_result *r, bool squared) {
 
 // The first m left singular vectors of a tall matrix from leading eigenvectors of Xc'Xc, U = Xc V / S. As in prepared.c this counts
 // only where (s_d / s_1)^2 > 1e-6, which also shows that the rank is full; *done says whether it did.
-static vbl_status leading_svd(const vbl_prepared *p, int64_t m, vbl_svd *v, bool *done, vbl_error *err) {
+static vbl_status leading_svd(vbl_prepared *p, int64_t m, vbl_svd *v, bool *done, vbl_error *err) {
   int64_t n = p->n, d = p->d;
   double *g = NULL, *vectors = NULL, *w = NULL;
+  VBL_TRY(vbl_prepared_rows(p, err));
   vbl_status status = vbl_doubles(d * d, "SVCCA", &g, err);
   if (status == VBL_OK) status = vbl_doubles(m * d, "SVCCA", &vectors, err);
   if (status == VBL_OK) status = vbl_doubles(d, "SVCCA", &w, err);
@@ -117,7 +118,7 @@ static vbl_status make_bases(vbl_prepared *x, vbl_prepared *y, int64_t dims, bas
 static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, int64_t dims, bases *b, bool *ready,
                         vbl_measure_result *r, vbl_error *err) {
   *ready = false;
-  VBL_TRY(vbl_begin_pair(measure, x, y, 2, r, err));
+  VBL_TRY(vbl_begin_compact(measure, x, y, 2, r, err));
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
   VBL_TRY(make_bases(x, y, dims, b, err));
   *ready = true;
@@ -245,6 +246,7 @@ vbl_status vbl_pwcca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options
   bases b = {0};
   VBL_TRY(begin("pwcca", x, y, 0, &b, &ready, r, err));
   if (!ready) return VBL_OK;
+  VBL_TRY(vbl_prepared_rows(o->side == 0 ? x : y, err));
   note_ranks(r, x, y, x->svd->rank, y->svd->rank, x->svd->rank, y->svd->rank);
   if (r->dims_x >= x->n - 1 || r->dims_y >= x->n - 1) return vbl_undefined(r, VBL_MEASURE_RANK_SATURATED);
   return o->side == 0 ? projection_weighted(x, y, r, err) : projection_weighted(y, x, r, err);

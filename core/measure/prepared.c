@@ -361,13 +361,13 @@ vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err) {
 
 // U and S of a tall matrix from the eigenvectors of Xc'Xc = V S^2 V', U = Xc V / S: U is orthonormal to eps (s_1 / s_d)^2, so this
 // counts only where (s_d / s_1)^2 > 1e-6; *done says whether it did. A third of an SVD's time.
-static vbl_status eigen_svd(const vbl_prepared *p, vbl_svd *v, bool *done, vbl_error *err) {
+static vbl_status eigen_svd(const vbl_prepared *p, const double *centred, vbl_svd *v, bool *done, vbl_error *err) {
   int64_t n = p->n, d = p->d;
   double *g = NULL;
   *done = false;
   VBL_TRY(vbl_lapack_open(NULL, err));
-  VBL_TRY(vbl_doubles(d * d, "SVD", &g, err));
-  vbl_syrk(true, d, n, p->centred, d, g);
+  VBL_TRY(vbl_scratch(d * d, "SVD", &g, err));
+  vbl_syrk(true, d, n, centred, d, g);
   vbl_status status = vbl_symmetric_eigen(d, g, v->s, true, err);
   if (status == VBL_OK && v->s[0] > 1e-6 * v->s[d - 1]) {
     for (int64_t i = 0; i < d / 2; i++) {  // descending
@@ -384,25 +384,25 @@ static vbl_status eigen_svd(const vbl_prepared *p, vbl_svd *v, bool *done, vbl_e
         g[i * d + j] = g[(d - 1 - i) * d + j];
         g[(d - 1 - i) * d + j] = t;
       }
-    vbl_gemm(false, true, n, d, d, 1, p->centred, d, g, d, 0, v->u, d);
+    vbl_gemm(false, true, n, d, d, 1, centred, d, g, d, 0, v->u, d);
     v->rank = d;
     *done = true;
   }
-  free(g);
+  vbl_scratch_free(d * d, g);
   return status;
 }
 
-static vbl_status compute_svd(vbl_prepared *p, vbl_svd *v, vbl_error *err) {
+static vbl_status compute_svd(const vbl_prepared *p, const double *centred, vbl_svd *v, vbl_error *err) {
   bool done = false;
   v->columns = p->n < p->d ? p->n : p->d;
   VBL_TRY(vbl_doubles(p->n * v->columns, "SVD", &v->u, err));
   VBL_TRY(vbl_doubles(v->columns, "SVD", &v->s, err));
   bool squares = p->total > 1e-140 && p->total < 1e140;  // Xc'Xc neither over- nor underflows
-  if (p->n > p->d && squares) VBL_TRY(eigen_svd(p, v, &done, err));
+  if (p->n > p->d && squares) VBL_TRY(eigen_svd(p, centred, v, &done, err));
   if (done) return VBL_OK;
   double *copy = NULL;
   VBL_TRY(vbl_doubles(p->n * p->d, "SVD", &copy, err));
-  memcpy(copy, p->centred, sizeof(double) * (size_t)(p->n * p->d));
+  memcpy(copy, centred, sizeof(double) * (size_t)(p->n * p->d));
   vbl_status status = vbl_svd_left(p->n, p->d, copy, v->u, v->s, err);
   free(copy);
   double cut = status == VBL_OK ? v->s[0] * (double)(p->n > p->d ? p->n : p->d) * DBL_EPSILON : 0;
@@ -410,16 +410,31 @@ static vbl_status compute_svd(vbl_prepared *p, vbl_svd *v, vbl_error *err) {
   return status;
 }
 
+// The centred rows for a while: an SVD leaves no need of them, and two copies in f64 of each layer of a table would be much.
+static vbl_status scratch_centred(const vbl_prepared *p, double **out, vbl_error *err) {
+  VBL_TRY(vbl_scratch(p->n * p->d, "centred rows", out, err));
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < p->n; i++) {
+    double *to = *out + i * p->d;
+    const double *row = vbl_prepared_row(p, i, to);
+    for (int64_t j = 0; j < p->d; j++) to[j] = row[j] - p->mean[j];
+  }
+  return VBL_OK;
+}
+
 vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err) {
   if (p->svd != NULL) return VBL_OK;
-  VBL_TRY(vbl_prepared_rows(p, err));
+  double *own = NULL;
+  if (p->centred == NULL) VBL_TRY(scratch_centred(p, &own, err));
   vbl_svd *v = calloc(1, sizeof *v);
-  if (v == NULL) return vbl_fail(err, VBL_ENOMEM, "SVD: out of memory");
-  vbl_status status = compute_svd(p, v, err);
+  vbl_status status =
+      v != NULL ? compute_svd(p, own != NULL ? own : p->centred, v, err) : vbl_fail(err, VBL_ENOMEM, "SVD: out of memory");
+  if (own != NULL) vbl_scratch_free(p->n * p->d, own);
   if (status == VBL_OK) {
     p->svd = v;
     return VBL_OK;
   }
+  if (v == NULL) return status;
   free(v->u);
   free(v->s);
   free(v);
