@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "core/base/interrupt.h"
+#include "core/measure/apart.h"
 #include "core/measure/parallel.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/loops.h"
@@ -22,7 +23,8 @@ typedef struct search {
   const vbl_prepared *p;
   vbl_knn_metric metric;
   int64_t n, d, k, blocks;
-  float *rows;       // (n, d) unit rows; rows / longest row; centred rows / longest centred row
+  vbl_apart apart;   // rows that take no part
+  float *rows;       // (n, d) unit rows; rows / longest row; centred rows / longest centred row; those apart 0
   float *norm2;      // (n) euclidean: squared lengths of those
   float *window;     // (n) twice the bound on |key of the product - exact key|
   float *floor;      // (n) the k-th best key seen less the window
@@ -54,22 +56,19 @@ static void free_search(search *s) {
   free(s->lock);
 }
 
-static double longest(const vbl_prepared *p, vbl_knn_metric metric) {
-  double largest = 0;
-  for (int64_t i = 0; i < p->n; i++) largest = fmax(largest, metric == VBL_KNN_IP ? p->norm[i] : sqrt(p->centred_norm2[i]));
-  return largest > 0 ? largest : 1;
-}
-
 // Row i scaled to at most unit length, in f32, and the rounding that its keys can have: with u = 2^-24, converting costs 2u, the
 // product (d + 2) u (Higham, Accuracy and Stability, eq. 3.5), each times |r_i| |r_j| <= |r_i|; the corrections of the Euclidean
 // key a few u more. 1e-36 covers what underflows. v: scratch (d), for f64 data.
-static void fill_row(search *s, int64_t i, double scale, double *v) {
+static void fill_row(search *s, int64_t i, double *v) {
   const vbl_prepared *p = s->p;
   const bool centre = s->metric == VBL_KNN_EUCLIDEAN;
-  const double u = 0x1p-24, by = s->metric == VBL_KNN_COSINE ? p->norm[i] : scale;
-  const double length = (centre ? sqrt(p->centred_norm2[i]) : p->norm[i]) / by;
+  const double u = 0x1p-24, by = s->metric == VBL_KNN_COSINE ? p->norm[i] : s->apart.scale;
+  const bool apart = s->apart.count > 0 && s->apart.row[i];
+  const double length = apart ? 0 : (centre ? sqrt(p->centred_norm2[i]) : p->norm[i]) / by;
   float *out = s->rows + i * s->d;
-  if (p->single != NULL && by > 1e-150) {  // 1 / by is finite
+  if (apart) {
+    for (int64_t j = 0; j < s->d; j++) out[j] = 0;
+  } else if (p->single != NULL && by > 1e-150) {  // 1 / by is finite
     vbl_cpu_loops()->scale(out, p->single + i * s->d, centre ? p->mean : NULL, 1 / by, s->d);
   } else {
     const double *row = vbl_prepared_row(p, i, v);
@@ -83,7 +82,6 @@ static void fill_row(search *s, int64_t i, double scale, double *v) {
 }
 
 static vbl_status fill_rows(search *s, vbl_error *err) {
-  const double scale = s->metric == VBL_KNN_COSINE ? 1 : longest(s->p, s->metric);
   vbl_status shared = VBL_OK;
 #pragma omp parallel
   {
@@ -93,7 +91,7 @@ static vbl_status fill_rows(search *s, vbl_error *err) {
     vbl_shared_fail(&shared, status, &mine, err);
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < s->n; i++)
-      if (status == VBL_OK) fill_row(s, i, scale, v);
+      if (status == VBL_OK) fill_row(s, i, v);
     free(v);
   }
   return shared;
@@ -158,7 +156,7 @@ static bool make_room(search *s, int64_t i) {
 
 static bool push(search *s, int64_t i, float key, int64_t j) {
   vbl_pile *p = &s->piles[i];
-  if (i == j || key < s->floor[i]) return true;
+  if (i == j || key < s->floor[i] || key == -INFINITY) return true;
   if (p->count == p->capacity && !make_room(s, i)) return false;
   if (key >= s->floor[i]) p->at[p->count++] = (vbl_candidate){key, (int32_t)j};
   return true;
@@ -214,6 +212,13 @@ static void multiply_diagonal(const search *s, int64_t i, int64_t rows, float *v
   for (int64_t r = 0; r < rows; r++) v[r * BLOCK + r] = -INFINITY;
 }
 
+// -inf where a row apart is met: no pile takes it.
+static void leave_out(const search *s, int64_t i, int64_t rows, int64_t j, int64_t columns, float *v) {
+  for (int64_t r = 0; s->apart.count > 0 && r < rows; r++)
+    for (int64_t c = 0; c < columns; c++)
+      if (s->apart.row[i + r] || s->apart.row[j + c]) v[r * BLOCK + c] = -INFINITY;
+}
+
 // Keys of the rows of block bi against those of block bj >= bi, to the piles of both. v: (BLOCK, BLOCK).
 static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {
   int64_t i = bi * BLOCK, j = bj * BLOCK, rows = block_rows(s, bi), columns = block_rows(s, bj);
@@ -222,6 +227,7 @@ static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {
     multiply_diagonal(s, i, rows, v);
   else
     multiply(s, i, rows, j, columns, v);
+  leave_out(s, i, rows, j, columns, v);
   omp_set_lock(&s->lock[bi]);
   for (int64_t r = 0; r < rows; r++) ok &= scan_row(s, i + r, v + r * BLOCK, j, columns);
   omp_unset_lock(&s->lock[bi]);
@@ -264,10 +270,13 @@ static vbl_status run_blocks(search *s, vbl_error *err) {
 vbl_status vbl_candidates_find(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, vbl_error *err) {
   search s = {.p = p, .metric = metric, .n = p->n, .d = p->d, .k = k, .blocks = (p->n + BLOCK - 1) / BLOCK};
   vbl_status status = make_search(&s, err);
+  if (status == VBL_OK) status = vbl_apart_find(p, metric, &s.apart, err);
   if (status == VBL_OK) status = fill_rows(&s, err);
   if (status == VBL_OK) status = run_blocks(&s, err);
-  free_search(&s);
   *out = (vbl_candidates){s.n, s.piles, s.window};
+  if (status == VBL_OK) status = vbl_apart_add(&s.apart, out, err);
+  vbl_apart_free(&s.apart);
+  free_search(&s);
   return status;
 }
 

@@ -2,6 +2,7 @@
 // different lengths; several blocks; thread counts. And the f32 products of linear CKA against f64.
 
 #include "core/base/threads.h"
+#include "core/measure/candidates.h"
 #include "core/measure/knn.h"
 #include "tests/unit/measure_data.h"
 
@@ -58,6 +59,20 @@ static void check_data(const char *what, const double *x) {
   free(single);
 }
 
+// Few long rows leave the candidates of the others few.
+static void check_piles(const double *x) {
+  for (int metric = 1; metric < 3; metric++) {
+    vbl_prepared *p = prepare(x, N, D, D);
+    vbl_candidates c = {0};
+    int64_t sum = 0;
+    CHECK(vbl_candidates_find(p, (vbl_knn_metric)metric, K, &c, NULL) == VBL_OK);
+    for (int64_t i = 0; i < N; i++) sum += c.piles[i].count;
+    CHECK_REPORT_(sum < 3 * N + N * (K + 3 + 2), "metric %d: %lld candidates", metric, (long long)sum);
+    vbl_candidates_free(&c);
+    vbl_prepared_free(p);
+  }
+}
+
 static void lists(void) {
   double *g = gaussian(N, D, 3), *x = malloc(sizeof *x * N * D);
   check_data("gaussian", g);
@@ -71,6 +86,10 @@ static void lists(void) {
   for (int i = 0; i < N; i++)
     for (int j = 0; j < D; j++) x[i * D + j] = g[i * D + j] * pow(10, i % 9 - 6);
   check_data("lengths", x);
+  for (int i = 0; i < N; i++)  // three rows 10,000 times as long as the rest
+    for (int j = 0; j < D; j++) x[i * D + j] = g[i * D + j] * (i % 250 == 100 ? 1e4 : 1);
+  check_data("three long rows", x);
+  check_piles(x);
   free(g);
   free(x);
 }
