@@ -113,11 +113,15 @@ end)
 
 check.group("several runs share the charts", function()
   local html = page_of({good, bad}, {out = runs.path .. "/both.html"})
-  has(html, "2 runs", "2025-09-03-210336-good", "status failed", "Marked: keys in which the runs differ")
+  has(html, "2 runs", "2025-09-03-210336-good", "status failed", "<th>differs</th>", "The same in all runs: ", '<td class="key">probe_samples</td><td>256</td><td>16</td>')
   local first = data_of(html).curves[1]
   local names = {}
   for _, s in ipairs(first.series) do names[#names + 1] = s.name .. " " .. s.color end
   check.ok(table.concat(names, "; "):find "good, test 1.*bad, test 2", table.concat(names, "; "))
+  local seeds = {}
+  for i = 1, 5 do seeds[i] = files.make(runs, ("2025-09-03-21033%d-study-late-seed%d"):format(i, i), {seed = i}) end
+  html = page_of(seeds, {out = runs.path .. "/seeds.html"})
+  has(html, '<td class="key">seed1</td>', "<b>all runs: </b>The data set lost 3 records")  -- one warning, names without what they share, runs below each other
   check.error(function() vbl.report.html {good, bad} end, "need a file to write to")
 end)
 

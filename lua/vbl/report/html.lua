@@ -15,6 +15,7 @@ local warnings = require "vbl.report.warnings"
 
 local LIMIT = 5000000  -- bytes that a page may have
 local LOG_LINES = 80
+local WARNINGS = 12  -- at the top; more of them fold
 
 local e, text = markup.element, markup.text
 
@@ -28,6 +29,19 @@ local function run_name(page, i)
   return color .. text(run.name) .. e("span", {class = "status " .. run.status}, text(run.status))
 end
 
+-- Names for legends and columns: without what all of them begin with ("fusion_study-late-seed0" and "...-seed1" are seed0 and seed1).
+local function shorten(runs)
+  local first, same = runs[1].short, #runs > 1 and #runs[1].short or 0
+  for _, run in ipairs(runs) do
+    while same > 0 and run.short:sub(1, same) ~= first:sub(1, same) do same = same - 1 end
+  end
+  while same > 0 and not first:sub(same, same):find "[-_.]" do same = same - 1 end
+  for _, run in ipairs(runs) do
+    if #run.short == same then return end
+  end
+  for _, run in ipairs(runs) do run.short = run.short:sub(same + 1) end
+end
+
 -- One heading a run where there are several.
 local function each_run(page, fn)
   local parts = {}
@@ -38,17 +52,36 @@ local function each_run(page, fn)
   return #parts > 0 and table.concat(parts) or nil
 end
 
-local function warning_list(page)
-  local parts = {}
-  for i, run in ipairs(page.runs) do
-    for _, problem in ipairs(run.problems) do
-      parts[#parts + 1] = e("li", {class = "error"}, #page.runs > 1 and e("b", nil, text(run.short), ": ") or "", "A file of the run cannot be read: ", text(problem))
-    end
+-- The warnings of all runs, the gravest first; one that is the same word for word of several is one, with their names.
+local function all_warnings(page)
+  local list, known, rank = {}, {}, {error = 1, warning = 2, note = 3}
+  for _, run in ipairs(page.runs) do
     for _, w in ipairs(warnings(run)) do
-      parts[#parts + 1] = e("li", {class = w.level}, #page.runs > 1 and e("b", nil, text(page.runs[i].short), ": ") or "", text(w.text))
+      local key = w.level .. w.text
+      if not known[key] then
+        known[key] = {level = w.level, text = w.text, runs = {}, place = #list}
+        list[#list + 1] = known[key]
+      end
+      table.insert(known[key].runs, run.short)
     end
   end
-  return #parts > 0 and e("ul", {class = "warnings"}, table.concat(parts)) or ""
+  table.sort(list, function(a, b)
+    if rank[a.level] ~= rank[b.level] then return rank[a.level] < rank[b.level] end
+    return a.place < b.place
+  end)
+  return list
+end
+
+local function warning_list(page)
+  local shown, rest = {}, {}
+  for _, w in ipairs(all_warnings(page)) do
+    local names = #page.runs > 1 and e("b", nil, text(#w.runs == #page.runs and "all runs" or table.concat(w.runs, ", ")), ": ") or ""
+    local into = #shown < WARNINGS and shown or rest
+    into[#into + 1] = e("li", {class = w.level}, names, text(w.text))
+  end
+  if #shown == 0 then return "" end
+  return e("ul", {class = "warnings"}, table.concat(shown)) ..
+    (#rest > 0 and e("details", nil, e("summary", nil, ("%d more"):format(#rest)), e("ul", {class = "warnings"}, table.concat(rest))) or "")
 end
 
 local function add_curves(page)
@@ -165,8 +198,7 @@ local function fill(page)
   add_attention(page)
   add_samples(page)
   section(page, "data-set", "Data", each_run(page, tables.coverage))
-  local marked = #page.runs > 1 and "Marked: keys in which the runs differ." or "Marked: keys that differ from the trainer's and the model's defaults."
-  section(page, "config", "Config", e("p", {class = "note"}, marked), summary.config(page.runs))
+  section(page, "config", "Config", e("p", {class = "note"}, "Marked: keys that differ from the trainer's and the model's defaults."), summary.config(page.runs))
   section(page, "environment", "Environment", summary.environment(page.runs), each_run(page, log_tail) or "")
 end
 
@@ -185,7 +217,8 @@ local function assemble(page)
     "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">', '<meta name="viewport" content="width=device-width, initial-scale=1">',
     ('<meta http-equiv="Content-Security-Policy" content="%s">'):format(policy), e("title", nil, text(title)),
     "<style>" .. require "vbl.report.page.css" .. "</style>", "</head>", "<body>",
-    e("header", nil, #names == 1 and e("h1", nil, names[1]) or e("h1", nil, text(title)) .. "<p>" .. table.concat(names, "<br>") .. "</p>", warning_list(page)),
+    e("header", nil, #names == 1 and e("h1", nil, names[1]) or e("h1", nil, text(title)) .. "<p>" .. table.concat(names, "<br>") .. "</p>" ..
+        (#names > 7 and e("p", {class = "note"}, "Colours repeat after seven runs; a click in a legend hides a line.") or ""), warning_list(page)),
     e("nav", nil, e("div", nil, table.concat(links))), e("main", nil, table.concat(bodies, "\n")),
     e("footer", nil, text(("vbl %s, %s. This page needs no network."):format(require("vbl").version, os.date "%Y-%m-%d %H:%M"))),
     e("noscript", nil, "The charts need JavaScript; the run's plots/ has them as pictures."),
@@ -202,6 +235,7 @@ return function(paths, opts)
   if not out then usage "report: several runs need a file to write to (out)" end
   local page = {runs = {}, sections = {}, data = {}}
   for i, path in ipairs(paths) do page.runs[i] = source.read(path, opts) end
+  shorten(page.runs)
   fill(page)
   local html = assemble(page)
   if #html > LIMIT then io.stderr:write(("report: the page has %.1f MB\n"):format(#html / 1e6)) end

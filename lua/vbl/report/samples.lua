@@ -4,7 +4,7 @@
 -- them: the caption with masked words, the caption that alignment prediction puts in its place.
 local markup = require "vbl.report.markup"
 
-local WORST, EVEN, PLAIN, CLASSES = 6, 6, 8, 3
+local WORST, EVEN, PLAIN, CLASSES = 8, 4, 8, 3
 
 local e, text = markup.element, markup.text
 

@@ -1,18 +1,31 @@
 -- What was run and what came of it, as tables.
 --   summary.facts(runs) -> markup: status, time, size, one column a run
 --   summary.values(runs) -> markup: the last and the best value of every metric, with intervals
---   summary.config(runs) -> markup: every key, its value in each run, the default; marked where it differs
+--   summary.config(runs) -> markup: what differs between the runs; every key, its value, the default, marked where the two differ
 --   summary.environment(runs) -> markup: manifest.json
 local markup = require "vbl.report.markup"
 local show = require("vbl.config.values").show
 
 local summary = {}
 
-local function head(runs, first, last)
+local function head(runs, first)
   local columns = {first}
   for i, run in ipairs(runs) do columns[i + 1] = #runs > 1 and run.short or "value" end
-  if last then columns[#columns + 1] = last end
   return columns
+end
+
+local MOST = 4  -- runs that stand side by side; more of them stand below each other
+
+-- A table of one column a run after the first (its names), turned where there are many runs.
+local function by_run(runs, columns, rows, numeric)
+  if #runs <= MOST then return markup.table {columns = columns, rows = rows, numeric = numeric} end
+  local turned, names, right = {}, {"run"}, {}
+  for k, row in ipairs(rows) do names[k + 1], right[k + 1] = row[1], numeric and true or nil end
+  for i, run in ipairs(runs) do
+    turned[i] = {run.short}
+    for k, row in ipairs(rows) do turned[i][k + 1] = row[i + 1] end
+  end
+  return markup.table {columns = names, rows = turned, numeric = right}
 end
 
 local function clock(seconds)
@@ -70,7 +83,7 @@ function summary.facts(runs)
     end
     if any then rows[#rows + 1] = row end
   end
-  return markup.table {columns = head(runs, ""), rows = rows}
+  return by_run(runs, head(runs, ""), rows)
 end
 
 -- ---- values
@@ -148,7 +161,7 @@ local function several(runs)
     for i in ipairs(runs) do row[i + 1], numeric[i + 1] = found[i][key] and with_interval(found[i], key, found[i][key].last) or "", true end
     rows[#rows + 1] = row
   end
-  return #rows > 0 and markup.table {columns = head(runs, "last value [95 % interval]"), rows = rows, numeric = numeric}
+  return #rows > 0 and by_run(runs, head(runs, "last value [95 % interval]"), rows, numeric)
 end
 
 local function result_cell(run, name)
@@ -172,7 +185,7 @@ local function results(runs)
     for i, run in ipairs(runs) do rows[k][i + 1], numeric[i + 1] = result_cell(run, name), true end
   end
   if #rows == 0 then return "" end
-  return markup.element("h3", nil, "Result (result.json)") .. markup.table {columns = head(runs, "metric"), rows = rows, numeric = numeric}
+  return markup.element("h3", nil, "Result (result.json)") .. by_run(runs, head(runs, "metric"), rows, numeric)
 end
 
 function summary.values(runs)
@@ -206,42 +219,51 @@ end
 
 local function equal(a, b) return a == b or tonumber(a) ~= nil and tonumber(a) == tonumber(b) end
 
--- rows of key and value by run, and default where `known` has them; the set of those that differ (between runs; of one run: from the default).
-local function compared(runs, tables, known)
-  local keys, seen, rows, differs = {}, {}, {}, {}
+-- {key, value of each run} of all keys, sorted, in two lists: those in which the runs differ, and the others.
+local function compared(runs, tables)
+  local keys, seen, different, same = {}, {}, {}, {}
   for _, t in ipairs(tables) do
     for key in pairs(t) do
       if not seen[key] then keys[#keys + 1], seen[key] = key, true end
     end
   end
   table.sort(keys)
-  for k, key in ipairs(keys) do
-    rows[k] = {key}
+  for _, key in ipairs(keys) do
+    local row, into = {key}, same
     for i in ipairs(runs) do
-      rows[k][i + 1] = tables[i][key] ~= nil and show(tables[i][key]) or "–"
-      if rows[k][i + 1] ~= rows[k][2] then differs[k] = true end
+      row[i + 1] = tables[i][key] ~= nil and show(tables[i][key]) or "–"
+      if row[i + 1] ~= row[2] then into = different end
     end
-    local default = known and known[key]
-    if known then
-      rows[k][#runs + 2] = default ~= nil and show(default) or ""
-      if #runs == 1 and default ~= nil then differs[k] = not equal(rows[k][2], show(default)) end
-    end
+    into[#into + 1] = row
   end
-  return rows, differs
+  return different, same
+end
+
+-- What differs between the runs, a column a run; then what is the same in all of them (of one run: everything).
+local function two_tables(runs, field, rest)
+  local flat = {}
+  for i, run in ipairs(runs) do flat[i] = flatten(run[field], "", {}) end
+  local different, same = compared(runs, flat)
+  if #runs == 1 then return rest(same) end
+  return (#different > 0 and by_run(runs, head(runs, "differs"), different) or markup.element("p", nil, "The same in all runs.")) ..
+    (#same > 0 and markup.element("details", nil, markup.element("summary", nil, ("The same in all runs: %d keys"):format(#same)), rest(same)) or "")
 end
 
 function summary.config(runs)
-  local tables = {}
-  for i, run in ipairs(runs) do tables[i] = flatten(run.config, "", {}) end
-  local rows, differs = compared(runs, tables, defaults(runs[1].kind))
-  return markup.table {columns = head(runs, "key", "default"), rows = rows, class = function(_, i) return differs[i] and "hit" end}
+  local known = defaults(runs[1].kind)
+  return two_tables(runs, "config", function(rows)
+    local list = {}
+    for k, row in ipairs(rows) do list[k] = {row[1], row[2], known[row[1]] ~= nil and show(known[row[1]]) or ""} end
+    return markup.table {columns = {"key", "value", "default"}, rows = list, class = function(row) return row[3] ~= "" and not equal(row[2], row[3]) and "hit" end}
+  end)
 end
 
 function summary.environment(runs)
-  local tables = {}
-  for i, run in ipairs(runs) do tables[i] = flatten(run.manifest, "", {}) end
-  local rows, differs = compared(runs, tables, nil)
-  return markup.table {columns = head(runs, "key"), rows = rows, class = function(_, i) return #runs > 1 and differs[i] and "hit" end}
+  return two_tables(runs, "manifest", function(rows)
+    local list = {}
+    for k, row in ipairs(rows) do list[k] = {row[1], row[2]} end
+    return markup.table {columns = {"key", "value"}, rows = list}
+  end)
 end
 
 return summary

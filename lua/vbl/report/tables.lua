@@ -120,14 +120,27 @@ local function notes_of(run)
   return e("h3", nil, "Skipped, cut or odd") .. e("pre", nil, text(table.concat(lines, "\n")))
 end
 
+-- What the run said of its data when it opened it (before the line of the model): counting a large set again takes long.
+local function described_in(log)
+  local lines, inside = {}, false
+  for line in log:gmatch "[^\n]* %- INFO %- ([^\n]*)" do
+    inside = inside or line:find "^data " ~= nil
+    if inside and line:find "^vilbert%(" then return table.concat(lines, "\n") end
+    if inside then lines[#lines + 1] = line end
+  end
+end
+
 function tables.coverage(run)
-  local described = run.data and run.data:describe() or run.log:match "INFO %- (data [^\n]+)"
+  local described = described_in(run.log) or run.data and run.data:describe()
   local skipped = run.log:match "data: %d+ bad records, %d+ bad images, %d+ captions cut"
   local rows = {}
-  for _, key in ipairs {"train_pairs", "test_pairs"} do
-    if run.manifest[key] then rows[#rows + 1] = {(key:gsub("_", " ")), run.manifest[key]} end
+  for _, row in ipairs {{"train_pairs", "training pairs"}, {"test_pairs", "held-out pairs"}} do
+    if run.manifest[row[1]] then rows[#rows + 1] = {row[2], run.manifest[row[1]]} end
   end
-  for name, size in pairs(type(run.manifest.splits) == "table" and run.manifest.splits or {}) do rows[#rows + 1] = {"split " .. name, size} end
+  local splits, names = type(run.manifest.splits) == "table" and run.manifest.splits or {}, {}
+  for name in pairs(splits) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do rows[#rows + 1] = {"split " .. name, splits[name]} end
   if run.config.test_samples then rows[#rows + 1] = {"pairs of an evaluation (at most)", run.config.test_samples} end
   if run.config.probe_samples then rows[#rows + 1] = {"pairs of the layer measures (at most)", run.config.probe_samples} end
   return (#rows > 0 and markup.table {columns = {"what", "number"}, rows = rows, numeric = {[2] = true}} or "") ..

@@ -6,6 +6,10 @@ local last = chance.last
 
 local checks = {}
 
+function checks.files(run, add)
+  for _, problem in ipairs(run.problems) do add("error", "A file of the run cannot be read: %s", problem) end
+end
+
 function checks.status(run, add)
   local message = run.result and run.result.message
   local because = message and message ~= "" and ": " .. message or ""
@@ -128,7 +132,7 @@ function checks.checkpoints(run, add)
   if not run.has_checkpoint then add("warning", "The run has no checkpoint any more: its numbers cannot be made again without training.") end
 end
 
-local order = {"status", "not_finite", "chance_levels", "predictions", "chosen", "sizes", "partners", "log", "checkpoints"}
+local order = {"files", "status", "not_finite", "chance_levels", "predictions", "chosen", "sizes", "partners", "log", "checkpoints"}
 local rank = {error = 1, warning = 2, note = 3}
 
 return function(run)
