@@ -21,7 +21,7 @@ typedef struct child {
 } child;
 
 // What the child does between fork and exec; async-signal-safe calls only. Never returns.
-static void become(char **words, const char *folder, int output, int gate, pid_t parent) {
+static void become(const char *program, char **words, const char *folder, int output, int gate, pid_t parent) {
   const int usual[] = {SIGINT, SIGTERM, SIGPIPE, SIGXFSZ};
   char byte;
   for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) signal(usual[i], SIG_DFL);
@@ -32,7 +32,7 @@ static void become(char **words, const char *folder, int output, int gate, pid_t
   int nothing = open("/dev/null", O_RDONLY);
   if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0) _exit(127);
   if (output >= 0 && (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)) _exit(127);
-  if (folder == NULL || chdir(folder) == 0) execvp(words[0], words);
+  if (folder == NULL || chdir(folder) == 0) execvp(program, words);
   const char *reason = strerrordesc_np(errno);
   const char *parts[] = {"vbl: cannot start ",  words[0], folder ? " in " : "", folder ? folder : "", ": ",
                          reason ? reason : "?", "\n"};
@@ -41,21 +41,16 @@ static void become(char **words, const char *folder, int output, int gate, pid_t
   _exit(127);
 }
 
-static const char *text_field(lua_State *L, const char *field) {
-  if (!lua_istable(L, 2)) return NULL;
-  lua_getfield(L, 2, field);
-  const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
-  lua_pop(L, 1);  // it stays in the table
-  return text;
-}
-
 static int refuse(lua_State *L, const char *what) { return luaL_fileresult(L, 0, what); }
 
 static int child_start(lua_State *L) {
   char *words[VBL_MAX_WORDS];
   int ends[2], output = -1;
   vbl_read_words(L, 1, words);
-  const char *folder = text_field(L, "folder"), *path = text_field(L, "output");
+  lua_settop(L, 2);
+  vbl_lua_check_keys(L, 2, (const char *const[]){"folder", "output", "self", NULL});
+  const char *folder = vbl_lua_opt_string(L, 2, "folder", NULL), *path = vbl_lua_opt_string(L, 2, "output", NULL);
+  const char *program = vbl_lua_opt_bool(L, 2, "self", false) ? "/proc/self/exe" : words[0];
   child *c = lua_newuserdatauv(L, sizeof *c, 0);
   *c = (child){.gate = -1, .code = -1};
   luaL_setmetatable(L, CHILD_META);
@@ -67,7 +62,7 @@ static int child_start(lua_State *L) {
   pid_t parent = getpid(), pid = fork();
   if (pid == 0) {
     close(ends[1]);  // else the child would hold its own gate
-    become(words, folder, output, ends[0], parent);
+    become(program, words, folder, output, ends[0], parent);
   }
   int code = errno;
   close(ends[0]);
@@ -148,13 +143,12 @@ static int child_kill(lua_State *L) {
 }
 
 const vbl_fn vbl_child_rows[] = {
-    {"start", child_start, "start({program, argument, ...}[, {folder=, output=}]) -> child or nil, message",
-     "A process beside this one, in a group of its own; no shell. It waits for child:go(), and ends with 127 when the child is "
-     "dropped "
-     "before. folder: where it runs; output: a file that gets what it prints, both streams, at its end. When this process ends, it "
-     "gets "
-     "SIGTERM. child:pid(), child:poll() -> exit code (128 + n when signal n ended it), nil while it runs; child:signal(n), to its "
-     "group."},
+    {"start", child_start, "start({program, argument, ...}[, {folder=, output=, self=}]) -> child or nil, message",
+     "A process beside this one, in a group of its own; no shell. It waits for child:go(), and ends when the child is closed (or "
+     "collected) before. folder: where it runs. output: a file that gets what it prints, both streams, at its end. self = true: it "
+     "is this program, also when its file has been replaced meanwhile; the first word is but a name. When this process ends, it "
+     "gets SIGTERM. child:pid(); child:poll() -> exit code (128 + n when signal n ended it), nil while it runs; child:signal(n), "
+     "to its group."},
     {"kill", child_kill, "kill(group, n) -> boolean", "Sends signal n to a process group; false when there is none (or not ours)."},
     {NULL, NULL, NULL, NULL}};
 

@@ -258,6 +258,52 @@ check.group("workers of another host: alive while the heartbeat changes, whateve
   check.ok(not dead("me", me) and dead("me", {host = me.host, pid = me.pid, start = me.start + 1}))
 end)
 
+check.group("a run of a dead worker elsewhere goes on from its checkpoint once the heartbeat has been silent for the lease", function()
+  local folder = sweeps.folder .. "/elsewhere"
+  local file = sweeps.file("elsewhere", [[space = {x = sweep.choice {0.1}, harm = "kill-all 2", epochs = 3}, objective = "val.loss", method = "grid", lease = 2, jobs = 1]])
+  check.equal(select(2, sweeps.run {file}), 128 + 9)
+  for _ = 1, 100 do
+    if #sweeps.processes(folder) == 0 then break end
+    system.sleep(0.02)
+  end
+  local path = folder .. "/journal/000003.json"
+  local start = vbl.load(path)
+  check.equal(start.type, "start")
+  start.owner.host, start.child.host = "elsewhere/1", "elsewhere/1"
+  vbl.save(path, start)
+  local began = system.monotonic()
+  sweeps.expect(0, {"sweep", "resume", folder}, "1 finished")
+  check.ok(system.monotonic() - began >= 2)
+  local entries = sweeps.entries(folder)
+  check.ok(entries[4].type == "start" and entries[4].attempt == 2 and entries[4].resume == entries[5].run)
+  sweeps.check_journal(folder, {0})
+end)
+
+check.group("a worker that was taken for dead ends its process and writes no result", function()
+  local folder = sweeps.folder .. "/fence"
+  local file = sweeps.file("fence", [[space = {x = sweep.choice {0.1}, pause = 1.5, epochs = 3}, objective = "val.loss", method = "grid", jobs = 1]])
+  local child = assert(system.start({system.executable(), file}, {output = sweeps.folder .. "/fence.txt"}))
+  child:go()
+  local journal = require("vbl.sweep.journal").open(sweeps.folder .. "/fence", "usurper")
+  for _ = 1, 500 do
+    journal:read()
+    if journal.count == 3 then break end
+    system.sleep(0.02)
+  end
+  local me = lease.process()
+  check.ok(journal:append {type = "start", trial = 0, seed = 0, attempt = 2, worker = "usurper", owner = me, child = me})
+  local theirs = vbl.load(folder .. "/journal/000003.json").child
+  for _ = 1, 200 do
+    if not lease.alive(theirs) then break end
+    system.sleep(0.02)
+  end
+  check.ok(not lease.alive(theirs), "its process still runs")
+  journal:read()
+  check.ok(journal:append {type = "end", trial = 0, seed = 0, attempt = 2, status = "finished", values = {["val.loss"] = 7}})
+  check.equal(finish(child), 0)
+  check.equal(sweeps.check_journal(folder, {0})[0][0].values["val.loss"], 7)
+end)
+
 check.group("the Slurm script: one worker an element, quoted, its options", function()
   local slurm = require "vbl.sweep.slurm"
   local text = slurm.script("/data/my runs/s", {name = "s", threads = 4}, "/home/a", slurm.read {jobs = 8, time = "04:00:00", options = {"--mem=8G"}})

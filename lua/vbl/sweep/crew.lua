@@ -27,7 +27,7 @@ function Crew:employ(i)
   local words = {system.executable(), "sweep", "worker", self.folder}
   if device then table.move({"--device", device}, 1, 2, #words + 1, words) end
   local log = ("%s/workers/%s-%d.log"):format(self.folder, lease.name(), i)
-  local child, message = system.start(words, {output = log})
+  local child, message = system.start(words, {output = log, self = true})
   if not child then usage("sweep: " .. message) end
   child:go()
   local deaths = self.workers[i] and self.workers[i].deaths or 0

@@ -6,7 +6,7 @@
 --   start.new(given)      what vbl.sweep{...} does: begins the sweep, or goes on with it where the file is run with --resume FOLDER
 --   start.resume(folder, words)      vbl sweep resume: runs the sweep's file again, which has to say the same
 local c = require "vbl.store.c"
-local config = require "vbl.config"
+local read_config = require "vbl.config"
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
 local space = require "vbl.sweep.space"
@@ -91,8 +91,12 @@ local function plan(definition)
     for key, value in pairs(dim) do copy[key] = key ~= "key" and value or nil end
     print(("  %s  %s"):format(dim.key, c.json_encode(copy)))
   end
+  local known = {}
   for number = 0, math.min(definition.trials, definition.method == "tpe" and definition.startup or 10) - 1 do
-    print(("trial %-6d %s"):format(number, table.concat(trial.words(suggest(definition, number, {})), " ")))
+    local config = suggest(definition, number, known)
+    if not config then break end
+    known[number + 1] = {config = config}
+    print(("trial %-6d %s"):format(number, table.concat(trial.words(config), " ")))
   end
 end
 
@@ -104,7 +108,7 @@ local function with_flags(given)
   for key, value in pairs(given) do all[key] = value end
   all.config = nil
   if not flags then
-    local own = config({}, {[""] = {jobs = {nil, "workers on this machine", type = "number"}, trials = {nil, "how many configurations", type = "number"}}})
+    local own = read_config({}, {[""] = {jobs = {nil, "workers on this machine", type = "number"}, trials = {nil, "how many configurations", type = "number"}}})
     flags = own.flags
     all.jobs, all.trials = own.jobs or all.jobs, own.trials or all.trials
   end
@@ -143,7 +147,8 @@ end
 function start.resume(folder, opts)
   folder = absolute(folder:gsub("(.)/+$", "%1"))
   local state = status.read(folder)
-  if not system.exists(state.cwd .. "/" .. state.file) and not system.exists(state.file) then
+  if system.cwd() ~= state.cwd then error(("sweep: %s was begun in %s, where its paths start; cd there, then resume it"):format(folder, state.cwd), 0) end
+  if not system.exists(state.file) then
     error(("sweep: %s: the sweep's file %s is gone; bring it back, or work on without it: vbl sweep worker %s"):format(folder, state.file, folder), 0)
   end
   resuming = opts

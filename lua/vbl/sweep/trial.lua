@@ -74,12 +74,9 @@ local function failed(format, ...) return {status = "failed", message = format:f
 
 -- Everything that the run reports, for the message that says that the objective is not among it.
 local function reported(record)
-  local seen, list = {}, {}
-  local last = record:last()
-  for _, t in ipairs {record.values, last} do
-    for name in pairs(t) do
-      if name:find "^%l+%." and not name:find "^step%." and not name:find "%.layer%." and not seen[name] then list[#list + 1], seen[name] = name, true end
-    end
+  local list = {}
+  for name in pairs(next(record.values) and record.values or (record:last())) do
+    if name:find "^%l+%." and not name:find "^step%." and not name:find "%.layer%." then list[#list + 1] = name end
   end
   table.sort(list)
   return list

@@ -32,14 +32,14 @@ function Worker:catch_up()
   if self.state.spec then self.beat(self.state.lease) end
 end
 
--- Appends an entry that is right as long as nothing else came first; otherwise asks `still` again.
+-- Appends an entry that is right as long as nothing else came first; otherwise asks `still` again. A network file system may show the other
+-- entry a little later.
 function Worker:append(entry, still)
   while still() do
-    if self.journal:append(entry) then
-      self:catch_up()
-      return true
-    end
+    local before, appended = self.journal.count, self.journal:append(entry)
     self:catch_up()
+    if appended then return true end
+    if self.journal.count == before then system.sleep(0.1) end
   end
   return false
 end
@@ -129,7 +129,7 @@ function Worker:begin(run, resume, free)
   local definition, attempt = self.state.spec, run.attempt + 1
   local config = self.state.trials[run.trial + 1].config
   local command = trial.command(definition, self.folder, config, run, attempt, {resume = resume, device = self.device})
-  local started_child, message = system.start(command, {folder = self.state.cwd, output = self:output(run)})
+  local started_child, message = system.start(command, {folder = self.state.cwd, output = self:output(run), self = true})
   if not started_child then usage("sweep: " .. message) end
   local child <close> = started_child
   local entry = {type = "start", trial = run.trial, seed = run.seed, attempt = attempt, worker = self.name, owner = self.process,
