@@ -97,4 +97,21 @@ check.group("measures read a device's features", function()
   check.equal(vbl.measure.cka(x:to "cuda", y:to "cuda"), vbl.measure.cka(x, y))
 end)
 
+check.group("attention of a model on a device", function()
+  local views, found = {}, {}
+  for _, device in ipairs {"cpu", "cuda"} do
+    vbl.set_device(device)
+    vbl.manual_seed(5)
+    local model = vbl.models.vilbert {preset = "tiny", dim = 16, mlp = 24, layers = 1, attention_heads = 2, image = 32, patch = 16, vocab = 50, depth = 1,
+                                      cross_attention_layers = {0}, heads = {"ap"}}
+    views[device] = vbl.analysis.attention(model, {tokens = vbl.tensor({{2, 9, 8, 3}}, {dtype = "i32"}), lengths = vbl.tensor({4}, {dtype = "i32"}),
+                                                   images = vbl.full({1, 3, 32, 32}, 0.5)})
+    found[device] = views[device]:attribution "alignment"
+    found[device].rollout = views[device]:rollout().vision
+    vbl.set_device "cpu"
+  end
+  for i, map in ipairs(views.cpu.maps) do check.ok(views.cuda.maps[i].p:allclose(map.p, {atol = 1e-5}), map.name) end
+  for _, name in ipairs {"text", "vision", "rollout"} do check.ok(found.cuda[name]:allclose(found.cpu[name], {atol = 1e-5}), name) end
+end)
+
 check.done()

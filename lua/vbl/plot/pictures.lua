@@ -19,9 +19,9 @@ function pictures.overlay(image, weights)
   local even = weights:sum():item() / (r * c)
   local alpha = ((weights / (even > 0 and even or 1)):maximum(1):log() / math.log(FULL)):minimum(1) * 0.85
   alpha = alpha:reshape(r, 1, c, 1):expand(r, H // r, c, W // c):contiguous():reshape(1, H, W)
-  local x = image:to "f32"
+  local x = image:to("cpu"):to "f32"
   local pale = (x:mean(1):reshape(1, H, W) * 0.35 + x * 0.3) + 0.35 * 255
-  local red = vbl.tensor(RED):reshape(3, 1, 1):to "f32"
+  local red = vbl.tensor(RED, {device = "cpu"}):reshape(3, 1, 1):to "f32"
   return (pale * (1 - alpha) + red * alpha + 0.5):minimum(255):to "u8"
 end
 

@@ -9,7 +9,7 @@ local markup = require "vbl.report.markup"
 local samples = require "vbl.report.samples"
 local source = require "vbl.report.source"
 local summary = require "vbl.report.summary"
-local tables = require "vbl.report.tables"
+local tables = require "vbl.report.page_tables"
 local usage = require "vbl.usage"
 local warnings = require "vbl.report.warnings"
 

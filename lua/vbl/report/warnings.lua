@@ -14,7 +14,7 @@ function checks.status(run, add)
   local message = run.result and run.result.message
   local because = message and message ~= "" and ": " .. message or ""
   if run.status == "failed" then add("error", "This run failed%s. Its last values are those of a run that did not end.", because) end
-  if run.status == "interrupted" then add("warning", "This run was interrupted%s; it can go on with --resume.", because) end
+  if run.status == "interrupted" then add("warning", "This run was interrupted; it can go on with --resume.") end
   if run.status == "unfinished" then add("error", "This run did not end: its writer is gone and left no result. Values are those of the last evaluation.") end
   if run.status == "running" then add("warning", "This run is still running: values will change.") end
   for _, tag in ipairs(run.tags) do

@@ -14,6 +14,11 @@ local vbl = require "vbl"
 
 local flow = {}
 
+-- The maps are on the CPU, whatever the model is on.
+local CPU = {device = "cpu"}
+local function eye(n) return vbl.eye(n, CPU) end
+local function zeros(...) return vbl.zeros({...}, CPU) end
+
 -- Maps of one block, in order: {{map, ...}, ...} with their places.
 local function blocks_of(maps)
   local list = {}
@@ -32,7 +37,7 @@ function flow.rollout(maps, sizes, opts)
   local keep = opts and opts.residual or 0.5
   if type(keep) ~= "number" or keep < 0 or keep > 1 then error(("rollout: residual: expected a number from 0 to 1, got %s"):format(tostring(keep)), 2) end
   local n, m = sizes.text, sizes.vision
-  local all = vbl.eye(n + m)
+  local all = eye(n + m)
   local rows = {text = all:narrow(1, 1, n):contiguous(), vision = all:narrow(1, n + 1, m):contiguous()}
   for _, block in ipairs(blocks_of(maps)) do
     local after = {}
@@ -47,15 +52,15 @@ end
 
 -- R - I with rows of sum 1, plus I; a row of zeros stays one.
 local function normalised(r)
-  local eye = vbl.eye(r:size(1))
-  local rest = r - eye
+  local one = eye(r:size(1))
+  local rest = r - one
   local sums = rest:sum(2)
-  return rest / (sums + sums:eq(0)):unsqueeze(2) + eye
+  return rest / (sums + sums:eq(0)):unsqueeze(2) + one
 end
 
 function flow.relevance(maps, gradients, sizes)
   local n, m = sizes.text, sizes.vision
-  local R = {text = {text = vbl.eye(n), vision = vbl.zeros(n, m)}, vision = {vision = vbl.eye(m), text = vbl.zeros(m, n)}}
+  local R = {text = {text = eye(n), vision = zeros(n, m)}, vision = {vision = eye(m), text = zeros(m, n)}}
   for _, block in ipairs(blocks_of(maps)) do
     local after = {text = R.text, vision = R.vision}
     for _, item in ipairs(block) do
@@ -74,7 +79,7 @@ function flow.relevance(maps, gradients, sizes)
     R = after
   end
   local text, vision = R.text.text:select(1, 1) + R.vision.text:select(1, 1), R.text.vision:select(1, 1) + R.vision.vision:select(1, 1)
-  local function without_cls(x) return vbl.cat({vbl.zeros(1), x:narrow(1, 2, x:size(1) - 1)}, 1) end
+  local function without_cls(x) return vbl.cat({zeros(1), x:narrow(1, 2, x:size(1) - 1)}, 1) end
   return {text = without_cls(text), vision = without_cls(vision)}
 end
 

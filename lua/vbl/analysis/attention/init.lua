@@ -148,7 +148,7 @@ function View:attribution(target)
     local maps, gradients = describe(self.model, list, self.sizes), {}
     for i, map in ipairs(maps) do
       local g = leaves[map.source.place].grad
-      gradients[i] = g and map.cut(g:to "cpu") or vbl.zeros(table.unpack(map.p:shape()))
+      gradients[i] = g and map.cut(g:to "cpu") or map.p * 0
     end
     local result = flow.relevance(maps, gradients, self.sizes)
     result.score, result.gradients, result.maps = score:item(), gradients, maps

@@ -1,4 +1,4 @@
--- Tables of a page beside the summary's.
+-- Tables of a page (vbl.report.html) beside the summary's; tables of groups of runs are vbl.report.table.
 --   tables.alignment(run) -> markup or nil        result.json's alignment before and after
 --   tables.sheets(run) -> markup or nil           what experiments/analyse.lua wrote (RUN/analysis/*.json)
 --   tables.coverage(run) -> markup                what the data set held, and what of it was skipped
