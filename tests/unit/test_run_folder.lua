@@ -184,12 +184,57 @@ check.group("log files shorter than the checkpoint says", function()
   run:close()
 end)
 
--- From TensorBoard's own writer: Event(wall_time=1.5, file_version="brain.Event:2") and Event(wall_time=2.5, step=300,
+-- From TensorBoard's own writer and its protocol buffers: Event(wall_time=1.5, file_version="brain.Event:2") and Event(wall_time=2.5, step=300,
 -- summary=Summary(value=[Value(tag="train/loss", simple_value=0.25)])).
 check.group("event records", function()
   local function bytes(hex) return (hex:gsub("%s", ""):gsub("..", function(x) return string.char(tonumber(x, 16)) end)) end
   check.equal(events.header(1.5), bytes "18000000 00000000 a37f4b22 09000000 000000f8 3f1a0d62 7261696e 2e457665 6e743a32 2a28646c")
   check.equal(events.scalar(2.5, 300, "train/loss", 0.25), bytes "21000000 00000000 017becf6 09000000 00000004 4010ac02 2a130a11 0a0a7472 61696e2f 6c6f7373 15000080 3e3cc9ca c5")
+  check.equal(events.image(1.5, 7, "plots/loss", bytes "89504e47 0d0a1a0a 0000000d 49484452 00000003 00000102"), bytes "3e00000000000000d9d240e709000000000000f83f10072a310a2f0a0a706c6f74732f6c6f7373222108820210031803221889504e470d0a1a0a0000000d49484452000000030000010257938c54")
+  check.equal(events.text(1.5, 0, "config", "# hi"), bytes "2b00000000000000861bc34b09000000000000f83f2a200a1e0a06636f6e666967420a080712004204232068694a080a060a04746578748b54dc17")
+  check.equal(events.session_start(2.5, {a = {lr = 0.5}, b = true, c = "late", d = {1, 2}}),
+              bytes [[8500000000000000e98acc590900000000000004402a7a0a780a1c5f68706172616d735f2f73657373696f6e5f73746172745f696e666f4206080112
+                     0212004a500a4e0a0768706172616d7312431a410a110a04612e6c72120911000000000000e03f0a070a0162120220010a0b0a016312061a046c6174
+                     650a0d0a016412081a067b312c20327d290000000000000440fb58d24a]])
+  check.equal(events.session_end(2.5, "finished"),
+              bytes "4d000000000000003d63d4a60900000000000004402a420a400a1a5f68706172616d735f2f73657373696f6e5f656e645f696e666f42060801120212004a1a0a180a0768706172616d73120d220b0801110000000000000440dcd10fd4")
+  check.error(function() events.image(1, 1, "x", "GIF89a") end, "'x': not a PNG file")
+end)
+
+-- Tags of the values in an event file, by their fields' bytes.
+local function tags_of(text)
+  local tags, at = {}, 1
+  while at <= #text do
+    local n = string.unpack("<I8", text, at)
+    local body = text:sub(at + 12, at + 11 + n)
+    tags[#tags + 1] = body:match "config" or body:match "_hparams_/session_%a+_info" or body:match "plots/loss" or body:match "predictions/val" or body:match "brain" or body:match "loss%.ap"
+    at = at + n + 16
+  end
+  return table.concat(tags, " "), text
+end
+
+check.group("the event file of a whole run", function()
+  local run = new_run()
+  train(run, 1, 1)
+  c.make_folder(run.path .. "/plots")
+  vbl.save(run.path .. "/plots/loss.png", vbl.zeros(3, 4, 5, {dtype = "u8"}))
+  c.make_folder(run.path .. "/predictions")
+  c.write_atomic(run.path .. "/predictions/val.jsonl", '{"task":"t","split":"val","kind":"multilabel","classes":["drama","war"],"thresholds":null}\n{"id":"a|b","label":[1],"scores":[0.25,0.5]}\n' ..
+                   '{"id":2,"label":null,"scores":{"0":0.75}}\n')
+  c.write_atomic(run.path .. "/result.json", '{"status":"finished"}')
+  run:close()
+  run:close()
+  local tags, text = tags_of(c.read_file(run.path .. "/events.out.tfevents.vbl"))
+  check.equal(tags, "brain config _hparams_/session_start_info loss.ap plots/loss predictions/val _hparams_/session_end_info")
+  check.ok(text:find("| a\\|b | war | war 0.500, drama 0.250 |\n| 2 | ? | drama 0.750 |", 1, true))
+  check.ok(text:find("\n        dim = 8", 1, true))
+  local broken = new_run()
+  c.make_folder(broken.path .. "/plots")
+  c.write_atomic(broken.path .. "/plots/loss.png", "no image")
+  local said = ""
+  broken.screen.line = function(t) said = t end
+  broken:close()
+  check.ok(said:find("not complete: event image 'plots/loss': not a PNG", 1, true), said)
 end)
 
 check.group("console", function()

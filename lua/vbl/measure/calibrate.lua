@@ -2,11 +2,11 @@
 --   calibrate.against(value, null, traits, alpha) -> {p, null_mean, null_sd, null_q95, calibrated, corrected, z}
 --   calibrate.interval(value, draws, n, m, alpha) -> lo, hi
 --   calibrate.fdr(p_values) -> q values (Benjamini and Hochberg 1995)
+local quantile = require "vbl.quantile"
+
 local calibrate = {}
 
 -- A permutation that changes nothing gives the observed value back, by other sums: equal within this much counts as equal.
-local quantile = require "vbl.quantile"
-
 local SAME = 1e-9
 
 local function finite(list)

@@ -8,13 +8,15 @@
 --   run.path
 --   run:log(format, ...)  run:warn(format, ...)     "2025-09-03 21:03:36 - INFO - text" to the console and log.txt
 --   run:metric{step=, epoch=, split=, name=, value=}     to metrics.jsonl (vbl.runs.metrics) and the event file
+--   run:text(step, tag, markdown)  run:image(step, tag, png)     to the event file alone
 --   run:progress(text)     one line redrawn on a terminal (vbl.runs.console)
 --   run:checkpoint(kind, parts) -> true, or nil and a message (disk full: the older one is intact)     vbl.runs.checkpoint
 --   run:load_checkpoint(kind[, fingerprint]) -> {NAME = name -> tensor, state=}, or nil when the run has no checkpoint
 --   run:plots()     draws plots/ from metrics.jsonl
---   run:close()
+--   run:close()     and the event file gets the plots, samples of the predictions, and how the run ended
 local c = require "vbl.store.c"
 local checkpoint = require "vbl.runs.checkpoint"
+local config_values = require "vbl.config.values"
 local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
 local literal = require "vbl.config.literal"
@@ -31,15 +33,20 @@ local EVENTS = "events.out.tfevents.vbl"
 local growing = {"metrics.jsonl", "log.txt", EVENTS}
 
 -- Opens the growing files, metrics.jsonl with its lock first.
-local function attach(path)
-  local run = setmetatable({path = path, files = {}, screen = console.new()}, Run)
+local function attach(path, config)
+  local run = setmetatable({path = path, config = config, files = {}, screen = console.new()}, Run)
   for _, name in ipairs(growing) do run.files[name] = c.append(path .. "/" .. name) end
   return run
 end
 
+-- The config is there from the first moment: as text, and as the hyperparameters of a session.
 local function begin_events(run)
-  local file = run.files[EVENTS]
-  if file:tell() == 0 then file:write(events.header(os.time())) end
+  local file, time = run.files[EVENTS], os.time()
+  if file:tell() > 0 then return end
+  file:write(events.header(time))
+  local code = ("    " .. config_values.write(run.config)):gsub("\n", "\n    ")  -- indented: Markdown's code
+  run:text(0, "config", code)
+  file:write(events.session_start(time, run.config))
 end
 
 -- out/DATE-TIME-NAME, made; -2, -3, ... behind it when it is taken.
@@ -54,14 +61,14 @@ local function make(out, name)
   return path
 end
 
--- The config as Lua source: its keys without the flags, and the seed, which is one of them.
-local function config_source(config)
+-- The config as plain values: its keys without the flags, and the seed, which is one of them.
+local function plain_config(config)
   local copy = {}
   for key, value in pairs(config) do
     if key ~= "flags" then copy[key] = value end
   end
   if config.flags then copy.seed = config.flags.seed end
-  return require("vbl.config").write(copy)
+  return copy
 end
 
 local function write_manifest(path, given)
@@ -73,12 +80,13 @@ local function write_manifest(path, given)
 end
 
 function folder.create(opts)
-  local ok, source = pcall(config_source, opts.config or {})
+  local config = plain_config(opts.config or {})
+  local ok, source = pcall(require("vbl.config").write, config)
   if not ok then error(("config: %s to the run's config.lua; what is no plain value belongs in the parts of vbl.train.pretrain"):format(source), 0) end
   local path = make(opts.out or "runs", opts.name or "run")
   c.write_atomic(path .. "/config.lua", source)
   write_manifest(path, opts.manifest)
-  local run = attach(path)
+  local run = attach(path, config)
   begin_events(run)
   return run
 end
@@ -98,7 +106,7 @@ function folder.open(path)
     error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0)
   end
   local config = folder.config(path)
-  local run = attach(path)
+  local run = attach(path, config)
   c.clean_stale(path)
   if system.exists(path .. "/checkpoints") then c.clean_stale(path .. "/checkpoints") end
   run.resuming = true
@@ -124,9 +132,14 @@ function Run:metric(row)
     if key ~= "time" then line[key] = value end
   end
   self.files["metrics.jsonl"]:write(metrics.line(line))
+  self.last_step = row.step
   local tag = row.split and row.split .. "/" .. row.name or row.name
   self.files[EVENTS]:write(events.scalar(time, row.step, tag, row.value))
 end
+
+function Run:text(step, tag, markdown) self.files[EVENTS]:write(events.text(system.time(), step, tag, markdown)) end
+
+function Run:image(step, tag, png) self.files[EVENTS]:write(events.image(system.time(), step, tag, png)) end
 
 function Run:checkpoint(kind, parts)
   checkpoint.check_kind(kind)
@@ -165,6 +178,11 @@ end
 
 function Run:close()
   self.screen.clear()
+  if self.files[EVENTS] and not self.ended then
+    local ok, message = pcall(require "vbl.runs.ending", self)
+    if not ok and not system.interrupted() then self.screen.line("TensorBoard's events are not complete: " .. usage.strip(message)) end
+  end
+  self.ended = true
   for _, file in pairs(self.files) do file:close() end
 end
 
