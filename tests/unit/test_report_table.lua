@@ -200,6 +200,25 @@ check.group("only equal samples compare", function()
   c.remove(files.path .. "/x2")
 end)
 
+-- The built-in data of another seed are other samples; of the same seed they have to be the same.
+check.group("samples of the seed", function()
+  local function make(name, seed, change)
+    local rows = binary(0.3, seed, 40)
+    for i = 2, #rows do rows[i].label = (i + seed) % 2 end
+    if change then rows[9].label = 1 - rows[9].label end
+    files:make(name, {config = {seed = seed, data = "scenes"}, manifest = {kind = "finetune", task = "t"}, result = {status = "finished"}, predictions = {test = rows}})
+    return files.path .. "/" .. name
+  end
+  local a, b = {make("a0", 0), make("a1", 1)}, {make("b0", 0), make("b1", 1)}
+  local g = {{name = "a", runs = a}, {name = "b", runs = b}}
+  local text = tostring(vbl.report.table(g))
+  check.ok(text:find("draws of the samples (40 of each seed)", 1, true), text)
+  check.equal(vbl.report.table(g).rows[2].cells[1].p, 1)  -- b is a: the same draws for both
+  check.equal(vbl.report.table(g, {test = "permutation"}).rows[2].cells[1].p, 1)
+  make("b1", 1, true)
+  check.error(function() vbl.report.table(g) end, "the label of 's8' is")
+end)
+
 -- Each kind of predictions against vbl.metrics on the whole.
 check.group("kinds", function()
   local n, C = 60, 3

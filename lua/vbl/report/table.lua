@@ -19,7 +19,7 @@
 --   permutation   the two rows' predictions of a sample change places, in all pairs of runs at once (in the order of their seeds, so
 --                 both rows need as many runs): holds for these runs, says nothing of other seeds
 -- and p is corrected over all tests of the table (Holm 1979). Rows compare only where the ids and labels of their samples are equal, one
--- by one: the first that differs is an error. A metric that the predictions do not give is taken from the runs' values, without interval
+-- by one: the first that differs is an error (the built-in data, which each seed draws for itself, compare within a seed). A metric that the predictions do not give is taken from the runs' values, without interval
 -- and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below the table, never scored.
 --   t.columns {{task, metric, title, kind, lower, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
 --   t.notes; cell {mean, sd, n, values, seeds, low, high, best, fewer, difference, p, p_holm}
@@ -87,15 +87,21 @@ local function choose_split(t)
   return "test"
 end
 
+-- The built-in data are drawn from the seed: runs of one seed share their samples, those of another have others.
+local function scope_of(record) return record.config.data == "scenes" and "seed " .. tostring(record.seed) or "" end
+
 local function read_predictions(t, row, record, split)
   if #record:splits() == 0 and record.kind ~= "finetune" then return end
   local p, why = scores.read(record, split)
   if not p then return leave_out(t, row, record, why) end
   local first = t.first[record.task]
   if first and first.kind ~= p.kind then error(("%s: kind %s, but %s in %s"):format(p.where, p.kind, first.kind, first.where), 0) end
-  t.first[record.task] = first or p
+  p.scope = scope_of(record)
+  local key = record.task .. "/" .. p.scope
+  local twin = t.twins[key]
+  t.first[record.task], t.twins[key] = first or p, twin or p
   local same, message = true, nil
-  if first then same, message = scores.same(first, p) end
+  if twin then same, message = scores.same(twin, p) end
   if not same then error(("report.table: the runs were not scored on the same samples: %s"):format(message), 0) end
   return p
 end
@@ -205,22 +211,44 @@ local function judge(t, c)
   t.columns[c].runs = most
 end
 
--- All sets of a column on the same draws of samples.
-local function draw_column(t, c, opts)
-  local sets = {}
+-- {{scope =, sets =, at = {{cell, number of its run}, ...}}, ...} in the order of the rows.
+local function sets_by_scope(t, c)
+  local list, known = {}, {}
   for _, row in ipairs(t.rows) do
-    for _, set in ipairs(row.cells[c] and row.cells[c].sets or {}) do sets[#sets + 1] = set end
+    local cell = row.cells[c]
+    for i, set in ipairs(cell and cell.sets or {}) do
+      local scope = cell.ps[i].scope
+      if not known[scope] then
+        known[scope] = {scope = scope, sets = {}, at = {}}
+        list[#list + 1] = known[scope]
+      end
+      table.insert(known[scope].sets, set)
+      table.insert(known[scope].at, {cell, i})
+    end
   end
-  if #sets == 0 then return end
-  local values, at = vbl.metrics.bootstrap(sets, opts.draws, opts.seed), 0
+  table.sort(list, function(x, y) return x.scope < y.scope end)
+  return list
+end
+
+-- All sets of a column that have the same samples on the same draws of them.
+local function draw_column(t, c, opts)
+  local list = sets_by_scope(t, c)
+  if #list == 0 then return end
+  for k, one in ipairs(list) do
+    local values = vbl.metrics.bootstrap(one.sets, opts.draws, opts.seed + k - 1)
+    for v, place in ipairs(one.at) do
+      place[1].run_draws = place[1].run_draws or {}
+      place[1].run_draws[place[2]] = values[v]
+    end
+  end
   for r, row in ipairs(t.rows) do
     local cell = row.cells[c]
     if cell then
-      cell.draws = resample.group_draws(table.move(values, at + 1, at + cell.n, 1, {}), r, opts)
+      cell.draws = resample.group_draws(cell.run_draws, r, opts)
       cell.low, cell.high = resample.interval(cell.draws, opts.alpha)
-      at = at + cell.n
     end
   end
+  t.columns[c].scopes = #list
 end
 
 local function bootstrap_test(cell, base)
@@ -272,7 +300,7 @@ end
 
 return function(groups, opts)
   opts = options_of(opts)
-  local t = {rows = {}, columns = {}, tasks = {}, left_out = {}, notes = {}, first = {}, names = {}, opts = opts, comparisons = 0}
+  local t = {rows = {}, columns = {}, tasks = {}, left_out = {}, notes = {}, first = {}, twins = {}, names = {}, opts = opts, comparisons = 0}
   sort_runs(t, groups)
   for i, row in ipairs(t.rows) do t.names[i] = row.name end
   t.split = opts.split or choose_split(t)

@@ -80,7 +80,8 @@ local function samples_text(t)
   local parts, seen = {}, {}
   for _, column in ipairs(t.columns) do
     if column.samples and not seen[column.task] then
-      parts[#parts + 1] = #t.tasks > 1 and ("%s %d"):format(column.task, column.samples) or ("%d"):format(column.samples)
+      local count = ("%d%s"):format(column.samples, (column.scopes or 1) > 1 and " of each seed" or "")
+      parts[#parts + 1] = #t.tasks > 1 and column.task .. " " .. count or count
       seen[column.task] = true
     end
   end
