@@ -28,6 +28,10 @@ function finetuning.prepare(config)
   config.lr = rates[scratch and "scratch" or "pretrained"][preset] or 1e-4
 end
 
+-- Of the built-in set: runs of every seed are scored on the same scenes, and on others than those that a pretraining run, whose scenes are
+-- of its own (small) seed, has learnt from.
+local SCENES_SEED = 20251123
+
 -- The data set's options; those of the built-in set hang on the task.
 function finetuning.begin(job)
   local config = job.config
@@ -35,7 +39,7 @@ function finetuning.begin(job)
   if config.from ~= "" and not config.flags.weights then job.start, job.start_run = start.weights(config.from) end
   local row = config.task ~= "auto" and downstream.row(config.task) or config.data == "scenes" and downstream.row "scenes"
   if config.data ~= "scenes" then return config.captions end
-  local given = {}
+  local given = {seed = SCENES_SEED}
   for _, layer in ipairs {row.scenes or {}, config.scenes} do
     for key, value in pairs(layer) do given[key] = value end
   end

@@ -34,6 +34,7 @@ function train.schemas(kind)
   for key, row in pairs(require("vbl.data").options) do
     if row.of then schemas[row.of][key] = row end
   end
+  schemas.scenes.seed = {nil, "of the scenes (pretraining: the run's; fine-tuning: one for all runs)", type = "number"}
   if kind == "finetune" then schemas.head = head else add_task_rows(schemas) end
   return schemas
 end

@@ -53,7 +53,7 @@ local function data_and_model_config(self, parts)
   local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
   local from = pretrained.of(model_config)
   local sizes = {image = model_config.image or from.image or preset and preset.image, patch = model_config.patch or from.patch or preset and preset.patch,
-                 seed = config.flags.seed}
+                 seed = given.seed or config.flags.seed}
   pretrained.fill(sizes, given, from, model_config, config.data)
   self.data = parts.data or open_data(config.data, setmetatable(sizes, {__index = given}))
   return model_config, from
