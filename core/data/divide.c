@@ -47,8 +47,9 @@ vbl_status vbl_view_divide(const vbl_view *view, double share, int32_t *kept, in
   *kept_count = *held_count = 0;
   place *list = malloc((size_t)view->n * sizeof *list + 1);
   bool *side = malloc((size_t)view->n * sizeof *side + 1);
-  vbl_status status = list == NULL || side == NULL ? vbl_fail(err, VBL_ENOMEM, "out of memory for a division of %d samples", view->n)
-                                                   : draw_all(view, share, list, side, err);
+  vbl_status status = list == NULL || side == NULL
+                          ? vbl_fail(err, VBL_ENOMEM, "out of memory for a division of %d samples", view->n)
+                          : draw_all(view, share, list, side, err);
   for (int32_t i = 0; status == VBL_OK && i < view->n; i++) {
     if (side[i])
       held[(*held_count)++] = view->sample[i];

@@ -8,9 +8,10 @@
 
 enum { DRAW_QUESTION = 17 };  // the Philox counter's last number; those of scenes.c and scenes_text.c are below
 
-const char *const vbl_scenes_answers[VBL_SCENE_ANSWERS] = {
-    "red",    "green",    "blue",  "yellow", "purple", "orange",   "cyan",  "white",     "circle", "square", "triangle",    "cross",
-    "small",  "large",    "top left", "top", "top right", "left",  "center", "right",    "bottom left", "bottom", "bottom right"};
+const char *const vbl_scenes_answers[VBL_SCENE_ANSWERS] = {"red",    "green", "blue",        "yellow", "purple",      "orange",
+                                                           "cyan",   "white", "circle",      "square", "triangle",    "cross",
+                                                           "small",  "large", "top left",    "top",    "top right",   "left",
+                                                           "center", "right", "bottom left", "bottom", "bottom right"};
 
 // By attribute (colour, shape, size, place); $O the object.
 static const char *const forms[4][2] = {{"what color is $O ?", "what is the color of $O ?"},

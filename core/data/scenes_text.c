@@ -28,7 +28,8 @@ static const char *const pair_templates[] = {"$A at the $P , $R $B", "$A $R $B ,
 
 const char *vbl_scenes_words(void) {
   return "red green blue yellow purple orange cyan white circle square triangle cross small little tiny large big huge top left "
-         "right center bottom at the there is a of picture shows one and it that can be seen in above below to , . what where color shape size object ?";
+         "right center bottom at the there is a of picture shows one and it that can be seen in above below to , . what where "
+         "color shape size object ?";
 }
 
 static vbl_status add(vbl_bytes *out, const char *text, vbl_error *err) { return vbl_bytes_add(out, text, strlen(text), err); }
