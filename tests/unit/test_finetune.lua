@@ -127,9 +127,9 @@ check.group("thresholds come from validation alone", function()
   local files = data_files.new()
   genres(files)
   local run = trainer.expect(0, words("data=jsonl:" .. files.path, "probe_samples=0", "model.image=32", "epochs=2", "--final"), "f1_macro_tuned")
-  local val, test = predictions(run, "dev"), predictions(run, "test")
+  local val, test = predictions(run, "val"), predictions(run, "test")
   check.equal(c.json_encode(val.thresholds), c.json_encode(test.thresholds))
-  check.equal(val.kind, "multilabel")
+  check.equal(val.kind .. val.split .. val.data_split, "multilabelvaldev")
   local r = result(run)
   check.ok(r.values["test.f1_macro_tuned"] ~= nil and r.values["test.f1_macro"] ~= nil)
   files:remove()
@@ -158,6 +158,14 @@ check.group("co-attention switched off at the end, and baselines from a run", fu
   end
   local _, text = trainer.expect(0, words("from=" .. run, "baseline=text", "--plan"), "optimizer steps")
   check.ok(text:find("vit.blocks +[%d,]+ +0\n"), "frozen: the stream that is not read")
+  -- What a run came from may be gone: it goes on, and can be looked at, all the same.
+  local given = words("from=" .. run, "epochs=1", "probe_samples=0")
+  given.env = {MOMENT = "update 4 KILL"}
+  local _, _, killed = trainer.run(given)
+  c.remove(run)
+  trainer.expect(0, {trainer.finetune, "--threads", "1", "--resume", killed, script = true})
+  local job = vbl.train.open(killed)
+  check.equal(job.kind.name .. job.test:size(), "finetune" .. vbl.load(killed .. "/manifest.json").splits.val)
 end)
 
 local function sentence(given, ...)

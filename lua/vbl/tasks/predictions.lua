@@ -134,7 +134,7 @@ end
 function predictions.header(header)
   local copy = {thresholds = store.null}
   for key, value in pairs(header) do copy[key] = value end
-  return store.json_encode(copy, {order = {"task", "split", "kind", "classes", "thresholds", "checkpoint"}}) .. "\n"
+  return store.json_encode(copy, {order = {"task", "split", "data_split", "kind", "classes", "thresholds", "checkpoint"}}) .. "\n"
 end
 
 function Predictions:write(path, header)

@@ -1,6 +1,6 @@
 -- The end of a fine-tuning run: the best checkpoint, whatever the last epoch was, on the validation split, with thresholds chosen there; with
 -- --final on the test split too, which until then is neither read nor scored; co-attention switched off by name; and the layer analysis again.
---   final.run(job, run, s): predictions/SPLIT.jsonl, lines, metrics; sets s.values, s.intervals, s.after
+--   final.run(job, run, s): predictions/{val,test}.jsonl, lines, metrics; sets s.values, s.intervals, s.after
 local vbl = require "vbl"
 local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
@@ -33,10 +33,11 @@ local function score(p, loss, thresholds)
   return values, intervals
 end
 
-local function write(job, run, s, p, name, thresholds)
+-- role: val or test; name: what the data set calls that split.
+local function write(job, run, s, p, role, name, thresholds)
   store.make_folder(run.path .. "/predictions")
-  p:write(("%s/predictions/%s.jsonl"):format(run.path, name), {
-    task = job.task_name, split = name, kind = p.kind, classes = job.tasks[1].classes, thresholds = thresholds, checkpoint = {epoch = s.best.epoch},
+  p:write(("%s/predictions/%s.jsonl"):format(run.path, role), {
+    task = job.task_name, split = role, data_split = name, kind = p.kind, classes = job.tasks[1].classes, thresholds = thresholds, checkpoint = {epoch = s.best.epoch},
   })
 end
 
@@ -60,7 +61,7 @@ local function score_split(job, run, s, view, name, role, given)
     run:warn("%s: no sample of it has a label: its predictions are written, and nothing is scored", name)
     values.loss = nil
   end
-  write(job, run, s, p, name, given or tuned)
+  write(job, run, s, p, role, name, given or tuned)
   run:log("%s", line(name, values, intervals))
   local rows = {}
   for metric, value in pairs(values) do

@@ -9,6 +9,7 @@ local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
 local job_of = require "vbl.train.job"
 local kinds = require "vbl.train.kinds"
+local state = require "vbl.train.state"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -43,7 +44,7 @@ end
 return function(path, opts)
   local run, kind = split(path)
   local config = folder.config(run)
-  config.flags = {seed = config.seed, device = opts and opts.device or "cpu"}
+  config.flags = {seed = config.seed, device = opts and opts.device or "cpu", weights = state.weights_of(run, config)}
   config.seed = nil
   local job = job_of.new(config, {frozen = true, kind = kinds.of(run)})
   check_data(job, run)

@@ -5,6 +5,7 @@ local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
 local kinds = require "vbl.train.kinds"
+local start = require "vbl.train.start"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -64,9 +65,10 @@ end
 
 -- The weights that a run began with may have gone since: its checkpoint has all of the model, and its folder the vocabulary. The config,
 -- which says what the run is, stays.
-local function weights_of(run, config)
-  local weights, last = config.model and config.model.weights, run.path .. "/checkpoints/last"
-  if weights and not all_there(weights) and system.exists(last) then return last end
+function state.weights_of(run, config)
+  local weights, from, last = config.model and config.model.weights, config.from or "", run .. "/checkpoints/last"
+  local gone = weights and not all_there(weights) or from ~= "" and not pcall(start.weights, from)
+  return gone and system.exists(last) and last or nil
 end
 
 -- A run that came to its end and whose checkpoints are gone has nothing to go on from; one that was stopped before its first begins again.
@@ -91,7 +93,7 @@ function state.open(config, kind)
   if not ok then usage("--resume: " .. usage.strip(run)) end
   check_left(run.path)
   stored.config.flags = flags
-  flags.weights = weights_of(run, stored.config)
+  flags.weights = state.weights_of(run.path, stored.config)
   flags.seed, stored.config.seed = stored.config.seed or flags.seed, nil
   return run, stored
 end
