@@ -424,11 +424,14 @@ static vbl_status scratch_centred(const vbl_prepared *p, double **out, vbl_error
 
 vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err) {
   if (p->svd != NULL) return VBL_OK;
+  const double *centred = p->centred;
   double *own = NULL;
-  if (p->centred == NULL) VBL_TRY(scratch_centred(p, &own, err));
+  if (centred == NULL) {
+    VBL_TRY(scratch_centred(p, &own, err));
+    centred = own;
+  }
   vbl_svd *v = calloc(1, sizeof *v);
-  vbl_status status =
-      v != NULL ? compute_svd(p, own != NULL ? own : p->centred, v, err) : vbl_fail(err, VBL_ENOMEM, "SVD: out of memory");
+  vbl_status status = v != NULL ? compute_svd(p, centred, v, err) : vbl_fail(err, VBL_ENOMEM, "SVD: out of memory");
   if (own != NULL) vbl_scratch_free(p->n * p->d, own);
   if (status == VBL_OK) {
     p->svd = v;

@@ -14,38 +14,38 @@ typedef float eight_single __attribute__((vector_size(32), aligned(4), may_alias
 typedef double eight __attribute__((vector_size(64)));
 
 // Through pointers: how vectors are passed by value differs between builds.
-static inline void read_four(four *to, const float *single, const double *raw, int64_t j) {
-  *to = single ? __builtin_convertvector(*(const four_single *)(single + j), four) : *(const four *)(raw + j);
-}
-
+static inline void read_single(four *to, const float *from) { *to = __builtin_convertvector(*(const four_single *)from, four); }
+static inline void read_double(four *to, const double *from) { *to = *(const four *)from; }
 static inline double total(const four *s) { return ((*s)[0] + (*s)[1]) + ((*s)[2] + (*s)[3]); }
 
-// Rows of one kind: single and raw are 0 or row 0, known where this is inlined. Four at a time: a sum by itself waits for its last term.
-static inline void dots_of(const double *a, const float *single, const double *raw, int64_t d, const int32_t *rows, int64_t count,
-                           double *out) {
-  enum { TOGETHER = 4 };
-  for (int64_t q = 0; q < count; q += TOGETHER) {
-    four s[TOGETHER] = {{0}};
-    int64_t at[TOGETHER], j = 0;
-    for (int r = 0; r < TOGETHER; r++) at[r] = rows[q + r < count ? q + r : q] * d;
-    for (; j + 4 <= d; j += 4)
-      for (int r = 0; r < TOGETHER; r++) {
-        four b;
-        read_four(&b, single, raw, at[r] + j);
-        s[r] += *(const four *)(a + j) * b;
-      }
-    for (; j < d; j++)
-      for (int r = 0; r < TOGETHER; r++) s[r][0] += a[j] * (single ? (double)single[at[r] + j] : raw[at[r] + j]);
-    for (int r = 0; r < TOGETHER && q + r < count; r++) out[q + r] = total(&s[r]);
+// Four rows at a time: a sum by itself waits for its last term.
+#define DOTS(NAME, TYPE, READ)                                                                                   \
+  static void NAME(const double *a, const TYPE *x, int64_t d, const int32_t *rows, int64_t count, double *out) { \
+    enum { TOGETHER = 4 };                                                                                       \
+    for (int64_t q = 0; q < count; q += TOGETHER) {                                                              \
+      four s[TOGETHER] = {{0}}, b;                                                                               \
+      const TYPE *row[TOGETHER];                                                                                 \
+      int64_t j = 0;                                                                                             \
+      for (int r = 0; r < TOGETHER; r++) row[r] = x + rows[q + r < count ? q + r : q] * d;                       \
+      for (; j + 4 <= d; j += 4)                                                                                 \
+        for (int r = 0; r < TOGETHER; r++) {                                                                     \
+          READ(&b, row[r] + j);                                                                                  \
+          s[r] += *(const four *)(a + j) * b;                                                                    \
+        }                                                                                                        \
+      for (; j < d; j++)                                                                                         \
+        for (int r = 0; r < TOGETHER; r++) s[r][0] += a[j] * (double)row[r][j];                                  \
+      for (int r = 0; r < TOGETHER && q + r < count; r++) out[q + r] = total(&s[r]);                             \
+    }                                                                                                            \
   }
-}
+DOTS(dots_single, float, read_single)
+DOTS(dots_double, double, read_double)
 
 static void dots(const double *a, const float *single, const double *raw, int64_t d, const int32_t *rows, int64_t count,
                  double *out) {
   if (single)
-    dots_of(a, single, NULL, d, rows, count, out);
+    dots_single(a, single, d, rows, count, out);
   else
-    dots_of(a, NULL, raw, d, rows, count, out);
+    dots_double(a, raw, d, rows, count, out);
 }
 
 static void squares(const float *row, const double *mean, int64_t d, double *norm2, double *centred2) {
@@ -53,7 +53,7 @@ static void squares(const float *row, const double *mean, int64_t d, double *nor
   int64_t j = 0;
   for (; j + 4 <= d; j += 4) {
     four x;
-    read_four(&x, row, NULL, j);
+    read_single(&x, row + j);
     const four c = x - *(const four *)(mean + j);
     plain += x * x;
     centred += c * c;
