@@ -58,10 +58,10 @@ check.group("list", function()
   local records = vbl.runs.list {out = out}
   local text = listing(records, index.last(out, records), {now = os.time {year = 2025, month = 9, day = 5, hour = 8}, width = 80})
   check.equal(text, [[
-id    status      kind      task    seed  values                             age
-]] .. records[1].id:sub(1, 4) .. [[  finished    finetune  hm         0  test accuracy 0.7, auroc 0.764    34 h
-]] .. records[2].id:sub(1, 4) .. [[  failed      finetune  hm         0  out of memory: 12 GB              34 h
-]] .. records[3].id:sub(1, 4) .. [[  unfinished  pretrain  ap+mlm     1  epoch 0: test accuracy.ap 0.5, …  24 h
+id    name          status      kind      task    seed  values               age
+]] .. records[1].id:sub(1, 4) .. [[  fuse          finished    finetune  hm         0  test accuracy 0.7…  34 h
+]] .. records[2].id:sub(1, 4) .. [[  fuse          failed      finetune  hm         0  out of memory: 12…  34 h
+]] .. records[3].id:sub(1, 4) .. [[  pretrain_all  unfinished  pretrain  ap+mlm     1  epoch 0: test acc…  24 h
 ]])
   for width = 20, 120 do
     for line in listing(records, {}, {width = width}):gmatch "[^\n]+" do check.ok(width < 36 or utf8.len(line) <= width, line) end

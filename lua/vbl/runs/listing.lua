@@ -1,4 +1,4 @@
--- Runs as lines of text: id, status, kind, task, seed, main values, tags, age, and the name where there is room.
+-- Runs as lines of text: id, name, status, kind, task, seed, main values, tags, age; in a narrow terminal what is the same for all goes first.
 -- listing(records, newest, {width =, color =, now =}) -> text     newest: of vbl.runs.index; width: columns of the terminal, nil: no end
 --   listing.values(record, newest) -> its main values as text; why it failed, of one that did
 local age = require "vbl.runs.age"
@@ -68,10 +68,8 @@ local function task_of(record)
   return table.concat(names, "+")
 end
 
-local columns = {"id", "status", "kind", "task", "seed", "values", "tags", "age", "name"}
+local columns = {"id", "name", "status", "kind", "task", "seed", "values", "tags", "age"}
 local right = {seed = true, age = true}
-local shrinks = {values = 16, task = 8}  -- least widths
-
 local function length(text) return utf8.len(text) or #text end
 
 local function cut(text, width)
@@ -104,16 +102,32 @@ local function total(widths)
   return sum
 end
 
--- Makes them fit: the name goes, then values and task shrink, then what is left of the order of importance goes.
-local function fit(widths, width)
-  if total(widths) > width then widths.name = nil end
-  for _, column in ipairs {"values", "task"} do
-    local over = total(widths) - width
-    if over > 0 and widths[column] then widths[column] = math.max(math.min(shrinks[column], widths[column]), widths[column] - over) end
+-- Whether all rows show the same there.
+local function constant(rows, column)
+  for _, row in ipairs(rows) do
+    if row[column] ~= rows[1][column] then return false end
   end
-  for _, column in ipairs {"kind", "tags", "seed", "age", "task"} do
+  return #rows > 1
+end
+
+-- Makes them fit: long values are cut, columns that tell nothing apart go, then the rest gives way in the order of its weight.
+local function fit(widths, rows, width)
+  local natural = widths.values
+  local function shrink(column, least)
+    local over = total(widths) - width
+    if over > 0 and widths[column] then widths[column] = math.max(math.min(least, widths[column]), widths[column] - over) end
+  end
+  local function drop(column)
     if total(widths) > width then widths[column] = nil end
   end
+  shrink("values", 26)
+  for _, column in ipairs {"kind", "task"} do
+    if constant(rows, column) then drop(column) end
+  end
+  shrink("name", 14)
+  shrink("values", 16)
+  for _, column in ipairs {"name", "kind", "tags", "seed", "age", "task"} do drop(column) end
+  if natural then widths.values = math.min(natural, widths.values + math.max(0, width - total(widths))) end  -- what dropped columns left
 end
 
 local function measure(rows, titles)
@@ -144,11 +158,11 @@ return setmetatable(listing, {__call = function(_, records, newest, opts)
   for i, record in ipairs(records) do
     rows[i] = {
       id = record.id:sub(1, digits), status = record.status, kind = record.kind or "", task = task_of(record), seed = tostring(record.seed or ""),
-      values = listing.values(record, newest[record]), tags = table.concat(record.tags, " "), age = age.text(age(record.created, opts.now)), name = record.name,
+      values = listing.values(record, newest[record]), tags = table.concat(record.tags, " "), age = age.text(age(record.created, opts.now)), name = opts.width and record.name:gsub("^%d+%-%d+%-%d+%-%d+%-", "") or record.name,
     }
   end
   local widths = measure(rows, titles)
-  if opts.width then fit(widths, opts.width) end
+  if opts.width then fit(widths, rows, opts.width) end
   local lines = {line(titles, widths, false)}
   for _, row in ipairs(rows) do lines[#lines + 1] = line(row, widths, opts.color) end
   return table.concat(lines, "\n") .. "\n"
