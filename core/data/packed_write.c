@@ -69,7 +69,9 @@ static vbl_status add_image(writing *w, int32_t sample, atomic_llong *bad, vbl_e
   const vbl_source *s = w->source;
   size_t bytes = 3 * (size_t)s->image_size * (size_t)s->image_size;
   vbl_error why;
-  vbl_status status = s->image(s->self, sample, w->chw, &why);
+  w->stored.size = 0;
+  vbl_status status = s->image_and_stored != NULL ? s->image_and_stored(s->self, sample, w->chw, &w->stored, &why)
+                                                  : s->image(s->self, sample, w->chw, &why);
   if (status == VBL_ENOMEM || status == VBL_EINTERRUPT) return vbl_fail(err, status, "%s", why.message);
   if (status != VBL_OK) {
     memset(w->chw, 0, bytes);
@@ -78,10 +80,8 @@ static vbl_status add_image(writing *w, int32_t sample, atomic_llong *bad, vbl_e
       return vbl_fail(err, VBL_EIO, "more images fail to decode than max_bad allows (%lld); the last: %s",
                       (long long)w->pack->allowed_bad, why.message);
   }
-  w->stored.size = 0;
-  bool raw = s->stored == NULL || s->stored(s->self, sample, &w->stored, NULL) != VBL_OK;
-  uint64_t hash =
-      raw ? vbl_hash_bytes(VBL_HASH_START, w->chw, bytes) : vbl_hash_bytes(VBL_HASH_START, w->stored.data, w->stored.size);
+  uint64_t hash = w->stored.size == 0 ? vbl_hash_bytes(VBL_HASH_START, w->chw, bytes)
+                                      : vbl_hash_bytes(VBL_HASH_START, w->stored.data, w->stored.size);
   w->file.crc = 0;  // the file's running checksum, here of one image
   VBL_TRY(vbl_atomic_file_write(&w->file, w->chw, bytes, err));
   VBL_TRY(put(w, VBL_PACK_IMAGE_CRC, &w->file.crc, sizeof w->file.crc, err));

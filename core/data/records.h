@@ -120,7 +120,8 @@ const char *vbl_records_id(const vbl_records *r, int32_t sample);
 const char *vbl_records_text(const vbl_records *r, int32_t text);
 // The stored bytes of image i, appended (of a row of an HDF5 file its pixels). The message names the image.
 vbl_status vbl_records_read_image(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err);
-vbl_status vbl_records_decode_image(const vbl_records *r, int32_t image, vbl_image *out, vbl_error *err);
+// Image i, read once. stored: its stored bytes too, appended, also where they do not decode; NULL: not wanted.
+vbl_status vbl_records_decode_image(const vbl_records *r, int32_t image, vbl_image *out, vbl_bytes *stored, vbl_error *err);
 // Bytes of the UTF-8 byte order mark that Windows programs put before a text: 3, or 0 where there is none.
 static inline size_t vbl_byte_order_mark(const char *text, size_t n) {
   return n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;

@@ -69,14 +69,22 @@ static vbl_status read_row(const vbl_records *r, int32_t image, vbl_image *out, 
 
 static bool is_row(const vbl_records *r, int32_t image) { return r->images[image].archive >= 0 && r->images[image].bytes < 0; }
 
-vbl_status vbl_records_decode_image(const vbl_records *r, int32_t image, vbl_image *out, vbl_error *err) {
-  vbl_bytes bytes = {0};
+static vbl_status add_pixels(const vbl_image *image, vbl_bytes *out, vbl_error *err) {
+  return vbl_bytes_add(out, image->rgb, 3 * (size_t)image->width * (size_t)image->height, err);
+}
+
+vbl_status vbl_records_decode_image(const vbl_records *r, int32_t image, vbl_image *out, vbl_bytes *stored, vbl_error *err) {
+  vbl_bytes own = {0}, *bytes = stored == NULL ? &own : stored;
+  size_t before = bytes->size;
   *out = (vbl_image){0};
-  if (is_row(r, image)) return read_row(r, image, out, err);
-  vbl_status status = vbl_records_read_image(r, image, &bytes, err);
-  if (status == VBL_OK && vbl_image_decode(bytes.data, bytes.size, out, err) != VBL_OK)
+  if (is_row(r, image)) {
+    VBL_TRY(read_row(r, image, out, err));
+    return stored == NULL ? VBL_OK : add_pixels(out, stored, err);
+  }
+  vbl_status status = vbl_records_read_image(r, image, bytes, err);
+  if (status == VBL_OK && vbl_image_decode(bytes->data + before, bytes->size - before, out, err) != VBL_OK)
     status = vbl_context(err, "%s%s", r->images[image].archive < 0 ? r->folder : "", vbl_vocabulary_token(r->image_name, image));
-  vbl_bytes_free(&bytes);
+  vbl_bytes_free(&own);
   return status;
 }
 
@@ -85,7 +93,7 @@ vbl_status vbl_records_read_image(const vbl_records *r, int32_t image, vbl_bytes
   if (is_row(r, image)) {
     vbl_image pixels;
     VBL_TRY(read_row(r, image, &pixels, err));
-    vbl_status added = vbl_bytes_add(out, pixels.rgb, 3 * (size_t)pixels.width * (size_t)pixels.height, err);
+    vbl_status added = add_pixels(&pixels, out, err);
     vbl_image_free(&pixels);
     return added;
   }
@@ -158,7 +166,7 @@ vbl_status vbl_records_check_images(vbl_records *r, const char *name, vbl_error 
   free(size);
   free(why);
   VBL_TRY(status);
-  snprintf(what, sizeof what, missing > 0 ? "images are bad (%d are not there)" : "images are bad", missing);
+  snprintf(what, sizeof what, missing > 0 ? "images are bad (not there: %d)" : "images are bad", missing);
   VBL_TRY(vbl_records_check_bad(r, name, r->bad_images, n, what, from, err));
   return r->bad_images < n ? VBL_OK : vbl_fail(err, VBL_EIO, "%s: none of its images can be read", name);
 }

@@ -45,17 +45,21 @@ static vbl_status stored(const void *self, int32_t sample, vbl_bytes *out, vbl_e
 
 static vbl_status pixels(const void *self, int32_t sample, vbl_image *out, vbl_error *err) {
   const vbl_records *r = self;
-  return vbl_records_decode_image(r, r->rows[sample].image, out, err);
+  return vbl_records_decode_image(r, r->rows[sample].image, out, NULL, err);
 }
 
-static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_error *err) {
+static vbl_status image_and_stored(const void *self, int32_t sample, uint8_t *chw, vbl_bytes *stored, vbl_error *err) {
   const vbl_records *r = self;
   vbl_image whole;
-  VBL_TRY(pixels(self, sample, &whole, err));
+  VBL_TRY(vbl_records_decode_image(r, r->rows[sample].image, &whole, stored, err));
   const vbl_records_options *o = &r->options;
   vbl_status status = vbl_image_fit(&whole, &(vbl_fit){o->image_size, o->crop, o->crop_pct, o->filter}, chw, err);
   vbl_image_free(&whole);
   return status;
+}
+
+static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_error *err) {
+  return image_and_stored(self, sample, chw, NULL, err);
 }
 
 static vbl_label label(const void *self, int32_t sample) {
@@ -100,6 +104,7 @@ void vbl_records_fill_source(vbl_records *r) {
   s->image_key = image_key;
   s->pixels = pixels;
   s->stored = stored;
+  s->image_and_stored = image_and_stored;
   s->class_name = r->class_list;
   s->label = s->classes > 0 ? label : NULL;
   hash_all(r);

@@ -46,6 +46,8 @@ typedef struct vbl_source {
   // images at S x S only.
   vbl_status (*pixels)(const void *self, int32_t sample, vbl_image *out, vbl_error *err);
   vbl_status (*stored)(const void *self, int32_t sample, vbl_bytes *out, vbl_error *err);
+  // `image` and `stored` in one reading; what was read is appended also where it does not decode. NULL where `stored` is.
+  vbl_status (*image_and_stored)(const void *self, int32_t sample, uint8_t *chw, vbl_bytes *stored, vbl_error *err);
   // The FNV-1a hash of those bytes, where they are gone but their hash was kept. NULL: none was.
   uint64_t (*image_hash)(const void *self, int32_t sample);
 

@@ -16,6 +16,7 @@ typedef struct vbl_atomic_file {
   char path[PATH_MAX], temporary[PATH_MAX];
   int fd;            // -1 when closed
   uint64_t written;  // bytes so far
+  uint64_t begun;    // of these the disk was told to write
   uint32_t crc;      // crc32 (zlib's) of the bytes so far
 } vbl_atomic_file;
 

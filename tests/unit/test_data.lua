@@ -152,7 +152,7 @@ check.group("captions", function()
   check.equal(view:range(1, 2).images:totable()[1][1][1][1], 128)
   check.equal(view:range(1, 2).tokens:size(2), 5)
   check.ok(set:describe():find("c.tsv:5: no tab", 1, true) and set:describe():find("cut.jpg: truncated", 1, true))
-  check.ok(set:report():find("1 bad records, 1 bad images, 2 captions cut", 1, true))
+  check.ok(set:report():find("1 bad record, 1 bad image, 2 captions cut", 1, true))
   local from = view:swap_captions(view:batch({1, 2, 1, 2}), {seed = 1, step = 1, epoch = 0})
   for i, y in ipairs(from.labels) do check.equal(from.from[i], y == 1 and (i - 1) % 2 + 1 or i % 2 + 1) end
   check.error(function() view:scene(1) end, "only the built-in")

@@ -55,7 +55,7 @@ check.group("trains, and the log says what was left out", function()
   run, text = trainer.expect(0, words("captions.max_bad=0.1"), "Epoch 2/2")
   local log = store.read_file(run .. "/log.txt")
   for _, part in ipairs {"captions.tsv:74: no tab", "captions.tsv:75: ", "UTF-8", "images/missing.png", "images/text.png", "images/cut.png", "cut",
-                         "data: 2 bad records, 3 bad images, 1 captions cut"} do
+                         "data: 2 bad records, 3 bad images, 1 caption cut"} do
     check.ok(log:find(part, 1, true), ("the log lacks %q: %s"):format(part, log:sub(1, 2000)))
   end
 end)

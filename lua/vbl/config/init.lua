@@ -11,7 +11,7 @@
 --   A value is parsed by its default's type: number, boolean, string, or table as a Lua constructor (lists are replaced, named
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
 --   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys;
---   optional = true in a row: `false` is a value too, and leaves it out.
+--   optional = true in a row: `false` is a value too, and leaves it out; also = "table": a table is taken too.
 --   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order.
 --   The comment behind a key is its --help.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
@@ -52,6 +52,7 @@ local function collect_schemas(rows, schemas)
       local known = rows[path] or {row[1], types = {}, schema = true}
       known.meaning = row[2]
       known.types[row.type or type(row[1])] = true
+      if row.also then known.types[row.also] = true end
       if row.optional then known.types["false"], known.types.boolean = true, nil end
       rows[path] = known
     end

@@ -2,6 +2,10 @@
 -- Methods of data sets of the same names call these.
 local about = {}
 
+-- "1 sample", "3 samples"
+local function count(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" or "s") end
+about.count = count
+
 local LINES = 100  -- notes shown; data:write_notes(path) has all
 
 -- Every note ends in a line end. Of millions only the first are cut out.
@@ -82,11 +86,11 @@ end
 function about.describe(data)
   local n, sizes = data.set:counts(), {}
   for _, split in ipairs(data:splits()) do
-    sizes[#sizes + 1] = split.name == "train" and split.size .. " training pairs" or split.name == "test" and split.size .. " held out" or
+    sizes[#sizes + 1] = split.name == "train" and count(split.size, "training pair") or split.name == "test" and split.size .. " held out" or
       ("%d %s"):format(split.size, split.name)
   end
-  local lines = {("data %s: %s, %d captions, images %dx%d, %d tokens in the vocabulary, %s"):format(
-    data.name, table.concat(sizes, ", "), n.captions, data.image, data.image, data.tokenizer:size(), data:hash())}
+  local lines = {("data %s: %s, %s, images %dx%d, %d tokens in the vocabulary, %s"):format(
+    data.name, table.concat(sizes, ", "), count(n.captions, "caption"), data.image, data.image, data.tokenizer:size(), data:hash())}
   if data.found then lines[#lines + 1] = "found " .. data.found end
   if data.reader then
     local stats = all_stats(data)
@@ -95,7 +99,7 @@ function about.describe(data)
     table.move(classes, 1, #classes, #lines + 1, lines)
   end
   if n.bad_records + n.bad_images + n.absent > 0 then
-    lines[#lines + 1] = ("skipped: %d bad records, %d bad images; left out: %d"):format(n.bad_records, n.bad_images, n.absent)
+    lines[#lines + 1] = ("skipped: %s, %s; left out: %d"):format(count(n.bad_records, "bad record"), count(n.bad_images, "bad image"), n.absent)
   end
   local notes = shorten(data.set:notes())
   table.move(notes, 1, #notes, #lines + 1, lines)
@@ -105,8 +109,8 @@ end
 local signs = {id = "the same id", image = "an equal image", text = "an equal text"}
 
 local function meeting_text(m)
-  return ("%s: %d samples of %s have %s in %s (first: %s and %s)"):format(m.sign == "text" and "note" or m.a == "train" and "LEAK" or "note", m.count,
-         m.b, signs[m.sign], m.a, m.id_b, m.id_a)
+  return ("%s: %s of %s %s %s in %s (first: %s and %s)"):format(m.sign == "text" and "note" or m.a == "train" and "LEAK" or "note", count(m.count, "sample"),
+         m.b, m.count == 1 and "has" or "have", signs[m.sign], m.a, m.id_b, m.id_a)
 end
 
 -- Reads every image; compares every two splits by id, by the images' bytes and by text (letters and digits alone). -> text, whether all is
@@ -121,9 +125,9 @@ function about.check(data)
   end
   if #meetings == 0 then lines[1] = "no two splits have a sample in common, by id, image or text" end
   if repeated.image + repeated.text > 0 then
-    lines[#lines + 1] = ("within splits: %d samples repeat an earlier one's image, %d a text"):format(repeated.image, repeated.text)
+    lines[#lines + 1] = ("within splits: %d of the samples with an earlier one's image, %d with its text"):format(repeated.image, repeated.text)
   end
-  lines[#lines + 1] = ("%d images cannot be decoded"):format(repeated.unreadable)
+  lines[#lines + 1] = ("%s cannot be decoded"):format(count(repeated.unreadable, "image"))
   for line in repeated.report:gmatch "[^\n]+" do lines[#lines + 1] = "  " .. line end
   lines[#lines + 1] = well and "ok" or "NOT OK"
   return table.concat(lines, "\n"), well
@@ -133,7 +137,7 @@ end
 function about.apart(data, a, b)
   for _, m in ipairs((data.set:meetings(false))) do
     if m.sign == "id" and (m.a == a and m.b == b or m.a == b and m.b == a) then
-      error(("data %s: %d samples of %s are also in %s (the first: %s); a probe set must not meet the training set; `vbl data check` lists all, split=FILE divides anew"):format(data.name, m.count, b, a, m.id_a), 0)
+      error(("data %s: %s of %s %s also in %s (the first: %s); a probe set must not meet the training set; `vbl data check` lists all, split=FILE divides anew"):format(data.name, count(m.count, "sample"), b, m.count == 1 and "is" or "are", a, m.id_a), 0)
     end
   end
 end

@@ -181,7 +181,7 @@ function Data:write_notes(path) store.write_atomic(path, self.set:notes() .. sel
 -- Counts of what was skipped or cut, and the images that failed to decode since the opening, a line each.
 function Data:report()
   local n = self.set:counts()
-  local first = string.format("data: %d bad records, %d bad images, %d captions cut", n.bad_records, n.bad_images, n.truncated)
+  local first = string.format("data: %s, %s, %s cut", about.count(n.bad_records, "bad record"), about.count(n.bad_images, "bad image"), about.count(n.truncated, "caption"))
   local text = (first .. "\n" .. self.set:late()):gsub("\n$", "")
   return text
 end

@@ -132,7 +132,7 @@ end
 
 function tables.coverage(run)
   local described = described_in(run.log) or run.data and run.data:describe()
-  local skipped = run.log:match "data: %d+ bad records, %d+ bad images, %d+ captions cut"
+  local skipped = run.log:match "data: %d+ bad records?, %d+ bad images?, %d+ captions? cut"
   local rows = {}
   for _, row in ipairs {{"train_pairs", "training pairs"}, {"test_pairs", "held-out pairs"}} do
     if run.manifest[row[1]] then rows[#rows + 1] = {row[2], run.manifest[row[1]]} end

@@ -118,7 +118,7 @@ function checks.partners(run, add)
 end
 
 function checks.log(run, add)
-  local images, records = run.log:match "data: (%d+) bad records, (%d+) bad images"
+  local images, records = run.log:match "data: (%d+) bad records?, (%d+) bad images?"
   if images and tonumber(images) + tonumber(records) > 0 then add("warning", "The data set lost %s records and %s images that could not be read (they are listed under Data).", images, records) end
   local count, first = 0, nil
   for line in run.log:gmatch "[^\n]* %- WARNING %- ([^\n]*)" do

@@ -29,7 +29,8 @@ function train.schemas(kind)
   local schemas = {[""] = {}, model = {}, scenes = {}, captions = {}}
   for key, row in pairs(require("vbl.train.options")[kind or "pretrain"]) do schemas[""][key] = {nil, row[3], type = row[1]} end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do
-    schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or row[1] == "path") and "string" or row[1]}
+    local path = row[1] == "path"  -- or a path each for text and vision
+    schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or path) and "string" or row[1], also = path and "table" or nil}
   end
   for key, row in pairs(require("vbl.data").options) do
     if row.of then schemas[row.of][key] = row end

@@ -1,4 +1,5 @@
 -- vbl data pack SOURCE OUT [key=value ...]: decodes, fits and tokenises once, into memory-mapped shards.
+local about = require "vbl.data.about"
 local packed = require "vbl.data.packed"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -34,8 +35,9 @@ return {
     if not ok and system.interrupted() then usage "interrupted; the shards that are whole stay, the same command goes on" end
     if not ok then usage(usage.strip(m)) end
     local seconds = system.monotonic() - started
-    print(("packed %s into %s: %d samples, %d captions, %d images that do not decode, %d shards"):format(m.source, words[2], m.samples, m.captions,
-                                                                                                        #m.skipped, m.shards))
+    local count = about.count
+    print(("packed %s into %s: %s, %s, %d images that do not decode, %s"):format(m.source, words[2], count(m.samples, "sample"), count(m.captions, "caption"),
+                                                                                 #m.skipped, count(m.shards, "shard")))
     for i, s in ipairs(m.skipped) do
       if i > 10 then print(("  ... and %d more: manifest.json lists them"):format(#m.skipped - 10)) break end
       print(("  %s: %s"):format(s.id, s.why))

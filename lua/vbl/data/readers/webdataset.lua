@@ -121,7 +121,7 @@ end
 
 function webdataset.found(folder)
   local shards = reading.names(folder, "%.tar$")
-  return #shards > 0 and ("WebDataset, %d shards"):format(#shards) or nil
+  return #shards > 0 and ("WebDataset, %d shard%s"):format(#shards, #shards == 1 and "" or "s") or nil
 end
 
 function webdataset.read(path, _, base)
