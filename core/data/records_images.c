@@ -12,10 +12,17 @@
 #include "core/data/hdf5_images.h"
 #include "core/data/records.h"
 
-static vbl_status path_of(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err) {
+// The file that holds the image, and the folder that its name begins at.
+static const char *file_of(const vbl_records *r, int32_t image) {
   int32_t archive = r->images[image].archive;
-  const char *name = archive < 0 ? vbl_vocabulary_token(r->image_name, image) : vbl_vocabulary_token(r->archives, archive);
-  if (name[0] != '/') VBL_TRY(vbl_bytes_add(out, r->folder, strlen(r->folder), err));
+  return archive < 0 ? vbl_vocabulary_token(r->image_name, image) : vbl_vocabulary_token(r->archives, archive);
+}
+
+static const char *base_of(const vbl_records *r, int32_t image) { return file_of(r, image)[0] == '/' ? "" : r->folder; }
+
+static vbl_status path_of(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err) {
+  const char *name = file_of(r, image), *base = base_of(r, image);
+  VBL_TRY(vbl_bytes_add(out, base, strlen(base), err));
   return vbl_bytes_add(out, name, strlen(name) + 1, err);
 }
 
@@ -56,7 +63,8 @@ static vbl_status read_stored(const vbl_records *r, int32_t image, const char *p
   if (fd < 0) return vbl_fail(err, VBL_EIO, "%s: %s", path, strerror(errno));
   vbl_status status = read_range(fd, &r->images[image], out, err);
   close(fd);
-  return status == VBL_OK ? VBL_OK : vbl_context(err, "%s", vbl_vocabulary_token(r->image_name, image));
+  if (status == VBL_OK) return VBL_OK;
+  return vbl_context(err, "%s%s", base_of(r, image), vbl_vocabulary_token(r->image_name, image));
 }
 
 static vbl_status read_row(const vbl_records *r, int32_t image, vbl_image *out, vbl_error *err) {
@@ -83,7 +91,7 @@ vbl_status vbl_records_decode_image(const vbl_records *r, int32_t image, vbl_ima
   }
   vbl_status status = vbl_records_read_image(r, image, bytes, err);
   if (status == VBL_OK && vbl_image_decode(bytes->data + before, bytes->size - before, out, err) != VBL_OK)
-    status = vbl_context(err, "%s%s", r->images[image].archive < 0 ? r->folder : "", vbl_vocabulary_token(r->image_name, image));
+    status = vbl_context(err, "%s%s", base_of(r, image), vbl_vocabulary_token(r->image_name, image));
   vbl_bytes_free(&own);
   return status;
 }
@@ -124,7 +132,7 @@ static vbl_status check_range(const vbl_records *r, int32_t image, int64_t *size
   if (is_row(r, image)) return VBL_OK;  // the reader has looked the row up; half a megabyte a film is not read now
   vbl_status status = vbl_records_read_image(r, image, &bytes, err);
   if (status == VBL_OK && vbl_image_check(bytes.data, bytes.size, err) != VBL_OK)
-    status = vbl_context(err, "%s", vbl_vocabulary_token(r->image_name, image));
+    status = vbl_context(err, "%s%s", base_of(r, image), vbl_vocabulary_token(r->image_name, image));
   vbl_bytes_free(&bytes);
   return status;
 }

@@ -5,6 +5,7 @@
 local c = require "vbl.data.c"
 local reading = require "vbl.data.reading"
 local store = require "vbl.store.c"
+local system = require "vbl.system.c"
 
 local webdataset = {
   name = "webdataset",
@@ -126,12 +127,15 @@ end
 
 function webdataset.read(path, _, base)
   local shards, missing = webdataset.shards(path)
-  local records, prefixed = reading.records("", base), keys_meet(shards)
+  -- split.tsv lies beside the shards (the first one's folder), never where the program happens to be started.
+  local folder = reading.split_path(shards[1])
+  local records, prefixed = reading.records(folder, base), keys_meet(shards)
   records:unit "samples"
   for _, name in ipairs(missing) do records:skip(name, "no such shard") end
   for _, name in ipairs(shards) do
-    local _, file = reading.split_path(name)
-    read_path(records, {archive = records:archive(name), prefix = prefixed and file:gsub("%.tar$", "") .. "/" or ""}, name)
+    local own, file = reading.split_path(name)
+    local archive = own == folder and file or name:find "^/" and name or system.cwd() .. "/" .. name
+    read_path(records, {archive = records:archive(archive), prefix = prefixed and file:gsub("%.tar$", "") .. "/" or ""}, name)
   end
   return records, path
 end
