@@ -60,17 +60,20 @@ local function harm(at)
     system.sleep(20)  -- until the worker's end has come through to this process as SIGTERM
   end
   if hit("kill-all", at) then
-    local command = {"/bin/kill", "-9"}  -- one for all: as each ends, others would be told to end in good order
-    for _, name in ipairs(system.list "/proc") do
-      local file = tonumber(name) and tonumber(name) ~= system.pid() and io.open("/proc/" .. name .. "/cmdline")
-      if file and (file:read "a" or ""):find((flags.resume or flags.out):match "^(.*)/trials", 1, true) then command[#command + 1] = name end
+    local command = {"/bin/kill", "-9"}  -- one for all, workers first: who outlives its parent would be told to end in good order
+    local pids = {}
+    for _, name in ipairs(system.list "/proc") do pids[#pids + 1] = tonumber(name) end
+    table.sort(pids, function(a, b) return a > b end)
+    for _, name in ipairs(pids) do
+      local file = name ~= system.pid() and io.open("/proc/" .. name .. "/cmdline")
+      if file and (file:read "a" or ""):find((flags.resume or flags.out):match "^(.*)/trials", 1, true) then command[#command + 1] = tostring(name) end
       if file then file:close() end
     end
     command[#command + 1] = tostring(system.pid())
     system.run(command)
   end
   if hit("kill-self", at) then kill(system.pid()) end
-  if hit("crash", at) then system.run {"/bin/kill", "-11", tostring(system.pid())} end
+  if hit("crash", at) then system.run {"/bin/kill", "-6", tostring(system.pid())} end
   if hit("fail", at) then error("told to fail at epoch " .. at, 0) end
 end
 

@@ -97,7 +97,7 @@ check.group("failed trials say why and are never scored; --retry begins them aga
   local folder = sweeps.folder .. "/fails"
   local file = sweeps.file("fails", [[space = {harm = sweep.choice {"", "fail 1", "crash 1", "nan", "kill-self 1"}, epochs = 2},
     objective = "val.loss", method = "grid", jobs = 2]])
-  sweeps.expect(0, {file}, "2 finished, 3 failed", "trial 1: failed: told to fail at epoch 1", "trial 2: failed: ended by signal 11 (SIGSEGV)",
+  sweeps.expect(0, {file}, "2 finished, 3 failed", "trial 1: failed: told to fail at epoch 1", "trial 2: failed: ended by signal 6 (SIGABRT)",
                 "trial 3: failed: val.loss is", "best: trial 0")
   local ends = sweeps.check_journal(folder, {0})
   check.ok(ends[1][0].values == nil and ends[3][0].values == nil)
@@ -260,12 +260,9 @@ end)
 
 check.group("a run of a dead worker elsewhere goes on from its checkpoint once the heartbeat has been silent for the lease", function()
   local folder = sweeps.folder .. "/elsewhere"
-  local file = sweeps.file("elsewhere", [[space = {x = sweep.choice {0.1}, harm = "kill-all 2", epochs = 3}, objective = "val.loss", method = "grid", lease = 2, jobs = 1]])
-  check.equal(select(2, sweeps.run {file}), 128 + 9)
-  for _ = 1, 100 do
-    if #sweeps.processes(folder) == 0 then break end
-    system.sleep(0.02)
-  end
+  local file = sweeps.file("elsewhere", [[space = {x = sweep.choice {0.1}, harm = "fail 2", epochs = 3}, objective = "val.loss", method = "grid", lease = 2, jobs = 1]])
+  sweeps.expect(1, {file}, "1 failed", "no trial succeeded")
+  c.remove(folder .. "/journal/000004.json")  -- as if its worker had died before it could say so
   local path = folder .. "/journal/000003.json"
   local start = vbl.load(path)
   check.equal(start.type, "start")

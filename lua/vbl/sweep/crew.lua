@@ -113,7 +113,9 @@ function crew.run(folder, opts)
   if self.failure then usage("sweep: " .. self.failure) end
   local what = self.state:next(function() return false end)
   if what ~= "done" then usage(("sweep: %s: its workers ended before it did; go on with: vbl sweep resume %s"):format(folder, folder)) end
-  if self.state:hopeless() then usage(("sweep: the first %d trials failed and none succeeded: nothing more is started"):format(self.state:counts().failed)) end
+  local counts = self.state:counts()
+  if self.state:hopeless() then usage(("sweep: the first %d trials failed and none succeeded: nothing more is started"):format(counts.failed)) end
+  if counts.finished == 0 then usage(("sweep: no trial succeeded (%d failed, %d pruned)"):format(counts.failed, counts.pruned)) end
 end
 
 return crew

@@ -97,7 +97,7 @@ end
 local function seconds(t)
   local sum = 0
   for _, run in ipairs(t.runs) do sum = sum + (run.seconds or 0) end
-  return sum > 0 and ("%.0f"):format(sum) or ""
+  return sum > 0 and (sum < 100 and "%.1f" or "%.0f"):format(sum) or ""
 end
 
 local function shown(value)

@@ -182,7 +182,10 @@ end
 -- "lr=0.0003 model.placement=late", without what is the same for all.
 function worker.describe(state, number)
   local shown = {}
-  for _, dim in ipairs(state.spec.dims) do shown[dim.key] = state.trials[number + 1].config[dim.key] end
+  for _, dim in ipairs(state.spec.dims) do
+    local value = state.trials[number + 1].config[dim.key]
+    shown[dim.key] = math.type(value) == "float" and ("%.4g"):format(value) or value
+  end
   return table.concat(trial.words(shown), " ")
 end
 
