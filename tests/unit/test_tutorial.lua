@@ -19,13 +19,15 @@ check.group("the tutorial", function()
   check.ok(text:find "CKA, layer by layer\n")
 end)
 
-check.group("blocks of docs/extending.md", function()
-  local n = 0
-  for code in require("vbl.store.c").read_file("docs/extending.md"):gmatch "```lua\n(.-)```" do
-    n = n + 1
-    assert(load(code, "=docs/extending.md"))()
+check.group("blocks of other pages", function()
+  for _, page in ipairs {"docs/extending.md", "docs/differences.md"} do
+    local n = 0
+    for code in require("vbl.store.c").read_file(page):gmatch "```lua\n(.-)```" do
+      n = n + 1
+      assert(load(code, "=" .. page))()
+    end
+    check.ok(n > 0)
   end
-  check.ok(n > 0)
 end)
 
 check.group("words", function()
