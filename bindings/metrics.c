@@ -33,6 +33,7 @@ vbl_values vbl_lua_values(lua_State *L, int arg, const char *what, bool matrix) 
     }
     x.n = t->shape[0];
     x.classes = t->ndim == 2 ? t->shape[1] : 0;
+    if (t->ndim == 2 && x.classes < 1) vbl_lua_error(L, "%s: [%I, 0]: expected at least one class", what, (LUAI_UACINT)x.n);
     x.v = vbl_lua_doubles(L, arg, t);
   }
   if (x.n < 1) vbl_lua_error(L, "%s: empty; expected at least one sample", what);
