@@ -136,7 +136,7 @@ end
 
 local session = {
   {"^vbl ", [[print("rea" .. "dy") ]] .. check.spin .. [[\n]]}, {"ready", [[\003]]}, {"interrupted", [[kept = 42\n]]},
-  {"kept = 42", "thrown away"}, {"away", [[\003]]}, {"3> ", [[print("val" .. "ue", kept)\n]]}, {"value", [[\004]]},
+  {"kept = 42", "thrown away"}, {"away", [[\003]]}, {"3> ", [[print("val" .. "ue", kept)\n]], 2}, {"value", [[\004]]},
 }
 
 if not system.output {"script", "--version"} then
