@@ -244,4 +244,20 @@ check.group("layer-wise rates: from the heads down", function()
   check.equal(start.layer_scales(m, 1), nil)
 end)
 
+check.group("matching files: the clean ones first, other lines are bad records", function()
+  local files = require("data_files").new()
+  for i = 1, 3 do files:image(("%d.jpg"):format(i), i) end
+  files:write("itm_train.tsv", "1.jpg\ta dog\t1\n1.jpg\ta cat\t0\n2.jpg\ta bird\t1\n2.jpg\tno label\n")
+  files:write("itm_test.tsv", "1.jpg\ta dog\t1\n")
+  files:write("itm_test_clean.tsv", "3.jpg\ta fish\t0\n3.jpg\ta frog\t1\n")
+  local data = vbl.data.open("itm:" .. files.path, {max_bad = 0.5})
+  local train, test = data:split "train", data:split "test"
+  check.equal(train:size() .. " " .. test:size(), "3 2")
+  check.equal(train:caption(2) .. train:label(2) .. test:image_id(1), "a cat03.jpg#test-1")
+  check.ok(train:same_image(1, 2) and not train:same_image(1, 3))
+  check.ok(data:describe():find "itm_train.tsv:?.*4")
+  check.equal(downstream.new(downstream.name_for(data), data, train).name, "itm")
+  files:remove()
+end)
+
 check.done()

@@ -36,7 +36,7 @@ local SCENES_SEED = 20251123
 function finetuning.begin(job)
   local config = job.config
   job.baseline = baselines[config.baseline]
-  if config.from ~= "" and not config.flags.weights then job.start, job.start_run = start.weights(config.from) end
+  if config.from ~= "" and not config.flags.weights then job.start = start.weights(config.from) end
   local row = config.task ~= "auto" and downstream.row(config.task) or config.data == "scenes" and downstream.row "scenes"
   if config.data ~= "scenes" then return config.captions end
   local given = {seed = SCENES_SEED}

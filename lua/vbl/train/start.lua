@@ -1,5 +1,5 @@
 -- What a fine-tuning run starts from, and how fast each of its layers learns.
---   start.weights(from) -> the path of weights, the run's folder or nil      from: a RUN (its best checkpoint, else its last), one of its
+--   start.weights(from) -> the path of weights      from: a RUN (its best checkpoint, else its last), one of its
 --     checkpoints, or what vbl.models.weights reads
 --   start.layer_scales(model, decay) -> {parameter -> factor of the learning rate}, nil for decay 1
 --     decay^(distance from the top): embeddings lowest, then the layers of both streams, the fusion's blocks where they stand, the heads 1
@@ -19,12 +19,12 @@ end
 
 function start.weights(from)
   from = from:gsub("(.)/+$", "%1")
-  if system.exists(from .. "/config.lua") then return of_run(from), from end
+  if system.exists(from .. "/config.lua") then return of_run(from) end
   local run, kind = from:match "^(.*)/checkpoints/([^/]+)$"
   if run and system.exists(run .. "/config.lua") then
     checkpoint.check_kind(kind)
     if not checkpoint.read_state(run .. "/checkpoints", kind) then error(("config: from: %s: there is no such checkpoint"):format(from), 0) end
-    return from, run
+    return from
   end
   if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file"):format(from), 0) end
   return from
