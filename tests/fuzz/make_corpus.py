@@ -27,6 +27,11 @@ def entry(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+def url_rows():
+    put("url_rows", "cc3m", "\0a dog\thttp://x.org/200\nno url\n\thttp://x.org/a.jpg\na cat \u00e9\thttps://y.org/200.jpg?w=1\r\n")
+    put("url_rows", "cc12m", "\1http://x.org/b/200\ta <person>\thas a tab\nhttp://z\t\n" + "\xff\n")
+
+
 def safetensors():
     header = {"__metadata__": {"format": "pt"}, "a.weight": entry("F32", [2, 2], 0, 16), "h": entry("F16", [3], 16, 22),
               "n": entry("I64", [1], 22, 30), "b": entry("BF16", [2], 30, 34), "e": entry("U8", [0, 4], 34, 34), "s": entry("F64", [], 34, 42)}
@@ -115,5 +120,5 @@ def large_json():
 
 
 if __name__ == "__main__":
-    for make in (safetensors, npy, images, texts, tars, large_json):
+    for make in (safetensors, npy, images, texts, url_rows, tars, large_json):
         make()
