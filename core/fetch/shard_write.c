@@ -96,7 +96,7 @@ static vbl_status write_status(const vbl_fetch *f, const vbl_fetch_shard *s, vbl
   for (int32_t i = 0; i < s->rows && status == VBL_OK; i++) {
     vbl_fetch_row row;
     vbl_fetch_table_row(&f->table, f->o.columns, s->first + i, &row);
-    snprintf(number, sizeof number, "%lld\t%05lld%04d\t", (long long)(s->first + i + 1), (long long)s->number, i);
+    snprintf(number, sizeof number, "%lld\t%05lld%04d\t", (long long)s->first + i + 1, (long long)s->number, i);
     status = add(&lines, number, err);
     if (status == VBL_OK) status = vbl_bytes_add(&lines, row.url, row.url_bytes, err);
     if (status == VBL_OK) status = add(&lines, "\t", err);

@@ -17,6 +17,7 @@ vbl_status vbl_tar_add(vbl_atomic_file *f, const char *name, const void *data, s
   unsigned sum = 0;
   if (strlen(name) > 99 || n > 077777777777) return vbl_fail(err, VBL_EINVAL, "%s: too long a name or too large for a tar", name);
   snprintf(h, 100, "%s", name);
+  // NOLINTBEGIN(bugprone-not-null-terminated-result): the fields of a header end at their width
   memcpy(h + 100,
          "0000444\0"
          "0000000\0"
@@ -36,6 +37,7 @@ vbl_status vbl_tar_add(vbl_atomic_file *f, const char *name, const void *data, s
          "0000000\0"
          "0000000",
          15);
+  // NOLINTEND(bugprone-not-null-terminated-result)
   for (int i = 0; i < BLOCK; i++) sum += (unsigned char)h[i];
   snprintf(h + 148, 8, "%06o", sum);
   VBL_TRY(vbl_atomic_file_write(f, h, BLOCK, err));

@@ -78,7 +78,7 @@ static vbl_status masked_hsic(const mask *m, double *out, vbl_error *err) {
 // (n) mean over j of the kernel's row i: <x_i, mean of x>.
 static vbl_status row_means(const vbl_prepared *p, double **out, vbl_error *err) {
   double *mean = calloc((size_t)p->d, sizeof *mean);
-  *out = malloc(sizeof **out * (size_t)p->n);
+  *out = calloc((size_t)p->n, sizeof **out);
   if (mean == NULL || *out == NULL) {
     free(mean);
     return vbl_fail(err, VBL_ENOMEM, "cknna: out of memory");
