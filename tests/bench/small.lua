@@ -47,8 +47,8 @@ local images = vbl.randn(B, 3, 128, 128)
 local batch = {tokens = i32(tokens), lengths = i32(lengths), images = images}
 local works = {
   mlm = {n = B, count = count, labels = i32(labels), batch = {tokens = i32(masked), lengths = batch.lengths, images = images}},
-  ap = {n = B, labels = ap_labels, batch = {tokens = i32(ap_tokens), lengths = i32(ap_lengths), images = images}},
-  mim = {n = B, mask = vbl.tensor(mask, {dtype = "u8"}), batch = batch},
+  ap = {n = B, repeated = {}, labels = ap_labels, batch = {tokens = i32(ap_tokens), lengths = i32(ap_lengths), images = images}},
+  mim = {n = B, repeated = {}, mask = vbl.tensor(mask, {dtype = "u8"}), batch = batch},
 }
 local tasks = {vbl.tasks.mlm {}, vbl.tasks.ap {}, vbl.tasks.mim {}}
 local accumulate = require "vbl.train.accumulate"
