@@ -149,8 +149,8 @@ static int set_hash(lua_State *L) {
     h = d->records->hash;
   } else {
     // The vocabulary too: another version of the program may know more words.
-    int64_t what[6] = {d->scenes.seed, d->scenes.image_size, d->scenes.objects, d->scenes_split[0].n, d->scenes_split[1].n,
-                       vbl_vocabulary_size(d->scenes_vocabulary)};
+    int64_t what[6] = {d->scenes.seed,       d->scenes.image_size, d->scenes.objects,
+                       d->scenes_split[0].n, d->scenes_split[1].n, vbl_vocabulary_size(d->scenes_vocabulary)};
     h = vbl_hash_bytes(h, what, sizeof what);
     if (d->scenes.questions) h = vbl_hash_bytes(h, "questions", 9);
   }
