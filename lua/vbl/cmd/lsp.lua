@@ -39,7 +39,7 @@ end
 
 local keywords = {["end"] = true, ["function"] = true, ["repeat"] = true, ["until"] = true, ["in"] = true, ["local"] = true, ["then"] = true}
 
-local function stub(prefix, entry)
+local function declaration(prefix, entry)
   local lines, names = {"---" .. entry.signature}, {}
   for line in (entry.help .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = "---" .. line end
   for i, name in ipairs(parameters_of(entry.signature)) do
@@ -62,7 +62,7 @@ local function stubs(parts)
     lines[#lines + 1] = part.class and ("local %s = {}\n"):format(name) or name .. " = {}\n"
     for _, entry in ipairs(part.entries) do
       if not keywords[entry.name] and entry.name ~= "and" and entry.name ~= "or" and entry.name ~= "not" then
-        lines[#lines + 1] = stub(name .. (part.class and ":" or "."), entry)
+        lines[#lines + 1] = declaration(name .. (part.class and ":" or "."), entry)
       end
     end
   end
