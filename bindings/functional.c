@@ -1,6 +1,6 @@
 // "vbl.functional.c": every op of core/ops under its name, from one table of rows (functional_rows.c). A call is
 // F.op(tensor, ..., {attribute = value}); inputs that are options (rows, weight, ...) are given in the table too.
-// defines: vbl_open_functional
+// defines: vbl_open_functional, vbl_lua_set_op
 #include "bindings/functional.h"
 
 typedef struct request {
@@ -153,6 +153,9 @@ static void set_attr(lua_State *L, request *r, const vbl_functional_attr *attr) 
       if (lua_type(L, -1) != LUA_TSTRING) bad_value(L, r, name, "a dtype's name");
       a->n[attr->slot] = vbl_lua_check_dtype(L, lua_tostring(L, -1));
       break;
+    case VBL_AT_NUMBER:
+      a->v[attr->slot] = number_at_top(L, r, name);
+      break;
     case VBL_AT_COLORS:
       read_colors(L, r, attr);
       break;
@@ -174,6 +177,9 @@ static void set_fallback(lua_State *L, request *r, const vbl_functional_attr *at
       break;
     case VBL_AT_SITE:
       r->attrs.rng.stream = VBL_STREAM_DROPOUT;
+      break;
+    case VBL_AT_NUMBER:
+      r->attrs.v[attr->slot] = attr->fallback;
       break;
     case VBL_AT_INTEGER:
     case VBL_AT_DIM:
@@ -209,13 +215,15 @@ static int call_op(lua_State *L) {
   return vbl_lua_apply(L, r.row->op, r.in, r.inputs, &r.attrs);
 }
 
+void vbl_lua_set_op(lua_State *L, const vbl_functional *row) {
+  lua_pushlightuserdata(L, (void *)row);
+  lua_pushcclosure(L, call_op, 1);
+  lua_setfield(L, -2, row->name);
+  vbl_lua_document(L, "vbl.nn.functional", row->name, row->signature, row->help);
+}
+
 int vbl_open_functional(lua_State *L) {
   lua_newtable(L);
-  for (const vbl_functional *row = vbl_functional_rows; row->name != NULL; row++) {
-    lua_pushlightuserdata(L, (void *)row);
-    lua_pushcclosure(L, call_op, 1);
-    lua_setfield(L, -2, row->name);
-    vbl_lua_document(L, "vbl.nn.functional", row->name, row->signature, row->help);
-  }
+  for (const vbl_functional *row = vbl_functional_rows; row->name != NULL; row++) vbl_lua_set_op(L, row);
   return 1;
 }

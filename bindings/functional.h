@@ -1,5 +1,5 @@
 // One row per op: which tensors it takes and how its attributes are called in Lua.
-// defines: vbl_functional, vbl_functional_input, vbl_functional_attr, vbl_functional_rows
+// defines: vbl_functional, vbl_functional_input, vbl_functional_attr, vbl_functional_rows, vbl_lua_set_op
 #pragma once
 #include "bindings/tensor.h"
 
@@ -32,6 +32,7 @@ typedef enum vbl_attr_kind {
   VBL_AT_ORDER,    // the same, dims from 1
   VBL_AT_DTYPE,    // n[slot]
   VBL_AT_COLORS,   // v[slot..slot+2]: {r, g, b}
+  VBL_AT_NUMBER,   // v[slot]
   VBL_AT_TENSOR,   // an input (VBL_IN_OPTION); listed to be a known option
 } vbl_attr_kind;
 
@@ -54,3 +55,5 @@ typedef struct vbl_functional {
 } vbl_functional;
 
 extern const vbl_functional vbl_functional_rows[];  // ends with a NULL name
+// Sets the function of a row that lives as long as the program in the table at the stack's top, and documents it.
+void vbl_lua_set_op(lua_State *L, const vbl_functional *row);

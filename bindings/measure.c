@@ -1,6 +1,6 @@
 // "vbl.measure.c": the measures of core/measure on tensors [n, d] of f32, f64 or bf16, strided or not, or on prepared matrices:
 // prepare(X) keeps the centred copy, SVD and neighbour lists that several measures of one X share.
-// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options
+// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options, vbl_lua_push_measure
 #include "bindings/measure.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 
 #include "bindings/tensor.h"
 #include "core/measure/lapack.h"
+#include "core/plugin/plugin.h"
 #include "kernels/kernels.h"
 
 #define PREPARED "vbl.prepared"
@@ -195,8 +196,9 @@ static void read_option(lua_State *L, int arg, const vbl_measure_option *option,
   }
 }
 
-vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x) {
-  vbl_measure_options o = vbl_measure_defaults;
+vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_row *row, const vbl_prepared *x) {
+  const vbl_measure_option *options = row->options;
+  vbl_measure_options o = row->fn == vbl_plugin_compute ? vbl_lua_plugin_defaults(row) : vbl_measure_defaults;
   const char *known[MAX_OPTIONS + 1];
   int count = 0;
   for (; options[count].key != NULL; count++) known[count] = options[count].key;
@@ -208,7 +210,7 @@ vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_mea
   return o;
 }
 
-// Every measure of vbl_measure_rows; its row is the upvalue.
+// Every measure of a row, which is the upvalue.
 static int run(lua_State *L) {
   const vbl_measure_row *row = lua_touserdata(L, lua_upvalueindex(1));
   int arg = row->matrices + 1;
@@ -217,7 +219,7 @@ static int run(lua_State *L) {
   bool own[2];  // prepared by this call alone
   for (int i = 0; i < row->matrices; i++) own[i] = luaL_testudata(L, i + 1, PREPARED) == NULL;
   vbl_prepared *x = vbl_lua_matrix(L, 1, "X"), *y = row->matrices == 2 ? vbl_lua_matrix(L, 2, "Y") : NULL;
-  vbl_measure_options o = vbl_lua_measure_options(L, arg, row->options, x);
+  vbl_measure_options o = vbl_lua_measure_options(L, arg, row, x);
   vbl_measure_result r;
   VBL_LUA_TRY(L, row->fn(x, y, &o, &r, &err));
   lua_pushnumber(L, r.value);
@@ -226,6 +228,11 @@ static int run(lua_State *L) {
   for (int i = 0; i < row->matrices; i++)
     if (own[i]) release(luaL_checkudata(L, i + 1, PREPARED));
   return 2;
+}
+
+void vbl_lua_push_measure(lua_State *L, const vbl_measure_row *row) {
+  lua_pushlightuserdata(L, (void *)row);
+  lua_pushcclosure(L, run, 1);
 }
 
 static int l_lapack(lua_State *L) {
@@ -271,8 +278,7 @@ int vbl_open_measure(lua_State *L) {
   make_prepared_type(L);
   lua_newtable(L);
   for (const vbl_measure_row *row = vbl_measure_rows; row->name != NULL; row++) {
-    lua_pushlightuserdata(L, (void *)row);
-    lua_pushcclosure(L, run, 1);
+    vbl_lua_push_measure(L, row);
     lua_setfield(L, -2, row->name);
     vbl_lua_document(L, "measure", row->name, row->signature, row->help);
   }
@@ -281,5 +287,6 @@ int vbl_open_measure(lua_State *L) {
   vbl_lua_measure_parts(L);
   vbl_lua_measure_draws(L);
   vbl_lua_measure_stream(L);
+  vbl_lua_measure_plugins(L);
   return 1;
 }

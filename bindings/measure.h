@@ -1,5 +1,5 @@
 // What the files of the measures' binding share.
-// defines: vbl_measure_row, vbl_measure_rows, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
+// defines: vbl_measure_row, vbl_measure_rows, vbl_lua_push_measure, vbl_lua_plugin_*, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
 // vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_parts, vbl_lua_measure_draws,
 // vbl_lua_measure_stream
 #pragma once
@@ -33,6 +33,12 @@ typedef struct vbl_measure_row {
 } vbl_measure_row;
 
 extern const vbl_measure_row vbl_measure_rows[];  // ends with a NULL name
+// Pushes the function of a row that lives as long as the program.
+void vbl_lua_push_measure(lua_State *L, const vbl_measure_row *row);
+// plugin.c: the row of a plug-in's measure, or NULL; its default options; sets plugins in the table at the stack's top.
+const vbl_measure_row *vbl_lua_plugin_row(const char *name);
+vbl_measure_options vbl_lua_plugin_defaults(const vbl_measure_row *row);
+void vbl_lua_measure_plugins(lua_State *L);
 
 // Argument `arg` prepared: what vbl.measure.c.prepare gave, or a tensor [n, d], which is replaced on the stack by its preparation.
 vbl_prepared *vbl_lua_matrix(lua_State *L, int arg, const char *name);
@@ -49,8 +55,8 @@ void vbl_lua_push_record(lua_State *L, const vbl_measure_result *r);
 void vbl_lua_measure_tokens(lua_State *L);
 // The same for singular_values, canonical_correlations and neighbours.
 void vbl_lua_measure_parts(lua_State *L);
-// The options at `arg` (nil or none: the defaults), of which labels have x's rows; what they point to stays on the stack.
-vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_option *options, const vbl_prepared *x);
+// The options of row at `arg` (nil or none: the defaults), of which labels have x's rows; what they point to stays on the stack.
+vbl_measure_options vbl_lua_measure_options(lua_State *L, int arg, const vbl_measure_row *row, const vbl_prepared *x);
 // Sets what runs a measure on rearranged rows or on lists of matrices in the table at the stack's top.
 void vbl_lua_measure_draws(lua_State *L);
 // Sets cka_stream in the table at the stack's top.

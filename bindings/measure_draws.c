@@ -12,6 +12,7 @@ static const vbl_measure_row *check_row(lua_State *L, int arg) {
   const char *name = luaL_checkstring(L, arg);
   for (const vbl_measure_row *row = vbl_measure_rows; row->name != NULL; row++)
     if (strcmp(row->name, name) == 0) return row;
+  if (vbl_lua_plugin_row(name) != NULL) return vbl_lua_plugin_row(name);
   const char *names[64] = {NULL}, *near = NULL;
   for (int i = 0; i < 63 && vbl_measure_rows[i].name != NULL; i++) names[i] = vbl_measure_rows[i].name;
   near = vbl_lua_nearest(name, names);
@@ -53,7 +54,7 @@ static int l_null(lua_State *L) {
   check_one_or_two(L, row, 3);
   if (row->matrices == 1) return vbl_lua_error(L, "%s is a measure of one matrix: shuffled rows give the same value", row->name);
   vbl_prepared *x = vbl_lua_matrix(L, 2, "X"), *y = vbl_lua_matrix(L, 3, "Y");
-  vbl_measure_options o = vbl_lua_measure_options(L, 4, row->options, x);
+  vbl_measure_options o = vbl_lua_measure_options(L, 4, row, x);
   int64_t draws = check_draws(L, 5, 200), seed = vbl_lua_opt_integer(L, 5, "seed", 0);
   const int64_t *groups = vbl_lua_integers(L, 5, "groups", x->n);
   double *values = buffer(L, draws, sizeof *values);
@@ -77,7 +78,7 @@ static int l_subsample(lua_State *L) {
   vbl_lua_check_keys(L, 5, known);
   check_one_or_two(L, row, 3);
   vbl_prepared *x = vbl_lua_matrix(L, 2, "X"), *y = row->matrices == 2 ? vbl_lua_matrix(L, 3, "Y") : NULL;
-  vbl_measure_options o = vbl_lua_measure_options(L, 4, row->options, x);
+  vbl_measure_options o = vbl_lua_measure_options(L, 4, row, x);
   int64_t draws = check_draws(L, 5, 100), seed = vbl_lua_opt_integer(L, 5, "seed", 0);
   int64_t m = vbl_lua_opt_integer(L, 5, "rows", x->n / 2);
   const int64_t *groups = vbl_lua_integers(L, 5, "groups", x->n);
@@ -130,7 +131,7 @@ static int l_table(lua_State *L) {
   if (row->matrices != 2) return vbl_lua_error(L, "%s is a measure of one matrix", row->name);
   int64_t shape[2];
   vbl_prepared **xs = check_list(L, 2, &shape[0]), **ys = check_list(L, 3, &shape[1]);
-  vbl_measure_options o = vbl_lua_measure_options(L, 4, row->options, xs[0]);
+  vbl_measure_options o = vbl_lua_measure_options(L, 4, row, xs[0]);
   vbl_tensor *out = NULL;
   VBL_LUA_TRY(L, vbl_tensor_new(vbl_reference_backend(), VBL_F64, 2, shape, &out, &err));
   vbl_lua_push_tensor(L, out);
@@ -146,8 +147,8 @@ static int l_traits(lua_State *L) {
   static const char *const kinds[] = {"permutation", "swap", "none"};
   lua_settop(L, 3);
   const vbl_measure_row *row = check_row(L, 1);
-  vbl_measure_options o = vbl_lua_measure_options(L, 3, row->options, vbl_lua_matrix(L, 2, "X"));
-  const vbl_measure_traits *traits = vbl_measure_traits_of(row->fn);
+  vbl_measure_options o = vbl_lua_measure_options(L, 3, row, vbl_lua_matrix(L, 2, "X"));
+  const vbl_measure_traits *traits = vbl_measure_traits_of(row->fn, &o);
   double best = vbl_measure_best(row->fn, &o);
   lua_createtable(L, 0, 5);
   lua_pushstring(L, kinds[traits->null]);

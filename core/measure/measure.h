@@ -3,27 +3,11 @@
 // Every measure reads prepared matrices (prepared.h), which hold what measures share (centred copy, SVD, neighbour lists), and
 // fills one vbl_measure_result. A wrong call (shapes, n below the measure's minimum, k out of range) is a vbl_status with a
 // message. A value that the data leave undefined is NaN with a status, never 0. All sums are in f64.
-// defines: vbl_measure_status, vbl_measure_warning, vbl_measure_result, vbl_measure_options, vbl_measure_defaults, the measures
+// defines: vbl_measure_warning, vbl_measure_result, vbl_measure_options, vbl_measure_defaults, the measures
 #pragma once
 #include "core/base/status.h"
 #include "core/measure/prepared.h"
-
-typedef enum vbl_measure_status {
-  VBL_MEASURE_OK = 0,
-  VBL_MEASURE_ZERO_VARIANCE,   // constant after centring
-  VBL_MEASURE_ZERO_ROW,        // a direction is needed and a row (or every row) is zero
-  VBL_MEASURE_ALL_TIED,        // every distance is the same
-  VBL_MEASURE_RANK_SATURATED,  // rank of X or Y >= n - 1: every correlation is 1 whatever the data
-  VBL_MEASURE_NOT_CONVERGED,
-  VBL_MEASURE_NOT_COMPARABLE,  // X and Y have different widths and the measure needs one space
-  VBL_MEASURE_BANDWIDTH_ZERO,  // median distance 0: more than half of the pairs are duplicates
-  VBL_MEASURE_NEGATIVE_HSIC,   // the root of a negative self-similarity
-  VBL_MEASURE_NO_RECIPROCAL,   // mknn_thesis: no mutual neighbours within X or within Y
-  VBL_MEASURE_NOTHING_VALID,   // every row, token or query was skipped
-  VBL_MEASURE_ONE_CLASS,       // labels of a single class
-  VBL_MEASURE_OVERFLOW,        // f64 overflow: scale the data
-  VBL_MEASURE_STATUSES
-} vbl_measure_status;
+#include "include/vbl.h"
 
 typedef enum vbl_measure_warning {
   VBL_WARN_D_GE_N = 1 << 0,             // biased estimator with dx or dy >= n
@@ -86,19 +70,21 @@ typedef struct vbl_measure_options {
   int compare;         // rsa: 0 spearman 1 pearson 2 kendall
   int64_t folds;       // ridge_r2_cv, >= 2
   double lambda;       // ridge_r2_cv; < 0 = chosen on inner folds
-  const int64_t *assignment;  // ridge_r2_cv: (n) fold of each row, 0 .. folds - 1; NULL = drawn from the seed
-  double p;                   // wasserstein, > 0
-  int64_t projections;        // sliced_wasserstein
-  int64_t seed;               // draws of sliced_wasserstein and ridge_r2_cv
-  const double *directions;   // sliced_wasserstein: (projections, d) unit rows instead of drawn ones; NULL = drawn
-  int raw_distances;          // gw_identity: 1 = distances as they are, 0 = divided by their mean
-  double alpha;               // alignment, > 0
-  double t;                   // uniformity, > 0
-  const int64_t *groups;      // retrieval: (n) rows of one group are all correct answers; NULL = every row its own
-  double variance;            // pca_dims, (0, 1]
-  int fit;                    // twonn: 0 mle, 1 linear
-  double discard;             // twonn linear: share of the largest ratios left out, [0, 1)
-  int value_only;             // 1: no chance level where that costs more than the value (procrustes)
+  const int64_t *assignment;                  // ridge_r2_cv: (n) fold of each row, 0 .. folds - 1; NULL = drawn from the seed
+  double p;                                   // wasserstein, > 0
+  int64_t projections;                        // sliced_wasserstein
+  int64_t seed;                               // draws of sliced_wasserstein and ridge_r2_cv
+  const double *directions;                   // sliced_wasserstein: (projections, d) unit rows instead of drawn ones; NULL = drawn
+  int raw_distances;                          // gw_identity: 1 = distances as they are, 0 = divided by their mean
+  double alpha;                               // alignment, > 0
+  double t;                                   // uniformity, > 0
+  const int64_t *groups;                      // retrieval: (n) rows of one group are all correct answers; NULL = every row its own
+  double variance;                            // pca_dims, (0, 1]
+  int fit;                                    // twonn: 0 mle, 1 linear
+  double discard;                             // twonn linear: share of the largest ratios left out, [0, 1)
+  int value_only;                             // 1: no chance level where that costs more than the value (procrustes)
+  const struct vbl_plugin_measure *plugin;    // a plug-in's (plugin.h),
+  double plugin_options[VBL_PLUGIN_OPTIONS];  // and its options
 } vbl_measure_options;
 
 extern const vbl_measure_options vbl_measure_defaults;

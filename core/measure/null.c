@@ -76,7 +76,7 @@ static vbl_status run_form(const job *j, worker *w, int64_t draw, vbl_error *err
 }
 
 static vbl_status make_permuted(const job *j, worker *w, vbl_error *err) {
-  return vbl_permuted_new(j->y, vbl_measure_traits_of(j->fn)->parts, &w->permuted, err);
+  return vbl_permuted_new(j->y, vbl_measure_traits_of(j->fn, j->o)->parts, &w->permuted, err);
 }
 
 static vbl_status run_permuted(const job *j, worker *w, int64_t draw, vbl_error *err) {
@@ -140,7 +140,7 @@ static vbl_status permutation_values(const job *j, int64_t draws, vbl_error *err
   vbl_form f;
   bool made = false;
   VBL_TRY(vbl_form_make(j->fn, j->x, j->y, j->o, &f, &made, err));
-  if (!made && (vbl_measure_traits_of(j->fn)->parts & VBL_PART_ROWS) != 0) VBL_TRY(vbl_prepared_rows(j->y, err));
+  if (!made && (vbl_measure_traits_of(j->fn, j->o)->parts & VBL_PART_ROWS) != 0) VBL_TRY(vbl_prepared_rows(j->y, err));
   if (!made) return run_draws(j, draws, make_permuted, run_permuted, err);
   job by_form = *j;
   by_form.form = &f;
@@ -151,7 +151,7 @@ static vbl_status permutation_values(const job *j, int64_t draws, vbl_error *err
 
 vbl_status vbl_null_values(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o,
                            const vbl_blocks *blocks, int64_t draws, int64_t seed, double *values, vbl_error *err) {
-  const vbl_measure_traits *traits = vbl_measure_traits_of(fn);
+  const vbl_measure_traits *traits = vbl_measure_traits_of(fn, o);
   vbl_measure_options plain = *o;
   vbl_measure_result r;
   plain.value_only = 1;

@@ -111,7 +111,7 @@ vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, 
                              const vbl_measure_options *o, double *values, vbl_measure_status *statuses, vbl_error *err) {
   vbl_measure_options plain = *o;
   plain.value_only = 1;
-  bool half = vbl_measure_traits_of(fn)->symmetric && same_list(xs, nx, ys, ny);
+  bool half = vbl_measure_traits_of(fn, o)->symmetric && same_list(xs, nx, ys, ny);
   pairs p = {fn, xs, ys, nx, ny, &plain, half, values, statuses, NULL};
   if (nx < 1 || ny < 1) return VBL_OK;
   VBL_TRY(check_rows(&p, err));

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "core/plugin/plugin.h"
+
 enum {
   ROWS = VBL_PART_ROWS,
   UNIT = VBL_PART_UNIT,
@@ -53,21 +55,24 @@ static const vbl_measure_traits table[] = {
     {vbl_twonn, ROWS, NONE, false},
 };
 
-const vbl_measure_traits *vbl_measure_traits_of(vbl_measure_fn *fn) {
+const vbl_measure_traits *vbl_measure_traits_of(vbl_measure_fn *fn, const vbl_measure_options *o) {
+  if (fn == vbl_plugin_compute) return &o->plugin->traits;
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
     if (table[i].fn == fn) return &table[i];
   return NULL;
 }
 
 double vbl_measure_best(vbl_measure_fn *fn, const vbl_measure_options *o) {
-  if (fn == vbl_hsic || fn == vbl_mknn_thesis || vbl_measure_traits_of(fn)->null == VBL_NULL_NONE) return NAN;
+  if (fn == vbl_plugin_compute) return o->plugin->def->best;
+  if (fn == vbl_hsic || fn == vbl_mknn_thesis || vbl_measure_traits_of(fn, o)->null == VBL_NULL_NONE) return NAN;
   if (fn == vbl_lcs_knn) return (double)o->k;
   return vbl_measure_is_distance(fn, o) ? 0 : 1;
 }
 
 bool vbl_measure_is_distance(vbl_measure_fn *fn, const vbl_measure_options *o) {
+  if (fn == vbl_plugin_compute) return (o->plugin->def->flags & VBL_MEASURE_DISTANCE) != 0;
   if (fn == vbl_procrustes) return o->form != 0;
-  return fn == vbl_alignment || fn == vbl_gw_identity || vbl_measure_traits_of(fn)->null == VBL_NULL_SWAP;
+  return fn == vbl_alignment || fn == vbl_gw_identity || vbl_measure_traits_of(fn, o)->null == VBL_NULL_SWAP;
 }
 
 static bool has_lists(const vbl_prepared *p, const vbl_measure_options *o) {
@@ -75,7 +80,7 @@ static bool has_lists(const vbl_prepared *p, const vbl_measure_options *o) {
 }
 
 vbl_status vbl_measure_warm(vbl_measure_fn *fn, vbl_prepared *p, const vbl_measure_options *o, vbl_error *err) {
-  unsigned parts = vbl_measure_traits_of(fn)->parts;
+  unsigned parts = vbl_measure_traits_of(fn, o)->parts;
   const vbl_knn *list;
   bool product = fn == vbl_procrustes && o->form == 0 && p->d < p->n;  // the rows alone; a wide partner asks for the SVD itself
   bool compact = product || ((fn == vbl_cka || fn == vbl_hsic) && o->kernel == 0);

@@ -27,7 +27,8 @@ typedef struct vbl_measure_traits {
   bool symmetric;  // f(X, Y) = f(Y, X)
 } vbl_measure_traits;
 
-const vbl_measure_traits *vbl_measure_traits_of(vbl_measure_fn *fn);  // never NULL for a measure of measure.h
+// Never NULL for a measure of measure.h. Of the options only which plug-in it is counts.
+const vbl_measure_traits *vbl_measure_traits_of(vbl_measure_fn *fn, const vbl_measure_options *o);
 // The value of perfect agreement; NaN where there is none (hsic, mknn_thesis, measures of one matrix).
 double vbl_measure_best(vbl_measure_fn *fn, const vbl_measure_options *o);
 // Smaller values mean nearer.

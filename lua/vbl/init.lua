@@ -10,7 +10,7 @@ local modules = {
   dist = "several processes", config = "experiment configs",
 }
 -- Functions of vbl that live in a module: vbl.load is require("vbl.store").load.
-local functions = {load = "vbl.store", save = "vbl.store"}
+local functions = {load = "vbl.store", save = "vbl.store", gradcheck = "vbl.gradcheck"}
 
 for name, about in pairs(modules) do vbl.document("vbl." .. name, "vbl." .. name, "Module: " .. about .. ".") end
 

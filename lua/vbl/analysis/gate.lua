@@ -9,7 +9,10 @@ local gate = {}
 
 local distances = {modality_gap = true, alignment = true, gw_identity = true, wasserstein = true, sinkhorn = true, sliced_wasserstein = true}
 
-function gate.distance(name) return distances[name] or false end
+function gate.distance(name)
+  local plugin = vbl.measure.plugins()[name]
+  return distances[name] or plugin and plugin.distance or false
+end
 
 function gate.check(names)
   for _, entry in ipairs(names) do

@@ -56,7 +56,7 @@ end
 local fold = {}
 for i = 0, 23 do fold[i + 1] = i % 4 end
 
--- name, known value, its options there, the options of the other questions; identical: value for X = Y ("any": no law); coordinates: rotation changes it; degenerate: status;
+-- name, known value, its options there, the options of the other questions; identical: value for X = Y ("any": no law); coordinates: rotation changes it; degenerate: status ("any": one of them);
 -- space: needs one space (the fixture's Y is cut to 6 columns). same: how near two equal values have to be (default 1e-9).
 local k5 = {k = 5}
 local measures = {
@@ -98,6 +98,18 @@ local measures = {
   {"twonn", 0.925849459561, identical = "any", degenerate = "NOTHING_VALID"},
 }
 
+-- Rows for what plug-ins registered (vbl.h says what they state): rotation and the degenerate status are asked as far as stated.
+local function with_plugins()
+  local list, names = {table.unpack(measures)}, {}
+  for name in pairs(c.plugins()) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local def = c.plugins()[name]
+    list[#list + 1] = {name, def.known, identical = def.best or "any", coordinates = not def.rotates, degenerate = "any", space = def.space}
+  end
+  return list
+end
+
 local function near(got, want, tolerance)
   if math.abs(got - want) <= tolerance then return true end
   return false, ("%.10g, expected %.10g"):format(got, want)
@@ -111,6 +123,7 @@ end
 local questions = {}
 
 function questions.known(m, t)
+  if not m[2] then return nil end
   local y = m.space and t.fixture_y6 or t.fixture_y
   return near(compare(m[1], t.fixture_x, m.matrices == 1 and t.fixture_x or y, m[3], m.matrices), m[2], 1e-9)
 end
@@ -150,7 +163,7 @@ function questions.degenerate(m, t)
   local value, record = compare(m[1], t.x, m.degenerate == "NOT_COMPARABLE" and t.narrow or t.zeros, m.opts, m.matrices)
   if m.degenerate == "zero" then return value == 0, ("%g, expected 0"):format(value) end
   if value == value then return false, ("the number %g, expected %s"):format(value, m.degenerate) end
-  return record.status == m.degenerate, ("%s, expected %s"):format(record.status, m.degenerate)
+  return record.status == m.degenerate or m.degenerate == "any", ("%s, expected %s"):format(record.status, m.degenerate)
 end
 
 -- Measures that do not take plain matrices: their questions as functions that return true, or false and what was found.
@@ -244,13 +257,13 @@ local function run(only)
   end
   local result = setmetatable({rows = {}, failed = 0}, Result)
   local add = adder(result.rows)
-  for _, m in ipairs(measures) do
+  for _, m in ipairs(with_plugins()) do
     m.opts = m[4] or {}
     m.matrices = c.traits(m[1], t.x, m.opts).matrices
     for _, question in ipairs((only or m[1]) == m[1] and order or {}) do
       local called, ok, found = pcall(questions[question], m, t)
       if not called and tostring(ok):find("interrupted", 1, true) then error(ok, 0) end
-      add(m[1], question, called and ok, called and found or ok)
+      if not called or ok ~= nil then add(m[1], question, called and ok, called and found or ok) end
     end
   end
   if not only or only == "max_sim" or only == "attention_entropy" then token_measures(add) end
