@@ -66,16 +66,17 @@ static vbl_status output_shape(const vbl_plugin_op *p, const vbl_plugin_array *i
   return VBL_OK;
 }
 
-static vbl_status run_forward(vbl_call *c, vbl_tensor *const *x, const vbl_plugin_array *in, vbl_error *err) {
+static vbl_status run_forward(vbl_call *c, const vbl_real *r, vbl_tensor *const *x, const vbl_plugin_array *in, vbl_error *err) {
   const vbl_plugin_op *p = plugin_of(c);
   vbl_plugin_array y;
+  vbl_tensor *out;
   char message[VBL_PLUGIN_MESSAGE] = "";
   VBL_TRY(output_shape(p, in, c->attrs.v, &y, err));
-  VBL_TRY(vbl_tensor_new(x[0]->storage->backend, x[0]->dtype, y.ndim, y.shape, &c->out[0], err));
-  VBL_TRY(poison(c->out[0], err));
-  y = array_of(c->out[0]);
+  VBL_TRY(vbl_out_real(c, r, 0, y.ndim, y.shape, &out, err));
+  VBL_TRY(poison(out, err));
+  y = array_of(out);
   if (p->def->forward(in, c->attrs.v, &y, message) != 0) return vbl_plugin_failed(message, err);
-  return check_written(c->out[0], "its output", x, p->inputs, err);
+  return check_written(out, "its output", x, p->inputs, err);
 }
 
 static vbl_status forward(vbl_call *c, vbl_error *err) {
@@ -92,7 +93,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
     VBL_TRY(vbl_in_real(c, &r, i, &x[i], err));
     in[i] = array_of(x[i]);
   }
-  VBL_TRY(run_forward(c, x, in, err));
+  VBL_TRY(run_forward(c, &r, x, in, err));
   for (int i = 0; i < p->inputs; i++) VBL_TRY(vbl_save(c, i, x[i], err));
   return vbl_save(c, p->inputs, c->out[0], err);
 }
@@ -124,7 +125,7 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   }
   VBL_TRY(run_backward(c, grad[0], buffer, err));
   for (int i = 0; i < p->inputs; i++) {
-    if (!c->needs_grad[i]) continue;
+    if (buffer[i] == NULL) continue;
     snprintf(what, sizeof what, "the gradient of %s", p->def->inputs[i]);
     VBL_TRY(check_written(buffer[i], what, given, p->inputs + 1, err));
     VBL_TRY(vbl_grad_give(c, i, buffer[i], err));

@@ -20,6 +20,8 @@ check.group("the tutorial", function()
 end)
 
 check.group("blocks of other pages", function()
+  arg = {[0] = "page", "--out", folder}  -- for those that train
+  package.cpath = system.executable():match "^(.*)/[^/]*$" .. "/plugin/?.so;" .. package.cpath
   for _, page in ipairs {"docs/extending.md", "docs/differences.md"} do
     local n = 0
     for code in require("vbl.store.c").read_file(page):gmatch "```lua\n(.-)```" do

@@ -1,5 +1,6 @@
 -- Which reader a data set's name means.
 --   find.names -> {reader's name, ...}      find.reader(name) -> the reader (lua/vbl/data/readers/NAME.lua)
+--   find.add(reader)   one more
 --   find.source("coco:/data/coco" or "/data/coco") -> reader, path, what was found there (nil where the reader was named)
 local nearest = require "vbl.nearest"
 local reading = require "vbl.data.reading"
@@ -10,6 +11,24 @@ local find = {
 }
 
 function find.reader(name) return require("vbl.data.readers." .. name) end
+
+local needed = {{"name", "string"}, {"expects", "string"}, {"options", "table"}, {"found", "function"}, {"read", "function"}}
+
+local function refuse(message, ...) error(("vbl.data.add_reader: " .. message):format(...), 4) end
+
+-- A reader of a script's own, from then on one of the names.
+function find.add(reader)
+  for _, field in ipairs(needed) do
+    local got = type(reader) == "table" and type(reader[field[1]]) or "nil"
+    if got ~= field[2] then refuse("expected a reader with %s, a %s (got %s); the head of lua/vbl/data/reading.lua says what each is", field[1], field[2], got) end
+  end
+  local name, known = reader.name, {scenes = true, packed = true}
+  for _, other in ipairs(find.names) do known[other] = true end
+  if known[name] then refuse("there is a data set '%s' already", name) end
+  if not name:find "^[%a_][%w_]*$" then refuse("expected letters, digits and _ as a name, got '%s'", name) end
+  package.loaded["vbl.data.readers." .. name] = reader
+  find.names[#find.names + 1] = name
+end
 
 -- Files that say what they are by their names.
 local by_name = {

@@ -5,6 +5,7 @@
 --   data.name  data.image  data.patch  data.mean  data.std  data.tokenizer
 --   data:split(name)  data:splits()  data:labels()  data:describe()  data:check()  data:show(i, opts)  data:report()  data:hash()
 --   data:held_out()  data:write_split(path)  data:write_notes(path)  data:mean_length()
+--   vbl.data.add_reader(reader)   one of a script's own
 --   view: see vbl.data.view;  tokenizer: size() encode(text) decode(ids) token(id) id(token)
 local about = require "vbl.data.about"
 local c = require "vbl.data.c"
@@ -40,8 +41,18 @@ data.options = {
   crop_pct = {nil, "share of the resized side that the central crop keeps, as timm has it: 0.9 resizes to 248 and crops 224 (1)", type = "number", of = "captions"},
   interpolation = {nil, "bicubic or bilinear, antialiased (bicubic)", type = "string", of = "captions"},
 }
-for _, name in ipairs(find.names) do
+local function add_options(name)
   for key, row in pairs(find.reader(name).options) do data.options[key] = {row[1], row[2], type = row.type, of = "captions", reader = name} end
+end
+for _, name in ipairs(find.names) do add_options(name) end
+
+-- A reader of a script's own (what one is: vbl.data.reading): from then on data = "NAME:PATH" means it, in this process.
+function data.add_reader(reader)
+  for key in pairs(type(reader) == "table" and type(reader.options) == "table" and reader.options or {}) do
+    if data.options[key] then error(("vbl.data.add_reader: option '%s' is another one's already"):format(key), 2) end
+  end
+  find.add(reader)
+  add_options(reader.name)
 end
 
 local own = {patch = true, mean = true, std = true}  -- options that only Lua reads

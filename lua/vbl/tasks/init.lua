@@ -9,6 +9,7 @@
 --                                                 batch's count), a scalar tensor or nil. keys: list of tensors whose rows, joined over the
 --                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count}.
 --   task:join(keys, model) -> loss, {name -> number}    those terms (InfoNCE) from the joined keys; absent where there are none.
+--   task:check(model, data)                       raises where the task cannot be trained with them; may be absent
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
 local augment = require("vbl.data.augment").schema
 

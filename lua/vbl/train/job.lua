@@ -93,7 +93,7 @@ local function build(config, parts, dry)
   self.model = parts.model or vbl.models.vilbert(model_config, dry)
   self.model.rng.seed = config.flags.seed
   check_positions(self)
-  for _, task in ipairs(self.tasks) do task:check(self.model, self.data) end
+  for _, task in ipairs(self.tasks) do if task.check then task:check(self.model, self.data) end end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
   kind.built(self)
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end

@@ -47,9 +47,13 @@ function report.epoch_line(job, epoch, train, test, intervals)
   local function add(format, title, value)
     if value then parts[#parts + 1] = string.format(format, title, value) end
   end
-  for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
-    add("train loss %s: %.4f", titles[name], train["loss." .. name])
-    add("test loss %s: %.4f", titles[name], test["loss." .. name])
+  local names = {"mlm", "ap", "contrastive", "mim"}
+  for _, task in ipairs(job.tasks) do  -- an experiment's own
+    if not titles[task.name] then names[#names + 1] = task.name end
+  end
+  for _, name in ipairs(names) do
+    add("train loss %s: %.4f", titles[name] or name, train["loss." .. name])
+    add("test loss %s: %.4f", titles[name] or name, test["loss." .. name])
     if name == "mlm" then add("test loss %s, images shuffled: %.4f", "MLM", test["loss.mlm_shuffled"]) end
     if name == "ap" and test["accuracy.ap"] then
       local i = intervals["accuracy.ap"]
