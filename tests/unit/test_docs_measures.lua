@@ -60,7 +60,7 @@ check.group("complete", function()
     end
   end
   for name, value in next, require "vbl.measure" do
-    if type(value) == "function" and not ({prepare = 1, is_prepared = 1, lapack = 1, matrix = 1, traits = 1})[name] then
+    if type(value) == "function" and not ({prepare = 1, is_prepared = 1, lapack = 1, matrix = 1, traits = 1, plugins = 1})[name] then
       check.ok(all:find(name, 1, true), "no page names " .. name)
     end
   end
