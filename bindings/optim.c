@@ -117,6 +117,18 @@ static int method_step(lua_State *L) {
   return 1;
 }
 
+static int method_norms(lua_State *L) {
+  const vbl_optimizer *o = check_optimizer(L);
+  double *norms = lua_newuserdatauv(L, (size_t)o->count * sizeof *norms, 0);
+  vbl_optimizer_norms(o, norms);
+  lua_createtable(L, o->count, 0);
+  for (int i = 0; i < o->count; i++) {
+    lua_pushnumber(L, norms[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
 static int method_zero_grad(lua_State *L) {
   vbl_optimizer_zero_grad(check_optimizer(L));
   return 0;
@@ -186,6 +198,7 @@ static const vbl_fn methods[] = {
     {"step", method_step, "optimizer:step(lr) -> norm",
      "One step at this rate; returns the gradients' global norm before clipping. NaN or Inf in a gradient is an error, nothing "
      "changes then."},
+    {"norms", method_norms, "optimizer:norms() -> {number, ...}", "The norm of each leaf's gradient; 0 where there is none."},
     {"zero_grad", method_zero_grad, "optimizer:zero_grad()", "The next backward writes the gradients instead of adding to them."},
     {"state", method_state, "optimizer:state() -> {m, v, steps}",
      "Its own tensors, not copies; steps: how often each leaf was stepped."},

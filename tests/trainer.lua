@@ -165,6 +165,7 @@ local function same_text(what, a, b) check.ok(a == b, ("%s: %s"):format(what, a 
 
 function trainer.same(a, b, kinds)
   same_text(b .. ": metrics", trainer.metrics(a), trainer.metrics(b))
+  same_text(b .. ": warnings", c.read_file(a .. "/warnings.jsonl"), c.read_file(b .. "/warnings.jsonl"))
   for _, kind in ipairs(kinds or {"last", "best", "epoch-1", "epoch-2"}) do
     local left, right = ("%s/checkpoints/%s"):format(a, kind), ("%s/checkpoints/%s"):format(b, kind)
     for _, file in ipairs {"/model.safetensors", "/optimizer.safetensors"} do

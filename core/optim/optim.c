@@ -1,5 +1,5 @@
 // The optimizers' bookkeeping: which leaves are trained, their global norm, runs of neighbours that one kernel call updates.
-// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_zero_grad
+// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_norms, vbl_optimizer_zero_grad
 #include "core/optim/optim.h"
 
 #include <math.h>
@@ -186,6 +186,13 @@ vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_err
   vbl_status status = take_step(o, lr, norm, err);
   vbl_span_end(&span, 0);
   return status;
+}
+
+void vbl_optimizer_norms(const vbl_optimizer *o, double *norms) {
+  for (int i = 0; i < o->count; i++) {
+    const vbl_tensor *grad = o->leaves[i].tensor->grad;
+    norms[i] = trained(&o->leaves[i]) ? sqrt(backend_of(grad)->sum_squares(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL)) : 0;
+  }
 }
 
 void vbl_optimizer_zero_grad(vbl_optimizer *o) {

@@ -49,6 +49,9 @@ void vbl_optimizer_free(vbl_optimizer *o);
 // Inf, naming the first bad parameter; then no weight or moment has changed. Not interruptible.
 vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err);
 
+// The norm of each leaf's gradient, into norms[count]; 0 for a leaf that is not trained or got no gradient. Accumulated in f64.
+void vbl_optimizer_norms(const vbl_optimizer *o, double *norms);
+
 // The next backward writes the gradients instead of adding to them.
 void vbl_optimizer_zero_grad(vbl_optimizer *o);
 

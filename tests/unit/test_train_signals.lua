@@ -23,15 +23,16 @@ local function stopped(moment, code, step, ...)
   trainer.same(whole, run)
 end
 
--- Each step prepares three works. Epoch 0's evaluation prepares the first three.
+-- Each step prepares three works. Epoch 0's evaluation prepares the first three; one after an epoch three of the test and three of training pairs.
 check.group("within a step: the step is finished and saved", function()
   stopped("prepare 8 INT", 130, 2, "at step 2 of 8")
-  stopped("prepare 20 TERM", 143, 5, "at step 5 of 8")
+  stopped("prepare 23 TERM", 143, 5, "at step 5 of 8")
 end)
 
 check.group("within an evaluation, before training and after an epoch: nothing of it is written", function()
   stopped("forward 2 INT", 130, 0, "at step 0 of 8")
   stopped("prepare 17 TERM", 143, 4, "at step 4 of 8")
+  stopped("prepare 20 INT", 130, 4, "at step 4 of 8")
 end)
 
 check.group("while a checkpoint is written: it is finished", function()

@@ -30,6 +30,8 @@ Optimizer.__index = Optimizer
 -- One step at learning rate lr (default: the one given at the start). Returns the gradients' global norm before clipping.
 -- NaN or Inf in a gradient is an error that names the parameter; then nothing has changed.
 function Optimizer:step(lr) return self.core:step(lr or self.lr) end
+-- The norm of each parameter's gradient, in the parameters' order; 0 for one that got none.
+function Optimizer:norms() return self.core:norms() end
 -- The next backward writes the gradients instead of adding to them.
 function Optimizer:zero_grad() self.core:zero_grad() end
 -- {m = tensor, v = tensor (AdamW), steps = {one number for each parameter}}: the optimizer's own tensors, not copies.
@@ -63,7 +65,7 @@ end
 
 vbl.document("vbl.optim.adamw", "adamw(parameters, [{lr = 1e-3, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1, lr_scale=}]) -> optimizer",
   "AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW. clip: global norm over all parameters, 0 is none. lr_scale: name -> factor of the rate.\n" ..
-  "optimizer:step([lr]) -> gradient norm, :zero_grad(), :state(), :load_state(state).")
+  "optimizer:step([lr]) -> gradient norm, :norms(), :zero_grad(), :state(), :load_state(state).")
 function optim.adamw(parameters, opts)
   return new("adamw", parameters, opts, {lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, clip = 1})
 end

@@ -8,16 +8,16 @@ local POINTS = 400  -- of a series, at most: of longer ones the least and the la
 local groups = {
   {"Loss", {"^loss%."}},
   {"Scores", {"^accuracy", "^auroc", "^f1_", "^f1%.", "^average_precision", "^vqa_accuracy", "^r%d+_", "^mrr", "^median_rank"}},
-  {"Optimisation", {"^lr$", "^grad_norm$", "^norm%.", "^weight%."}},
+  {"Optimisation", {"^lr$", "^grad_norm$", "^norm%.", "^share%.", "^weight%."}},
   {"Other metrics", {""}},
 }
 
 local CONTROL = "_shuffled"
-local split_names = {step = "train, each step", train = "train, mean of the epoch"}
-local split_colors = {step = 6, train = 1, test = 2, val = 4}
-local split_order = {step = 1, train = 2, val = 3, test = 4}
+local split_names = {step = "train, each step", train = "train, mean of the epoch", train_eval = "train, in eval mode"}
+local split_colors = {step = 6, train = 1, train_eval = 5, test = 2, val = 4}
+local split_order = {step = 1, train = 2, train_eval = 3, val = 4, test = 5}
 
-local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." end
+local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." or name:find "^chance%." end
 
 -- Of each stretch of the series its least and its largest value; values that are not finite stay.
 local function thin_out(s)

@@ -1,5 +1,5 @@
 -- A run as the page needs it: its record (vbl.runs.record) and
---   rows, log                       of metrics.jsonl and log.txt; what cannot be read is empty and a line in `problems`
+--   rows, alarm_rows, log           of metrics.jsonl, warnings.jsonl and log.txt; what cannot be read is empty and a line in `problems`
 --   measured                        set of the partners of the layer measures, or nil
 --   sheets, sheet_names, attention  RUN/analysis/NAME.json by name; sorted names; analysis/attention.json
 --   predicted                       split -> {header, rows, n, majority = share of the largest class, accuracy} (majority, accuracy: class labels)
@@ -12,6 +12,7 @@ local c = require "vbl.store.c"
 local chance = require "vbl.report.chance"
 local record = require "vbl.runs.record"
 local system = require "vbl.system.c"
+local unigram = require "vbl.tasks.unigram"
 local usage = require "vbl.usage"
 
 local source = {}
@@ -76,20 +77,6 @@ local function read_predictions(run)
   end
 end
 
-local CAPTIONS = 4000
-
--- Entropy of the ordinary word pieces, those that MLM may hide: neither [CLS] nor [SEP].
-local function unigram_entropy(view)
-  local counts, total, n = {}, 0, view:size()
-  for first = 1, n, math.max(1, n // CAPTIONS) do
-    local ids = view.data.tokenizer:encode(view:caption(first, 1))
-    for i = 2, #ids - 1 do counts[ids[i]], total = (counts[ids[i]] or 0) + 1, total + 1 end
-  end
-  local h = 0
-  for _, k in pairs(counts) do h = h - k / total * math.log(k / total) end
-  return total > 0 and h or nil
-end
-
 -- The job that the run was, from its config; the model is counted, not made.
 local function job_of(run)
   local config = {}
@@ -115,7 +102,7 @@ local function open_data(run, given)
     local job = given or job_of(run)
     if run.manifest.data_hash and job.data:hash() ~= run.manifest.data_hash then error("it has changed since the run (its hash differs)", 0) end
     run.data, run.split, run.view, run.view_of = job.data, job.val_name or job.test_split, job.test, view_of(job)
-    if chance.last(run, "loss.mlm", "test") then run.unigram = unigram_entropy(job.data:split "train") end
+    if chance.last(run, "loss.mlm", "test") then run.unigram = unigram.entropy(job.data:split "train") end
   end)
   if not ok then run.no_data = usage.strip(message) end
 end
@@ -125,6 +112,7 @@ function source.read(path, opts)
   local run = record.read(path)
   run.short = run.name:gsub("^%d%d%d%d%-%d%d%-%d%d%-%d%d%d%d%d%d%-", "")
   run.rows = try(run, {}, function() return run:metrics() end)
+  run.alarm_rows = try(run, {}, function() return run:alarms() end)
   run.log = try(run, "", read_text, path .. "/log.txt")
   run.has_checkpoint = #(system.list(path .. "/checkpoints") or {}) > 0
   for _, row in ipairs(run.rows) do

@@ -117,13 +117,28 @@ function checks.partners(run, add)
   end
 end
 
+-- What the run said of its own numbers while it trained. A task at chance is told of its last evaluation (chance_levels); here: when it was.
+function checks.alarms(run, add)
+  local first, count, order = {}, {}, {}
+  for _, row in ipairs(run.alarm_rows) do
+    if not first[row.kind] then first[row.kind], order[#order + 1] = row, row.kind end
+    count[row.kind] = (count[row.kind] or 0) + 1
+  end
+  for _, kind in ipairs(order) do
+    add(kind == "chance" and "note" or "warning", "While it trained: %s%s.", first[kind].text, count[kind] > 1 and (" (and %d more of the kind in warnings.jsonl)"):format(count[kind] - 1) or "")
+  end
+end
+
 function checks.log(run, add)
   local images, records = run.log:match "data: (%d+) bad records?, (%d+) bad images?"
   if images and tonumber(images) + tonumber(records) > 0 then add("warning", "The data set lost %s records and %s images that could not be read (they are listed under Data).", images, records) end
-  local count, first = 0, nil
+  local count, first, told = 0, nil, {}
+  for _, row in ipairs(run.alarm_rows) do told[row.text] = true end
   for line in run.log:gmatch "[^\n]* %- WARNING %- ([^\n]*)" do
-    count = count + 1
-    first = first or line
+    if not told[line] then
+      count = count + 1
+      first = first or line
+    end
   end
   if count > 0 then add("warning", "The log has %d warning%s, the first: %s", count, count == 1 and "" or "s", first) end
 end
@@ -132,7 +147,7 @@ function checks.checkpoints(run, add)
   if not run.has_checkpoint then add("warning", "The run has no checkpoint any more: its numbers cannot be made again without training.") end
 end
 
-local order = {"files", "status", "not_finite", "chance_levels", "predictions", "chosen", "sizes", "partners", "log", "checkpoints"}
+local order = {"files", "status", "not_finite", "chance_levels", "alarms", "predictions", "chosen", "sizes", "partners", "log", "checkpoints"}
 local rank = {error = 1, warning = 2, note = 3}
 
 return function(run)

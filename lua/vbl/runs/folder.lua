@@ -1,4 +1,5 @@
--- A run's folder, runs/DATE-TIME-NAME/: config.lua, manifest.json, log.txt, metrics.jsonl, TensorBoard events, checkpoints/, plots/.
+-- A run's folder, runs/DATE-TIME-NAME/: config.lua, manifest.json, log.txt, metrics.jsonl, warnings.jsonl, TensorBoard events,
+-- checkpoints/, plots/.
 -- One process writes it (metrics.jsonl is locked); files that grow do so by whole lines, the others are replaced as a whole.
 --
 --   folder.create{out = "runs", name=, config = table, manifest = table} -> run
@@ -7,6 +8,7 @@
 --     the same metrics as one that was never stopped
 --   run.path
 --   run:log(format, ...)  run:warn(format, ...)     "2025-09-03 21:03:36 - INFO - text" to the console and log.txt
+--   run:alarm{step=, epoch=, kind=, text=}     what is odd in the run's numbers (docs/guards.md): a line of warnings.jsonl, and run:warn
 --   run:metric{step=, epoch=, split=, name=, value=}     to metrics.jsonl (vbl.runs.metrics) and the event file
 --   run:text(step, tag, markdown)  run:image(step, tag, png)     to the event file alone
 --   run:progress(text)     one line redrawn on a terminal (vbl.runs.console)
@@ -30,7 +32,7 @@ local Run = {}
 Run.__index = Run
 
 local EVENTS = "events.out.tfevents.vbl"
-local growing = {"metrics.jsonl", "log.txt", EVENTS}
+local growing = {"metrics.jsonl", "warnings.jsonl", "log.txt", EVENTS}
 
 -- Opens the growing files, metrics.jsonl with its lock first.
 local function attach(path, config)
@@ -122,6 +124,13 @@ end
 function Run:log(format, ...) write_log(self, "INFO", format, ...) end
 
 function Run:warn(format, ...) write_log(self, "WARNING", format, ...) end
+
+local alarm_keys = {"step", "epoch", "kind", "text"}
+
+function Run:alarm(row)
+  self:warn("%s", row.text)
+  self.files["warnings.jsonl"]:write(c.json_encode(row, {order = alarm_keys}) .. "\n")
+end
 
 function Run:progress(text) self.screen.progress(text) end
 

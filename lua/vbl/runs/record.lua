@@ -13,6 +13,7 @@
 --   seed, created ("2025-09-03 21:03:36"), tags (a list), note
 --   problems   a list of messages: files that cannot be read
 --   record:metrics([{name=, split=, epoch=, step=}]) -> rows of metrics.jsonl with equal fields; a field may be a function(value) too
+--   record:alarms() -> rows of warnings.jsonl {step=, epoch=, kind=, text=}: what was odd in the run's numbers (docs/guards.md)
 --   record:last() -> {["SPLIT.NAME"] = value of the newest such row}, epoch of the newest row
 --   record:predictions(split) -> header, rows     of predictions/SPLIT.jsonl; raises where there are none or a line is damaged
 --   record:splits() -> the splits that have predictions, sorted
@@ -130,6 +131,11 @@ function Record:metrics(filter)
     if matches(row, filter) then list[#list + 1] = row end
   end
   return list
+end
+
+function Record:alarms()
+  local path = self.path .. "/warnings.jsonl"
+  return system.exists(path) and metrics.read(path) or {}
 end
 
 function Record:last()

@@ -123,6 +123,21 @@ local function files(add, r)
   add("files: " .. table.concat(list, ", "))
 end
 
+local SHOWN = 3  -- of a kind
+
+local function alarms(warn, r)
+  local counts = {}
+  local ok, rows = pcall(r.alarms, r)
+  if not ok then return warn "warnings.jsonl: damaged" end
+  for _, row in ipairs(rows) do
+    counts[row.kind] = (counts[row.kind] or 0) + 1
+    if counts[row.kind] <= SHOWN then warn(row.text) end
+  end
+  for _, kind in ipairs(sorted(counts)) do
+    if counts[kind] > SHOWN then warn(("%d more of the kind '%s' in warnings.jsonl"):format(counts[kind] - SHOWN, kind)) end
+  end
+end
+
 return function(r, opts)
   local lines, warnings = {}, {}
   local width = opts and opts.width or 80
@@ -130,6 +145,7 @@ return function(r, opts)
   local function warn(text) warnings[#warnings + 1] = text end
   for _, problem in ipairs(r.problems) do warn(problem) end
   if r.status == "invalid" then warn "tagged invalid: it is in no table" end
+  alarms(warn, r)
   opening(add, r, opts and opts.now)
   if not pcall(values, add, r) then warn "metrics.jsonl: damaged" end
   add ""

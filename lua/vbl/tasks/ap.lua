@@ -90,7 +90,7 @@ function Ap:join(keys, model)
   local c = self.contrastive
   local temperature = c.learnable and model.heads.log_temperature:exp():reshape() or c.temperature
   local loss = F.info_nce(keys[1], keys[2], {temperature = temperature, symmetric = true})
-  return loss * c.weight, {["loss.contrastive"] = loss:item()}
+  return loss * c.weight, {["loss.contrastive"] = loss:item(), ["chance.contrastive"] = math.log(keys[1]:size(1))}
 end
 
 return new

@@ -3,6 +3,7 @@
 --   final.run(job, run, s): predictions/{val,test}.jsonl, lines, metrics; sets s.values, s.intervals, s.after
 local vbl = require "vbl"
 local checkpoint = require "vbl.runs.checkpoint"
+local guards = require "vbl.train.guards"
 local copy_weights = require "vbl.train.copy_weights"
 local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
@@ -99,6 +100,7 @@ local function all(job, run, s)
     local layers = probe.layers(job, job.test)
     s.after = probe.summary(layers)
     report.layers(run, s.best.epoch, s.step, layers, job.config.partners)
+    guards.layers(run, s, s.best.epoch, s.step, layers)
   end
 end
 

@@ -8,6 +8,7 @@ local final = require "vbl.train.final"
 local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
+local same_mode = require "vbl.train.guards.same_mode"
 local scoring = require "vbl.tasks.scoring"
 local splits = require "vbl.train.splits"
 local start = require "vbl.train.start"
@@ -124,11 +125,16 @@ local function named(task, values, proportions)
   return found
 end
 
-function finetuning.evaluate(job)
+function finetuning.evaluate(job, s)
   local task = job.tasks[1]
   local p, loss = predict(job, job.test)
   local found = named(task, scoring.values(p))
   found.values["loss." .. task.name] = loss
+  if s.step > 0 then
+    local starts = same_mode.starts(job, job.test:size())
+    local _, train_loss = predict(job, job.train, starts)
+    found.train, found.train_pairs = {["loss." .. task.name] = train_loss}, math.min(#starts * job.config.batch, job.train:size())
+  end
   return found, {[task.name] = loss}
 end
 
@@ -159,6 +165,7 @@ end
 function finetuning.report(run, job, s, epoch, found)
   local train = accumulate.values(s.sums)
   report.epoch(run, epoch_line(job, s, epoch, train, found), epoch, s.step, train, "val", found)
+  if found.train then report.same_mode(run, job, epoch, s.step, found) end
   if not found.layers then return end
   report.layers(run, epoch, s.step, found.layers, job.config.partners)
   s.before = probe.summary(found.layers)

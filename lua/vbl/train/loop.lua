@@ -2,14 +2,17 @@
 -- functions of (seed, step), so a run continues bit for bit from its last checkpoint, whatever killed it.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local guards = require "vbl.train.guards"
 local job_of = require "vbl.train.job"
 local page = require "vbl.train.page"
 local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
 local result = require "vbl.train.result"
 local safe_point = require "vbl.train.safe_point"
+local shares = require "vbl.train.guards.shares"
 local state = require "vbl.train.state"
 local system = require "vbl.system.c"
+local trace = require "vbl.train.guards.trace"
 local usage = require "vbl.usage"
 
 local loop = {}
@@ -23,54 +26,57 @@ local function head_of(batch, n)
           epoch = batch.epoch}
 end
 
--- what: "loss of task mlm is NaN at step 7"
-local function diverged(what, last_good)
-  usage(string.format("%s; the last good checkpoint is %s (a smaller lr, a longer warmup or clip may help)", what, last_good or "none yet"))
+-- what: "loss of task mlm is NaN"; where: what running it again showed.
+local function diverged(step, what, where, last_good)
+  usage(string.format("step %d: %s; %s; the last good checkpoint is %s (a smaller lr, a longer warmup or clip may help)", step, what, where,
+                      last_good or "none yet"))
 end
 
--- values: name -> loss of the training step or of the test after it.
-local function check_finite(kind, values, step, last_good)
-  local names = {}
-  for name in pairs(values) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local v = values[name]
-    if v ~= v or math.abs(v) == math.huge then
-      diverged(string.format("%s of task %s is %s at step %d", kind, name, v ~= v and "NaN" or "Inf", step), last_good)
+-- "loss of task mlm is NaN", of the first task whose loss is not finite; nil: all are.
+local function not_finite(kind, losses, tasks)
+  for _, task in ipairs(tasks) do
+    local v = losses[task.name]
+    if v and (v ~= v or math.abs(v) == math.huge) then
+      return string.format("%s of task %s is %s", kind, task.name, v ~= v and "NaN" or v > 0 and "Inf" or "-Inf")
     end
   end
 end
 
 -- The optimizer refuses a gradient with NaN or Inf, by the parameter's name, and changes nothing.
-local function update(job, rate, active, step, last_good)
+local function update(job, rate, explain)
   local ok, result = pcall(job.optimizer.step, job.optimizer, rate)
   if ok then return result end
   if system.interrupted() then error(result, 0) end
-  local names = {}
-  for i, task in ipairs(active) do names[i] = task.name end
-  diverged(string.format("step %d of task %s: %s", step, table.concat(names, ", "), tostring(result)), last_good)
+  explain(usage.strip(result))
 end
 
--- One optimizer step on a batch. Returns name -> value: loss.*, accuracy.*, grad_norm, lr, samples' share norm.<task> where measured.
-function loop.step(job, batch, step, separate, last_good)
+-- One optimizer step on a batch. Returns name -> value: loss.*, accuracy.*, grad_norm, lr, and where separate is set each task's share
+-- norm.<task> and each group's share.<group> of the gradient. opts: {separate =, last_good = "the last good checkpoint", inspect =
+-- function(values) that is called while the gradients are there}
+function loop.step(job, batch, step, opts)
   local config, values = job.config, {}
+  opts = opts or {}
   vbl.autocast(config.precision, vbl.scope, function()
     local key, works = {seed = config.flags.seed, step = step, epoch = batch.epoch}, {}
     local active, losses = job.mix:active(step, job.total_steps), {}
     for _, task in ipairs(active) do
       works[task.name] = task:prepare(job.train, head_of(batch, task.batch), key)
     end
+    local function explain(what) diverged(step, what, trace.step(job, works, batch, step), opts.last_good) end
     job.model.rng.step = step
     job.optimizer:zero_grad()
-    local result = job.mix:backward(works, job.micro, step, job.total_steps, separate)
+    local result = job.mix:backward(works, job.micro, step, job.total_steps, opts.separate)
     for name, r in pairs(result) do losses[name] = r.loss end
-    check_finite("loss", losses, step, last_good)
+    local bad = not_finite("loss", losses, active)
+    if bad then explain(bad) end
     values.lr = config.lr * job.schedule(step)
-    values.grad_norm = update(job, values.lr, active, step, last_good)
+    values.grad_norm = update(job, values.lr, explain)
     for name, r in pairs(result) do
       for stat, v in pairs(accumulate.values(r.stats)) do values[stat] = v end
       values["weight." .. name], values["norm." .. name] = r.weight, r.norm
     end
+    for group, share in pairs(opts.separate and shares.groups(job) or {}) do values["share." .. group] = share end
+    if opts.inspect then opts.inspect(values) end
   end)
   return values
 end
@@ -105,7 +111,10 @@ end
 local function evaluation(job, s)
   return vbl.autocast(job.config.precision, function()
     local found, losses = job.kind.evaluate(job, s)
-    check_finite("test loss", losses, s.step, s.saved)
+    local bad = not_finite("test loss", losses, job.tasks)
+    if bad then
+      diverged(s.step, bad, trace.evaluation(job, function() job.kind.evaluate(job, s) end), s.saved)
+    end
     if job.config.probe_samples > 0 and job.kind.probes(s) then found.layers = probe.layers(job, job.test) end
     return found
   end)
@@ -125,6 +134,7 @@ local function finish_epoch(job, run, s)
     s.best.epoch = epoch
   end
   job.kind.report(run, job, s, epoch, found)
+  guards.epoch(run, job, s, epoch, found)
   s.epoch, s.test, s.sums = epoch, found.values, {}
   if epoch > 0 and job.kind.keep_epochs then state.save(run, "epoch-" .. epoch, job, s) end
   if best then state.save(run, "best", job, s) end
@@ -139,13 +149,14 @@ local function train_step(job, run, s, batch)
   local measured = step % job.config.log_every == 0
   local started = system.monotonic()
   s.busy = true
-  local values = loop.step(job, batch, step, measured, s.saved)
+  local function inspect(values) guards.step(run, job, s, step, batch.epoch, values) end
+  local values = loop.step(job, batch, step, {separate = measured, last_good = s.saved, inspect = inspect})
   s.step = step
   s.seconds = s.seconds + system.monotonic() - started
   s.samples = s.samples + batch.n
   for name, v in pairs(values) do
-    local t = s.sums[name] or {0, 0}
-    s.sums[name] = {t[1] + v, t[2] + 1}
+    local t = s.sums[name] or {0, 0, 0}
+    s.sums[name] = {t[1] + v, t[2] + 1, t[3] and name:find "^loss%." and t[3] + v * v or nil}
   end
   if measured then report.step(run, step, batch.epoch, values) end
   s.busy = false

@@ -1,5 +1,5 @@
 -- A model's predictions of a view.
---   predict(job, view) -> predictions (vbl.tasks.predictions), loss
+--   predict(job, view[, starts]) -> predictions (vbl.tasks.predictions), loss     starts: where its batches begin; all of the view by default
 -- In eval mode; a task that draws (image-text matching without labels) draws once for all: the same at every epoch, of the run's seed.
 local vbl = require "vbl"
 local safe_point = require "vbl.train.safe_point"
@@ -27,12 +27,18 @@ local function batch_loss(job, view, collector, first, count)
   return loss * weight, weight
 end
 
-return function(job, view)
+local function every(size, batch)
+  local starts = {}
+  for first = 1, size, batch do starts[#starts + 1] = first end
+  return starts
+end
+
+return function(job, view, starts)
   local model, training = job.model, job.model.training
   local collector, sum, total, batch = job.tasks[1]:collector(), 0, 0, job.config.batch
   model:eval()
   local ok, result = pcall(vbl.no_grad, function()
-    for first = 1, view:size(), batch do
+    for _, first in ipairs(starts or every(view:size(), batch)) do
       safe_point()
       vbl.scope(function()
         local loss, weight = batch_loss(job, view, collector, first, math.min(batch, view:size() - first + 1))

@@ -4,6 +4,7 @@ local accumulate = require "vbl.train.accumulate"
 local evaluate = require "vbl.train.evaluate"
 local nearest = require "vbl.nearest"
 local report = require "vbl.train.report"
+local same_mode = require "vbl.train.guards.same_mode"
 local safe_point = require "vbl.train.safe_point"
 local tasks = require "vbl.tasks"
 
@@ -70,13 +71,18 @@ function pretraining.built() end
 
 function pretraining.manifest(job) return {splits = {train = job.train:size(), [job.test_split] = job.test:size()}} end
 
-function pretraining.evaluate(job)
+function pretraining.evaluate(job, s)
   local config = job.config
-  local values, intervals = evaluate.run(job.model, job.tasks, job.test, {batch = config.batch, micro = job.micro, samples = config.test_samples,
-                                                                          seed = config.flags.seed, safe_point = safe_point})
-  local losses = {}
-  for _, task in ipairs(job.tasks) do losses[task.name] = values["loss." .. task.name] end
-  return {values = values, intervals = intervals}, losses
+  local opts = {batch = config.batch, micro = job.micro, samples = config.test_samples, seed = config.flags.seed, safe_point = safe_point}
+  local found, losses = {}, {}
+  found.values, found.intervals, found.errors = evaluate.run(job.model, job.tasks, job.test, opts)
+  for _, task in ipairs(job.tasks) do losses[task.name] = found.values["loss." .. task.name] end
+  if s.step > 0 then
+    opts.plain, opts.starts = true, same_mode.starts(job, math.min(config.test_samples, job.test:size()))
+    found.train, found.train_intervals, found.train_errors = evaluate.run(job.model, job.tasks, job.train, opts)
+    found.train_pairs = math.min(#opts.starts * config.batch, job.train:size())
+  end
+  return found, losses
 end
 
 function pretraining.probes() return true end
@@ -84,6 +90,7 @@ function pretraining.probes() return true end
 function pretraining.report(run, job, s, epoch, found)
   local train = accumulate.values(s.sums)
   report.epoch(run, report.epoch_line(job, epoch, train, found.values, found.intervals), epoch, s.step, train, "test", found)
+  if found.train then report.same_mode(run, job, epoch, s.step, found) end
   if found.layers then report.layers(run, epoch, s.step, found.layers, job.config.partners) end
 end
 

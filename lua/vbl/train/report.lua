@@ -65,6 +65,18 @@ function report.epoch_line(job, epoch, train, test, intervals)
   return table.concat(parts, ", ")
 end
 
+-- The losses of training pairs taken as the test's are: "Epoch 1/4, in eval mode, 128 training pairs: loss MLM: 5.5021, loss AP: 0.3101".
+function report.same_mode(run, job, epoch, step, found)
+  local parts, rows = {}, {}
+  for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
+    local value = found.train["loss." .. name]
+    rows["loss." .. name], rows["accuracy." .. name] = value, found.train["accuracy." .. name]
+    if value then parts[#parts + 1] = ("loss %s: %.4f"):format(titles[name] or name, value) end
+  end
+  run:log("Epoch %d/%d, in eval mode, %d training pairs: %s", epoch, job.config.epochs, found.train_pairs, table.concat(parts, ", "))
+  metrics(run, step, epoch, "train_eval", rows)
+end
+
 -- values: name -> value of a split, intervals: name -> {low, high}.
 function report.values(run, epoch, step, split, values, intervals)
   metrics(run, step, epoch, split, values)

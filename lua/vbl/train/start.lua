@@ -1,6 +1,7 @@
 -- What a fine-tuning run starts from, and how fast each of its layers learns.
 --   start.weights(from) -> the path of weights      from: a RUN (its best checkpoint, else its last), one of its
 --     checkpoints, or what vbl.models.weights reads
+--   start.depth_of(name, config) -> the layer that a parameter belongs to, from 0, embeddings, to the heads, the largest
 --   start.layer_scales(model, decay) -> {parameter -> factor of the learning rate}, nil for decay 1
 --     decay^(distance from the top): embeddings lowest, then the layers of both streams, the fusion's blocks where they stand, the heads 1
 --     (Clark et al. 2020, ELECTRA; Bao et al. 2022, BEiT)
@@ -31,7 +32,7 @@ function start.weights(from)
 end
 
 -- Layer number of a parameter: 0 embeddings, i + 1 layer i, above them stacked blocks, then the heads.
-local function depth_of(name, c)
+function start.depth_of(name, c)
   local L = c.layers
   local layer = name:match "^bert%.encoder%.layer%.(%d+)%." or name:match "^vit%.blocks%.(%d+)%."
   if layer then return tonumber(layer) + 1 end
@@ -45,7 +46,7 @@ function start.layer_scales(model, decay)
   if decay == 1 then return nil end
   local scales, c = {}, model.config
   local top = c.layers + 1 + (c.depth or 0)
-  for _, p in ipairs(model.list) do scales[p.name] = decay ^ (top - depth_of(p.name, c)) end
+  for _, p in ipairs(model.list) do scales[p.name] = decay ^ (top - start.depth_of(p.name, c)) end
   return scales
 end
 

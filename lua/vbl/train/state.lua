@@ -112,7 +112,7 @@ local function describe(run, kind, step) return string.format("%s/checkpoints/%s
 
 -- The counters of a run at its start or at its last checkpoint.
 function state.restore(run, job, stored)
-  local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}}
+  local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}, recent = {}}
   if not stored then return s end
   local ok, found = pcall(run.load_checkpoint, run, "last", fingerprint(job))
   if not ok then usage(usage.strip(found)) end
@@ -131,7 +131,7 @@ function state.save(run, kind, job, s)
   for i, p in ipairs(job.model.list) do names[i], tensors[i] = p.name, p.tensor end
   local moments = job.optimizer:state()
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test,
-                    before = s.before}
+                    before = s.before, recent = s.recent, measures = s.measures}
   local ok, message = run:checkpoint(kind, {
     model = {names = names, tensors = tensors, metadata = job.model:metadata()}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
     state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},

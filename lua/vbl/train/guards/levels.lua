@@ -1,0 +1,71 @@
+-- Tasks that are where a model is that has learnt nothing.
+--   levels.check(job, s, epoch, found) -> {{kind = "chance", text =}, ...}     after an epoch, before its sums are cleared
+-- found: of the kind's evaluation, {values =, errors =, train =, train_errors =}. A task is at chance when none of its losses, the epoch's
+-- mean over its steps, that of training pairs and that of held-out pairs in eval mode at its end, is below the level by more than Z standard errors.
+--   ap: ln 2      mlm: the entropy of the training captions' word pieces (vbl.tasks.unigram)      mim, contrastive: ln of the candidates
+local accumulate = require "vbl.train.accumulate"
+local unigram = require "vbl.tasks.unigram"
+
+local levels = {Z = 2.33}  -- one-sided: by luck a model at chance is below in one of a hundred samples
+
+local titles = {ap = "AP", mlm = "MLM", mim = "MIM", contrastive = "the contrastive term"}
+
+-- name -> function(values, job) -> level, what it is
+local level_of = {
+  ap = function() return math.log(2), "ln 2" end,
+  mlm = function(_, job)
+    job.unigram = job.unigram or unigram.entropy(job.train)
+    return job.unigram, "the entropy of the training captions' word pieces"
+  end,
+  mim = function(values)
+    local n = values["candidates.mim"]
+    return n and math.log(n), n and ("ln of %.0f candidates"):format(n)
+  end,
+  contrastive = function(values)
+    local level = values["chance.contrastive"]
+    return level, level and ("ln of about %.0f pairs"):format(math.exp(level))
+  end,
+}
+
+-- Standard errors of the means over the steps of an epoch: s.sums has {sum, n, sum of squares} of the losses.
+local function step_errors(sums)
+  local errors = {}
+  for name, t in pairs(sums) do
+    if t[3] and t[2] > 1 then errors[name] = math.sqrt(math.max(0, t[3] / t[2] - (t[1] / t[2]) ^ 2) / (t[2] - 1)) end
+  end
+  return errors
+end
+
+-- "0.6935 of the steps, 0.6930 in eval mode, 0.6940 test", and what the level is; nil where one of the losses is below it, or nothing is known.
+local function at_chance(job, name, sources)
+  local parts, what = {}, nil
+  for _, source in ipairs(sources) do
+    local value, spread = source.values["loss." .. name], source.errors["loss." .. name]
+    local level, meaning
+    if value and spread then level, meaning = level_of[name](source.values, job) end
+    if level then
+      if value < level - levels.Z * spread then return nil end
+      parts[#parts + 1] = ("%.4f +- %.4f %s"):format(value, spread, source.title)
+      what = ("%s = %.4f"):format(meaning, level)
+    end
+  end
+  return #parts > 0 and table.concat(parts, ", ") or nil, what
+end
+
+function levels.check(job, s, epoch, found)
+  local sources = {
+    {title = "over the epoch's steps", values = accumulate.values(s.sums), errors = step_errors(s.sums)},
+    {title = "of training pairs at its end", values = found.train or {}, errors = found.train_errors or {}},
+    {title = "of held-out pairs", values = found.values, errors = found.errors or {}},
+  }
+  local alarms = {}
+  for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
+    local losses, what = at_chance(job, name, sources)
+    if losses then
+      alarms[#alarms + 1] = {kind = "chance", text = ("epoch %d: %s is at chance: loss %s; chance is %s"):format(epoch, titles[name], losses, what)}
+    end
+  end
+  return alarms
+end
+
+return levels
