@@ -191,7 +191,8 @@ vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_err
 void vbl_optimizer_norms(const vbl_optimizer *o, double *norms) {
   for (int i = 0; i < o->count; i++) {
     const vbl_tensor *grad = o->leaves[i].tensor->grad;
-    norms[i] = trained(&o->leaves[i]) ? sqrt(backend_of(grad)->sum_squares(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL)) : 0;
+    norms[i] =
+        trained(&o->leaves[i]) ? sqrt(backend_of(grad)->sum_squares(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL)) : 0;
   }
 }
 

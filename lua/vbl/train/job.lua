@@ -7,7 +7,7 @@
 --   kind.divide(job, parts)                     sets job.train and job.test, the held-out view that each epoch evaluates
 --   kind.model(job, model_config)               completes the model's config
 --   kind.built(job)                             the model is there
---   kind.evaluate(job) -> found, losses         of the model as it is; nothing is written. losses: task -> loss, to be finite
+--   kind.evaluate(job, s) -> found, losses      of the model as it is, after s.step steps; nothing is written. losses: task -> loss, to be finite
 --   kind.probes(s)                              whether the layer analysis is due; what it gives is found.layers
 --   kind.report(run, job, s, epoch, found)      what is logged of it
 --   kind.score(job, found) -> {metric=, value=, score=}     the larger the score, the better the epoch
