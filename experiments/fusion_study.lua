@@ -1,7 +1,7 @@
 -- Where should two streams meet? The thesis's question as one file: co-attention nowhere, early, in the middle or late, fine-tuned on each
 -- task with each seed; the table of scores, whether alignment predicts them, and a page of all runs. Started again, it goes on where it was.
 --   vbl experiments/fusion_study.lua                                                     on questions about the built-in scenes
---   vbl experiments/fusion_study.lua sets='{"scenes", "/data/easy-vqa"}' seeds='{1, 2, 3}' --final
+--   vbl experiments/fusion_study.lua sets='{"scenes", "/data/easy-vqa"}' seeds='{1, 2, 3}' jobs=2 --final
 --   vbl experiments/fusion_study.lua from='{late = "runs/...", none = "runs/..."}'       each placement from its own pretraining run
 local vbl = require "vbl"
 
@@ -22,6 +22,7 @@ local config = vbl.config({
   patience = 0,                                -- epochs without a better score, then a run stops; 0: none stops
   probe_samples = 256,                         -- pairs of the layer analysis
   precision = "f32",                           -- or bf16
+  jobs = 1,                                    -- runs at a time; each has that share of the threads
   name = "fusion_study",                       -- of the table and the page, in --out
 }, vbl.train.schemas("finetune"))
 
@@ -45,9 +46,5 @@ for _, set in ipairs(config.sets) do
   end
 end
 
-local study = vbl.train.study
-study.run(cells, config.flags)
-local out = ("%s/%s"):format(config.flags.out, config.name)
-local scores = vbl.report.table(study.groups(cells, "placement"), {baseline = config.placements[1], title = "Placement of co-attention"})
-study.publish(out, {scores}, study.correlation(cells, config.measures, {seed = config.flags.seed}))
-print("the runs on one page: " .. vbl.report.html(study.paths(cells), {out = out .. ".html"}))
+vbl.train.study.run(cells, config.flags, {by = "placement", name = config.name, jobs = config.jobs, title = "Placement of co-attention",
+                                         baseline = config.placements[1], measures = config.measures, seed = config.flags.seed})

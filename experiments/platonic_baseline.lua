@@ -22,6 +22,7 @@ local config = vbl.config({
   patience = 3,                        -- epochs without a better score, then a run stops
   probe_samples = 256,                 -- pairs of the layer analysis
   precision = "f32",                   -- or bf16
+  jobs = 1,                            -- runs at a time; each has that share of the threads
   name = "platonic_baseline",          -- of the table and the page, in --out
 }, vbl.train.schemas("finetune"))
 
@@ -44,8 +45,4 @@ for _, baseline in ipairs(config.baselines) do
   end
 end
 
-local study = vbl.train.study
-study.run(cells, config.flags)
-local out = ("%s/%s"):format(config.flags.out, config.name)
-study.publish(out, {vbl.report.table(study.groups(cells, "baseline"), {title = "The fused model and its baselines"})})
-print("the runs on one page: " .. vbl.report.html(study.paths(cells), {out = out .. ".html"}))
+vbl.train.study.run(cells, config.flags, {by = "baseline", name = config.name, jobs = config.jobs, title = "The fused model and its baselines"})

@@ -18,6 +18,7 @@ local config = vbl.config({
   batch = 64,                          -- samples an optimizer step
   patience = 0,                        -- epochs without a better score, then a run stops; 0: none stops
   probe_samples = 256,                 -- pairs of the layer analysis
+  jobs = 1,                            -- runs at a time; each has that share of the threads
   name = "pretraining_tasks_study",    -- of the table and the page, in --out
 }, vbl.train.schemas("finetune"))
 
@@ -41,7 +42,7 @@ for _, recipe in ipairs(recipes) do
   end
   for _, s in ipairs(config.seeds) do
     cells[#cells + 1] = {
-      name = "finetune-" .. name, seed = s, labels = {recipe = name},
+      name = "finetune-" .. name, seed = s, labels = {recipe = name}, after = pretrained,
       config = function()
         return {data = config.data, task = config.task, from = pretrained and pretrained.record.path or "", scenes = config.scenes, captions = config.captions,
                 model = config.model, head = config.head, epochs = config.epochs, batch = config.batch, patience = config.patience,
@@ -51,8 +52,4 @@ for _, recipe in ipairs(recipes) do
   end
 end
 
-local study = vbl.train.study
-study.run(cells, config.flags)
-local out = ("%s/%s"):format(config.flags.out, config.name)
-study.publish(out, {vbl.report.table(study.groups(cells, "recipe"), {baseline = "none", title = "Pretraining tasks"})})
-print("the runs on one page: " .. vbl.report.html(study.paths(cells), {out = out .. ".html"}))
+vbl.train.study.run(cells, config.flags, {by = "recipe", name = config.name, jobs = config.jobs, title = "Pretraining tasks", baseline = "none"})

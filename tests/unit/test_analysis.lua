@@ -227,6 +227,16 @@ check.group("a measure and a score: within groups, not between them", function()
   check.equal(s.rows[1][5], 18)
   check.equal(s.rows[1][6], 3)
   check.error(function() analysis.downstream({{model = "a", cka = 1}}, {"cka"}) end, "row 1 ('a') has no score")
+  -- Four clusters of five seeds each: 4! orders of the clusters, of which this one and its reverse are as far from none. As 20 models of
+  -- their own they would have p near 1e-4.
+  rows = {}
+  for cluster = 1, 4 do
+    for seed = 1, 5 do rows[#rows + 1] = {model = cluster .. "-" .. seed, cluster = cluster, cka = cluster + seed / 100, score = cluster + seed / 100} end
+  end
+  s = analysis.downstream(rows, {"cka"})
+  check.near(s.rows[1][2], 1, 1e-12)
+  check.near(s.rows[1][3], 1 / 24, 5 * math.sqrt(1 / 24 / 10000))
+  check.ok(s.note:find("24 orders: p is at least 0.042", 1, true), s.note)
 end)
 
 check.group("stability: shuffled rows follow the chance laws", function()

@@ -125,6 +125,35 @@ check.group("several runs share the charts", function()
   check.error(function() vbl.report.html {good, bad} end, "need a file to write to")
 end)
 
+-- Two seeds of each of two placements on one set, one seed on another; the seeds of a group are a row.
+check.group("several runs: groups by config, the table and its figures above the charts", function()
+  local layer = {{layer = "layer0", n = 64, cka = 0.25, coattention = false}, {layer = "layer1", n = 64, cka = 0.5, coattention = true}}
+  local paths = {}
+  for _, placement in ipairs {"none", "late"} do
+    for k, data in ipairs {"/d/memes", "/d/memes", "/d/films"} do
+      local rows = {{task = "memes", split = "test", kind = "binary", classes = {"fine", "hateful"}}}
+      for i = 1, 40 do rows[i + 1] = {id = "m" .. i, label = i % 2, scores = (i * (7 + k) % 10) / 20 + (placement == "late" and i % 2 / 2 or 0)} end
+      paths[#paths + 1] = runs:make(("2025-09-03-21040%d-g-%s"):format(k, placement), {
+        config = {data = data, seed = k, micro_batch = k, model = {placement = placement}}, manifest = {kind = "finetune", task = "memes", data = data},
+        result = {status = "finished", kind = "finetune", task = "memes", seed = k, alignment = {after = {matched = layer, mismatched = layer}}}, predictions = {test = rows}})
+    end
+  end
+  local html = page_of(paths, {out = runs.path .. "/groups.html", job = false})
+  local part = html:match '<section id="comparison">(.-)</section>'
+  has(part, "memes (memes): auroc", "memes (films): accuracy", '<td class="key">none</td>', '<td class="key">late</td>', "(2) <small>[", "(1) <small>[", " ***", "Holm&#39;s correction over 4 tests",
+      "Alignment by layer after training, memes (memes), mismatched partners")
+  check.ok(html:find('id="comparison"', 1, true) < html:find('id="summary"', 1, true))
+  local charts = data_of(html).comparison
+  check.equal(#charts, 2 + 2 * 2)  -- scores of both sets; CKA, matched and mismatched, of both
+  check.equal(charts[1].title .. charts[1].ticks[2] .. #charts[1].series[1].x .. #charts[1].series[2].x, "memes (memes)late42")
+  check.equal(charts[3].series[1].name .. charts[3].series[2].y[2], "none0.5")
+  local shares = vbl.report.comparison.of({vbl.runs.open(paths[1]), vbl.runs.open(paths[2])}).groups
+  check.equal(#shares .. shares[1].name, "1g-none")
+  -- Runs that have no table say why, and the rest of the page is there.
+  runs:write("2025-09-03-210401-g-none/predictions/test.jsonl", '{"task": "memes", "kind": "binary", "classes": ["a", "b"]}\n{"id": "other", "label": 1, "scores": 0.5}\n')
+  has(page_of(paths, {out = runs.path .. "/groups.html", job = false}), "No table of these runs: ", "not scored on the same samples", '<section id="summary">')
+end)
+
 check.group("a run with nothing in it, and none at all", function()
   local empty = runs:make("empty", {})
   has(page_of(empty, {job = false}), "This run did not end", "Summary")

@@ -19,12 +19,18 @@ local runs = require("run_files").new()
 local driver = [=[
 window.seen = {errors: [], notes: {}};
 window.addEventListener("error", e => window.seen.errors.push(e.message));
-window.addEventListener("load", () => setTimeout(() => {
+window.addEventListener("load", () => { document.querySelectorAll("#comparison details").forEach(d => { d.open = true; }); setTimeout(() => {
   const seen = window.seen, all = s => Array.from(document.querySelectorAll(s)), note = (key, value) => { seen.notes[key] = value; };
   const text = figure => figure.querySelector(".plot").innerHTML;
   try {
     note("charts", all("figure").length);
-    note("empty", all("figure").filter(f => !f.querySelector("svg")).length);
+    note("empty", all("figure").filter(f => !f.querySelector(f.closest("#attention") ? "svg" : ".plot svg")).length);
+    const scores = document.querySelector("#comparison figure .plot svg");
+    if (scores) {
+      const mean = scores.querySelector("circle[r='4']").getBoundingClientRect();
+      scores.dispatchEvent(new PointerEvent("pointermove", {clientX: mean.left + 4, clientY: mean.top + 4, bubbles: true}));
+      note("mean", scores.closest("figure").querySelector(".tip").textContent);
+    }
     note("wide", document.documentElement.scrollWidth - document.documentElement.clientWidth);
     note("broken", window.broken === undefined);
     for (const id of ["layers", "maps"]) {
@@ -72,7 +78,7 @@ window.addEventListener("load", () => setTimeout(() => {
   out.id = "seen";
   out.textContent = JSON.stringify(seen);
   document.body.appendChild(out);
-}, 100));
+}, 100); });
 ]=]
 
 local function unescape(text) return (text:gsub("&lt;", "<"):gsub("&gt;", ">"):gsub("&amp;", "&")) end
@@ -128,7 +134,8 @@ end)
 check.group("two runs, on a phone", function()
   local one, two = files.make(runs, "2025-09-03-210336-one", {}), files.make(runs, "two", {bad = true, seed = 1})
   local n = drive(vbl.report.html({one, two}, {out = runs.path .. "/both.html"}), 390)
-  common(n, 7)
+  common(n, 9)
+  check.ok(tostring(n.mean):find "^.+mean, 95 %% interval1 %[1, 1%]", tostring(n.mean))
 end)
 
 runs:remove()

@@ -200,13 +200,13 @@ check.group("only equal samples compare", function()
   c.remove(files.path .. "/x2")
 end)
 
--- The built-in data of another seed are other samples; of the same seed they have to be the same.
+-- The built-in data of another seed of theirs are other samples; of the same seed they have to be the same.
 check.group("samples of the seed", function()
   local function make(name, seed, change)
     local rows = binary(0.3, seed, 40)
     for i = 2, #rows do rows[i].label = (i + seed) % 2 end
     if change then rows[9].label = 1 - rows[9].label end
-    files:make(name, {config = {seed = seed, data = "scenes"}, manifest = {kind = "finetune", task = "t"}, result = {status = "finished"}, predictions = {test = rows}})
+    files:make(name, {config = {seed = seed, data = "scenes", scenes = {seed = seed}}, manifest = {kind = "finetune", task = "t"}, result = {status = "finished"}, predictions = {test = rows}})
     return files.path .. "/" .. name
   end
   local a, b = {make("a0", 0), make("a1", 1)}, {make("b0", 0), make("b1", 1)}
@@ -217,6 +217,22 @@ check.group("samples of the seed", function()
   check.equal(vbl.report.table(g, {test = "permutation"}).rows[2].cells[1].p, 1)
   make("b1", 1, true)
   check.error(function() vbl.report.table(g) end, "the label of 's8' is")
+end)
+
+-- Fine-tuning scores the runs of every seed on the same scenes: one bootstrap of the samples for all of them.
+check.group("built-in data that all seeds share; a task of two data sets", function()
+  local function make(name, seed, data)
+    return files:make(name, {config = {seed = seed, data = data}, manifest = {kind = "finetune", task = "t", data = data}, result = {status = "finished"},
+                             predictions = {test = binary(0.3, seed, data == "/sets/b" and 50 or 40)}})
+  end
+  local a, b = {make("c0", 0, "scenes"), make("c1", 1, "scenes")}, {make("d0", 0, "scenes"), make("d1", 1, "scenes")}
+  local text = tostring(vbl.report.table {{name = "a", runs = a}, {name = "b", runs = b}})
+  check.ok(text:find("draws of the samples (40)", 1, true), text)
+  a, b = {make("e0", 0, "/sets/a"), make("e1", 0, "/sets/b")}, {make("f0", 0, "/sets/a/"), make("f1", 0, "/sets/b")}
+  local t = vbl.report.table({{name = "a", runs = a}, {name = "b", runs = b}}, {metrics = {"auroc"}})
+  check.equal(#t.columns, 2)
+  check.ok(t:csv():find("t (a),auroc", 1, true) and t:markdown():find("t (b): auroc", 1, true) and t:markdown():find("(t (a) 40, t (b) 50)", 1, true), t:markdown())
+  check.equal(t.rows[1].cells[1].n, 1)
 end)
 
 -- Each kind of predictions against vbl.metrics on the whole.

@@ -1,10 +1,11 @@
 -- The one kind of line figure: a title, one shared legend, a grid of panels.
 --
 --   figure.draw(base, {title=, columns=, panels = {panel, ...}}) -> true, or false without gnuplot
---     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool}
+--     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool,
+--       ticks = {name of x = 1, of x = 2, ...}, refs = {{y, label}, ...}: dashed lines across}
 --       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next one);
 --       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line; broken = true: dashes in its own colour; thin = true: a thin grey line; points = true: dots without
---       lines; low, high = lists: a band behind the line.
+--       lines; low, high = lists: a band behind the line, bars at points.
 --       Values that are not finite are gaps.
 -- Colours: Okabe and Ito's, told apart by colour-blind readers; the sequential ones are samples of viridis.
 local gnuplot = require "vbl.plot.gnuplot"
@@ -74,8 +75,30 @@ local function span(panel, axis)
       end
     end
   end
+  for _, ref in ipairs(axis == "y" and panel.refs or {}) do low, high = math.min(low, ref[1]), math.max(high, ref[1]) end
+  if panel.ticks and axis == "x" then return 0.5, #panel.ticks + 0.5, false end
   if low > high then return 0, 1, true end
   return low, high, false
+end
+
+-- Names of whole numbers on the x axis, turned where they would meet.
+local function named_ticks(names)
+  local parts, letters = {}, 0
+  for i, name in ipairs(names) do
+    parts[i] = ("%s %d"):format(gnuplot.quote(name), i)
+    letters = math.max(letters, utf8.len(name) or #name)
+  end
+  return ("set xtics (%s)%s"):format(table.concat(parts, ", "), letters * #names > 44 and " rotate by 18 right" or " norotate")
+end
+
+-- 1, 2 or 5 times a power of ten: at most six of them on an axis, whose labels are wide where their numbers are.
+local function step_of(low, high)
+  local rough = math.max(high - low, 1e-12) / 5
+  local power = 10 ^ math.floor(math.log(rough, 10))
+  for _, m in ipairs {1, 2, 5} do
+    if m * power >= 0.999 * rough then return m * power end
+  end
+  return 10 * power
 end
 
 -- The axis range: a margin round the values; a flat line gets room above and below.
@@ -106,32 +129,36 @@ local function add_axes(out, panel)
   out(panel.log_x and "set logscale x 2" or "unset logscale x")
   out(("set xrange [%.10g:%.10g]"):format(left, right))
   out(("set yrange [%.10g:%.10g]"):format(bottom, top))
-  out(panel.integer_x and ("set xtics %d"):format(math.max(1, math.ceil((x_high - x_low) / 12))) or "set xtics autofreq")
+  local every = panel.integer_x and math.max(1, math.ceil((x_high - x_low) / 12)) or panel.log_x and "autofreq" or ("%.10g"):format(step_of(left, right))
+  out(panel.ticks and named_ticks(panel.ticks) or "set xtics norotate " .. every)
   out("set title " .. gnuplot.quote(panel.title or "") .. " offset 0,-0.6")
   out("set xlabel " .. gnuplot.quote(panel.xlabel or "") .. " offset 0,0.4")
   out("set ylabel " .. gnuplot.quote(panel.ylabel or "") .. " offset 0.6,0")
   if empty then out "set label 99 'undefined' at graph 0.5,0.5 center textcolor '#6b6b6b'" end
+  for i, ref in ipairs(panel.refs or {}) do
+    out(("set label %d %s at graph 0.99, first %.10g right offset 0,0.5 textcolor '#6b6b6b'"):format(100 + i, gnuplot.quote(ref[2]), ref[1]))
+  end
   for i, s in ipairs(panel.shade or {}) do
     out(("set object %d rectangle from %.10g, graph 0 to %.10g, graph 1 behind fillcolor '#e3e7ee' fillstyle solid noborder"):format(i, s[1], s[2]))
   end
 end
 
+local function plots_of(s, id, style)
+  local dots = #s.x <= 40 and not s.dashed and not s.thin
+  if s.points and s.low then
+    return ("$d%d using 1:2:3:4 notitle with yerrorbars linecolor '%s' linewidth 1.4 pointtype 7 pointsize 0.8"):format(id, style.color)
+  end
+  if s.points then return ("$d%d using 1:2 notitle with points linecolor '%s' pointtype 7 pointsize %g"):format(id, style.color, #s.x > 100 and 0.35 or 0.65) end
+  local line = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %s%s"):format(
+    id, dots and "linespoints" or "lines", style.color, style.width, style.dash, dots and " pointtype 7 pointsize 0.45" or "")
+  if not s.low then return line end
+  return ("$d%d using 1:3:4 notitle with filledcurves linecolor '%s' fillstyle transparent solid 0.18 noborder, %s"):format(id, style.color, line)
+end
+
 local function add_series(out, panel, styles, first)
   local parts = {}
-  for i, s in ipairs(panel.series) do
-    local style = styles[s.name or ""]
-    local points = #s.x <= 40 and not s.dashed and not s.thin
-    if s.low then
-      parts[#parts + 1] = ("$d%d using 1:3:4 notitle with filledcurves linecolor '%s' fillstyle transparent solid 0.18 noborder"):format(
-        first + i - 1, style.color)
-    end
-    if s.points then
-      parts[#parts + 1] = ("$d%d using 1:2 notitle with points linecolor '%s' pointtype 7 pointsize 0.35"):format(first + i - 1, style.color)
-    else
-      parts[#parts + 1] = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %s%s"):format(
-        first + i - 1, points and "linespoints" or "lines", style.color, style.width, style.dash, points and " pointtype 7 pointsize 0.45" or "")
-    end
-  end
+  for i, s in ipairs(panel.series) do parts[i] = plots_of(s, first + i - 1, styles[s.name or ""]) end
+  for _, ref in ipairs(panel.refs or {}) do parts[#parts + 1] = ("%.10g notitle with lines linecolor '#6b6b6b' linewidth 1.3 dashtype 2"):format(ref[1]) end
   out("plot " .. (#parts > 0 and table.concat(parts, ", ") or "NaN notitle"))
 end
 

@@ -72,7 +72,8 @@ function onWidth(figure, draw) {
   new ResizeObserver(() => requestAnimationFrame(look)).observe(figure);  // not within the observer: drawing changes heights
 }
 
-// ---- line charts: {title, xlabel, whole (a place for each integer), integer (ticks alone), low, high, refs = [[y, label]], shade = [[from, to]], series = [{name, color, dash (1, 2), thin, x, y, lo, hi}]}
+// ---- line charts: {title, xlabel, whole (a place for each integer), integer (ticks alone), ticks (names of x = 1, 2, ...), low, high, refs = [[y, label]], shade = [[from, to]],
+//   series = [{name, color, dash (1, 2), thin, x, y, lo, hi, points (no line: lo to hi is a bar), labels (of the points)}]}
 
 function seriesStyle(s) {
   return `stroke:var(--c${s.color});stroke-width:${s.thin ? 1.2 : 2};stroke-dasharray:${["none", "5 4", "2 3"][s.dash || 0]};opacity:${s.thin ? 0.75 : 1}`;
@@ -85,7 +86,8 @@ function legend(figure, spec, hidden, changed) {
     seen.add(s.name);
     const button = node(box, "button", {type: "button", "aria-pressed": "true"});
     const swatch = node(button, "svg:svg", {width: 22, height: 8, "aria-hidden": "true"});
-    node(swatch, "svg:line", {x1: 0, x2: 22, y1: 4, y2: 4, style: s.ref ? "stroke:var(--muted);stroke-dasharray:2 3" : seriesStyle(s)});
+    if (s.points) node(swatch, "svg:circle", {cx: 11, cy: 4, r: s.lo ? 4 : 3, style: `fill:var(--c${s.color})`});
+    else node(swatch, "svg:line", {x1: 0, x2: 22, y1: 4, y2: 4, style: s.ref ? "stroke:var(--muted);stroke-dasharray:2 3" : seriesStyle(s)});
     node(button, "span", {}, s.name);
     button.onclick = () => {
       hidden.has(s.name) ? hidden.delete(s.name) : hidden.add(s.name);
@@ -107,6 +109,7 @@ function bounds(spec, shown, log) {
   }
   const room = y[1] > y[0] ? (y[1] - y[0]) * 0.06 : Math.max(Math.abs(y[0]) * 0.1, 1e-3);
   y = [spec.low !== undefined ? spec.low : y[0] - room, spec.high !== undefined ? spec.high : y[1] + room];
+  if (spec.ticks) x = [0.5, spec.ticks.length + 0.5];
   if (x[0] === x[1]) x = [x[0] - 1, x[1] + 1];
   return {x, y};
 }
@@ -137,18 +140,46 @@ function axes(svg, spec, area, X, Y, range, log) {
     node(svg, "svg:line", {x1: left, x2: right, y1: Y(v), y2: Y(v), class: "grid"});
     node(svg, "svg:text", {x: left - 6, y: Y(v) + 4, class: "tick end"}, show(v));
   }
-  for (const v of ticks(range.x[0], range.x[1], Math.max(2, width / 70), spec.whole || spec.integer)) {
+  const named = spec.ticks && spec.ticks.map((_, i) => i + 1), turned = named && Math.max(...spec.ticks.map(t => t.length)) * 6.5 > width / named.length;
+  for (const v of named || ticks(range.x[0], range.x[1], Math.max(2, width / 70), spec.whole || spec.integer)) {
     node(svg, "svg:line", {x1: X(v), x2: X(v), y1: bottom, y2: bottom + 4, class: "axis"});
-    node(svg, "svg:text", {x: X(v), y: bottom + 16, class: "tick middle"}, show(v));
+    const label = node(svg, "svg:text", {x: X(v), y: bottom + 16, class: "tick " + (turned ? "end" : "middle")}, named ? clipped(spec.ticks[v - 1], turned ? 26 : 99) : show(v));
+    if (turned) label.setAttribute("transform", `rotate(-24 ${X(v)} ${bottom + 12})`);
   }
   node(svg, "svg:line", {x1: left, x2: right, y1: bottom, y2: bottom, class: "axis"});
   node(svg, "svg:text", {x: (left + right) / 2, y: bottom + 32, class: "label middle"}, spec.xlabel || "");
 }
 
+function clipped(text, most) { return text.length > most ? text.slice(0, most - 1) + "…" : text; }
+
 function nearest(list, x) {
   let best = -1;
   list.forEach((v, i) => { if (best < 0 || Math.abs(v - x) < Math.abs(list[best] - x)) best = i; });
   return best;
+}
+
+// Of points: the one nearest to the pointer, with what it is.
+function hoverPoints(figure, svg, spec, shown, X, Y) {
+  const tip = figure.querySelector(".tip"), mark = node(svg, "svg:circle", {r: 6, fill: "none", style: "stroke:var(--text)", visibility: "hidden"});
+  const points = shown.flatMap(s => s.x.map((x, i) => ({s, i, x: X(x), y: Y(s.y[i])}))).filter(p => isFinite(p.y) && p.s.y[p.i] !== null);
+  const leave = () => { tip.hidden = true; mark.setAttribute("visibility", "hidden"); };
+  const move = event => {
+    const box = svg.getBoundingClientRect(), k = svg.viewBox.baseVal.width / box.width, px = (event.clientX - box.left) * k, py = (event.clientY - box.top) * k;
+    const far = p => Math.hypot(p.x - px, p.y - py), p = points.reduce((a, b) => a && far(a) <= far(b) ? a : b, null);
+    if (!p || far(p) > 60) return leave();
+    for (const [key, value] of [["cx", p.x], ["cy", p.y], ["visibility", "visible"]]) mark.setAttribute(key, value);
+    clear(tip);
+    node(tip, "b", {}, p.s.labels ? p.s.labels[p.i] : spec.ticks ? spec.ticks[Math.round(p.s.x[p.i]) - 1] : p.s.name);
+    const row = (name, value) => { const line = node(tip, "div", {}); node(line, "span", {}, name); node(line, "em", {}, value); };
+    if (p.s.lo || spec.ticks) row(p.s.name, show(p.s.y[p.i]) + (p.s.lo ? ` [${show(p.s.lo[p.i])}, ${show(p.s.hi[p.i])}]` : ""));
+    else { row(spec.title, show(p.s.x[p.i])); row(spec.ylabel || "y", show(p.s.y[p.i])); }
+    tip.hidden = false;
+    tip.style.left = Math.max(0, Math.min(figure.clientWidth - tip.offsetWidth, p.x / k + 12)) + "px";
+    tip.style.top = svg.offsetTop + Math.max(0, p.y / k - tip.offsetHeight - 10) + "px";
+  };
+  svg.addEventListener("pointermove", move);
+  svg.addEventListener("pointerdown", move);
+  svg.addEventListener("pointerleave", leave);
 }
 
 // The values under the pointer: those of each series at its point nearest to the x of the nearest point of all.
@@ -203,14 +234,20 @@ function drawLines(figure, holder, spec, hidden, log, width) {
     if (hidden.has(r[1]) || r[0] < range.y[0] || r[0] > range.y[1]) continue;
     node(svg, "svg:line", {x1: area.left, x2: area.right, y1: Y(r[0]), y2: Y(r[0]), class: "ref"});
   }
-  for (const s of shown) {
+  for (const s of shown.filter(s => s.points)) s.x.forEach((x, i) => {
+    if (s.y[i] === null) return;
+    if (s.lo && s.lo[i] !== null) node(svg, "svg:path", {d: `M${X(x) - 5} ${Y(s.lo[i])}h10M${X(x)} ${Y(s.lo[i])}V${Y(s.hi[i])}M${X(x) - 5} ${Y(s.hi[i])}h10`, fill: "none", style: `stroke:var(--c${s.color});stroke-width:1.6`});
+    node(svg, "svg:circle", {cx: X(x), cy: Y(s.y[i]), r: s.lo ? 4 : 3, style: `fill:var(--c${s.color});opacity:0.85`});
+  });
+  for (const s of shown.filter(s => !s.points)) {
     if (s.lo && !log) node(svg, "svg:path", {d: band(s, X, Y), style: `fill:var(--c${s.color});opacity:0.15`});
     node(svg, "svg:path", {d: path(s, X, Y, log), fill: "none", "stroke-linejoin": "round", style: seriesStyle(s)});
     if (s.x.length <= 40 && !s.thin) s.x.forEach((x, i) => {
       if (s.y[i] !== null && (!log || s.y[i] > 0)) node(svg, "svg:circle", {cx: X(x), cy: Y(s.y[i]), r: 2.2, style: `fill:var(--c${s.color})`});
     });
   }
-  hover(figure, svg, spec, shown, area, X, Y, log);
+  if (spec.series.every(s => s.points)) hoverPoints(figure, svg, spec, shown, X, Y);
+  else hover(figure, svg, spec, shown, area, X, Y, log);
 }
 
 // spec_of(): the chart's spec now (sections with a slider change it). Returns a function that draws again.
@@ -219,6 +256,7 @@ function lineChart(figure, spec_of, canLog) {
   let log = false, width = 0;
   const draw = () => { if (width) drawLines(figure, holder, spec_of(), hidden, log, width); };
   const caption = node(figure, "figcaption", {}, first.title);
+  if (first.ylabel) node(caption, "label", {class: "log"}, first.ylabel);
   if (canLog) {
     const label = node(caption, "label", {class: "log"}), box = node(label, "input", {type: "checkbox"});
     node(label, "span", {}, "log");
@@ -303,6 +341,8 @@ function section(id, fill) {
   const found = document.getElementById(id);
   if (found) fill(found, index => found.querySelector(`figure[data-chart="${index}"]`));
 }
+
+section("comparison", (_, figure) => (data.comparison || []).forEach((spec, i) => lineChart(figure(i), () => spec, false)));
 
 section("curves", (_, figure) => data.curves.forEach((spec, i) => lineChart(figure(i), () => spec, true)));
 

@@ -1,8 +1,11 @@
--- html(paths, {out = PATH, job =}) -> path: one or several runs as one HTML file that needs nothing else: no network, no file beside it.
+-- html(paths, {out = PATH, job =, comparison =}) -> path: one or several runs as one HTML file that needs nothing else: no network, no file beside it.
 --   out: where to (one run: RUN/report.html; several: needed). job: the run's (vbl.train), where it is at hand; false: no data is opened.
+--   comparison: of groups of runs (vbl.report.comparison), which may hold more runs than paths; else of the paths', by their configs.
 -- Text and tables are in the file as they are read; charts are drawn from its JSON by charts.js when it is opened. Several runs share the
 -- charts, a colour a run. The content security policy in its head forbids every request.
 local c = require "vbl.store.c"
+local comparison = require "vbl.report.comparison"
+local comparison_section = require "vbl.report.comparison_section"
 local curves = require "vbl.report.curves"
 local layers = require "vbl.report.layers"
 local markup = require "vbl.report.markup"
@@ -82,6 +85,22 @@ local function warning_list(page)
   if #shown == 0 then return "" end
   return e("ul", {class = "warnings"}, table.concat(shown)) ..
     (#rest > 0 and e("details", nil, e("summary", nil, ("%d more"):format(#rest)), e("ul", {class = "warnings"}, table.concat(rest))) or "")
+end
+
+-- The page of a study draws a run of each kind, and compares them all.
+local function comparison_note(page)
+  local n = 0
+  for _, group in ipairs(page.comparison.groups or {}) do n = n + #group.runs end
+  if n <= #page.runs then return "" end
+  return e("p", {class = "note"}, ("%d runs in %d groups. What stands below this comparison is of the %d runs named above, one of each kind."):format(n, #page.comparison.groups, #page.runs))
+end
+
+local function add_comparison(page, given)
+  if not given and #page.runs == 1 then return end
+  page.comparison = given or comparison.of(page.runs)
+  local body
+  body, page.data.comparison = comparison_section(page.comparison)
+  section(page, "comparison", "Comparison", comparison_note(page), body)
 end
 
 local function add_curves(page)
@@ -189,7 +208,8 @@ local function log_tail(run)
            e("pre", nil, text(table.concat(lines, "\n", math.max(1, #lines - LOG_LINES + 1)))))
 end
 
-local function fill(page)
+local function fill(page, opts)
+  add_comparison(page, opts.comparison)
   section(page, "summary", "Summary", e("div", {class = #page.runs == 1 and "two" or nil}, e("div", nil, summary.facts(page.runs)), e("div", nil, summary.values(page.runs))))
   add_curves(page)
   add_layers(page)
@@ -210,7 +230,7 @@ local function assemble(page)
     links[i] = e("a", {href = "#" .. s.id}, text(s.title))
     bodies[i] = e("section", {id = s.id}, e("h2", nil, text(s.title)), s.body)
   end
-  local title = #page.runs == 1 and page.runs[1].name or #page.runs .. " runs"
+  local title = page.comparison and page.comparison.title or #page.runs == 1 and page.runs[1].name or #page.runs .. " runs"
   local names = {}
   for i in ipairs(page.runs) do names[i] = run_name(page, i) end
   return table.concat({
@@ -236,7 +256,7 @@ return function(paths, opts)
   local page = {runs = {}, sections = {}, data = {}}
   for i, path in ipairs(paths) do page.runs[i] = source.read(path, opts) end
   shorten(page.runs)
-  fill(page)
+  fill(page, opts)
   local html = assemble(page)
   if #html > LIMIT then io.stderr:write(("report: the page has %.1f MB\n"):format(#html / 1e6)) end
   c.write_atomic(out, html)

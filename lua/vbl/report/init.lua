@@ -1,5 +1,6 @@
 -- vbl.report: what runs came to, for readers.
 --   vbl.report.table(groups, opts) -> table of groups of runs by metrics     vbl.report.table
+--   vbl.report.comparison(groups, opts) -> table, figures and correlation of such groups     vbl.report.comparison
 --   vbl.report.html(paths, {out=}) -> path of the page     vbl.report.html
 local document = require("vbl.tensor.c").document
 local nearest = require "vbl.nearest"
@@ -8,7 +9,9 @@ local nearest = require "vbl.nearest"
 local rows = {
   {"table", "vbl.report.table", "table({{name =, runs = {record, ...}}, ...}, [{metrics =, split =, baseline =, test =}]) -> table",
    "Rows of runs (seeds) by metrics, from stored predictions: mean, deviation, interval, tests. print it; t:save(\"t.md\"|\".tex\"|\".csv\")."},
-  {"html", "vbl.report.html", "html(RUN or {RUN, ...}, [{out = \"RUN/report.html\"}]) -> path",
+  {"comparison", "vbl.report.comparison", "comparison({{name =, runs = {record, ...}}, ...}, [{measures =, and the table's}]) -> comparison",
+   "Groups of runs side by side: the table, where their runs stand, alignment by layer, measures against scores. print it; c:save(BASE) writes text and figures."},
+  {"html", "vbl.report.html", "html(RUN or {RUN, ...}, [{out = \"RUN/report.html\", comparison =}]) -> path",
    "One offline HTML page of a run, or of several in the same charts: summary, curves, layers, tables, samples, config, warnings."},
 }
 

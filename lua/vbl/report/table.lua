@@ -19,7 +19,7 @@
 --   permutation   the two rows' predictions of a sample change places, in all pairs of runs at once (in the order of their seeds, so
 --                 both rows need as many runs): holds for these runs, says nothing of other seeds
 -- and p is corrected over all tests of the table (Holm 1979). Rows compare only where the ids and labels of their samples are equal, one
--- by one: the first that differs is an error (the built-in data, which each seed draws for itself, compare within a seed). A metric that the predictions do not give is taken from the runs' values, without interval
+-- by one: the first that differs is an error (built-in data of several seeds compare within each). A metric that the predictions do not give is taken from the runs' values, without interval
 -- and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below the table, never scored.
 --   t.columns {{task, metric, title, kind, lower, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
 --   t.notes; cell {mean, sd, n, values, seeds, low, high, best, fewer, difference, p, p_holm}
@@ -27,6 +27,7 @@ local nearest = require "vbl.nearest"
 local resample = require "vbl.report.resample"
 local scores = require "vbl.report.scores"
 local layout = require "vbl.report.table_layout"
+local task_names = require "vbl.report.task_names"
 local vbl = require "vbl"
 
 local defaults = {metrics = false, split = false, baseline = false, test = "bootstrap", draws = 2000, seed = 0, alpha = 0.05, digits = 3, interval = true, title = false}
@@ -54,9 +55,9 @@ end
 
 local function leave_out(t, row, record, why) table.insert(t.left_out, {row = row.name, name = record.name, why = why}) end
 
--- t.rows with their runs that count, by seed; and t.tasks in the order of their first run.
+-- t.rows with their runs that count, by seed.
 local function sort_runs(t, groups)
-  local seen_task, seen_name = {}, {}
+  local seen_name = {}
   for i, group in ipairs(groups) do
     local row = {name = group.name or group[1], runs = {}, cells = {}}
     if type(row.name) ~= "string" or type(group.runs) ~= "table" then error(("report.table: group %d: expected {name = \"...\", runs = {...}}"):format(i), 4) end
@@ -66,14 +67,24 @@ local function sort_runs(t, groups)
       local record = type(run) == "string" and require("vbl.runs.record").read(run) or run
       local why = unfit(record)
       if why then leave_out(t, row, record, why) else row.runs[#row.runs + 1] = record end
-      local task = record.task or "pretraining"
-      if not why and not seen_task[task] then t.tasks[#t.tasks + 1], seen_task[task] = task, true end
     end
     table.sort(row.runs, function(a, b)
       local x, y = tonumber(a.seed) or 0, tonumber(b.seed) or 0
       if x ~= y then return x < y end
       return a.name < b.name
     end)
+  end
+end
+
+-- t.tasks in the order of their first run, and t.task_of(record).
+local function name_tasks(t)
+  local seen = {}
+  t.task_of = task_names(t.rows)
+  for _, row in ipairs(t.rows) do
+    for _, record in ipairs(row.runs) do
+      local task = t.task_of(record)
+      if not seen[task] then t.tasks[#t.tasks + 1], seen[task] = task, true end
+    end
   end
 end
 
@@ -87,19 +98,25 @@ local function choose_split(t)
   return "test"
 end
 
--- The built-in data are drawn from the seed: runs of one seed share their samples, those of another have others.
-local function scope_of(record) return record.config.data == "scenes" and "seed " .. tostring(record.seed) or "" end
+-- The built-in data are drawn from a seed: runs of one share their samples, those of another have others. Fine-tuning has one seed of them
+-- for all runs, unless the config names another.
+local function scope_of(record)
+  if record.config.data ~= "scenes" then return "" end
+  local own = (record.config.scenes or {}).seed
+  return own and "seed " .. tostring(own) or record.kind ~= "finetune" and "seed " .. tostring(record.seed) or ""
+end
 
 local function read_predictions(t, row, record, split)
   if #record:splits() == 0 and record.kind ~= "finetune" then return end
   local p, why = scores.read(record, split)
   if not p then return leave_out(t, row, record, why) end
-  local first = t.first[record.task]
+  local task = t.task_of(record)
+  local first = t.first[task]
   if first and first.kind ~= p.kind then error(("%s: kind %s, but %s in %s"):format(p.where, p.kind, first.kind, first.where), 0) end
   p.scope = scope_of(record)
-  local key = record.task .. "/" .. p.scope
+  local key = task .. "/" .. p.scope
   local twin = t.twins[key]
-  t.first[record.task], t.twins[key] = first or p, twin or p
+  t.first[task], t.twins[key] = first or p, twin or p
   local same, message = true, nil
   if twin then same, message = scores.same(twin, p) end
   if not same then error(("report.table: the runs were not scored on the same samples: %s"):format(message), 0) end
@@ -112,7 +129,7 @@ local function read_all(t)
     row.scored = {}
     for _, record in ipairs(row.runs) do
       local p = read_predictions(t, row, record, t.split)
-      if p or record.kind ~= "finetune" then table.insert(row.scored, {record = record, task = record.task or "pretraining", p = p}) end
+      if p or record.kind ~= "finetune" then table.insert(row.scored, {record = record, task = t.task_of(record), p = p}) end
     end
   end
 end
@@ -303,6 +320,7 @@ return function(groups, opts)
   local t = {rows = {}, columns = {}, tasks = {}, left_out = {}, notes = {}, first = {}, twins = {}, names = {}, opts = opts, comparisons = 0}
   sort_runs(t, groups)
   for i, row in ipairs(t.rows) do t.names[i] = row.name end
+  name_tasks(t)
   t.split = opts.split or choose_split(t)
   read_all(t)
   make_columns(t, opts)

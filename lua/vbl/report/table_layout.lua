@@ -1,5 +1,6 @@
--- A table of results as text (vbl.report.table): Markdown, which is also what print shows, LaTeX with booktabs, and CSV with every number.
--- layout.new(t) -> t with markdown(), latex(), csv(), save(path)
+-- A table of results as text (vbl.report.table): Markdown, which is also what print shows, LaTeX with booktabs, CSV with every number, and
+-- what a page shows.
+-- layout.new(t) -> t with markdown(), latex(), csv(), html(), save(path)
 local c = require "vbl.store.c"
 local csv = require "vbl.store.table"
 
@@ -20,6 +21,14 @@ local markup = {
       return (text:gsub("[\\~^&%%$#_{}]", function(s) return special[s] or "\\" .. s end))
     end,
   },
+}
+
+local page = require "vbl.report.markup"
+
+markup.html = {
+  pm = " ± ", star = "*", fewer = "!", dash = "–",
+  bold = function(text) return "<b>" .. text .. "</b>" end,
+  escape = page.text,
 }
 
 local limits = {0.001, 0.01, 0.05}
@@ -178,6 +187,21 @@ function Table:latex()
   for _, line in ipairs(left_out(self)) do out[#out + 1] = "% not in the table: " .. line:gsub("[\r\n]", " ") end
   out[#out + 1] = "\\end{table}"
   return table.concat(out, "\n") .. "\n"
+end
+
+-- A table of markup, its legend, and what is not in it.
+function Table:html()
+  local lines, rows, numeric, e = cells(self, markup.html), {}, {}, page.element
+  for r = 2, #lines do
+    rows[r - 1] = {}
+    for i, text in ipairs(lines[r]) do rows[r - 1][i] = page.raw(i == 1 and text or (text:gsub("%[.*%]", "<small>%0</small>"))) end
+  end
+  local columns = {}
+  for i, text in ipairs(lines[1]) do columns[i], numeric[i] = page.raw(text), i > 1 end
+  local left = left_out(self)
+  for i, line in ipairs(left) do left[i] = e("li", nil, page.text(line)) end
+  return page.table {columns = columns, rows = rows, numeric = numeric} .. e("p", {class = "note"}, page.text(table.concat(legend(self), " "))) ..
+    (#left > 0 and e("p", {class = "note"}, "Not in the table:") .. e("ul", {class = "note"}, table.concat(left)) or "")
 end
 
 local fields = {"mean", "sd", "n", "low", "high", "difference", "p", "p_holm"}

@@ -1,75 +1,24 @@
--- A study: several runs of one script, each made once. Started again, it keeps the runs that are finished, goes on with those that were
--- stopped, and makes those that are missing; a run whose config was changed is another run.
---   study.run(cells, flags) -> cells with their record (vbl.runs.open)
---     cells: {{name =, seed =, kind = "finetune"|"pretrain", config = table, labels = {KEY = value}}, ...}; config may be a function that
---     returns the table (it may lean on cells before it); flags: those of the script's config; runs go to flags.out, named
---     NAME-sSEED-HASH, HASH being of the config
+-- A study: several runs of one script, each made once, then compared. Started again, it keeps the runs that are finished, goes on with those
+-- that were stopped, and makes those that are missing; a run whose config was changed is another run.
+--   study.run(cells, flags, opts) -> vbl.report.comparison, saved and on a page; nil with --plan
+--     cells: {{name =, seed =, kind = "finetune"|"pretrain", config = table, labels = {KEY = value}, after = cell}, ...}; config may be a
+--     function that returns the table, which leans on the record of `after`, a cell made before it; flags: those of the script's config;
+--     runs go to flags.out, named NAME-sSEED-HASH, HASH being of the config
+--     opts {by = "KEY", the label that makes the groups, name =, jobs = 1: runs at a time, each with that share of the threads, and what
+--     vbl.report.comparison takes: title, baseline, measures, ...}; flags.out/NAME.md, .tex, .csv, its figures and NAME.html
 --   study.groups(cells, key, where) -> {{name =, runs = {record, ...}}, ...} for vbl.report.table: by labels[key], in order
---   study.correlation(cells, names, opts) -> sheet of vbl.analysis.downstream: each run's mean over its layers of the measures, after
---     training, texts and images mismatched, against its best validation score; groups: the tasks
---   study.paths(cells) -> run folders, one of each cell's name
---   study.publish(path, tables, sheet)     PATH.md, .tex and .csv of the tables, the sheet's figure and files, prints both
 local vbl = require "vbl"
-local loop = require "vbl.train.loop"
-local kinds = {pretrain = "vbl.train.pretraining", finetune = "vbl.train.finetuning"}
+local cells_of = require "vbl.train.study_cell"
+local crew = require "vbl.train.study_crew"
 local store = require "vbl.store.c"
-local system = require "vbl.system.c"
-local values = require "vbl.config.values"
+local usage = require "vbl.usage"
 
 local study = {}
-
-local function copy(t)
-  local new = {}
-  for key, value in pairs(t) do new[key] = type(value) == "table" and copy(value) or value end
-  return new
-end
-
-local function full_name(cell, config)
-  return ("%s-s%d-%s"):format(cell.name:gsub("[^%w%-_.]+", "-"), cell.seed, store.sha256(values.write(config)):sub(1, 8))
-end
-
--- The newest run of that name.
-local function find(out, name)
-  local found
-  for _, record in ipairs(system.exists(out) and vbl.runs.list {out = out} or {}) do
-    if record.name:sub(-#name - 1) == "-" .. name then found = record end
-  end
-  return found
-end
-
-local function wanted(record, flags)
-  if record.status ~= "finished" then return true end
-  local tested = false
-  for name in pairs(record.values) do tested = tested or name:find "^test%." end
-  return flags.final and record.kind == "finetune" and not tested
-end
-
-local function make(cell, flags)
-  local config = copy(type(cell.config) == "function" and cell.config() or cell.config)
-  local name = full_name(cell, config)
-  local record = find(flags.out, name)
-  if record and not wanted(record, flags) then return record end
-  config.flags = copy(flags)
-  config.flags.seed, config.flags.name, config.flags.words, config.flags.given = cell.seed, name, {}, {}
-  config.flags.resume = record and record.path
-  local result = loop.run(config, {kind = require(kinds[cell.kind or "finetune"])})
-  collectgarbage()
-  return vbl.runs.open(result.folder)
-end
-
-function study.run(cells, flags)
-  for i, cell in ipairs(cells) do
-    print(("== %d of %d: %s, seed %d"):format(i, #cells, cell.name, cell.seed))
-    cell.record = make(cell, flags)
-    if cell.record.result.best then print(("   %s: best %s %.4f"):format(cell.record.path, cell.record.result.best.metric, cell.record.result.best.value)) end
-  end
-  return cells
-end
 
 function study.groups(cells, key, where)
   local groups, by_name = {}, {}
   for _, cell in ipairs(cells) do
-    local name, fits = tostring(cell.labels[key]), cell.kind ~= "pretrain"
+    local name, fits = tostring(cell.labels[key]), cell.kind ~= "pretrain" and cell.record ~= nil
     for k, v in pairs(where or {}) do fits = fits and cell.labels[k] == v end
     if fits then
       if not by_name[name] then
@@ -82,56 +31,47 @@ function study.groups(cells, key, where)
   return groups
 end
 
--- The folders of the cells' runs, those of one seed of each being enough for a page.
-function study.paths(cells)
-  local paths, seen = {}, {}
+-- The folders of the cells' runs, those of one seed of each being enough for the page's charts.
+local function paths(cells)
+  local list, seen = {}, {}
   for _, cell in ipairs(cells) do
-    if not seen[cell.name] then paths[#paths + 1], seen[cell.name] = cell.record.path, true end
+    if cell.record and not seen[cell.name] then list[#list + 1], seen[cell.name] = cell.record.path, true end
   end
-  return paths
+  return list
 end
 
--- The mean over the layers of each measure, of the names that the layer table has for it.
-local own_names = {knn_jaccard = "jaccard", rank_sim = "rank"}
+local states = {done = "finished", resume = "goes on", new = "to be made"}
 
-local function means(layers, names)
-  local row = {}
-  for _, name in ipairs(names) do
-    local sum, n = 0, 0
-    for _, layer in ipairs(layers or {}) do
-      local v = layer[own_names[name] or name]
-      if type(v) == "number" and v == v then sum, n = sum + v, n + 1 end
-    end
-    row[name] = n > 0 and sum / n or nil
-  end
-  return row
-end
-
-function study.correlation(cells, names, opts)
-  local rows = {}
+local function plan(cells, flags)
   for _, cell in ipairs(cells) do
-    local result = cell.record.result
-    if cell.kind ~= "pretrain" and result.best and result.alignment and result.alignment.after then
-      local row = means(result.alignment.after.mismatched, names)
-      row.model, row.group, row.score = cell.record.name, result.task, result.best.value
-      rows[#rows + 1] = row
-    end
+    local state = cell.after and not cell.after.record and "new" or cells_of.look(cell, flags)
+    print(("%-40s %s%s"):format(("%s, seed %d"):format(cell.name, cell.seed), states[state], cell.record and ": " .. cell.record.path or ""))
   end
-  return vbl.analysis.downstream(rows, names, opts or {})
+  print(("%d runs; --plan of experiments/finetune.lua counts one"):format(#cells))
 end
 
-function study.publish(path, tables, sheet)
-  store.make_folder((path:match "^(.*)/" or "."))
-  for _, t in ipairs(tables) do
-    print(t)
-    t:save(path .. ".md")
-    t:save(path .. ".tex")
-    t:save(path .. ".csv")
-  end
-  if not sheet then return end
-  print(sheet)
-  sheet:save(path .. "-correlation")
-  sheet:draw(path .. "-correlation")
+local function publish(cells, flags, opts)
+  local given, out = {}, ("%s/%s"):format(flags.out, opts.name)
+  for key, value in pairs(opts) do given[key] = value end
+  given.by, given.name, given.jobs = nil, nil, nil
+  local comparison = vbl.report.comparison(study.groups(cells, opts.by), given)
+  store.make_folder((out:match "^(.*)/" or "."))
+  comparison:save(out)
+  print(comparison)
+  print("the runs on one page: " .. vbl.report.html(paths(cells), {out = out .. ".html", comparison = comparison}))
+  return comparison
+end
+
+function study.run(cells, flags, opts)
+  if flags.resume then usage "study: --resume is of one run; a study goes on by itself when it is started again with the same words" end
+  if flags.plan then return plan(cells, flags) end
+  local jobs = opts.jobs or 1
+  if not math.tointeger(jobs) or jobs < 1 then usage(("study: jobs: expected a whole number of at least 1, got %s"):format(tostring(jobs))) end
+  local failed = crew.run(cells, flags, jobs)
+  if #failed == #cells then usage(("study: no run succeeded; the first: %s: %s"):format(failed[1].name, failed[1].failure)) end
+  local comparison = publish(cells, flags, opts)
+  if #failed > 0 then usage(("study: %d of %d runs failed; the first: %s: %s"):format(#failed, #cells, failed[1].name, failed[1].failure)) end
+  return comparison
 end
 
 return study

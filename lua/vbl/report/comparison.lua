@@ -1,0 +1,115 @@
+-- Groups of runs side by side, those of a group differing in their seed only: the table of scores, where each group's runs stand, its
+-- alignment layer by layer, and whether alignment predicts the score.
+--   comparison(groups, opts) -> c     groups: as of vbl.report.table; opts: its options, and
+--     measures = {"cka", "mknn", ...}     those that may predict the score (vbl.analysis.downstream); none: not asked
+--   c.table       vbl.report.table; nil where there is none to be made, and c.why says why
+--   c.figures     {{name =, title =, panels = (of vbl.plot.figure), folded = whether a page hides it at first}, ...}
+--   c.sheet       of vbl.analysis.downstream: each run's mean over its layers of the measures, after training, texts and images mismatched,
+--                 against its best validation score; within each task, and a group's runs changing places as a whole
+--   tostring(c)   table and sheet;  c:save(base)     BASE.md, .tex, .csv; BASE-correlation.tsv, .json; BASE-NAME.svg, .png of each figure
+local by_config = require "vbl.report.by_config"
+local figures = require "vbl.report.comparison_figures"
+local figure = require "vbl.plot.figure"
+local results = require "vbl.report.table"
+local task_names = require "vbl.report.task_names"
+local usage = require "vbl.usage"
+local vbl = require "vbl"
+
+local Comparison = {}
+Comparison.__index = Comparison
+
+-- The mean over the layers of each measure, of the names that the layer table has for it.
+local own_names = {knn_jaccard = "jaccard", rank_sim = "rank"}
+
+local function means(layers, names)
+  local row = {}
+  for _, name in ipairs(names) do
+    local sum, n = 0, 0
+    for _, layer in ipairs(layers or {}) do
+      local v = layer[own_names[name] or name]
+      if type(v) == "number" and v == v then sum, n = sum + v, n + 1 end
+    end
+    row[name] = n > 0 and sum / n or nil
+  end
+  return row
+end
+
+local function rows_of(groups, measures)
+  local rows, task_of = {}, task_names(groups)
+  for _, group in ipairs(groups) do
+    for _, record in ipairs(group.runs) do
+      local result = record.result
+      if record.status == "finished" and result.best and result.alignment and result.alignment.after then
+        local row = means(result.alignment.after.mismatched, measures)
+        row.model, row.group, row.cluster, row.score = record.name, task_of(record), group.name, result.best.value
+        row.metric = result.best.metric
+        rows[#rows + 1] = row
+      end
+    end
+  end
+  return rows
+end
+
+local function opened(groups)
+  local list = {}
+  for i, group in ipairs(groups) do
+    list[i] = {name = group.name, runs = {}}
+    for k, run in ipairs(group.runs) do list[i].runs[k] = type(run) == "string" and vbl.runs.open(run) or run end
+  end
+  return list
+end
+
+-- Of pretraining runs, which have no predictions: what all of them report of the test split.
+local function values_to_show(groups)
+  local counts, runs, list = {}, 0, {}
+  for _, group in ipairs(groups) do
+    for _, record in ipairs(group.runs) do
+      if #record:splits() > 0 then return nil end
+      runs = runs + 1
+      for key in pairs(record.values) do
+        local name = key:match "^test%.(.+)$"
+        if name and (name:find "^loss" or name:find "^accuracy") and not name:find "%.low$" and not name:find "%.high$" then counts[name] = (counts[name] or 0) + 1 end
+      end
+    end
+  end
+  for name, n in pairs(counts) do
+    if n == runs then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return #list > 0 and list or nil
+end
+
+local function new(groups, opts)
+  local given = {}
+  for key, value in pairs(opts or {}) do given[key] = value end
+  local measures = given.measures
+  given.measures = nil
+  groups = opened(groups)
+  local self = setmetatable({groups = groups, figures = {}, title = given.title}, Comparison)
+  given.metrics = given.metrics or values_to_show(groups)
+  if given.metrics then given.split = given.split or "test" end
+  self.table = results(groups, given)
+  self.figures = figures.of(groups, self.table)
+  if measures then
+    local rows = rows_of(groups, measures)
+    self.sheet = vbl.analysis.downstream(rows, measures, {seed = given.seed})
+    self.figures[#self.figures + 1] = figures.correlation(rows, measures)
+  end
+  return self
+end
+
+-- Runs as they come, grouped by their configs; one where there is nothing to compare, or no table can be made, says so.
+function Comparison.of(records, opts)
+  local ok, made = pcall(new, by_config(records), opts)
+  return ok and made or setmetatable({why = usage.strip(made), figures = {}}, Comparison)
+end
+
+function Comparison:__tostring() return tostring(self.table) .. (self.sheet and "\n" .. tostring(self.sheet) or "") end
+
+function Comparison:save(base)
+  for _, form in ipairs {".md", ".tex", ".csv"} do self.table:save(base .. form) end
+  if self.sheet then self.sheet:save(base .. "-correlation") end
+  for _, f in ipairs(self.figures) do figure.draw(("%s-%s"):format(base, f.name), {title = f.title, columns = f.columns, panels = f.panels}) end
+end
+
+return setmetatable({of = Comparison.of}, {__call = function(_, groups, opts) return new(groups, opts) end})

@@ -1,0 +1,89 @@
+-- One run of a study, as a process of its own: what goes wrong in it is its own, its memory goes with it, and it can run beside others.
+--   cell.look(cell, flags) -> "done" (finished; with --final also tested), "resume" or "new"; sets cell.config, cell.name_of_run and
+--     cell.record, the newest run of that name (nil: none). The name ends in the hash of the config, so a changed config is another run
+--   cell.start(cell, flags, threads, output) -> child     output: the file that gets what it prints; nil: the terminal
+--   cell.left(cell, flags) -> its newest run, nil before there is one
+--   cell.work(given)      what that process does
+local loop = require "vbl.train.loop"
+local runs = require "vbl.runs"
+local store = require "vbl.store.c"
+local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+local values = require "vbl.config.values"
+
+local cell = {}
+
+local WAIT = 30  -- seconds
+
+-- The kind of a run, and the script beside the study's that goes on with such a run by itself.
+local kinds = {pretrain = {"vbl.train.pretraining", "pretrain_all.lua"}, finetune = {"vbl.train.finetuning", "finetune.lua"}}
+
+local function full_name(self, config)
+  return ("%s-s%d-%s"):format(self.name:gsub("[^%w%-_.]+", "-"), self.seed, store.sha256(values.write(config)):sub(1, 8))
+end
+
+-- The newest run of that name: DATE-TIME-NAME.
+local function find(out, name)
+  local found
+  for _, folder in ipairs(system.list(out) or {}) do
+    if folder:match "^%d+%-%d+%-%d+%-%d+%-(.*)$" == name and system.exists(("%s/%s/config.lua"):format(out, folder)) then found = folder end
+  end
+  return found and runs.open(out .. "/" .. found)
+end
+
+-- A study that was killed a moment ago leaves runs that still save their last checkpoint.
+local function wait_for(record)
+  local given_up = system.monotonic() + WAIT
+  while record:locked() do
+    if system.interrupted() then return end
+    if system.monotonic() > given_up then usage(("study: another process writes %s: is the study running already?"):format(record.path)) end
+    system.sleep(0.1)
+  end
+end
+
+local function tested(record)
+  for name in pairs(record.values) do
+    if name:find "^test%." then return true end
+  end
+  return false
+end
+
+function cell.look(self, flags)
+  self.config_now = type(self.config) == "function" and self.config() or self.config
+  self.name_of_run = full_name(self, self.config_now)
+  self.record = find(flags.out, self.name_of_run)
+  if not self.record then return "new" end
+  if self.record.status == "finished" and not (flags.final and self.record.kind == "finetune" and not tested(self.record)) then return "done" end
+  wait_for(self.record)
+  return system.exists(self.record.path .. "/checkpoints/last") and "resume" or "new"
+end
+
+function cell.start(self, flags, threads, output)
+  local resume = self.record and system.exists(self.record.path .. "/checkpoints/last") and self.record.path or nil
+  local kind = self.kind or "finetune"
+  local given = {kind = kind, script = (arg and arg[0] or ""):gsub("[^/]*$", "") .. kinds[kind][2], config = self.config_now,
+                 flags = {device = flags.device, out = flags.out, final = flags.final, seed = self.seed, name = self.name_of_run, threads = threads, resume = resume}}
+  local child, message = system.start({system.executable(), "-e", ("require 'vbl.train.study_cell'.work(%s)"):format(values.write(given))},
+                                      {output = output, self = true})
+  if not child then usage("study: " .. message) end
+  child:go()
+  return child
+end
+
+local function refuse(message) usage("study: " .. message) end
+
+function cell.work(given)
+  local config = given.config
+  arg = {[0] = given.script}
+  config.flags = given.flags
+  config.flags.words, config.flags.given = {}, {}
+  require("vbl.config.flags").apply(config.flags, refuse)
+  loop.run(config, {kind = require(kinds[given.kind][1])})
+end
+
+function cell.left(self, flags)
+  self.record = find(flags.out, self.name_of_run)
+  return self.record
+end
+
+return cell
