@@ -59,6 +59,18 @@ typedef enum vbl_binary {
 } vbl_binary;
 typedef enum vbl_reduce { VBL_SUM, VBL_MEAN, VBL_MAX, VBL_MIN } vbl_reduce;
 
+// The operands of attention_bf16, as attention's arguments of the same names, and what the host knows of the segments.
+typedef struct vbl_heads {
+  const void *q, *k, *v;  // f32
+  int64_t ldq, ldk, ldv, q_rows, k_rows;
+  const int32_t (*q_seg)[2], (*k_seg)[2];
+  int64_t B, H, d;
+  int64_t longest_q, longest_k;  // no segment is longer; 0: not known
+  bool even;                     // every segment is as long as the longest, in the order of the rows
+  double scale;
+  const vbl_dropout *drop;
+} vbl_heads;
+
 typedef struct vbl_backend {
   const char *name;  // "cpu", "reference", "cuda:0"
   bool host;         // whether the host may dereference its pointers
@@ -132,6 +144,12 @@ typedef struct vbl_backend {
                              const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
                              const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
                              void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
+  // The same with bf16 operands: q, k, v, dout, the probabilities and their gradients, and all results are rounded to bf16, sums are
+  // f32. Dropout's mask is the library's own: it repeats with (site, step, first sample, sizes), and is not attention's. NULL, or false
+  // with nothing done: not for these operands here, in both directions; core then calls the f32 one.
+  bool (*attention_bf16)(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s);
+  bool (*attention_bf16_backward)(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
+                                  void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
 
   // Rows: y[i,:] = x[index[i],:] (index -1 gives zeros);  y[index[i],:] += x[i,:] (indices may repeat; -1 is skipped; deterministic).
   void (*gather_rows)(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s);

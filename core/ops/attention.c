@@ -5,15 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/ops/common.h"
+#include "core/ops/product.h"
 
 static int by_start(const void *a, const void *b) {
   const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
   return (x > y) - (x < y);
 }
 
-// Each [start, length] lies within `rows`; *covered: they are all rows, none twice. apart: an overlap is an error.
-static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_t rows, bool apart, bool *covered, vbl_error *err) {
+// Each [start, length] lies within `rows`, and is as `longest` (0: nothing) and `even` promise; *covered: they are all rows, none twice.
+// apart: an overlap is an error.
+static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_t rows, bool apart, int64_t longest, bool even,
+                                 bool *covered, vbl_error *err) {
   const int64_t B = seg->shape[0];
   int64_t total = 0, end = 0;
   *covered = false;
@@ -22,6 +24,9 @@ static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_
   int32_t(*s)[2] = malloc(bytes + 1);
   if (s == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %" PRId64 " segments", B);
   if (B > 0) memcpy(s, vbl_tensor_data(seg), bytes);
+  bool short_enough = true;
+  for (int64_t b = 0; b < B && longest > 0; b++)
+    short_enough &= even ? s[b][0] == b * longest && s[b][1] == longest : s[b][1] <= longest;
   qsort(s, (size_t)B, sizeof *s, by_start);
   bool inside = true, overlap = false;
   for (int64_t b = 0; b < B; b++) {
@@ -32,6 +37,9 @@ static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_
   }
   free(s);
   if (!inside) return vbl_fail(err, VBL_EINVAL, "a segment of %s (start, length) leaves the %" PRId64 " rows", what, rows);
+  if (!short_enough)
+    return vbl_fail(err, VBL_EINVAL, "segments of %s are not %s %" PRId64 " rows, as was promised", what,
+                    even ? "one after another, each of" : "at most", longest);
   if (overlap && apart)
     return vbl_fail(err, VBL_EINVAL, "segments of %s overlap; rows that two samples share have no gradient", what);
   *covered = !overlap && total == rows;
@@ -88,17 +96,46 @@ static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error 
   VBL_TRY(vbl_in_i32(c, seg, "q_seg", &o->q_seg, err));
   VBL_TRY(vbl_in_i32(c, seg + 1, "k_seg", &o->k_seg, err));
   bool q_covered, k_covered;
-  VBL_TRY(check_segments(o->q_seg, "q", o->Nq, true, &q_covered, err));
-  VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, &k_covered, err));
+  const int64_t *n = c->attrs.n;
+  VBL_TRY(check_segments(o->q_seg, "q", o->Nq, true, n[3], n[5], &q_covered, err));
+  VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, n[4], n[5], &k_covered, err));
   c->attrs.n[1] = q_covered;
   c->attrs.n[2] = k_covered;
   if (c->attrs.alpha == 0) c->attrs.alpha = 1 / sqrt((double)o->width / (double)o->H);
   return VBL_OK;
 }
 
+// With products of bf16 a backend may attend in bf16 too.
+static bool narrow(const vbl_call *c, const vbl_real *r) { return vbl_products(c, r) == VBL_BF16 && r->be->attention_bf16 != NULL; }
+
+// The operands as attention_bf16 takes them, with what attrs promise of the segments.
+static vbl_heads heads_of(const vbl_call *c, const vbl_tensor *q, const vbl_tensor *k, const vbl_tensor *v, const vbl_tensor *q_seg,
+                          const vbl_tensor *k_seg, const vbl_dropout *drop) {
+  const int64_t *n = c->attrs.n;
+  return (vbl_heads){.q = vbl_tensor_data(q),
+                     .k = vbl_tensor_data(k),
+                     .v = vbl_tensor_data(v),
+                     .ldq = vbl_row_stride(q),
+                     .ldk = vbl_row_stride(k),
+                     .ldv = vbl_row_stride(v),
+                     .q_rows = q->shape[0],
+                     .k_rows = k->shape[0],
+                     .q_seg = vbl_tensor_data(q_seg),
+                     .k_seg = vbl_tensor_data(k_seg),
+                     .B = q_seg->shape[0],
+                     .H = n[0],
+                     .d = q->shape[1] / n[0],
+                     .longest_q = n[3],
+                     .longest_k = n[4],
+                     .even = n[5],
+                     .scale = c->attrs.alpha,
+                     .drop = drop};
+}
+
 // q [Nq,H*d], k, v [Nk,H*d] (column blocks of wider matrices are read in place) or qkv [N,3*H*d], q_seg, k_seg i32 [B,2], samples?
 // i32 [B] -> o [Nq,H*d] = softmax(alpha q k') v per sample and head; rows of q outside all segments give 0. alpha 0: 1/sqrt(d).
-// n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered.
+// n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered. Promises, for kernels that want them: n[3], n[4]: no
+// segment of q, of k is longer (0: not said); n[5]: all are as long, one after another.
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
   vbl_dropout drop;
@@ -110,9 +147,10 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_out_real(c, &r, 0, 2, (int64_t[]){a.Nq, a.width}, &o, err));
   VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){a.Nq, a.H}, &lse, err));
   if (!c->attrs.n[1]) vbl_zero(&r, o);
-  r.be->attention(vbl_tensor_data(a.q), a.ldq, vbl_tensor_data(a.k), a.ldk, vbl_tensor_data(a.v), a.ldv, vbl_tensor_data(a.q_seg),
-                  vbl_tensor_data(a.k_seg), a.B, a.H, a.width / a.H, c->attrs.alpha, &drop, vbl_tensor_data(o), a.width,
-                  vbl_tensor_data(lse), NULL);
+  const vbl_heads h = heads_of(c, a.q, a.k, a.v, a.q_seg, a.k_seg, &drop);
+  if (!narrow(c, &r) || !r.be->attention_bf16(&h, vbl_tensor_data(o), a.width, vbl_tensor_data(lse), NULL))
+    r.be->attention(h.q, h.ldq, h.k, h.ldk, h.v, h.ldv, h.q_seg, h.k_seg, h.B, h.H, h.d, h.scale, &drop, vbl_tensor_data(o),
+                    a.width, vbl_tensor_data(lse), NULL);
   const vbl_tensor *keep[] = {a.q, a.k, a.v, a.q_seg, a.k_seg, o, lse, a.samples};
   for (int i = 0; i < 8; i++)
     if (keep[i] != NULL) VBL_TRY(vbl_save(c, i, keep[i], err));
@@ -140,16 +178,17 @@ static vbl_status gradient_buffers(vbl_call *c, const vbl_real *r, int64_t width
 static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   const vbl_real r = vbl_real_of(grad[0]);
   vbl_tensor *const *s = c->saved, *delta;
-  const int64_t Nq = s[0]->shape[0], width = s[0]->shape[1], B = s[3]->shape[0], H = c->attrs.n[0];
+  const int64_t Nq = s[0]->shape[0], width = s[0]->shape[1], H = c->attrs.n[0];
   const vbl_dropout drop = vbl_saved_dropout(c, s[7]);
   gradients g;
   VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){Nq, H}, &delta, err));
   VBL_TRY(gradient_buffers(c, &r, width, &g, err));
-  r.be->attention_backward(vbl_tensor_data(s[0]), vbl_row_stride(s[0]), vbl_tensor_data(s[1]), vbl_row_stride(s[1]),
-                           vbl_tensor_data(s[2]), vbl_row_stride(s[2]), vbl_tensor_data(s[3]), vbl_tensor_data(s[4]), B, H,
-                           width / H, c->attrs.alpha, &drop, vbl_tensor_data(s[5]), width, vbl_tensor_data(s[6]),
-                           vbl_tensor_data(grad[0]), width, vbl_tensor_data(delta), g.at[0], g.ld, g.at[1], g.ld, g.at[2], g.ld,
-                           NULL);
+  const vbl_heads h = heads_of(c, s[0], s[1], s[2], s[3], s[4], &drop);
+  const void *o = vbl_tensor_data(s[5]), *lse = vbl_tensor_data(s[6]), *dout = vbl_tensor_data(grad[0]);
+  if (!narrow(c, &r) ||
+      !r.be->attention_bf16_backward(&h, o, width, lse, dout, width, g.at[0], g.ld, g.at[1], g.ld, g.at[2], g.ld, NULL))
+    r.be->attention_backward(h.q, h.ldq, h.k, h.ldk, h.v, h.ldv, h.q_seg, h.k_seg, h.B, h.H, h.d, h.scale, &drop, o, width, lse,
+                             dout, width, vbl_tensor_data(delta), g.at[0], g.ld, g.at[1], g.ld, g.at[2], g.ld, NULL);
   for (int i = 0; i < matrices(c); i++) VBL_TRY(vbl_grad_commit(c, &r, i, g.buffer[i], err));
   return VBL_OK;
 }

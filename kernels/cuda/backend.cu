@@ -36,6 +36,8 @@ static vbl_backend make_table(void) {
   ENTRY(dropout_add);
   ENTRY(attention);
   ENTRY(attention_backward);
+  ENTRY(attention_bf16);
+  ENTRY(attention_bf16_backward);
   ENTRY(gather_rows);
   ENTRY(scatter_add_rows);
   ENTRY(text_embedding);

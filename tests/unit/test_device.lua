@@ -47,12 +47,12 @@ check.group("what is refused", function()
   check.error(function() return (w * 2):to "cuda" end, "move the leaves")
 end)
 
--- The same model, batch and step on both; f32, so sums differ in the last bits.
-local function step(device)
+-- The same model, batch and step on both.
+local function step(device, dropout)
   vbl.set_device(device)
   vbl.manual_seed(5)
   local model = vbl.models.vilbert {preset = "tiny", dim = 32, mlp = 48, layers = 2, attention_heads = 2, image = 32, patch = 16, vocab = 50,
-                                    depth = 2, cross_attention_layers = {1}, dropout = 0.1, heads = {"mlm", "ap"}}
+                                    depth = 2, cross_attention_layers = {1}, dropout = dropout, heads = {"mlm", "ap"}}
   model.rng.seed, model.rng.step = 5, 1
   local out = model:run {tokens = vbl.tensor({{2, 9, 8, 3}, {2, 7, 3, 0}}, {dtype = "i32"}), lengths = vbl.tensor({4, 3}, {dtype = "i32"}),
                          images = vbl.randn(2, 3, 32, 32)}
@@ -66,9 +66,10 @@ local function step(device)
   return model, loss:item(), norm
 end
 
+-- f32: sums differ in the last bits.
 check.group("a training step", function()
-  local cpu, loss, norm = step "cpu"
-  local cuda, other, other_norm = step "cuda"
+  local cpu, loss, norm = step("cpu", 0.1)
+  local cuda, other, other_norm = step("cuda", 0.1)
   check.equal(cuda.list[1].tensor:device(), "cuda:0")
   check.near(other, loss, 1e-5 * loss)
   if type(norm) == "number" then check.near(other_norm, norm, 1e-5 * norm) end
@@ -90,6 +91,29 @@ check.group("a training step", function()
     end
   end
   check.ok(grads > 20)
+end)
+
+-- bf16: the CPU attends in f32, the device in bf16, whose dropout masks are its own; so without dropout, to the tolerances of docs/precision.md.
+check.group("a training step in bf16", function()
+  local cpu, loss = vbl.autocast("bf16", step, "cpu", 0)
+  local cuda, other = vbl.autocast("bf16", step, "cuda", 0)
+  check.near(other, loss, 1e-2 * loss)
+  local grads = 0
+  for i, p in ipairs(cpu.list) do
+    local a, b = p.tensor.grad, cuda.list[i].tensor.grad
+    check.equal(a == nil, b == nil)
+    if a then
+      b = b:to "cpu"
+      local size, difference = a:square():sum():item() ^ 0.5, (b - a):square():sum():item() ^ 0.5
+      -- A key's bias changes no probability: its gradient is rounding alone.
+      if size > 1e-3 then check.ok(difference <= 5e-2 * size, ("%s: gradients differ by %.2g of %.2g"):format(p.name, difference, size)) end
+      grads = grads + 1
+    end
+  end
+  check.ok(grads > 20)
+  local _, first = vbl.autocast("bf16", step, "cuda", 0.1)
+  local _, second = vbl.autocast("bf16", step, "cuda", 0.1)
+  check.equal(first, second)
 end)
 
 check.group("measures read a device's features", function()

@@ -13,12 +13,12 @@ end
 
 -- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters);
 -- device: where the index tensors go (where new tensors go).
--- Returns {B, T, N, lengths, ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
+-- Returns {B, T, N, longest (segment), lengths, ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
 function layout.text(tokens, lengths, samples, max_positions, packed, device)
   local B, T = tokens:size(1), tokens:size(2)
   local rows_of, len = tokens:totable(), lengths:totable()
   local ids, pos, seg, keys, rows, cls, scatter, first = {}, {}, {}, {}, {}, {}, {}, {}
-  local n = 0
+  local n, longest = 0, 0
   for b = 1, B do
     if len[b] < 1 or len[b] > T then
       error(string.format("lengths[%d]: expected 1 to %d (the columns of tokens), got %d", b, T, len[b]), 0)
@@ -27,6 +27,7 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
       error(string.format("lengths[%d] = %d is longer than max_positions = %d", b, len[b], max_positions), 0)
     end
     local count = packed and len[b] or T
+    longest = math.max(longest, count)
     seg[2 * b - 1], seg[2 * b] = n, count
     keys[2 * b - 1], keys[2 * b] = n, len[b]
     cls[b], first[b] = n, n
@@ -37,7 +38,7 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
       scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
     end
   end
-  return {B = B, T = T, N = n, lengths = len, first = first, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
+  return {B = B, T = T, N = n, longest = longest, lengths = len, first = first, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
           rows = i32(device, rows, 2), cls = i32(device, cls), scatter = i32(device, scatter), samples = i32(device, samples)}
 end
 
@@ -63,7 +64,7 @@ function layout.image(B, P, samples, device)
       n = n + 2
     end
   end
-  return {B = B, P = P, N = B * P, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
+  return {B = B, P = P, N = B * P, longest = P, even = true, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
 end
 
 return layout

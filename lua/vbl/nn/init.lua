@@ -141,7 +141,9 @@ end
 -- values or those of `other` [M, 3 W], by the fused kernel, which keeps the probabilities nowhere. ctx.attend(name, qkv, other or qkv, q_seg,
 -- k_seg, attrs) -> [N, W], where it is set, does it in its place (vbl.analysis.attention).
 function nn.attention(ctx, name, qkv, lay, attrs, other, other_lay)
-  local keys = (other and other_lay or lay).keys
+  other_lay = other and other_lay or lay
+  local keys = other_lay.keys
+  attrs.longest_q, attrs.longest_k, attrs.even = lay.longest, other_lay.longest, lay.even and other_lay.even
   if ctx.attend then return ctx.attend(name, qkv, other or qkv, lay.seg, keys, attrs) end
   if other then return F.cross_attention(qkv, other, lay.seg, keys, attrs) end
   return F.self_attention(qkv, lay.seg, keys, attrs)

@@ -1,0 +1,283 @@
+// Attention with bf16 operands through cuDNN's fused graphs (sdpa.h): operands are rounded into working memory, the plan of their shape is
+// run, results are brought back to f32. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
+// a machine without it: false, and the caller's f32 kernels (attention.cu) do it.
+// defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/numbers.h"
+#include "kernels/cuda/sdpa.h"
+
+using namespace vbl_cuda;
+using namespace vbl_graph;
+
+enum : int64_t {
+  BUCKET = 32,
+  SPARE = 128
+};  // lengths are rounded up to BUCKET; SPARE rows of zeros follow a matrix: tiles may read past it
+
+namespace {
+
+struct plans {
+  sdpa shape;
+  vbl_cudnn::plan *forward, *backward;  // both or neither
+};
+
+// One side of the attention: the segments of its rows, W = H d columns wide.
+struct side {
+  const int32_t (*seg)[2];
+  const int32_t (*other)[2];  // the segments that it meets: where one is empty, results are 0
+  int64_t B, S, rows, W, H;
+  bool padded;
+  int64_t places() const { return padded ? B * S : rows; }
+};
+
+}  // namespace
+
+// Sample b's rows to [b, 0 .. S - 1], zeros past its length.
+template <class T>
+static __global__ void pad_kernel(const float *x, int64_t ld, side a, int64_t W, T *y) {
+  for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
+    const int64_t first = a.seg[b][0], n = a.seg[b][1];
+    for (int64_t r = blockIdx.x; r < a.S; r += gridDim.x)
+      for (int64_t c = threadIdx.x; c < W; c += blockDim.x)
+        store(y + (b * a.S + r) * W + c, r < n ? x[(first + r) * ld + c] : 0.0f);
+  }
+}
+
+// The rows of the segments back to [rows, ld]; `empty` where the sample has nothing on the other side.
+template <class T>
+static __global__ void unpack_kernel(const T *y, side a, int64_t W, float empty, float *x, int64_t ld) {
+  for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
+    const int64_t first = a.seg[b][0], n = a.seg[b][1], from = a.padded ? b * a.S : first;
+    const bool none = a.other[b][1] == 0;
+    for (int64_t r = blockIdx.x; r < n; r += gridDim.x)
+      for (int64_t c = threadIdx.x; c < W; c += blockDim.x)
+        x[(first + r) * ld + c] = none ? empty : (float)load(y[(from + r) * W + c]);
+  }
+}
+
+static dim3 rows_grid(const side &a) { return dim3(blocks_for(a.S, 1), (unsigned)(a.B < 65535 ? a.B : 65535)); }
+
+// What a plan reads beside the matrices, made on the device from what is there.
+struct control {
+  int32_t *lengths_q, *lengths_k;
+  int64_t *offsets_q, *offsets_k, *offsets_stats, *seed;  // seed[0], and offset 0 behind it
+};
+
+// The seed of the mask: of the site, the step and the micro-batch (by its first sample), so that a run repeats.
+static __global__ void control_kernel(control c, side q, side k, site drop) {
+  VBL_EACH(b, q.B + 1) {
+    const int64_t last = b < q.B ? b : q.B - 1, past = b < q.B ? 0 : 1;
+    const int64_t from_q = q.seg[last][0] + past * q.seg[last][1], from_k = k.seg[last][0] + past * k.seg[last][1];
+    c.offsets_q[b] = from_q * q.W;
+    c.offsets_k[b] = from_k * k.W;
+    c.offsets_stats[b] = from_q * q.H;
+    if (b < q.B) c.lengths_q[b] = q.seg[b][1], c.lengths_k[b] = k.seg[b][1];
+    if (b > 0) continue;
+    const vbl_u32x4 r = drop.on ? vbl_philox(drop.rng, 0, ~0u, (uint32_t)drop.rows[0], drop.step) : vbl_u32x4{{0, 0, 0, 0}};
+    c.seed[0] = (int64_t)((uint64_t)r.v[0] << 31 ^ r.v[1]);
+    c.seed[1] = 0;
+  }
+}
+
+static int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+namespace {
+
+// Pieces of one block of working memory, each 256-byte aligned.
+class pieces {
+ public:
+  explicit pieces(char *start) : base(start), used(0) {}
+  template <class T>
+  T *take(int64_t n) {
+    T *p = (T *)(base + used);
+    used += aligned(n * (int64_t)sizeof(T));
+    return p;
+  }
+  int64_t bytes() const { return used; }
+
+ private:
+  char *base;
+  int64_t used;
+};
+
+}  // namespace
+
+static control take_control(pieces *m, int64_t B) {
+  control c;
+  c.lengths_q = m->take<int32_t>(B);
+  c.lengths_k = m->take<int32_t>(B);
+  c.offsets_q = m->take<int64_t>(B + 1);
+  c.offsets_k = m->take<int64_t>(B + 1);
+  c.offsets_stats = m->take<int64_t>(B + 1);
+  c.seed = m->take<int64_t>(2);
+  return c;
+}
+
+static void bind_control(const control &c, bindings *b) {
+  b->at[LENGTHS_Q] = c.lengths_q;
+  b->at[LENGTHS_K] = c.lengths_k;
+  b->at[OFFSETS_Q] = c.offsets_q;
+  b->at[OFFSETS_K] = c.offsets_k;
+  b->at[OFFSETS_STATS] = c.offsets_stats;
+  b->at[SEED] = c.seed;
+  b->at[OFFSET] = c.seed + 1;
+}
+
+// Rows of x (f32) as bf16 in working memory.
+static void round_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_stream s) {
+  if (a.padded) return VBL_LAUNCH(pad_kernel<bf16>, rows_grid(a), THREADS, s, (const float *)x, ld, a, a.W, y);
+  const int64_t from[] = {ld, 1}, to[] = {a.W, 1}, shape[] = {a.rows, a.W};
+  vbl_cuda_copy(VBL_F32, x, from, VBL_BF16, y, to, 2, shape, s);
+  vbl_cuda_fill(VBL_BF16, y + a.rows * a.W, SPARE * a.W, 0, s);
+}
+
+static bf16 *take_rows(pieces *m, const side &a) { return m->take<bf16>((a.places() + (a.padded ? 0 : (int64_t)SPARE)) * a.W); }
+
+static void unpack(const bf16 *y, const side &a, void *x, int64_t ld, vbl_stream s) {
+  VBL_LAUNCH(unpack_kernel<bf16>, rows_grid(a), THREADS, s, y, a, a.W, 0.0f, (float *)x, ld);
+}
+
+// The first layout that cuDNN takes in both directions. Sums in a fixed order come first, so that runs repeat bit for bit.
+static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
+  static const struct {
+    layout rows;
+    bool ordered;
+  } ways[] = {{EVEN, true}, {RAGGED, true}, {PADDED, true}, {EVEN, false}, {PADDED, false}};
+  char why[512] = "";
+  graph *g = new graph;
+  for (const auto &way : ways) {
+    if ((way.rows == EVEN) != a->even) continue;
+    plans p = {{a->B, a->H, a->d, S_q, S_k, way.rows, a->drop != nullptr ? a->drop->p : 0, way.ordered}, nullptr, nullptr};
+    sdpa_forward(p.shape, (float)a->scale, g);
+    p.forward = vbl_cudnn::make(*g, why, sizeof why);
+    if (p.forward == nullptr) continue;
+    sdpa_backward(p.shape, (float)a->scale, g);
+    p.backward = vbl_cudnn::make(*g, why, sizeof why);
+    if (p.backward == nullptr) continue;
+    delete g;
+    return p;
+  }
+  delete g;
+  return {{}, nullptr, nullptr};
+}
+
+static int64_t bucket(int64_t S, bool even) { return even ? S : (S + BUCKET - 1) / BUCKET * BUCKET; }
+
+// VBL_CUDA_ATTENTION=own: the f32 kernels always (to compare).
+static bool wanted(void) {
+  const char *how = getenv("VBL_CUDA_ATTENTION");
+  return (how == nullptr || strcmp(how, "own") != 0) && vbl_cudnn::missing() == nullptr;
+}
+
+// The plans for a shape, NULL where there are none.
+static const plans *plans_for(const vbl_heads *a) {
+  typedef std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, bool, double, double> key;
+  static std::map<key, plans> *known = new std::map<key, plans>;
+  static std::mutex lock;
+  static const bool on = wanted();
+  if (!on || a->B == 0 || a->H == 0 || a->d == 0 || a->longest_q == 0 || a->longest_k == 0) return nullptr;
+  const int64_t S_q = bucket(a->longest_q, a->even), S_k = bucket(a->longest_k, a->even);
+  const key k(a->B, a->H, a->d, S_q, S_k, a->even, a->drop != nullptr ? a->drop->p : 0, a->scale);
+  std::lock_guard<std::mutex> hold(lock);
+  auto at = known->find(k);
+  if (at == known->end()) at = known->emplace(k, make_plans(a, S_q, S_k)).first;
+  return at->second.forward != nullptr ? &at->second : nullptr;
+}
+
+namespace {
+
+// The working memory of one call: laid out twice, first to count it.
+struct work {
+  side q, k;
+  control c;
+  bf16 *Q_, *K_, *V_, *O_, *dO, *dQ, *dK, *dV;
+  float *stats, *delta, *dq_sum;
+  void *workspace;
+
+  work(const vbl_heads *a, const sdpa &shape) {
+    const bool padded = shape.rows == PADDED;
+    q = {a->q_seg, a->k_seg, a->B, shape.S_q, a->q_rows, a->H * a->d, a->H, padded};
+    k = {a->k_seg, a->q_seg, a->B, shape.S_k, a->k_rows, a->H * a->d, a->H, padded};
+  }
+  int64_t lay_out(char *start, const sdpa &shape, size_t workspace_bytes, bool backward) {
+    pieces m(start);
+    c = take_control(&m, shape.B);
+    Q_ = take_rows(&m, q);
+    K_ = take_rows(&m, k);
+    V_ = take_rows(&m, k);
+    O_ = take_rows(&m, q);
+    stats = m.take<float>(q.padded ? q.places() * q.H : 0);
+    if (backward) {
+      dO = take_rows(&m, q);
+      dQ = take_rows(&m, q);
+      dK = take_rows(&m, k);
+      dV = take_rows(&m, k);
+      delta = m.take<float>(shape.B * shape.H * shape.S_q);
+      dq_sum = m.take<float>(shape.ordered ? 0 : shape.B * shape.H * shape.S_q * shape.d);
+    }
+    workspace = m.take<char>((int64_t)workspace_bytes);
+    return m.bytes();
+  }
+  void start(const vbl_heads *a, bindings *b, vbl_stream s) {
+    VBL_LAUNCH(control_kernel, blocks_for(q.B + 1), THREADS, s, c, q, k, site_of(a->drop));
+    round_rows(a->q, a->ldq, q, Q_, s);
+    round_rows(a->k, a->ldk, k, K_, s);
+    round_rows(a->v, a->ldv, k, V_, s);
+    bind_control(c, b);
+    b->at[Q] = Q_, b->at[K] = K_, b->at[V] = V_, b->at[O] = O_;
+  }
+};
+
+void execute(const vbl_cudnn::plan *p, const bindings &b, void *workspace, vbl_stream s) {
+  const char *failure = vbl_cudnn::run(p, b, workspace, s);
+  if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
+}
+
+}  // namespace
+
+bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s) {
+  const plans *p = plans_for(a);
+  if (p == nullptr) return false;
+  work w(a, p->shape);
+  const size_t bytes = vbl_cudnn::workspace(p->forward);
+  scratch memory((size_t)w.lay_out(nullptr, p->shape, bytes, false), s);
+  if (memory.p == nullptr) return true;
+  w.lay_out((char *)memory.p, p->shape, bytes, false);
+  bindings b = {};
+  w.start(a, &b, s);
+  b.at[STATS] = w.q.padded ? (void *)w.stats : lse;
+  execute(p->forward, b, w.workspace, s);
+  unpack(w.O_, w.q, o, ldo, s);
+  const float *stats = (const float *)b.at[STATS];
+  VBL_LAUNCH(unpack_kernel<float>, rows_grid(w.q), THREADS, s, stats, w.q, w.q.H, -INFINITY, (float *)lse, w.q.H);
+  return true;
+}
+
+bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout,
+                                      int64_t lddo, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv,
+                                      vbl_stream s) {
+  const plans *p = plans_for(a);
+  if (p == nullptr) return false;
+  work w(a, p->shape);
+  const size_t bytes = vbl_cudnn::workspace(p->backward);
+  scratch memory((size_t)w.lay_out(nullptr, p->shape, bytes, true), s);
+  if (memory.p == nullptr) return true;
+  w.lay_out((char *)memory.p, p->shape, bytes, true);
+  bindings b = {};
+  w.start(a, &b, s);
+  round_rows(o, ldo, w.q, w.O_, s);
+  round_rows(dout, lddo, w.q, w.dO, s);
+  if (w.q.padded) VBL_LAUNCH(pad_kernel<float>, rows_grid(w.q), THREADS, s, (const float *)lse, w.q.H, w.q, w.q.H, w.stats);
+  b.at[STATS] = w.q.padded ? (void *)w.stats : (void *)lse;
+  b.at[DO] = w.dO, b.at[DQ] = w.dQ, b.at[DK] = w.dK, b.at[DV] = w.dV, b.at[DELTA] = w.delta, b.at[DQ_SUM] = w.dq_sum;
+  execute(p->backward, b, w.workspace, s);
+  unpack(w.dQ, w.q, dq, lddq, s);
+  unpack(w.dK, w.k, dk, lddk, s);
+  unpack(w.dV, w.k, dv, lddv, s);
+  return true;
+}
