@@ -11,17 +11,19 @@
 #include "core/base/threads.h"
 
 static const char usage[] =
-    "usage: vbl [-e code] [-i] [-l module] [-v] [script [key=value ...] [flags]]\n"
+    "usage: vbl [-e code] [-l module] [-i] [-v] [-E] [-W] [script [key=value ...] [flags]]\n"
     "       vbl command ...      (vbl doctor: what this machine has; vbl test: the tests)\n"
     "  -e code    run code           -l module  require it into a global of its name\n"
     "  -i         prompt afterwards  -v         print the version\n"
+    "  -E         ignore LUA_INIT, LUA_PATH, LUA_CPATH, VBL_LUA        -W  turn warnings on\n"
     "  -          run the standard input; --  end of options; no script on a terminal: the prompt\n"
     "  script --help   prints an experiment's config keys, --plan what it would do\n";
 
 typedef struct options {
   bool interactive, version, help;
-  bool code;   // an -e was given
-  int script;  // index of the script or command in argv; argc when there is none
+  bool no_environment;  // -E
+  bool code;            // an -e was given
+  int script;           // index of the script or command in argv; argc when there is none
   const char *bad;
 } options;
 
@@ -31,7 +33,7 @@ static int fail(lua_State *L) {
   return EXIT_FAILURE;
 }
 
-// Reads the options up to the script; -e and -l are run later, in order.
+// Reads the options up to the script; -e, -l and -W are run later, in order.
 static options read_options(int argc, char **argv) {
   options o = {.script = argc};
   for (int i = 1; i < argc; i++) {
@@ -44,6 +46,10 @@ static options read_options(int argc, char **argv) {
       o.interactive = true;
     else if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0)
       o.version = true;
+    else if (strcmp(word, "-E") == 0)
+      o.no_environment = true;
+    else if (strcmp(word, "-W") == 0)
+      continue;  // in its turn: run_options
     else if (word[1] == 'e' || word[1] == 'l') {
       if (word[1] == 'e') o.code = true;
       if (word[2] == '\0' && ++i >= argc) return o.bad = word, o;
@@ -70,9 +76,10 @@ static int require(lua_State *L, const char *module) {
   return vbl_call(L, 1, 1);
 }
 
-// Runs the -e and -l options in their order. Returns an exit code.
+// Runs the -e, -l and -W options in their order. Returns an exit code.
 static int run_options(lua_State *L, char **argv, int end) {
   for (int i = 1; i < end; i++) {
+    if (strcmp(argv[i], "-W") == 0) lua_warning(L, "@on", 0);
     if (argv[i][0] != '-' || (argv[i][1] != 'e' && argv[i][1] != 'l')) continue;
     bool code = argv[i][1] == 'e';
     const char *value = argv[i][2] != '\0' ? argv[i] + 2 : argv[++i];
@@ -88,6 +95,18 @@ static int run_options(lua_State *L, char **argv, int end) {
       lua_pop(L, 2);
     }
   }
+  return EXIT_SUCCESS;
+}
+
+// LUA_INIT_5_4 or LUA_INIT: code, or @ and a file, to be run before all else. Returns an exit code.
+static int run_init(lua_State *L) {
+  const char *name = "LUA_INIT_5_4", *init = getenv(name);
+  if (init == NULL) init = getenv(name = "LUA_INIT");
+  if (init == NULL) return EXIT_SUCCESS;
+  lua_pushfstring(L, "=%s", name);
+  int failed = init[0] == '@' ? luaL_loadfile(L, init + 1) : luaL_loadbuffer(L, init, strlen(init), lua_tostring(L, -1));
+  if (failed != LUA_OK || vbl_call(L, 0, 0) != LUA_OK) return fail(L);
+  lua_pop(L, 1);
   return EXIT_SUCCESS;
 }
 
@@ -152,6 +171,8 @@ static int run(lua_State *L, int argc, char **argv, const options *o) {
 
 // The interpreter with libraries, modules, strict globals and the global `vbl`.
 static int start(lua_State *L, int argc, char **argv, const options *o) {
+  lua_pushboolean(L, o->no_environment);
+  lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");  // which Lua's package library reads
   luaL_openlibs(L);
   vbl_threads_start();
   // A tensor's userdata has a finaliser, so it survives the cycle that finds it dead and counts as live for the next one's start:
@@ -165,7 +186,7 @@ static int start(lua_State *L, int argc, char **argv, const options *o) {
   lua_setglobal(L, "vbl");
   if (require(L, "vbl.strict") != LUA_OK) return fail(L);
   lua_pop(L, 1);
-  return EXIT_SUCCESS;
+  return o->no_environment ? EXIT_SUCCESS : run_init(L);
 }
 
 int main(int argc, char **argv) {

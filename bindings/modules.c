@@ -21,9 +21,11 @@ static const vbl_embedded_module *find_embedded(const char *name) {
   return NULL;
 }
 
+static bool no_environment;  // -E
+
 // The file of module `name` below VBL_LUA, or false. vbl.nn is vbl/nn.lua or vbl/nn/init.lua.
 static bool find_override(const char *name, char *path, size_t size) {
-  const char *folder = getenv("VBL_LUA");
+  const char *folder = no_environment ? NULL : getenv("VBL_LUA");
   if (folder == NULL || *folder == '\0' || strchr(name, '/') != NULL) return false;
   char slashes[256];
   if (strlen(name) >= sizeof slashes) return false;
@@ -107,6 +109,9 @@ static void insert_searcher(lua_State *L, lua_CFunction searcher, int position) 
 }
 
 void vbl_open_modules(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+  no_environment = lua_toboolean(L, -1);
+  lua_pop(L, 1);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   luaL_setfuncs(L, c_modules, 0);
   lua_pop(L, 1);

@@ -39,6 +39,8 @@ check.group("options", function()
   expect("$V -l vbl.config.values -e 'print(_G[\"vbl.config.values\"].show(1.5))'", 0, "1.5")
   expect("$V -l v=vbl.config.values -e 'print(v.show {1})'", 0, "{1}")
   expect("$V -e 'x = ' </dev/null", 1, "(command line):1", "<eof>")
+  expect("$V -e 'warn [[a]]' -W -e 'warn [[b]]'", 0, "Lua warning: b")
+  check.equal((sh("$V -e 'warn [[a]]'")), "")
 end)
 
 check.group("scripts, arg, standard input", function()
@@ -64,6 +66,42 @@ check.group("modules: inside, VBL_LUA, beside the script", function()
   expect("VBL_LUA=$D/lib $V -e \"print(type(require 'vbl.config'))\"", 0, "table")
   expect("$V -e \"require 'vbl.no_such'\"", 1, "vbl.no_such", "inside vbl")
   check.equal((sh("$V -e 'print(package.path)'")), (sh("env -u VBL_LUA $V -e 'print(package.path)'")))
+end)
+
+-- lua(1): what a stock interpreter does with its environment.
+check.group("LUA_INIT, LUA_PATH, -E", function()
+  write("init.lua", "print('file', vbl.version ~= nil)")
+  expect("LUA_INIT='print [[old]]' LUA_INIT_5_4=@$D/init.lua $V -e 'print [[then]]'", 0, "file\ttrue\nthen")
+  expect("LUA_INIT='x =' $V -e ''", 1, "LUA_INIT:1:")
+  expect("LUA_INIT_5_4='error [[boom]]' $V -e 'print [[then]]'", 1, "LUA_INIT_5_4:1: boom")
+  expect("LUA_INIT=@$D/none.lua $V -e ''", 1, "none.lua")
+  check.equal((expect("LUA_INIT='print [[old]]' LUA_PATH='/x/?.lua' VBL_LUA=$D/lib $V -E -e 'print(package.path:find [[/x/]], package.searchpath([[vbl.extra]], package.path))'", 0)):match "^[^\t]*", "nil")
+  expect("VBL_LUA=$D/lib $V -E -e 'require [[vbl.extra]]'", 1, "no module 'vbl.extra' inside vbl")
+  expect("LUA_PATH_5_4='/y/?.lua;;' LUA_PATH='/x/?.lua' LUA_CPATH_5_4='/z/?.so;;' $V -e 'print(package.path, package.cpath)'", 0, "/y/?.lua;/usr/local/share/lua/5.4/?.lua;", "/z/?.so;/usr/local/lib/lua/5.4/?.so;")
+end)
+
+-- A tree as `luarocks path` puts it on the paths, with a module in Lua and one in C; stock modules where Debian has installed them.
+check.group("trees of modules in C", function()
+  local example = program:match "^(.*)/[^/]*$" .. "/plugin/example.so"
+  write("tree/share/lua/5.4/pure.lua", "return 'pure'")
+  assert(system.mkdir(folder .. "/tree/lib/lua/5.4"))
+  local paths = "LUA_PATH_5_4=''$D'/tree/share/lua/5.4/?.lua;;' LUA_CPATH_5_4=''$D'/tree/lib/lua/5.4/?.so;;' "
+  expect(("cp '%s' $D/tree/lib/lua/5.4 && "):format(example) .. paths .. "$V -l pure -l example -e 'print(pure, vbl.measure.plugins().centred_cosine.best)'", 0, "pure\t1.0")
+  expect(paths .. "$V -e 'require [[nothing]]'", 1, "no file '" .. folder .. "/tree/lib/lua/5.4/nothing.so'")
+  local stock = {
+    cjson = "local j = require [[cjson]] print(j.encode(j.decode([=[[1,{\"a\":2}]]=])))",
+    lpeg = "print(require [[lpeg]].match(require [[lpeg]].R [[az]] ^ 1, [[abc1]]), (require [[re]].find([[hello]], [=[[l]+]=])))",
+    socket = "local t = require [[socket]].tcp() print(t:bind([[127.0.0.1]], 0) == 1, require [[socket.url]].parse([[http://a/b]]).host) t:close()",
+  }
+  local printed = {cjson = "[1,{\"a\":2}]\n", lpeg = "4\t3\n", socket = "true\ta\n"}
+  for _, name in ipairs {"cjson", "lpeg", "socket"} do
+    if package.searchpath(name == "socket" and "socket.core" or name, package.cpath) then
+      write(name .. "_stock.lua", stock[name])
+      check.equal((sh(("$V $D/%s_stock.lua"):format(name))), printed[name])
+    else
+      print(("SKIPPED: no lua-%s for Lua 5.4 on this machine"):format(name))
+    end
+  end
 end)
 
 check.group("errors: place, own frames, exit code 1", function()

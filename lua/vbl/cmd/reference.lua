@@ -33,8 +33,8 @@ local commands = {"doctor", "data", "export", "learn", "lsp", "reference", "repo
 local function manual()
   local lines = {
     ('.TH VBL 1 "" "vbl %s"'):format(vbl.version), ".SH NAME", "vbl \\- pretrains two\\-stream vision\\-language transformers and measures their alignment",
-    ".SH SYNOPSIS", ".B vbl", "[\\-e code] [\\-i] [\\-l module] [\\-v] [script [key=value ...] [flags]]", ".br", ".B vbl", "command ...", ".SH DESCRIPTION",
-    "An interpreter of Lua 5.4 with the engine inside. Without a script, on a terminal, it is a prompt.", ".SH COMMANDS",
+    ".SH SYNOPSIS", ".B vbl", "[\\-e code] [\\-l module] [\\-i] [\\-v] [\\-E] [\\-W] [script [key=value ...] [flags]]", ".br", ".B vbl", "command ...", ".SH DESCRIPTION",
+    "An interpreter of Lua 5.4 with the engine inside. Without a script, on a terminal, it is a prompt. Options are those of lua(1).", ".SH COMMANDS",
   }
   for _, command in ipairs(commands) do
     local head = source.head("vbl.cmd." .. command)
@@ -44,7 +44,7 @@ local function manual()
   for _, flag in ipairs(require("vbl.config.flags").rows) do
     lines[#lines + 1] = (".TP\n.B %s %s\n%s"):format(roff("--" .. flag[1]), flag[2] or "", roff(flag[3]))
   end
-  lines[#lines + 1] = ".SH ENVIRONMENT\n.TP\n.B VBL_LUA\nfolder whose Lua modules come before the program's own\n.TP\n.B OMP_WAIT_POLICY\n" ..
+  lines[#lines + 1] = ".SH ENVIRONMENT\n.TP\n.B LUA_INIT, LUA_PATH, LUA_CPATH\nas lua(1); also with _5_4 behind the name, which comes first. \\-E ignores them and VBL_LUA\n.TP\n.B VBL_LUA\nfolder whose Lua modules come before the program's own\n.TP\n.B OMP_WAIT_POLICY\n" ..
                       "active or passive: how threads wait"
   return table.concat(lines, "\n") .. "\n"
 end
