@@ -18,7 +18,9 @@ end
 -- words: an array of strings, or a table whose keys are the words. nil when none is near (more than half of it differs).
 function nearest.find(word, words)
   local best, best_distance
+  local most = math.max(1, #tostring(word) // 2)
   local function try(candidate)
+    if math.abs(#tostring(candidate) - #tostring(word)) > most then return end  -- farther away than that, and a long word would take long
     local d = distance(tostring(word):lower(), tostring(candidate):lower())
     if not best or d < best_distance or d == best_distance and candidate < best then best, best_distance = candidate, d end
   end
@@ -27,7 +29,7 @@ function nearest.find(word, words)
   else
     for w in pairs(words) do if type(w) == "string" then try(w) end end
   end
-  if best and best_distance <= math.max(1, #tostring(word) // 2) then return best end
+  if best and best_distance <= most then return best end
 end
 
 -- ", did you mean 'x'?" or "".
