@@ -69,9 +69,9 @@ check.group("one at a time comes to the same", function()
 end)
 
 check.group("killed: started again, the study goes on where its runs were", function()
-  local text, code = trainer.run {script, "--out", trainer.folder .. "/k", script = true, "epochs=40", "--threads", "2", kill_after = 1.5}
+  local text, code = trainer.run {script, "--out", trainer.folder .. "/k", script = true, "epochs=16", "--threads", "2", kill_after = 1.5}
   check.equal(code, 137)
-  trainer.expect(0, words("k", "epochs=40", "--threads", "2"), "== 1 of 4: p-none, seed 1", "| late |")
+  trainer.expect(0, words("k", "epochs=16", "--threads", "2"), "== 1 of 4: p-none, seed 1", "| late |")
   local list = runs_in "k"
   check.equal(#list, 4)
   for _, record in ipairs(list) do check.equal(record.status, "finished") end
