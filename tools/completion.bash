@@ -8,7 +8,7 @@ _vbl() {
     esac
   done
   if [ "$COMP_CWORD" = 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "data doctor export learn lsp reference report runs sweep test" -- "$word"; compgen -f -X '!*.lua' -- "$word"; compgen -d -S / -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "data doctor export learn lsp reference report runs sweep test why" -- "$word"; compgen -f -X '!*.lua' -- "$word"; compgen -d -S / -- "$word")
     [[ ${COMPREPLY[0]} == */ ]] && compopt -o nospace
   elif [ -n "$script" ] && [ -f "$script" ] && [ "$word" != "=" ] && [ "$previous" != "=" ]; then
     mapfile -t COMPREPLY < <(compgen -W "$(vbl "$script" --help 2>/dev/null | sed -n 's/^  \([a-z_][a-z_.]*\) .*/\1=/p; s/^  \(--[a-z]*\).*/\1/p')" -- "$word")

@@ -2,9 +2,12 @@
 -- diff(a, b) -> {config = rows, data = rows, versions = rows, metrics = metrics}
 --   rows: {{key, value in a, value in b}, ...}, sorted by key, values as text; "-" where one has none. data: keys of the manifest about
 --   data (data, data_hash, splits, *_pairs ...), versions: all its others (program, machine, device, parameter counts)
---   metrics: {common = series that both have, equal = of these, differ = {{name, step, a, b, last, last_a, last_b}, ...}, only_a = {names}, only_b}
---     name SPLIT.NAME; step: the first at which both have a value and the values differ; last: the last step that both have. Sorted by
---     step, then name.
+--   metrics: {common = series that both have, equal = of these, differ = {{name, step, a, b, far, last, last_a, last_b}, ...}, only_a = {names}, only_b,
+--     begins = {[name] = the first step that both have}}
+--     name SPLIT.NAME; step: the first at which both have a value and the values differ; far: {step, a, b}, the first at which they differ by more than
+--     rounding does, or nil; last: the last step that both have. Sorted by step, then name.
+-- Rounding: relative to the larger value 1e-5, which is what another order of summation gives in f32 (a pairwise sum of 10^6 terms errs by
+-- 20 * 2^-24 = 1.2e-6, and some of them follow one another), or 2^-7, two units of bf16, where one of the runs has that precision.
 local config_values = require "vbl.config.values"
 local flatten = require "vbl.runs.flatten"
 
@@ -50,11 +53,22 @@ end
 
 local function same(x, y) return x == y or x ~= x and y ~= y end
 
-local function compare(name, a, b)
+local function rounding(a, b)
+  for _, run in ipairs {a, b} do
+    if run.manifest.precision == "bf16" then return 2 ^ -7 end
+  end
+  return 1e-5
+end
+
+local function far(x, y, tolerance) return not same(x, y) and not (math.abs(x - y) <= tolerance * math.max(math.abs(x), math.abs(y))) end
+
+local function compare(name, a, b, tolerance)
   local row = {name = name}
   for step, x in pairs(a) do
     local y = b[step]
     if y ~= nil then
+      row.begins = math.min(row.begins or step, step)
+      if far(x, y, tolerance) and (not row.far or step < row.far.step) then row.far = {step = step, a = x, b = y} end
       if not row.last or step > row.last then row.last, row.last_a, row.last_b = step, x, y end
       if not same(x, y) and (not row.step or step < row.step) then row.step, row.a, row.b = step, x, y end
     end
@@ -63,11 +77,12 @@ local function compare(name, a, b)
 end
 
 local function metrics_of(a, b)
-  local result = {common = 0, equal = 0, differ = {}, only_a = {}, only_b = {}}
+  local result, tolerance = {common = 0, equal = 0, differ = {}, only_a = {}, only_b = {}, begins = {}}, rounding(a, b)
   a, b = series(a), series(b)
   for _, name in ipairs(union(a, b)) do
-    local row = a[name] and b[name] and compare(name, a[name], b[name])
+    local row = a[name] and b[name] and compare(name, a[name], b[name], tolerance)
     if row then
+      result.begins[name] = row.begins
       result.common = result.common + 1
       if row.step then table.insert(result.differ, row) else result.equal = result.equal + 1 end
     else

@@ -76,7 +76,7 @@ end
 local function write_manifest(path, given)
   local cpu = system.cpu()
   local manifest = {created = os.date "%Y-%m-%d %H:%M:%S", vbl = require("vbl").version, isa = cpu.isa, cpu = cpu.model, system = system.uname(),
-                    threads = system.threads()}
+                    threads = system.threads(), build = ("%08x"):format(c.crc32_file "/proc/self/exe")}
   for key, value in pairs(given or {}) do manifest[key] = value end
   c.write_atomic(path .. "/manifest.json", c.json_encode(manifest, {indent = 2}))
 end

@@ -11,6 +11,7 @@
 --   vbl.runs.tag(record, {"paper", "-draft"})   vbl.runs.note(record, text)     vbl.runs.notes
 --   vbl.runs.remove(record)     vbl.runs.remove
 --   vbl.runs.diff(a, b) -> {config =, data =, versions =, metrics =}     vbl.runs.diff
+--   vbl.runs.why(a, b) -> the first step at which their numbers differ, and its cause     vbl.runs.why
 --   vbl.runs.import(source[, out]) -> paths     vbl.runs.import
 --   vbl.runs.csv.runs(records), vbl.runs.csv.metrics(record) -> text     vbl.runs.csv
 local notes = require "vbl.runs.notes"
@@ -24,6 +25,7 @@ local runs = {
   checkpoint = require "vbl.runs.checkpoint",
   csv = require "vbl.runs.csv",
   diff = require "vbl.runs.diff",
+  why = require "vbl.runs.why",
   remove = require "vbl.runs.remove",
   tag = notes.tag,
   note = notes.note,

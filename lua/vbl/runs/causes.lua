@@ -1,0 +1,39 @@
+-- What a key of a run's config or manifest does to its numbers, and from which moment on: for vbl.runs.why.
+--   causes.of(key) -> {moment =, does = text, rounding =, later =, task =, split =} or nil for a key that changes no number
+-- moment: 0 the first evaluation, before training; 1 the losses of the first step; 1.5 its gradient; 2 what the first update does. rounding:
+-- it moves last bits only. later: what it does may begin in the middle of a run. task: only of this one; split: only numbers of such splits.
+local causes = {}
+
+-- The first pattern that fits decides.
+local rules = {
+  {"^seed$", 0, "other initial weights, order, masks and dropout"},
+  {"^data_hash$", 0, "other data"}, {"^data$", 0, "another data set"}, {"^scenes%.", 0, "other scenes"}, {"^captions%.", 0, "another reading of the data"},
+  {"^splits", 0, "other splits"}, {"_pairs$", 0, "other splits"},
+  {"^model%.dropout$", 1, "other dropout; evaluations have none"}, {"^model%.weights", 0, "other weights to start from"}, {"^model%.", 0, "another model"},
+  {"^from$", 0, "other weights to start from"}, {"^baseline$", 0, "another model"}, {"^head%.dropout$", 1, "other dropout; evaluations have none"},
+  {"^head%.", 0, "another classifier"}, {"^task$", 0, "another task"}, {"^val", 0, "another split to validate on"}, {"^train_samples$", 1, "other training samples"},
+  {"^class_weights$", 0, "other weights of the classes in the loss"},
+  {"^precision$", 0, "operands rounded otherwise"},
+  {"^tasks%.(%w+)%.weight$", 1.5, "another weight of its loss in the gradient"}, {"^tasks%.(%w+)%.contrastive%.weight$", 1.5, "another weight of its loss in the gradient"},
+  {"^tasks%.(%w+)%.batch$", 1, "other samples of the step"}, {"^tasks%.(%w+)%.augment", 1, "other augmentation of training images"}, {"^tasks%.(%w+)", 0, "another task"},
+  {"^batch$", 0, "other batches: order, masks and negatives"},
+  {"^mix%.", 1.5, "tasks share a step otherwise", later = true}, {"^freeze$", 1.5, "other parameters trained"},
+  {"^lr$", 2, "another learning rate"}, {"^warmup$", 2, "another warm-up", later = true}, {"^min_lr_fraction$", 2, "another end of the learning rate's cosine", later = true},
+  {"^epochs$", 2, "another number of steps, and so another schedule of the learning rate", later = true}, {"^weight_decay$", 2, "another decay", later = true},
+  {"^betas$", 2, "other moments"}, {"^clip$", 2, "another limit of the gradient's norm; it acts where the norm is larger", later = true}, {"^layer_decay$", 2, "other rates by layer"},
+  {"^threads$", 0, "sums are in another order", rounding = true}, {"^isa$", 0, "other kernels", rounding = true}, {"^cpu$", 0, "other kernels in the libraries", rounding = true},
+  {"^device$", 0, "other kernels", rounding = true}, {"^micro_batch$", 0, "sums are in another order", rounding = true},
+  {"^build$", 0, "another build of the program"}, {"^vbl$", 0, "another version of the program"},
+  {"^test_samples$", 0, "other held-out pairs in the evaluation", split = "^t[er]"}, {"^probe_samples$", 0, "other pairs in the layer analysis", split = "^probe"},
+  {"^log_every$", 1, "other steps in an epoch's means of norms and shares", split = "^train%.[ns]", later = true},
+  {"^partners$", 0, "other partners in the layer analysis", split = "^probe"},
+}
+
+function causes.of(key)
+  for _, rule in ipairs(rules) do
+    local start, _, task = key:find(rule[1])
+    if start then return {moment = rule[2], does = rule[3], rounding = rule.rounding, later = rule.later, task = task, split = rule.split} end
+  end
+end
+
+return causes

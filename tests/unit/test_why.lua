@@ -1,0 +1,108 @@
+-- Why two runs differ: the first step and its cause, of runs whose only difference is known, and of records that show one thing each.
+local check = require "check"
+local files = require("run_files").new()
+local trainer = require "trainer"
+local why = vbl.runs.why
+
+local function run(...) return (trainer.expect(0, {"--threads", "1", ...})) end
+
+local function causes_text(rows)
+  local list = {}
+  for i, row in ipairs(rows) do list[i] = row[1] end
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
+local whole = run()
+
+-- vbl why WHOLE other -> what it says, and vbl.runs.why's result
+local function ask(other)
+  local text, code = require("vbl.system.c").output {"/bin/sh", "-c", "exec 2>&1; exec \"$@\"", "sh", require("vbl.system.c").executable(), "why", whole, other}
+  check.equal(code, 0)
+  return text, why(vbl.runs.open(whole), vbl.runs.open(other))
+end
+
+check.group("the same run twice: every bit, and the checkpoints", function()
+  local text, found = ask(run())
+  check.ok(not found.first and not found.beyond and #found.causes == 0, text)
+  check.ok(text:find("no difference: all %d+ series") and text:find("epoch-1 (step 4): equal weights and moments", 1, true), text)
+end)
+
+check.group("another order of summation: rounding from the start, and never more", function()
+  local text, found = ask(run("micro_batch=4", "log_every=2"))
+  check.ok(found.first.step == 0 and found.first.rounding and not found.beyond, text)
+  check.equal(causes_text(found.causes), "micro_batch")
+  check.ok(text:find("before training, step 0, within rounding\n  test.loss.", 1, true) and text:find("beyond rounding:  never", 1, true), text)
+  check.ok(text:find "epoch%-1 %(step 4%): %d+ of 217 tensors differ, the first bert", text)
+end)
+
+check.group("another rate, and what it is not", function()
+  local text, found = ask(run("lr=0.002", "clip=0.5", "checkpoint_every=1"))
+  check.ok(found.first.step == 1 and not found.first.rounding and found.first.rows[1].name == "step.lr", text)
+  check.equal(causes_text(found.causes), "clip lr")
+  text, found = ask(run("clip=0.5", "tasks.mlm={weight=1}"))
+  check.ok(found.first.step == 2 and found.beyond and found.beyond.far.step > 2, text)
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "clip|tasks.mlm.weight")
+end)
+
+-- Two records with these rows of metrics {step, split, name, value in A, value in B} and keys {key = {a, b}}.
+local made = 0
+
+local function pair(rows, config, manifest)
+  local records = {}
+  made = made + 1
+  for side = 1, 2 do
+    local parts = {config = {}, manifest = {precision = "f32"}, metrics = {}}
+    for i, row in ipairs(rows) do parts.metrics[i] = {step = row[1], split = row[2], name = row[3], value = row[3 + side]} end
+    for key, values in pairs(config or {}) do parts.config[key] = values[side] end
+    for key, values in pairs(manifest or {}) do parts.manifest[key] = values[side] end
+    records[side] = vbl.runs.open(files:make(("%d-%d"):format(made, side), parts))
+  end
+  return why(records[1], records[2])
+end
+
+check.group("one task's draws: the others' options are no cause", function()
+  local found = pair({{0, "test", "loss.mlm", 4, 4.1}, {0, "test", "loss.ap", 0.7, 0.7}}, {tasks = {{mlm = {probability = 0.15}, ap = {head = "concat"}},
+                                                                                         {mlm = {probability = 0.3}, ap = {head = "similarity"}}}})
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "tasks.mlm.probability|tasks.ap.head")
+end)
+
+check.group("what was equal before training cannot be the data; dropout shows with the first step, decay later", function()
+  local found = pair({{0, "test", "loss.mlm", 4, 4}, {1, "step", "loss.mlm", 4, 4.2}, {1, "step", "lr", 1, 1}}, {seed = {0, 1}, weight_decay = {0, 0.1},
+                     model = {{dropout = 0}, {dropout = 0.1}}, checkpoint_every = {1, 2}})
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "model.dropout|seed weight_decay")
+  check.equal(found.others[1][4] .. ", " .. found.others[2][4], "would have shown before, acts later")
+end)
+
+check.group("threads explain last bits and nothing else; bf16 has wider ones", function()
+  local function threads(value, precision)
+    return pair({{0, "test", "loss.mlm", 4, value}, {50, "step", "loss.mlm", 3, 3.3}}, {}, {threads = {1, 2}, precision = {precision, precision}})
+  end
+  local found = threads(4.00002, "f32")
+  check.ok(found.first.rounding and found.beyond.far.step == 50 and causes_text(found.causes) == "threads", causes_text(found.causes))
+  found = threads(4.02, "f32")
+  check.ok(not found.first.rounding and #found.causes == 0 and causes_text(found.others) == "threads")
+  found = threads(4.02, "bf16")
+  check.ok(found.first.rounding and causes_text(found.causes) == "threads")
+end)
+
+check.group("nothing on record: said so; NaN in both is equal", function()
+  local found = pair {{0, "test", "loss.mlm", 0 / 0, 0 / 0}, {50, "step", "loss.mlm", 3, 3.3}}
+  check.ok(found.first.step == 50 and #found.causes == 0 and #found.others == 0)
+  local text = select(1, trainer.run {"why", files.path .. ("/%d-1"):format(made), files.path .. ("/%d-2"):format(made), script = true, "--out=" .. files.path})
+  check.ok(text:find("cause: not in the runs' records", 1, true), text)
+end)
+
+check.group("mistakes", function()
+  local function says(code, words, part)
+    local text, got = require("vbl.system.c").output {"/bin/sh", "-c", "exec 2>&1; exec \"$@\"", "sh", require("vbl.system.c").executable(), "why", table.unpack(words)}
+    check.ok(got == code and text:find(part, 1, true) and not text:find("traceback", 1, true), text)
+  end
+  says(0, {}, "usage: vbl why RUN RUN")
+  says(1, {whole}, "why: expected two runs")
+  says(1, {whole, "nothing", "--out", files.path}, "no run 'nothing'")
+  says(1, {"--bad", whole}, "unknown or incomplete flag '--bad'")
+end)
+
+files:remove()
+trainer.finish()
