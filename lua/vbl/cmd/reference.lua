@@ -28,7 +28,7 @@ end
 
 local function roff(text) return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("\n([.'])", "\n\\&%1")) end
 
-local commands = {"doctor", "data", "export", "learn", "lsp", "reference", "report", "runs", "sweep", "test"}
+local commands = {"doctor", "data", "export", "learn", "lsp", "reference", "report", "runs", "sweep", "test", "why"}
 
 local function manual()
   local lines = {
