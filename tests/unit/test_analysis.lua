@@ -285,6 +285,8 @@ check.group("a measure that fails its self-test prints nothing", function()
   }
   for _, call in ipairs(calls) do check.error(call, "mknn fails its self-test", "expected 0.375") end
   check.equal(#analysis.matrices(features, "cka", {partners = {"matched"}}).blocks, 3)
+  check.equal(analysis.matrices(features, "cka", {partners = {"matched"}, blocks = {"vision - vision"}}).blocks[1].block, "vision - vision")
+  check.error(function() analysis.matrices(features, "cka", {blocks = {"text"}}) end, "no block 'text'", "text - vision")
   vbl.measure.passed = passed
 end)
 

@@ -32,6 +32,11 @@ check.group("piped: values, statements, errors", function()
 end)
 
 check.group("help", function()
+  local wrapped = require("vbl.repl.commands").wrapped
+  check.equal(wrapped("  Lorem ipsum dolor sit amet, consectetur\nshort", 20), "  Lorem ipsum dolor\n  sit amet,\n  consectetur\nshort")
+  check.equal(wrapped("  Große Größen über größere Töne", 20), "  Große Größen über\n  größere Töne")
+  check.equal(wrapped(("x"):rep(50) .. " y", 20), ("x"):rep(50) .. "\ny")
+  check.equal(wrapped(("  x "):rep(50), nil), ("  x "):rep(50))
   check.ok(piped "?sleep\n":find("sleep(seconds) -> boolean", 1, true))
   check.ok(help "system.sleep":find("sleep(seconds)", 1, true))
   check.ok(help "system.":find("system.sleep", 1, true))

@@ -21,6 +21,7 @@ function cache.new(made) return setmetatable(made, Features) end
 function Features:has(partner, pool) return self.tensors[cache.key(partner, self.layers[1].name, "text." .. pool)] ~= nil end
 
 function Features:get(partner, i, stream, pool)
+  pool = pool or "cls"
   local layer = self.layers[i] or error(("features: no layer %s; there are 1 to %d"):format(tostring(i), #self.layers), 2)
   local tensor = self.tensors[cache.key(partner, layer.name, stream .. "." .. pool)]
   if tensor then return tensor end

@@ -16,7 +16,7 @@ local rows = {
   {"load", "cache", "load", "load(path) -> features", "What save wrote."},
   {"table", "table", false, "table(features, names, {null=200, interval=, pool=\"cls\", partners=, groups=, seed=, k=}) -> sheet",
    "Per layer: matched and mismatched side by side, each with interval, p and q; chance; the best and the mean layer with the search in their null."},
-  {"matrices", "matrices", "of", "matrices(features, name, {partners=, pool=\"cls\", k=}) -> sheet",
+  {"matrices", "matrices", "of", "matrices(features, name, {partners=, blocks=, pool=\"cls\", k=}) -> sheet",
    "Layer x layer: text - vision, text - text, vision - vision, on one scale."},
   {"matrices_over", "matrices", "over", "matrices_over({{epoch=, features=}, ...}, name, {partners=, pool=, k=}) -> sheet",
    "Text - vision, layer x layer, at each epoch, on one scale."},

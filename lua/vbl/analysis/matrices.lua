@@ -1,6 +1,7 @@
 -- Layer x layer matrices of one measure: text against vision, text against text, vision against vision, a set of three a partner.
---   matrices(features, "cka", {partners=, pool = "cls", k=, title=, low=, high=}) -> sheet: partner, block, row, column, value
+--   matrices(features, "cka", {partners=, pool = "cls", k=, title=, low=, high=, blocks=}) -> sheet: partner, block, row, column, value
 --     sheet.blocks = {{partner=, block = "text - vision", matrix = {{..}}, ...}, ...} in the order of the picture
+--     blocks: those wanted, as {"text - vision"} (all three)
 --   matrices.over({{epoch=, features=}, ...}, "cka", {partners=, pool=}) -> sheet: epoch, partner, row, column, value of text against
 --     vision, one picture an epoch, all on one scale
 -- Rows are layers of the first stream, columns of the second, both from 0; co-attending layers are marked. Chance level of each measure:
@@ -85,14 +86,25 @@ local function figure_of(self, base)
                              panels = self.blocks})
 end
 
+local function chosen(names)
+  local list = {}
+  for _, name in ipairs(names) do
+    local found
+    for _, block in ipairs(blocks) do found = found or block[1] == name and block end
+    list[#list + 1] = found or error(("matrices: no block '%s'; there are text - vision, text - text, vision - vision"):format(tostring(name)), 3)
+  end
+  return list
+end
+
 function matrices.of(features, name, opts)
   opts = opts or {}
   gate.check {name}
+  local wanted = opts.blocks and chosen(opts.blocks) or blocks
   local made = {title = opts.title or ("%s, layer by layer"):format(titles.of(name)), columns = {"partner", "block", "row", "column", name}, rows = {},
-                blocks = {}, label = titles.of(name), grid = 3, text = text_of, figure = figure_of}
+                blocks = {}, label = titles.of(name), grid = #wanted, text = text_of, figure = figure_of}
   made.low, made.high = colour_range(name, opts)
   for _, partner in ipairs(opts.partners or features.partners) do
-    for _, block in ipairs(blocks) do
+    for _, block in ipairs(wanted) do
       local b = one_block(features, partner, block, name, opts)
       made.blocks[#made.blocks + 1] = b
       add_rows(made.rows, {partner, block[1]}, b)

@@ -2,6 +2,7 @@
 -- commands(line) -> function to run, or nil when the line is Lua
 local help = require "vbl.help"
 local source = require "vbl.source"
+local system = require "vbl.system.c"
 
 -- The value that dotted names lead to from the globals; nil where they lead nowhere.
 local function value_of(path)
@@ -40,13 +41,31 @@ local function help_of(name)
   return ("%s\n  %s\n  %s"):format(about.where, about.signature, (about.help:gsub("\n", "\n  ")))
 end
 
+-- Lines that the terminal would cut within a word, cut between words; what follows keeps the line's indent.
+local function wrapped(text, width)
+  if not width or width < 20 then return text end
+  local out = {}
+  for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+    local indent = line:match "^ *"
+    while (utf8.len(line) or #line) > width do
+      local stop = utf8.offset(line, width + 2) or width + 2
+      local cut = line:sub(1, stop - 1):match "^ *%S.*() " or line:match("() ", stop)
+      if not cut then break end
+      out[#out + 1] = line:sub(1, cut - 1)
+      line = indent .. line:sub(cut + 1)
+    end
+    out[#out + 1] = line
+  end
+  return table.concat(out, "\n")
+end
+
 local function shell(command)
   local _, how, code = os.execute(command)
   if code ~= 0 then print(("(%s %d)"):format(how, code)) end
 end
 
 local commands = {}
-commands.value_of = value_of
+commands.value_of, commands.wrapped = value_of, wrapped
 
 return setmetatable(commands, {__call = function(_, line)
   local command = line:match "^%s*%$%s*(%S.-)%s*$"
@@ -54,5 +73,5 @@ return setmetatable(commands, {__call = function(_, line)
   local path = line:match "^%s*([%a_][%w_.:]*)%s*%?%?%s*$"
   if path then return function() print(source_of(path)) end end
   local name = line:match "^%s*%?%s*(.-)%s*$" or line:match "^%s*([%a_][%w_.:]*)%s*%?%s*$"
-  if name then return function() print(help_of(name)) end end
+  if name then return function() print(wrapped(help_of(name), system.width "stdout")) end end
 end})
