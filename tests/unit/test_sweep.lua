@@ -128,6 +128,18 @@ check.group("two objectives: the front, a key of the manifest", function()
   local record = vbl.sweep.open(sweeps.folder .. "/front")
   check.equal(#record.best, 2)  -- x = 0.3 with either y
   check.ok(text:find("x=0.3 y=0.5", 1, true) and text:find("x=0.3 y=0.1", 1, true))
+  -- What it came to, for a spreadsheet: a line a trial, the front marked; the same as status says.
+  local lines, best = vbl.load(sweeps.folder .. "/front/trials.tsv"), {}
+  check.equal(table.concat(lines[1], " "), "trial status val.loss val.loss sd manifest.total_parameters manifest.total_parameters sd runs seconds best x y message")
+  check.equal(#lines, 7)
+  local reached = vbl.sweep.open(sweeps.folder .. "/front")
+  for i, t in ipairs(reached.trials) do
+    check.near(tonumber(lines[i + 1][3]), t.values["val.loss"], 1e-12)
+    if lines[i + 1][9] == "yes" then best[#best + 1] = t.number end
+  end
+  local numbers = {}
+  for i, t in ipairs(reached.best) do numbers[i] = t.number end
+  check.equal(table.concat(best, " "), table.concat(numbers, " "))
 end)
 
 check.group("kill -9 of a worker, of all processes, and at the end of a run: nothing lost, nothing twice", function()

@@ -24,7 +24,9 @@ local run = {}
 
 function run.status(folder, more)
   if more then usage(("sweep status: expected one folder, got '%s' too"):format(more)) end
-  print(require("vbl.sweep.status").open(folder_of("status", folder)))
+  local reached = require("vbl.sweep.status").open(folder_of("status", folder))
+  print(reached)
+  if not pcall(require("vbl.sweep.results").write, reached) then print "(trials.tsv and the figure were not written: the folder cannot be written to)" end
 end
 
 local function count(key, text)

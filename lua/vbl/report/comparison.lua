@@ -3,13 +3,17 @@
 --   comparison(groups, opts) -> c     groups: as of vbl.report.table; opts: its options, and
 --     measures = {"cka", "mknn", ...}     those that may predict the score (vbl.analysis.downstream); none: not asked
 --   c.table       vbl.report.table; nil where there is none to be made, and c.why says why
+--   c.runs        sheet: a line a run: group, task, seed, status, best epoch and score, values, parameters, folder
+--   c.layers      sheet: a line a run, partner, layer and measure, before and after training: what the figures are drawn from
 --   c.figures     {{name =, title =, panels = (of vbl.plot.figure), folded = whether a page hides it at first}, ...}
 --   c.sheet       of vbl.analysis.downstream: each run's mean over its layers of the measures, after training, texts and images mismatched,
 --                 against its best validation score; within each task, and a group's runs changing places as a whole
---   tostring(c)   table and sheet;  c:save(base)     BASE.md, .tex, .csv; BASE-correlation.tsv, .json; BASE-NAME.svg, .png of each figure
+--   tostring(c)   table and sheet;  c:save(base)     BASE.md, .tex, .csv; BASE-runs, BASE-layers, BASE-correlation .tsv and .json; BASE-NAME.svg,
+--                 .png of each figure
 local by_config = require "vbl.report.by_config"
 local figures = require "vbl.report.comparison_figures"
 local figure = require "vbl.plot.figure"
+local listed = require "vbl.report.comparison_sheets"
 local results = require "vbl.report.table"
 local task_names = require "vbl.report.task_names"
 local usage = require "vbl.usage"
@@ -89,6 +93,7 @@ local function new(groups, opts)
   given.metrics = given.metrics or values_to_show(groups)
   if given.metrics then given.split = given.split or "test" end
   self.table = results(groups, given)
+  self.runs, self.layers = listed.runs(groups, self.table.task_of), listed.layers(groups, self.table.task_of)
   self.figures = figures.of(groups, self.table)
   if measures then
     local rows = rows_of(groups, measures)
@@ -108,7 +113,7 @@ function Comparison:__tostring() return tostring(self.table) .. (self.sheet and 
 
 function Comparison:save(base)
   for _, form in ipairs {".md", ".tex", ".csv"} do self.table:save(base .. form) end
-  if self.sheet then self.sheet:save(base .. "-correlation") end
+  for name, sheet in pairs {runs = self.runs, layers = self.layers, correlation = self.sheet} do sheet:save(base .. "-" .. name) end
   for _, f in ipairs(self.figures) do figure.draw(("%s-%s"):format(base, f.name), {title = f.title, columns = f.columns, panels = f.panels}) end
 end
 

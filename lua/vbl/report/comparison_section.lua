@@ -23,18 +23,21 @@ local function figure_of(f, charts)
   return e("h3", nil, text(f.title)) .. grid
 end
 
-local function sheet_of(sheet)
+local function rows_of(sheet)
   local rows, numeric = {}, {}
   for i, row in ipairs(sheet.rows) do
     rows[i] = {}
     for j, v in ipairs(row) do rows[i][j], numeric[j] = math.type(v) == "float" and ("%.3f"):format(v) or v, numeric[j] or type(v) == "number" end
   end
-  return e("h3", nil, text(sheet.title)) .. markup.table {columns = sheet.columns, rows = rows, numeric = numeric} .. e("p", {class = "note"}, text(sheet.note))
+  return markup.table {columns = sheet.columns, rows = rows, numeric = numeric}
 end
+
+local function sheet_of(sheet) return e("h3", nil, text(sheet.title)) .. rows_of(sheet) .. e("p", {class = "note"}, text(sheet.note)) end
 
 return function(comparison)
   if comparison.why then return e("p", {class = "note"}, text("No table of these runs: " .. comparison.why .. ".")), {} end
-  local parts, charts = {comparison.table:html()}, {}
+  local runs = e("details", nil, e("summary", nil, text(comparison.runs.title)), rows_of(comparison.runs))
+  local parts, charts = {comparison.table:html(), runs}, {}
   for _, f in ipairs(comparison.figures) do
     if f.name == "correlation" and comparison.sheet then parts[#parts + 1] = sheet_of(comparison.sheet) end
     parts[#parts + 1] = figure_of(f, charts)

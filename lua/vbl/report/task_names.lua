@@ -14,6 +14,6 @@ return function(groups)
   end
   return function(record)
     local task = record.task or "pretraining"
-    return #sets[task] > 1 and ("%s (%s)"):format(task, set_of(record)) or task
+    return #(sets[task] or {}) > 1 and ("%s (%s)"):format(task, set_of(record)) or task
   end
 end

@@ -7,6 +7,7 @@ local c = require "vbl.store.c"
 local console = require "vbl.runs.console"
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
+local results = require "vbl.sweep.results"
 local state_of = require "vbl.sweep.state"
 local status = require "vbl.sweep.status"
 local system = require "vbl.system.c"
@@ -104,7 +105,9 @@ function crew.run(folder, opts)
   self:tell()
   for i = 1, opts.jobs do self:employ(i) end
   attend(self)
-  print(status.open(folder))
+  local reached = status.open(folder)
+  print(reached)
+  results.write(reached)
   if self.stopping then
     print(("interrupted; go on with: vbl sweep resume %s"):format(folder))
     system.hold_interrupts(false)  -- raises
