@@ -1,7 +1,9 @@
 // vbl: the interpreter of Lua 5.4 with the engine inside. Options as lua(1); the first word may also name a command
 // (lua/vbl/cmd/NAME.lua). Here: the command line and exit codes; modules, signals and tracebacks are beside this file.
+#include <errno.h>
 #include <lualib.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 
 #include "bindings/program.h"
 #include "core/base/threads.h"
+#include "core/tensor/tensor.h"
 
 static const char usage[] =
     "usage: vbl [-e code] [-l module] [-i] [-v] [-E] [-W] [script [key=value ...] [flags]]\n"
@@ -27,8 +30,14 @@ typedef struct options {
   const char *bad;
 } options;
 
+// Lua's own message when memory is refused has neither a place nor a size: that of its last resort, made at its start.
 static int fail(lua_State *L) {
-  fprintf(stderr, "vbl: %s\n", lua_tostring(L, -1));
+  const char *message = lua_tostring(L, -1);
+  if (message != NULL && strcmp(message, "not enough memory") == 0)
+    fprintf(stderr, "vbl: not enough memory for the interpreter (its objects hold %.1f MiB, tensors %.1f MiB)\n",
+            (double)lua_gc(L, LUA_GCCOUNT) / 1024, (double)vbl_memory().live / 0x1p20);
+  else
+    fprintf(stderr, "vbl: %s\n", message != NULL ? message : "an error that is no string");
   lua_pop(L, 1);
   return EXIT_FAILURE;
 }
@@ -189,6 +198,31 @@ static int start(lua_State *L, int argc, char **argv, const options *o) {
   return o->no_environment ? EXIT_SUCCESS : run_init(L);
 }
 
+// The whole program, as a Lua function: memory may be refused at any of its calls.
+typedef struct program {
+  int argc, code;
+  char **argv;
+  const options *o;
+} program;
+
+static int run_program(lua_State *L) {
+  program *p = lua_touserdata(L, 1);
+  p->code = start(L, p->argc, p->argv, p->o);
+  if (p->code == EXIT_SUCCESS) p->code = run(L, p->argc, p->argv, p->o);
+  return 0;
+}
+
+// What was printed and could not be written (a full disk) is a failure, unless the reader has gone (`| head`).
+static int close_output(int code) {
+  bool lost = fflush(stdout) != 0;
+  int reason = lost ? errno : EIO;
+  struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  if (!lost && !ferror(stdout)) return code;
+  if (reason == EPIPE || (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR) != 0)) return code;
+  fprintf(stderr, "vbl: standard output: not all could be written%s%s\n", lost ? ": " : "", lost ? strerror(reason) : "");
+  return code == EXIT_SUCCESS ? EXIT_FAILURE : code;
+}
+
 int main(int argc, char **argv) {
   vbl_choose_waiting(argv);
   // oneDNN packs matrices into malloc'ed memory at every call. Given back to the system each time, clearing the pages anew cost 6 %
@@ -207,8 +241,11 @@ int main(int argc, char **argv) {
     fputs("vbl: no memory for the interpreter\n", stderr);
     return EXIT_FAILURE;
   }
-  int code = start(L, argc, argv, &o);
-  if (code == EXIT_SUCCESS) code = run(L, argc, argv, &o);
+  program p = {.argc = argc, .argv = argv, .o = &o};
+  lua_pushcfunction(L, run_program);
+  lua_pushlightuserdata(L, &p);
+  int code = lua_pcall(L, 1, 0, 0) == LUA_OK ? p.code : fail(L);
+  code = close_output(code);
   int interrupt = vbl_signals_settle();  // one that nobody handled
   lua_close(L);
   return interrupt != 0 ? 128 + interrupt : code;

@@ -88,7 +88,7 @@ int vbl_signals_settle(void) {
   vbl_interrupt_clear();
   forced = 0;
   raised = 0;
-  lua_sethook(main_thread, NULL, 0, 0);
+  if (main_thread != NULL) lua_sethook(main_thread, NULL, 0, 0);  // NULL: the program never came so far
   return number;
 }
 

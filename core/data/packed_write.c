@@ -111,6 +111,18 @@ static vbl_status add_samples(writing *w, atomic_llong *done, atomic_llong *bad,
   return VBL_OK;
 }
 
+// In front of all the rest.
+static vbl_status put_header(writing *w, vbl_error *err) {
+  const uint8_t *from = (const uint8_t *)&w->header;
+  for (size_t done = 0; done < sizeof w->header;) {
+    ssize_t n = pwrite(w->file.fd, from + done, sizeof w->header - done, (off_t)done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return vbl_fail_errno(err, "write", w->file.path);
+    done += (size_t)n;
+  }
+  return VBL_OK;
+}
+
 // The tables, each at a multiple of 8, and their places in the header.
 static vbl_status write_tables(writing *w, vbl_error *err) {
   static const uint8_t zeros[8];
@@ -130,7 +142,7 @@ static vbl_status write_tables(writing *w, vbl_error *err) {
   h->bytes = at;
   h->tables_crc = w->file.crc;
   h->header_crc = vbl_crc32(0, h, sizeof *h);
-  return pwrite(w->file.fd, h, sizeof *h, 0) == (ssize_t)sizeof *h ? VBL_OK : vbl_fail_errno(err, "write", w->file.path);
+  return put_header(w, err);
 }
 
 static vbl_status write_all(writing *w, atomic_llong *done, atomic_llong *bad, const atomic_bool *stop, vbl_error *err) {

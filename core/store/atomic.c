@@ -15,25 +15,6 @@
 
 #define VBL_STALE_MARK ".tmp-"
 
-// A folder's fsync makes a rename in it durable. Some network file systems refuse it (EINVAL); their close is the flush.
-static vbl_status sync_folder(const char *path, vbl_error *err) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return vbl_fail_errno(err, "open folder", path);
-  vbl_status s = VBL_OK;
-  if (fsync(fd) != 0 && errno != EINVAL) s = vbl_fail_errno(err, "flush folder", path);
-  close(fd);
-  return s;
-}
-
-static vbl_status sync_parent(const char *path, vbl_error *err) {
-  char parent[PATH_MAX];
-  snprintf(parent, sizeof parent, "%s", path);
-  char *slash = strrchr(parent, '/');
-  if (!slash) return sync_folder(".", err);
-  slash[slash == parent] = 0;
-  return sync_folder(parent, err);
-}
-
 // Says after a failed write which content is still valid.
 static vbl_status keep_note(vbl_error *err, const char *path) {
   if (!err) return VBL_EIO;
@@ -89,17 +70,29 @@ vbl_status vbl_atomic_file_write(vbl_atomic_file *f, const void *data, size_t n,
   return VBL_OK;
 }
 
+// rename, where a server's answer may be lost and the request sent again: the second one finds the name gone and fails, though all is done.
+// `file` is the inode behind `from`.
+static int rename_file(const char *from, const char *to, const struct stat *file) {
+  struct stat s;
+  if (rename(from, to) == 0) return 0;
+  int code = errno;
+  if (code == ENOENT && lstat(to, &s) == 0 && s.st_ino == file->st_ino && s.st_dev == file->st_dev) return 0;
+  errno = code;
+  return -1;
+}
+
 vbl_status vbl_atomic_file_commit(vbl_atomic_file *f, vbl_error *err) {
+  struct stat file;
   if (f->fd < 0) return vbl_fail(err, VBL_EIO, "%s: cannot write: closed after an earlier failure", f->path);
-  if (fsync(f->fd) != 0) return file_failed(f, err);
+  if (fsync(f->fd) != 0 || fstat(f->fd, &file) != 0) return file_failed(f, err);
   int fd = f->fd;
   f->fd = -1;
-  if (close(fd) != 0 || rename(f->temporary, f->path) != 0) {  // NFS reports a full disk at close
+  if (close(fd) != 0 || rename_file(f->temporary, f->path, &file) != 0) {  // NFS reports a full disk at close
     vbl_fail_errno(err, "write", f->path);
     unlink(f->temporary);
     return keep_note(err, f->path);
   }
-  return sync_parent(f->path, err);
+  return vbl_parent_sync(f->path, err);
 }
 
 vbl_status vbl_atomic_write(const char *path, const void *data, size_t n, vbl_error *err) {
@@ -144,7 +137,7 @@ vbl_status vbl_create_once(const char *path, const char *temporary, const void *
     if (!*created && code != EEXIST) s = vbl_fail_errno(err, "make", path);
   }
   unlink(temporary);
-  if (s == VBL_OK && *created) s = sync_parent(path, err);
+  if (s == VBL_OK && *created) s = vbl_parent_sync(path, err);
   return s;
 }
 
@@ -169,9 +162,25 @@ void vbl_atomic_folder_abort(vbl_atomic_folder *f) {
   f->path[0] = 0;
 }
 
+// Whether the path is a link to `target`.
+static bool links_to(const char *path, const char *target) {
+  char to[PATH_MAX];
+  ssize_t n = readlink(path, to, sizeof to - 1);
+  to[n > 0 ? n : 0] = 0;
+  return n > 0 && strcmp(to, target) == 0;
+}
+
+// symlink; one whose first answer was lost finds the link there.
+static int make_link(const char *target, const char *link) {
+  if (symlink(target, link) == 0) return 0;
+  return errno == EEXIST && links_to(link, target) ? 0 : -1;
+}
+
 // Renames the new link onto `target`. A real folder there (a copy made with cp -L) cannot be renamed over: the two are exchanged.
 static int put_link(const char *link, const char *target) {
-  if (rename(link, target) == 0) return 0;
+  struct stat s;
+  if (lstat(link, &s) != 0) return -1;
+  if (rename_file(link, target, &s) == 0) return 0;
   if (errno != EISDIR && errno != EEXIST && errno != ENOTEMPTY) return -1;
   return renameat2(AT_FDCWD, link, AT_FDCWD, target, RENAME_EXCHANGE);
 }
@@ -182,18 +191,18 @@ vbl_status vbl_atomic_folder_commit(vbl_atomic_folder *f, vbl_error *err) {
   snprintf(link, sizeof link, "%s.link", f->path);
   ssize_t n = readlink(target, old, sizeof old - 1);
   old[n > 0 ? n : 0] = 0;
-  if (sync_folder(f->path, err) != VBL_OK || sync_folder(f->parent, err) != VBL_OK) {
+  if (vbl_folder_sync(f->path, err) != VBL_OK || vbl_folder_sync(f->parent, err) != VBL_OK) {
     vbl_atomic_folder_abort(f);
     return keep_note(err, target);
   }
-  if (symlink(strrchr(f->path, '/') + 1, link) != 0 || put_link(link, target) != 0) {
+  if (make_link(strrchr(f->path, '/') + 1, link) != 0 || put_link(link, target) != 0) {
     vbl_fail_errno(err, "write", target);
     unlink(link);
     vbl_atomic_folder_abort(f);
     return keep_note(err, target);
   }
   f->path[0] = 0;
-  VBL_TRY(sync_folder(f->parent, err));
+  VBL_TRY(vbl_folder_sync(f->parent, err));
   vbl_tree_remove(link, NULL);  // there only after an exchange: the real folder that stood in the link's place
   snprintf(old_path, sizeof old_path, "%s/%s", f->parent, old);
   if (*old == '.' && !strchr(old, '/')) vbl_tree_remove(old_path, NULL);  // what stays is a left-over for vbl_clean_stale

@@ -69,6 +69,25 @@ vbl_status vbl_file_truncate(const char *path, uint64_t size, vbl_error *err) {
   return VBL_OK;
 }
 
+// A folder's fsync makes a rename in it durable. Some network file systems refuse it (EINVAL); their close is the flush.
+vbl_status vbl_folder_sync(const char *path, vbl_error *err) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return vbl_fail_errno(err, "open folder", path);
+  vbl_status s = VBL_OK;
+  if (fsync(fd) != 0 && errno != EINVAL) s = vbl_fail_errno(err, "flush folder", path);
+  close(fd);
+  return s;
+}
+
+vbl_status vbl_parent_sync(const char *path, vbl_error *err) {
+  char parent[PATH_MAX];
+  snprintf(parent, sizeof parent, "%s", path);
+  char *slash = strrchr(parent, '/');
+  if (!slash) return vbl_folder_sync(".", err);
+  slash[slash == parent] = 0;
+  return vbl_folder_sync(parent, err);
+}
+
 static bool is_folder(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
@@ -83,10 +102,13 @@ vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err) {
   for (char *p = part + 1; *p; p++) {
     if (*p != '/') continue;
     *p = 0;
-    if (mkdir(part, 0777) != 0 && !is_folder(part)) return vbl_fail_errno(err, "make folder", part);
+    if (mkdir(part, 0777) == 0)
+      VBL_TRY(vbl_parent_sync(part, err));
+    else if (!is_folder(part))
+      return vbl_fail_errno(err, "make folder", part);
     *p = '/';
   }
-  if (mkdir(path, 0777) == 0) return VBL_OK;
+  if (mkdir(path, 0777) == 0) return vbl_parent_sync(path, err);
   int code = errno;
   if (is_folder(path)) {
     if (existed) *existed = true;

@@ -59,6 +59,8 @@ check.group("a file size limit (RLIMIT_FSIZE): the older checkpoint stays, the r
   local run = copy(cut)
   trainer.expect(1, {"--threads", "1", "--resume", run, limit = "ulimit -f 500;"}, "checkpoint last was not written", "File too large", "checkpoints/last (step 3)",
                  "the end of the run is in no checkpoint", "--resume " .. run)
+  local result = vbl.load(run .. "/result.json")
+  check.ok(result.status == "failed" and result.message:find("the checkpoint last was not written", 1, true), result.message)
   check.equal(vbl.load(run .. "/checkpoints/last/state.json").state.counters.step, 3)
   trainer.expect(1, {"--threads", "1", "--resume", run, limit = "ulimit -f 60;"}, "metrics.jsonl", "File too large")
   trainer.expect(0, {"--threads", "1", "--resume", run}, "resumed at step 3")

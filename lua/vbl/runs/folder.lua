@@ -2,7 +2,8 @@
 -- checkpoints/, plots/.
 -- One process writes it (metrics.jsonl is locked); files that grow do so by whole lines, the others are replaced as a whole.
 --
---   folder.create{out = "runs", name=, config = table, manifest = table} -> run
+--   folder.create{out = "runs", name=, config = table, manifest = table, files = {name -> text}} -> run
+--     config.lua is written last: a folder with it is a whole run, one without it (a writer killed that early) is none
 --   folder.open(path) -> run, {config = table}     to go on: what killed writers left is cleaned
 --     the first run:load_checkpoint then cuts the growing files to what they were at that checkpoint, so that the rest of the run writes
 --     the same metrics as one that was never stopped
@@ -15,6 +16,7 @@
 --   run:checkpoint(kind, parts) -> true, or nil and a message (disk full: the older one is intact)     vbl.runs.checkpoint
 --   run:load_checkpoint(kind[, fingerprint]) -> {NAME = name -> tensor, state=}, or nil when the run has no checkpoint
 --   run:plots()     draws plots/ from metrics.jsonl
+--   run:sync()      what was written is on the disk
 --   run:close()     and the event file gets the plots, samples of the predictions, and how the run ended
 local c = require "vbl.store.c"
 local checkpoint = require "vbl.runs.checkpoint"
@@ -73,12 +75,18 @@ local function plain_config(config)
   return copy
 end
 
-local function write_manifest(path, given)
+local function manifest_text(given)
   local cpu = system.cpu()
   local manifest = {created = os.date "%Y-%m-%d %H:%M:%S", vbl = require("vbl").version, isa = cpu.isa, cpu = cpu.model, system = system.uname(),
                     threads = system.threads(), build = ("%08x"):format(c.crc32_file "/proc/self/exe")}
   for key, value in pairs(given or {}) do manifest[key] = value end
-  c.write_atomic(path .. "/manifest.json", c.json_encode(manifest, {indent = 2}))
+  return c.json_encode(manifest, {indent = 2})
+end
+
+local function write_files(path, config, opts)
+  c.write_atomic(path .. "/manifest.json", manifest_text(opts.manifest))
+  for name, text in pairs(opts.files or {}) do c.write_atomic(path .. "/" .. name, text) end
+  c.write_atomic(path .. "/config.lua", config)
 end
 
 function folder.create(opts)
@@ -86,8 +94,11 @@ function folder.create(opts)
   local ok, source = pcall(require("vbl.config").write, config)
   if not ok then error(("config: %s to the run's config.lua; what is no plain value belongs in the parts of vbl.train.pretrain"):format(source), 0) end
   local path = make(opts.out or "runs", opts.name or "run")
-  c.write_atomic(path .. "/config.lua", source)
-  write_manifest(path, opts.manifest)
+  local written, message = pcall(write_files, path, source, opts)
+  if not written then
+    pcall(c.remove, path)  -- on a disk that refuses this too it stays behind, and is no run
+    error(message, 0)
+  end
   local run = attach(path, config)
   begin_events(run)
   return run
@@ -150,14 +161,16 @@ function Run:text(step, tag, markdown) self.files[EVENTS]:write(events.text(syst
 
 function Run:image(step, tag, png) self.files[EVENTS]:write(events.image(system.time(), step, tag, png)) end
 
+function Run:sync()
+  for _, file in pairs(self.files) do file:sync() end
+end
+
 function Run:checkpoint(kind, parts)
   checkpoint.check_kind(kind)
   local ok, message = pcall(function()
     local offsets = {}
-    for name, file in pairs(self.files) do
-      file:sync()
-      offsets[name] = file:tell()
-    end
+    self:sync()
+    for name, file in pairs(self.files) do offsets[name] = file:tell() end
     checkpoint.write(self.path .. "/checkpoints", kind, parts, offsets)
   end)
   if ok then return true end

@@ -15,9 +15,13 @@ local usage = require "vbl.usage"
 
 local final = {}
 
-local function load_best(job, run)
+local function load_best(job, run, s)
+  if not s.best then usage(("%s: the checkpoint of the best epoch was not written; it cannot be scored"):format(run.path)) end
   local parts = checkpoint.read(run.path .. "/checkpoints", "best")
   if not parts then usage(("%s/checkpoints/best: there is no such checkpoint; the best epoch cannot be scored"):format(run.path)) end
+  if parts.state.counters.epoch ~= s.best.epoch then
+    usage(("%s/checkpoints/best: is of epoch %s, the best one was %d; it cannot be scored"):format(run.path, parts.state.counters.epoch, s.best.epoch))
+  end
   copy_weights(job.model, parts.model, run.path .. "/checkpoints/best")
 end
 
@@ -107,7 +111,7 @@ end
 function final.run(job, run, s)
   if job.config.flags.final and not job.test_name then usage(("--final: data %s has no test split"):format(job.config.data)) end
   s.busy = true  -- the model is no longer that of the last step
-  load_best(job, run)
+  load_best(job, run, s)
   vbl.autocast(job.config.precision, all, job, run, s)
   s.busy = false
   if job.test_name and not job.config.flags.final then run:log("the test split is locked; to score it: --resume %s --final", run.path) end

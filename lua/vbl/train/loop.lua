@@ -129,6 +129,7 @@ local function finish_epoch(job, run, s)
   s.busy = true
   local score = job.kind.score(job, found)
   local best = (epoch > 0 or job.config.epochs == 0) and (not s.best or score.score > s.best.score)
+  local before = s.best
   if best then
     s.best = score
     s.best.epoch = epoch
@@ -137,7 +138,7 @@ local function finish_epoch(job, run, s)
   guards.epoch(run, job, s, epoch, found)
   s.epoch, s.test, s.sums = epoch, found.values, {}
   if epoch > 0 and job.kind.keep_epochs then state.save(run, "epoch-" .. epoch, job, s) end
-  if best then state.save(run, "best", job, s) end
+  if best and not state.save(run, "best", job, s) then s.best = before end  -- what checkpoints/best holds
   state.save(run, "last", job, s)
   s.busy = false
   run:plots()
@@ -192,6 +193,7 @@ local function stopped_early(job, s)
 end
 
 local function train(job, run, s)
+  report.opening(run, job, s)
   if evaluation_due(job, s) then finish_epoch(job, run, s) end
   local next_batch, loader = batches(job, s.step + 1)
   local _ <close> = loader
@@ -218,19 +220,20 @@ function loop.run(config, parts)
   system.hold_interrupts(true)
   run = run or state.create(job)
   local s = state.restore(run, job, stored)
-  report.opening(run, job, s)
   local ok, message = xpcall(train, usage.explain, job, run, s)
   if not ok then stop(job, run, s, message) end
   system.hold_interrupts(false)
   report.closing(run, job, s)
-  local ok_result, failure = pcall(result.write, run, job, s, "finished")
+  local missing = state.missing(s)
+  local ok_result, failure = pcall(result.write, run, job, s, s.missing.last and "failed" or "finished", missing)
   run:close()
   page(run, job)
   if not ok_result then usage(("%s: its result was not written: %s"):format(run.path, usage.strip(failure))) end
-  if s.unsaved then
+  if s.missing.last then
     usage(string.format("%s: the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s", run.path,
-                        s.unsaved, s.saved or "none", run.path))
+                        s.missing.last, s.saved or "none", run.path))
   end
+  if missing then usage(("%s: the run is finished, but %s"):format(run.path, missing)) end
   return {folder = run.path, test = s.test, values = job.kind.values(job, s), model = job.model, data = job.data}
 end
 

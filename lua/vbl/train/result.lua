@@ -10,6 +10,7 @@ function result.write(run, job, s, status, message)
   local best = s.best and {epoch = s.best.epoch, metric = s.best.metric, value = s.best.value}
   local record = {status = status, message = message, seed = job.config.flags.seed, kind = job.kind.name, task = job.task_name, best = best,
                   values = job.kind.values(job, s), intervals = s.intervals, alignment = {before = s.before, after = s.after}}
+  run:sync()  -- whoever reads that it ended finds all of it
   c.write_atomic(run.path .. "/result.json", c.json_encode(record, {indent = 2, nan = "string"}) .. "\n")
 end
 

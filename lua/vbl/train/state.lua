@@ -38,20 +38,19 @@ local function manifest(job)
 end
 
 -- vocab.txt and tokenizer_config.json: what the ids of the model's text stream mean. A checkpoint without it would be of no use to others.
-local function write_vocabulary(run, tokenizer)
+local function vocabulary_files(tokenizer)
   local tokens = {}
   for id = 0, tokenizer:size() - 1 do tokens[id + 1] = tokenizer:token(id) end
-  store.write_atomic(run.path .. "/vocab.txt", table.concat(tokens, "\n") .. "\n")
   local rules = tokenizer:rules()
-  store.write_atomic(run.path .. "/tokenizer_config.json", store.json_encode({
+  return {["vocab.txt"] = table.concat(tokens, "\n") .. "\n", ["tokenizer_config.json"] = store.json_encode({
     tokenizer_class = rules.fast and "BertTokenizerFast" or "BertTokenizer", do_lower_case = rules.lower_case, strip_accents = rules.strip_accents,
-    tokenize_chinese_chars = rules.split_cjk}, {indent = 2}))
+    tokenize_chinese_chars = rules.split_cjk}, {indent = 2})}
 end
 
 function state.create(job)
-  local ok, run = pcall(folder.create, {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job)})
+  local ok, run = pcall(folder.create, {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job),
+                                        files = vocabulary_files(job.data.tokenizer)})
   if not ok then usage(usage.strip(run)) end
-  write_vocabulary(run, job.data.tokenizer)
   return run
 end
 
@@ -112,7 +111,7 @@ local function describe(run, kind, step) return string.format("%s/checkpoints/%s
 
 -- The counters of a run at its start or at its last checkpoint.
 function state.restore(run, job, stored)
-  local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}, recent = {}}
+  local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}, recent = {}, missing = {}}
   if not stored then return s end
   local ok, found = pcall(run.load_checkpoint, run, "last", fingerprint(job))
   if not ok then usage(usage.strip(found)) end
@@ -121,27 +120,40 @@ function state.restore(run, job, stored)
   copy_weights(job.model, found.model, run.path .. "/checkpoints/last/model.safetensors")
   job.optimizer:load_state {m = found.optimizer.m, v = found.optimizer.v, steps = found.state.optimizer_steps}
   for key, value in pairs(found.state.counters) do s[key] = value end
+  s.missing.last = nil  -- it is there: this one
   s.saved = describe(run, "last", s.step)
   return s
 end
 
--- kind: "last", "best", "epoch-N". A failure (disk full) is logged and the older checkpoint stays: the run goes on.
+-- kind: "last", "best", "epoch-N". A failure (disk full) is logged, the older checkpoint stays and the run goes on; s.missing[kind] says why until
+-- one of that kind is written. -> whether it was
 function state.save(run, kind, job, s)
   local names, tensors = {}, {}
   for i, p in ipairs(job.model.list) do names[i], tensors[i] = p.name, p.tensor end
   local moments = job.optimizer:state()
+  s.missing[kind] = nil
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test,
-                    before = s.before, recent = s.recent, measures = s.measures}
+                    before = s.before, recent = s.recent, measures = s.measures, missing = next(s.missing) and s.missing or nil}
   local ok, message = run:checkpoint(kind, {
     model = {names = names, tensors = tensors, metadata = job.model:metadata()}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
     state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
   })
-  if kind == "last" then s.unsaved = not ok and message or nil end
+  s.missing[kind] = not ok and message or nil
   if ok then
     s.saved = describe(run, kind, s.step)
   else
     run:warn("checkpoint %s was not written: %s; the last whole one is %s", kind, message, s.saved or "none yet")
   end
+  return ok
+end
+
+-- "the checkpoint best was not written: ..." of those that are missing at the run's end; nil: all are there.
+function state.missing(s)
+  local kinds = {}
+  for kind in pairs(s.missing) do kinds[#kinds + 1] = kind end
+  table.sort(kinds)
+  for i, kind in ipairs(kinds) do kinds[i] = ("the checkpoint %s was not written: %s"):format(kind, s.missing[kind]) end
+  return kinds[1] and table.concat(kinds, "; ")
 end
 
 return state
