@@ -19,7 +19,6 @@ local config = vbl.config({
   epochs = 6,                                  -- passes over them
   batch = 64,                                  -- samples an optimizer step
   lr = "auto",                                 -- peak learning rate
-  warmup = 0.3,                                -- share of the steps that warm up linearly; after a short one some seeds' text stream stays a constant
   patience = 0,                                -- epochs without a better score, then a run stops; 0: none stops
   probe_samples = 256,                         -- pairs of the layer analysis
   precision = "f32",                           -- or bf16
@@ -41,7 +40,7 @@ for _, set in ipairs(config.sets) do
         name = ("%s-%s"):format(set:match "([^/]+)/*$", placement), seed = seed, labels = {placement = placement, set = set},
         config = {data = set, from = config.from[placement] or "", model = model_of(placement), head = config.head, scenes = config.scenes,
                   captions = config.captions, train_samples = config.train_samples, epochs = config.epochs, batch = config.batch, lr = config.lr,
-                  warmup = config.warmup, patience = config.patience, probe_samples = config.probe_samples, precision = config.precision},
+                  patience = config.patience, probe_samples = config.probe_samples, precision = config.precision},
       }
     end
   end

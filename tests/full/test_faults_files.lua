@@ -1,0 +1,24 @@
+-- Calls on files, folders, locks, threads and processes fail, one after the other, in each workload: see tests/faults.lua.
+local check = require "check"
+local faults = require "faults"
+
+local plans = {  -- class, action, how many calls from the k-th on (0: all)
+  {"write", "ENOSPC", 0}, {"write", "EIO", 1}, {"write", "SHORT", 0}, {"read", "SHORT", 0}, {"read", "EIO", 1}, {"create", "EROFS", 0}, {"create", "EACCES", 1},
+  {"open", "EMFILE", 1}, {"sync", "EIO", 1}, {"close", "EIO", 1}, {"rename", "EXDEV", 0}, {"rename", "EIO", 1}, {"rename", "LOST", 1}, {"mkdir", "EACCES", 0},
+  {"mkdir", "LOST", 1}, {"unlink", "EACCES", 1}, {"unlink", "LOST", 1}, {"lock", "ENOLCK", 1}, {"map", "ENOMEM", 1}, {"thread", "EAGAIN", 1},
+  {"process", "EAGAIN", 1}, {"clock", "BACK", 0},
+}
+
+local few = {sweep = 2}  -- a sweep takes a dozen times as long as a run
+
+for _, name in ipairs {"pretrain", "threads", "finetune", "resume", "pack", "prompt", "sweep"} do
+  check.group(name, function()
+    local w = faults.workloads[name]()
+    for i, plan in ipairs(plans) do
+      local n = few[name] or 6
+      if w.count[plan[1]] > 0 then faults.attack(w, plan[1], plan[2], {count = plan[3], first = n, last = n, drawn = n, seed = i}) end
+    end
+  end)
+end
+
+faults.finish()
