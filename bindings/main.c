@@ -229,6 +229,7 @@ int main(int argc, char **argv) {
   // of a training step; kept, it is a few megabytes.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  vbl_refusal_start();
   options o = read_options(argc, argv);
   if (o.bad != NULL) {
     fprintf(stderr, "vbl: unknown or incomplete option '%s'\n%s", o.bad, usage);

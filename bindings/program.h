@@ -1,6 +1,6 @@
 // The parts of the program around the interpreter: where modules are found, how signals reach a script, how a call reports.
 // defines: vbl_open_modules, vbl_has_module, vbl_module_source, vbl_script_folder, vbl_signals_start, vbl_signals_coroutines, vbl_signals_settle,
-//          vbl_signals_hold, vbl_call, vbl_choose_waiting, vbl_open_edit, vbl_process_rows, vbl_child_rows, vbl_machine_rows, vbl_read_words
+//          vbl_signals_hold, vbl_call, vbl_choose_waiting, vbl_refusal_start, vbl_open_edit, vbl_process_rows, vbl_child_rows, vbl_machine_rows, vbl_read_words
 #pragma once
 #include "bindings/bind.h"
 
@@ -28,6 +28,9 @@ int vbl_call(lua_State *L, int arguments, int results);
 // Starts the program anew, with OpenMP's threads soon asleep while they wait, where the machine is busy and the environment has not
 // decided (OMP_WAIT_POLICY, GOMP_SPINCOUNT). To be called before anything else.
 void vbl_choose_waiting(char **argv);
+
+// From here on a C++ library that is refused memory gets what can be given back, or ends the program with a message.
+void vbl_refusal_start(void);
 
 int vbl_open_edit(lua_State *L);  // "vbl.edit.c": the prompt's line editor
 

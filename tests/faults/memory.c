@@ -54,7 +54,7 @@ static bool refused_to_lua(void *p, size_t bytes, const void *caller) {
     last_bytes = 0;
     return false;
   }
-  if (bytes >= 1536) return false;  // may be the box of a luaL_Buffer, which does not ask twice
+  if (bytes >= 1536) return false;                                // may be the box of a luaL_Buffer, which does not ask twice
   if (p != NULL && bytes <= malloc_usable_size(p)) return false;  // Lua takes it for granted that a block can shrink
   if (!fault_hit(FAULT_LUA, caller, "realloc for Lua", "", -1)) return false;
   last = p, last_bytes = bytes;

@@ -83,7 +83,7 @@ end)
 
 check.group("killed and resumed, bit for bit", function()
   local plain = trainer.expect(0, words())
-  for _, moments in ipairs {{"update 3 KILL"}, {"tensors 2 KILL", "update 4 KILL"}, {"forward 24 KILL"}, {"state 4 KILL"}} do
+  for _, moments in ipairs {{"update 3 KILL"}, {"tensors 2 KILL", "update 4 KILL"}, {"forward 24 KILL"}, {"state 7 KILL"}} do
     local run
     for _, moment in ipairs(moments) do
       local given = run and {trainer.finetune, "--threads", "1", "--resume", run, script = true} or words()
