@@ -34,7 +34,7 @@ local function styles_of(panels)
           used = used + 1
           color = distinct[((s.color or used) - 1) % #distinct + 1]
         end
-        styles[name] = {color = color, dash = s.dashed and "2" or s.broken and "(9,5)" or "1", width = s.thin and 0.7 or s.dashed and 1.3 or 1.8}
+        styles[name] = {color = color, dash = s.dashed and "2" or s.broken and "(9,5)" or "1", width = s.thin and 0.7 or s.dashed and 1.3 or 1.8, points = s.points}
         names[#names + 1] = name
       end
     end
@@ -167,8 +167,12 @@ local function add_header(out, spec, places, styles, width, height)
   out(("set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), LEFT / width, 1 - 20 / height))
   for i, p in ipairs(places) do
     local y, style = 1 - p.y / height, styles[p.name]
-    out(("set arrow %d from screen %.5f, screen %.5f to screen %.5f, screen %.5f nohead linecolor '%s' linewidth %g dashtype %s"):format(
-      i, p.x / width, y, (p.x + 28) / width, y, style.color, style.width * 1.3, style.dash))
+    if style.points then
+      out(("set label %d '' at screen %.5f, screen %.5f point linecolor '%s' pointtype 7 pointsize 0.8"):format(i + 50, (p.x + 24) / width, y, style.color))
+    else
+      out(("set arrow %d from screen %.5f, screen %.5f to screen %.5f, screen %.5f nohead linecolor '%s' linewidth %g dashtype %s"):format(
+        i, p.x / width, y, (p.x + 28) / width, y, style.color, style.width * 1.3, style.dash))
+    end
     out(("set label %d %s at screen %.5f, screen %.5f left"):format(i + 1, gnuplot.quote(p.name), (p.x + 36) / width, y))
   end
 end

@@ -1,6 +1,6 @@
 -- One run of a study, as a process of its own: what goes wrong in it is its own, its memory goes with it, and it can run beside others.
---   cell.look(cell, flags) -> "done" (finished; with --final also tested), "resume" or "new"; sets cell.config, cell.name_of_run and
---     cell.record, the newest run of that name (nil: none). The name ends in the hash of the config, so a changed config is another run
+--   cell.look(cell, flags) -> "done" (finished; with --final also tested), "resume" or "new"; sets cell.config_now, cell.name_of_run, cell.resume
+--     and cell.record, the newest run of that name (nil: none). The name ends in the hash of the config, so a changed config is another run
 --   cell.start(cell, flags, threads, output) -> child     output: the file that gets what it prints; nil: the terminal
 --   cell.left(cell, flags) -> its newest run, nil before there is one
 --   cell.work(given)      what that process does
@@ -52,17 +52,19 @@ function cell.look(self, flags)
   self.config_now = type(self.config) == "function" and self.config() or self.config
   self.name_of_run = full_name(self, self.config_now)
   self.record = find(flags.out, self.name_of_run)
+  self.resume = nil
   if not self.record then return "new" end
+  if self.record.status == "invalid" then return "done" end  -- somebody's decision: no table counts it
   if self.record.status == "finished" and not (flags.final and self.record.kind == "finetune" and not tested(self.record)) then return "done" end
   wait_for(self.record)
-  return system.exists(self.record.path .. "/checkpoints/last") and "resume" or "new"
+  self.resume = system.exists(self.record.path .. "/checkpoints/last") and self.record.path or nil  -- killed before its first checkpoint: anew
+  return self.resume and "resume" or "new"
 end
 
 function cell.start(self, flags, threads, output)
-  local resume = self.record and system.exists(self.record.path .. "/checkpoints/last") and self.record.path or nil
   local kind = self.kind or "finetune"
   local given = {kind = kind, script = (arg and arg[0] or ""):gsub("[^/]*$", "") .. kinds[kind][2], config = self.config_now,
-                 flags = {device = flags.device, out = flags.out, final = flags.final, seed = self.seed, name = self.name_of_run, threads = threads, resume = resume}}
+                 flags = {device = flags.device, out = flags.out, final = flags.final, seed = self.seed, name = self.name_of_run, threads = threads, resume = self.resume}}
   local child, message = system.start({system.executable(), "-e", ("require 'vbl.train.study_cell'.work(%s)"):format(values.write(given))},
                                       {output = output, self = true})
   if not child then usage("study: " .. message) end
