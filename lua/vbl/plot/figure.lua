@@ -131,6 +131,7 @@ local function add_axes(out, panel)
   out(("set yrange [%.10g:%.10g]"):format(bottom, top))
   local every = panel.integer_x and math.max(1, math.ceil((x_high - x_low) / 12)) or panel.log_x and "autofreq" or ("%.10g"):format(step_of(left, right))
   out(panel.ticks and named_ticks(panel.ticks) or "set xtics norotate " .. every)
+  out("set format x " .. (x_high >= 1e6 and "'%.1s%c'" or "'%g'"))  -- 1.8M
   out("set title " .. gnuplot.quote(panel.title or "") .. " offset 0,-0.6")
   out("set xlabel " .. gnuplot.quote(panel.xlabel or "") .. " offset 0,0.4")
   out("set ylabel " .. gnuplot.quote(panel.ylabel or "") .. " offset 0.6,0")

@@ -189,10 +189,13 @@ function worker.describe(state, number)
   return table.concat(trial.words(shown), " ")
 end
 
+-- Counts, such as parameters, are whole.
+local function shown(value) return value == math.floor(value) and math.abs(value) < 1e15 and ("%d"):format(value) or ("%.6g"):format(value) end
+
 function worker.line(state, run)
   local parts = {("trial %d"):format(run.trial), #state.spec.seeds > 1 and (" seed %d"):format(run.seed) or "", ": ", run.status}
   for _, o in ipairs(state.spec.objectives) do
-    parts[#parts + 1] = run.status == "finished" and (" %s %.6g"):format(o.name, run.values[o.name]) or ""
+    parts[#parts + 1] = run.status == "finished" and (" %s %s"):format(o.name, shown(run.values[o.name])) or ""
   end
   parts[#parts + 1] = run.message and ": " .. run.message or ""
   parts[#parts + 1] = ("  (%s)"):format(worker.describe(state, run.trial))
