@@ -45,6 +45,16 @@ local function apply(state, text)
   end
 end
 
+-- The column after the last one that shows anything.
+local function end_of(runs)
+  for i = #runs, 1, -1 do
+    local run = runs[i]
+    if run.paper then return run.column + run.width end
+    if run.text:find "%S" then return run.column + utf8.len((run.text:gsub(" +$", ""))) end
+  end
+  return 0
+end
+
 -- A line as runs of one style: {text =, column =, ink =, paper =, bold =, dim =}; the style at a line's end goes on in the next.
 local function runs_of(line, state)
   local runs, column, at = {}, 0, 1
@@ -63,10 +73,13 @@ local function runs_of(line, state)
       column, at = column + width, stop + 1
     end
   end
-  return runs, column
+  return runs
 end
 
 local function escaped(text) return (text:gsub("&", "&amp;"):gsub("<", "&lt;"):gsub(">", "&gt;")) end
+
+-- A browser makes one blank of several, but not of these.
+local function kept(text) return (escaped(text):gsub("  +", function(blanks) return ("\u{A0}"):rep(#blanks) end)) end
 
 -- A prompt is not what was typed.
 local function split_prompt(runs)
@@ -81,10 +94,10 @@ end
 
 local lines, columns, state = {}, 0, {}
 for line in io.read("a"):gmatch "([^\n]*)\n" do
-  local runs, width = runs_of(line, state)
-  lines[#lines + 1], columns = split_prompt(runs), math.max(columns, width)
+  local runs = runs_of(line, state)
+  lines[#lines + 1], columns = split_prompt(runs), math.max(columns, end_of(runs))
 end
-while #lines > 0 and #lines[#lines] == 0 do lines[#lines] = nil end
+while #lines > 0 and end_of(lines[#lines]) == 0 do lines[#lines] = nil end
 
 local width, height = 2 * PAD + columns * CELL, BAR + 2 * PAD + #lines * LINE
 local out = {
@@ -93,7 +106,7 @@ local out = {
   ('<rect x="0.5" y="0.5" width="%.0f" height="%.0f" rx="8" fill="%s" stroke="#6e7681"/>'):format(width - 1, height - 1, PAPER),
 }
 for i, color in ipairs {"#ff5f57", "#febc2e", "#28c840"} do out[#out + 1] = ('<circle cx="%d" cy="%d" r="5.5" fill="%s"/>'):format(2 + 18 * i, BAR // 2 + 2, color) end
-out[#out + 1] = ('<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,\'DejaVu Sans Mono\',\'Liberation Mono\',monospace" font-size="%d" style="white-space:pre">'):format(FONT)
+out[#out + 1] = ('<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,\'DejaVu Sans Mono\',\'Liberation Mono\',monospace" font-size="%d">'):format(FONT)
 out[#out + 1] = ('<text x="%.0f" y="%d" fill="#9da5b0" text-anchor="middle">%s</text>'):format(width / 2, BAR // 2 + 6, escaped(title))
 
 local function add_run(run, top)
@@ -103,7 +116,7 @@ local function add_run(run, top)
   -- From its first letter on: blanks before and behind only cost bytes.
   local lead, text = run.text:match "^(%s*)(.-)%s*$"
   out[#out + 1] = ('<text x="%.2f" y="%d" textLength="%.2f" fill="%s"%s%s>%s</text>'):format(
-    x + #lead * CELL, top + 13, (utf8.len(text) or #text) * CELL, run.ink, run.bold and ' font-weight="bold"' or "", run.dim and ' opacity="0.7"' or "", escaped(text))
+    x + #lead * CELL, top + 13, (utf8.len(text) or #text) * CELL, run.ink, run.bold and ' font-weight="bold"' or "", run.dim and ' opacity="0.7"' or "", kept(text))
 end
 
 for i, runs in ipairs(lines) do

@@ -43,6 +43,6 @@ vbl.analysis.matrices(f, "cka", {partners = {"mismatched"}, blocks = {"text - vi
 ?vbl.measure.cka
 SESSION
 wait_for "$n>"
-$tmux capture-pane -e -p | sed "/^$n> *$/d" >"$folder/screen"
+$tmux capture-pane -N -e -p | sed "/^$n> *$/d" >"$folder/screen"
 build/vbl tools/ansi_svg.lua "vbl: a model, a measure, its chance level, its layers" <"$folder/screen" >docs/terminal.svg
 wc -c docs/terminal.svg

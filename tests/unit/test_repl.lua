@@ -160,5 +160,14 @@ else
   end)
 end
 
+check.group("what a terminal shows, as a picture (tools/ansi_svg.lua)", function()
+  local text = system.output {"sh", "-c", ([[printf "7> a <&>  b\n\033[38;2;1;2;3;1mX \033[48;5;196mY\033[0m  \n\n" | "%s" tools/ansi_svg.lua "a title"]]):format(program)}
+  check.ok(text:find("^<svg .*aria%-label=\"a title\".*</svg>\n$"), text)
+  check.ok(text:find('>7&gt;</text>', 1, true), text)
+  check.ok(text:find("a &lt;&amp;&gt;\u{A0}\u{A0}b", 1, true), text)
+  check.ok(text:find('fill="#010203" font-weight="bold">X</text>', 1, true), text)
+  check.ok(text:find('fill="#ff0000"/>', 1, true) and text:find('fill="#010203" font-weight="bold">Y</text>', 1, true), text)
+end)
+
 system.run {"rm", "-rf", folder}
 check.done()
