@@ -90,7 +90,7 @@ static bool open_device(int device, char *message, size_t size) {
   if ((e = cudaDeviceGetDefaultMemPool(&pool, device)) != cudaSuccess ||
       (e = cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep)) != cudaSuccess)
     return snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e)), false;
-  if (!vbl_cuda_gemm_open()) return snprintf(message, size, "cuda:%d: cuBLAS cannot be started (memory?)", device), false;
+  if (!vbl_cuda_gemm_open()) return snprintf(message, size, "cuda:%d: cuBLASLt cannot be started (memory?)", device), false;
   snprintf(isa, sizeof isa, "%s, sm_%d%d", p.name, p.major, p.minor);
   return true;
 }

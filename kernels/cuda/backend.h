@@ -75,7 +75,7 @@ void vbl_cuda_sgd(void *w, const void *g, void *momentum_buffer, int64_t n, doub
 double vbl_cuda_sum_squares(const void *x, int64_t n, vbl_stream s);
 int64_t vbl_cuda_count_nonfinite(const void *x, int64_t n, vbl_stream s);
 
-bool vbl_cuda_gemm_open(void);  // false: cuBLAS cannot be started
+bool vbl_cuda_gemm_open(void);  // false: cuBLASLt cannot be started
 
 namespace vbl_cuda {
 // A kernel that cannot do its work says so here; the next sync reports it, once.

@@ -1,11 +1,9 @@
-// Matrix products through cuBLAS, of f32 (no TF32) and of bf16 summed in f32; in the emulation through the CPU backend.
+// Matrix products of f32 (no TF32) and of bf16 summed in f32, by the library (product.h). GELU is a kernel of our own: the library's epilogue
+// has its tanh form only.
 // defines: vbl_cuda_gemm, vbl_cuda_gemm_bf16, vbl_cuda_gemm_open
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/numbers.h"
-
-#ifdef __CUDACC__
-#include <cublas_v2.h>
-#endif
+#include "kernels/cuda/product.h"
 
 using namespace vbl_cuda;
 
@@ -16,50 +14,24 @@ static __global__ void scale_kernel(float *C, int64_t ldc, int64_t N, float beta
   }
 }
 
-#ifdef __CUDACC__
+bool vbl_cuda_gemm_open(void) { return vbl_lt::open(); }
 
-static cublasHandle_t handle;
-
-bool vbl_cuda_gemm_open(void) { return handle != nullptr || cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS; }
-
-// Row-major C = op(A) op(B) is column-major C' = op(B)' op(A)'.
-static void product(bool ta, bool tb, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda, const float *B,
-                    int64_t ldb, float beta, float *C, int64_t ldc, vbl_stream s) {
-  cublasStatus_t status = cublasSetStream(handle, (cudaStream_t)s);
-  if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasSgemm_64(handle, tb ? CUBLAS_OP_T : CUBLAS_OP_N, ta ? CUBLAS_OP_T : CUBLAS_OP_N, N, M, K, &alpha, B, ldb, A, lda,
-                            &beta, C, ldc);
-  if (status != CUBLAS_STATUS_SUCCESS) note_failure(VBL_EDEVICE, cublasGetStatusString(status));
+// The largest power of two up to 16 that divides all of these.
+static int alignment_of(uintptr_t bits) {
+  int a = 16;
+  while (bits % (uintptr_t)a != 0) a /= 2;
+  return a;
 }
 
-// The same of bf16 operands, C in f32.
-static void product_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, const void *A, int64_t lda, const void *B, int64_t ldb,
-                         bool accumulate, float *C, int64_t ldc, vbl_stream s) {
-  const float one = 1, beta = accumulate ? 1 : 0;
-  cublasStatus_t status = cublasSetStream(handle, (cudaStream_t)s);
-  if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasGemmEx_64(handle, tb ? CUBLAS_OP_T : CUBLAS_OP_N, ta ? CUBLAS_OP_T : CUBLAS_OP_N, N, M, K, &one, B, CUDA_R_16BF,
-                             ldb, A, CUDA_R_16BF, lda, &beta, C, CUDA_R_32F, ldc, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
-  if (status != CUBLAS_STATUS_SUCCESS) note_failure(VBL_EDEVICE, cublasGetStatusString(status));
+static void product(vbl_product::shape p, const vbl_product::operands &o, vbl_stream s) {
+  const uintptr_t width = p.bf16 ? 2 : 4;
+  p.sum = o.beta != 0;
+  p.bias = o.bias != nullptr;
+  p.alignment = alignment_of((uintptr_t)o.A | (uintptr_t)o.B | (uintptr_t)o.C | (uintptr_t)o.bias | (uintptr_t)p.lda * width |
+                             (uintptr_t)p.ldb * width | (uintptr_t)p.ldc * 4);
+  const char *failure = vbl_product::run(p, o, s);
+  if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
 }
-
-#else
-
-bool vbl_cuda_gemm_open(void) { return true; }
-
-static void product(bool ta, bool tb, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda, const float *B,
-                    int64_t ldb, float beta, float *C, int64_t ldc, vbl_stream s) {
-  vbl_emu::device_memory open;
-  vbl_cpu_backend()->gemm(ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc, s);
-}
-
-static void product_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, const void *A, int64_t lda, const void *B, int64_t ldb,
-                         bool accumulate, float *C, int64_t ldc, vbl_stream s) {
-  vbl_emu::device_memory open;
-  vbl_cpu_backend()->gemm_bf16(ta, tb, M, N, K, VBL_BF16, A, lda, VBL_BF16, B, ldb, accumulate, C, ldc, nullptr, nullptr, s);
-}
-
-#endif
 
 void vbl_cuda_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda, const void *B,
                    int64_t ldb, double beta, void *C, int64_t ldc, vbl_stream s) {
@@ -67,7 +39,7 @@ void vbl_cuda_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alp
   if (K == 0)
     VBL_LAUNCH(scale_kernel, blocks_for(M * N), THREADS, s, (float *)C, ldc, N, (float)beta, M * N);
   else
-    product(ta, tb, M, N, K, (float)alpha, (const float *)A, lda, (const float *)B, ldb, (float)beta, (float *)C, ldc, s);
+    product({ta, tb, false, false, false, M, N, K, lda, ldb, ldc, 0}, {A, B, C, nullptr, (float)alpha, (float)beta}, s);
 }
 
 static __global__ void epilogue_kernel(float *C, int64_t ldc, const float *bias, bf16 *gelu, int64_t n, int64_t N) {
@@ -79,16 +51,17 @@ static __global__ void epilogue_kernel(float *C, int64_t ldc, const float *bias,
   }
 }
 
-// An operand [rows, columns] rounded to bf16; one that is bf16 already stays where it is.
+// An operand [rows, columns] rounded to bf16, its rows aligned to 16 bytes; one that is bf16 already stays where it is.
 class rounded {
  public:
   rounded(vbl_dtype type, const void *x, int64_t ld, int64_t rows, int64_t columns, vbl_stream s)
-      : data(x), stride(ld), copy(type == VBL_BF16 ? 0 : (size_t)(rows * columns) * 2, s) {
-    const int64_t from[] = {ld, 1}, to[] = {columns, 1}, shape[] = {rows, columns};
+      : data(x),
+        stride(type == VBL_BF16 ? ld : (columns + 7) / 8 * 8),
+        copy(type == VBL_BF16 ? 0 : (size_t)(rows * stride) * 2, s) {
+    const int64_t from[] = {ld, 1}, to[] = {stride, 1}, shape[] = {rows, columns};
     if (type == VBL_BF16) return;
     if (copy.p != nullptr) vbl_cuda_copy(type, x, from, VBL_BF16, copy.p, to, 2, shape, s);
     data = copy.p;
-    stride = columns;
   }
   const void *data;
   int64_t stride;
@@ -106,7 +79,9 @@ void vbl_cuda_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_d
   } else {
     const rounded a(a_type, A, lda, ta ? K : M, ta ? M : K, s), b(b_type, B, ldb, tb ? N : K, tb ? K : N, s);
     if (a.data == nullptr || b.data == nullptr) return;
-    product_bf16(ta, tb, M, N, K, a.data, a.stride, b.data, b.stride, accumulate, (float *)C, ldc, s);
+    product({ta, tb, true, false, false, M, N, K, a.stride, b.stride, ldc, 0},
+            {a.data, b.data, C, bias, 1, accumulate ? 1.0f : 0.0f}, s);
+    bias = nullptr;  // the product added it
   }
   if (bias != nullptr || gelu != nullptr)
     VBL_LAUNCH(epilogue_kernel, blocks_for(M * N), THREADS, s, (float *)C, ldc, (const float *)bias, (bf16 *)gelu, M * N, N);

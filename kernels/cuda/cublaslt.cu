@@ -1,0 +1,156 @@
+// Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums (no TF32), algorithms chosen by the caller.
+// defines: vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
+#ifdef __CUDACC__
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/cuda/product.h"
+
+using namespace vbl_product;
+
+namespace vbl_lt {
+
+enum : size_t { WORKSPACE = (size_t)32 << 20 };
+enum { ROUNDS = 3 };
+
+static cublasLtHandle_t handle;
+static void *workspace;  // one stream, one workspace
+
+bool open(void) {
+  if (handle != nullptr) return true;
+  return cudaMalloc(&workspace, WORKSPACE) == cudaSuccess && cublasLtCreate(&handle) == CUBLAS_STATUS_SUCCESS;
+}
+
+// The library's descriptors of a shape. Row-major C = op(A) op(B) is column-major C' = op(B)' op(A)', so its A is our B.
+class description {
+ public:
+  explicit description(const shape &s, const void *bias = nullptr) : status(CUBLAS_STATUS_SUCCESS) {
+    const cudaDataType_t T = s.bf16 ? CUDA_R_16BF : CUDA_R_32F;
+    then(cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta ? CUBLAS_OP_T : CUBLAS_OP_N);
+    if (s.bias) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    }
+    then(cublasLtMatrixLayoutCreate(&a, T, (uint64_t)(s.tb ? s.K : s.N), (uint64_t)(s.tb ? s.N : s.K), s.ldb));
+    then(cublasLtMatrixLayoutCreate(&b, T, (uint64_t)(s.ta ? s.M : s.K), (uint64_t)(s.ta ? s.K : s.M), s.lda));
+    then(cublasLtMatrixLayoutCreate(&c, CUDA_R_32F, (uint64_t)s.N, (uint64_t)s.M, s.ldc));
+  }
+  ~description() {
+    cublasLtMatrixLayoutDestroy(c);
+    cublasLtMatrixLayoutDestroy(b);
+    cublasLtMatrixLayoutDestroy(a);
+    cublasLtMatmulDescDestroy(product);
+  }
+  description(const description &) = delete;
+  void then(cublasStatus_t next) { status = status == CUBLAS_STATUS_SUCCESS ? next : status; }
+
+  cublasStatus_t status;
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr;
+
+ private:
+  template <class T>
+  void set(cublasLtMatmulDescAttributes_t name, T value) {
+    then(cublasLtMatmulDescSetAttribute(product, name, &value, sizeof value));
+  }
+};
+
+static cublasLtMatmulAlgo_t native(const algorithm &a) {
+  static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof a.words, "cuBLASLt's record of an algorithm");
+  cublasLtMatmulAlgo_t n;
+  memcpy(&n, a.words, sizeof n);
+  return n;
+}
+
+// Split sums meet in the workspace in a fixed order, not by additions in place: runs repeat bit for bit.
+static cublasLtMatmulPreference_t preference(const shape &s) {
+  cublasLtMatmulPreference_t p = nullptr;
+  const size_t bytes = WORKSPACE;
+  const uint32_t aligned = (uint32_t)s.alignment;
+  const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  if (cublasLtMatmulPreferenceCreate(&p) != CUBLAS_STATUS_SUCCESS) return nullptr;
+  bool set = cublasLtMatmulPreferenceSetAttribute(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes) ==
+                 CUBLAS_STATUS_SUCCESS &&
+             cublasLtMatmulPreferenceSetAttribute(p, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes) ==
+                 CUBLAS_STATUS_SUCCESS;
+  for (cublasLtMatmulPreferenceAttributes_t name :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    set = set && cublasLtMatmulPreferenceSetAttribute(p, name, &aligned, sizeof aligned) == CUBLAS_STATUS_SUCCESS;
+  if (set) return p;
+  cublasLtMatmulPreferenceDestroy(p);
+  return nullptr;
+}
+
+int candidates(const shape &s, algorithm *out) {
+  description d(s);
+  cublasLtMatmulPreference_t p = preference(s);
+  cublasLtMatmulHeuristicResult_t found[MOST];
+  int n = 0, good = 0;
+  if (p != nullptr && d.status == CUBLAS_STATUS_SUCCESS &&
+      cublasLtMatmulAlgoGetHeuristic(handle, d.product, d.a, d.b, d.c, d.c, p, MOST, found, &n) != CUBLAS_STATUS_SUCCESS)
+    n = 0;
+  if (p != nullptr) cublasLtMatmulPreferenceDestroy(p);
+  for (int i = 0; i < n; i++)
+    if (found[i].state == CUBLAS_STATUS_SUCCESS) memcpy(out[good++].words, &found[i].algo, sizeof found[i].algo);
+  return good;
+}
+
+bool accepts(const shape &s, const algorithm &a) {
+  description d(s);
+  const cublasLtMatmulAlgo_t n = native(a);
+  cublasLtMatmulHeuristicResult_t result;
+  return d.status == CUBLAS_STATUS_SUCCESS &&
+         cublasLtMatmulAlgoCheck(handle, d.product, d.a, d.b, d.c, d.c, &n, &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= WORKSPACE;
+}
+
+static cublasStatus_t multiply(const description &d, const operands &o, const cublasLtMatmulAlgo_t &a, void *stream) {
+  return cublasLtMatmul(handle, d.product, &o.alpha, o.B, d.a, o.A, d.b, &o.beta, o.C, d.c, o.C, d.c, &a, workspace, WORKSPACE,
+                        (cudaStream_t)stream);
+}
+
+const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
+  const description d(s, o.bias);
+  const cublasStatus_t status = d.status == CUBLAS_STATUS_SUCCESS ? multiply(d, o, native(a), stream) : d.status;
+  return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasGetStatusString(status);
+}
+
+double seconds(const shape &s, const operands &o, const algorithm &a, void *stream) {
+  const description d(s, o.bias);
+  const cublasLtMatmulAlgo_t n = native(a);
+  cudaEvent_t from, to;
+  float milliseconds = -1;
+  if (d.status != CUBLAS_STATUS_SUCCESS || cudaEventCreate(&from) != cudaSuccess) return -1;
+  if (cudaEventCreate(&to) != cudaSuccess) return (void)cudaEventDestroy(from), -1;
+  bool well = multiply(d, o, n, stream) == CUBLAS_STATUS_SUCCESS;  // loads its code
+  well = well && cudaEventRecord(from, (cudaStream_t)stream) == cudaSuccess;
+  for (int i = 0; i < ROUNDS && well; i++) well = multiply(d, o, n, stream) == CUBLAS_STATUS_SUCCESS;
+  well = well && cudaEventRecord(to, (cudaStream_t)stream) == cudaSuccess && cudaEventSynchronize(to) == cudaSuccess &&
+         cudaEventElapsedTime(&milliseconds, from, to) == cudaSuccess;
+  cudaEventDestroy(from);
+  cudaEventDestroy(to);
+  return well ? milliseconds / 1e3 / ROUNDS : -1;
+}
+
+bool capturing(void *stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  return stream != nullptr && cudaStreamIsCapturing((cudaStream_t)stream, &status) == cudaSuccess &&
+         status != cudaStreamCaptureStatusNone;
+}
+
+const char *identity(void) {
+  static char text[320];
+  int device = 0;
+  cudaDeviceProp p;
+  if (text[0] == '\0' && cudaGetDevice(&device) == cudaSuccess && cudaGetDeviceProperties(&p, device) == cudaSuccess)
+    snprintf(text, sizeof text, "%s sm_%d%d cublasLt %zu", p.name, p.major, p.minor, cublasLtGetVersion());
+  return text;
+}
+
+}  // namespace vbl_lt
+#endif

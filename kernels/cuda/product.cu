@@ -1,0 +1,119 @@
+// defines: vbl_product::run, vbl_product::cache_file
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/product.h"
+
+namespace vbl_product {
+
+static std::string file_path() {
+  const char *folder = getenv("VBL_CUDA_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  if (vbl_lt::identity()[0] == '\0') return "";
+  if (folder != nullptr) return folder[0] == '\0' ? "" : std::string(folder) + "/cublaslt.tsv";
+  if (base != nullptr && base[0] == '/') return std::string(base) + "/vbl/cublaslt.tsv";
+  return home != nullptr ? std::string(home) + "/.cache/vbl/cublaslt.tsv" : "";
+}
+
+const char *cache_file(void) {
+  static const std::string path = file_path();
+  return path.c_str();
+}
+
+static std::string key_of(const shape &s) {
+  char text[512];
+  snprintf(text, sizeof text, "%s %c%c %s%s%s %" PRId64 "x%" PRId64 "x%" PRId64 " ld %" PRId64 ",%" PRId64 ",%" PRId64 " align %d",
+           vbl_lt::identity(), s.ta ? 't' : 'n', s.tb ? 't' : 'n', s.bf16 ? "bf16" : "f32", s.sum ? "+sum" : "",
+           s.bias ? "+bias" : "", s.M, s.N, s.K, s.lda, s.ldb, s.ldc, s.alignment);
+  return text;
+}
+
+enum { HEX = 16, WORDS = 8 };
+
+// key TAB the eight words in hex NEWLINE. What another version or a torn write left is passed over: it is found again by timing.
+static std::map<std::string, algorithm> *read_file(const char *path) {
+  auto *known = new std::map<std::string, algorithm>;
+  FILE *f = path[0] == '\0' ? nullptr : fopen(path, "r");
+  char line[1024];
+  while (f != nullptr && fgets(line, sizeof line, f) != nullptr) {
+    char *tab = strchr(line, '\t');
+    if (tab == nullptr || strlen(tab) != 1 + HEX * WORDS + 1 || tab[1 + HEX * WORDS] != '\n') continue;
+    algorithm a;
+    int read = 0;
+    for (int i = 0; i < WORDS; i++) read += sscanf(tab + 1 + HEX * i, "%16" SCNx64, &a.words[i]);
+    if (read == WORDS) (*known)[std::string(line, (size_t)(tab - line))] = a;
+  }
+  if (f != nullptr) fclose(f);
+  return known;
+}
+
+// One write at the end of the file, so that processes that tune at once do not mix lines. A folder that cannot be written costs the next
+// process the timing again and nothing else; `vbl doctor` says so.
+static void append(const char *path, const std::string &key, const algorithm &a) {
+  if (path[0] == '\0') return;
+  char folder[PATH_MAX], line[1024];
+  snprintf(folder, sizeof folder, "%s", path);
+  for (char *at = strchr(folder + 1, '/'); at != nullptr; at = strchr(at + 1, '/')) {
+    *at = '\0';
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) return;
+    *at = '/';
+  }
+  int used = snprintf(line, sizeof line, "%s\t", key.c_str());
+  for (uint64_t word : a.words) used += snprintf(line + used, sizeof line - (size_t)used, "%016" PRIx64, word);
+  line[used++] = '\n';
+  const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return;
+  const ssize_t written = write(fd, line, (size_t)used);
+  (void)written;
+  close(fd);
+}
+
+// Timed on another output: beta C would add up. Where there is no memory for it, the first offer is taken.
+static algorithm fastest(const shape &s, operands o, const algorithm *offers, int n, void *stream) {
+  vbl_cuda::scratch other((size_t)((s.M - 1) * s.ldc + s.N) * sizeof(float), stream);
+  if (other.p == nullptr) return offers[0];
+  o.C = other.p;
+  vbl_cuda_fill(VBL_F32, other.p, (s.M - 1) * s.ldc + s.N, 0, stream);
+  int best = 0;
+  double least = -1;
+  for (int i = 0; i < n; i++) {
+    const double t = vbl_lt::seconds(s, o, offers[i], stream);
+    if (t >= 0 && (least < 0 || t < least)) best = i, least = t;
+  }
+  return offers[best];
+}
+
+static bool choose(const shape &s, const operands &o, void *stream, algorithm *out) {
+  static std::mutex lock;
+  static std::map<std::string, algorithm> *known = read_file(cache_file());
+  std::lock_guard<std::mutex> hold(lock);
+  const std::string key = key_of(s);
+  const auto at = known->find(key);
+  if (at != known->end() && vbl_lt::accepts(s, at->second)) return *out = at->second, true;
+  algorithm offers[vbl_lt::MOST];
+  const int n = vbl_lt::candidates(s, offers);
+  if (n == 0) return false;
+  *out = offers[0];
+  if (vbl_lt::capturing(stream)) return true;
+  if (n > 1 && cache_file()[0] != '\0') *out = fastest(s, o, offers, n, stream), append(cache_file(), key, *out);
+  (*known)[key] = *out;
+  return true;
+}
+
+const char *run(const shape &s, const operands &o, void *stream) {
+  algorithm a;
+  return choose(s, o, stream, &a) ? vbl_lt::run(s, o, a, stream) : "cuBLASLt has no algorithm for a product";
+}
+
+}  // namespace vbl_product

@@ -1,0 +1,50 @@
+// Matrix products by the algorithm that is fastest for their sizes. The first product of a kind is timed with each algorithm that the
+// library offers, and what won is kept on disk by sizes, types, epilogue, device and version, so that a machine tunes once.
+// defines: vbl_product::{shape, operands, algorithm, run, cache_file}; vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace vbl_product {
+
+// Row-major C[M,N] (f32) = alpha op(A) op(B) + beta C, then + bias [N] (f32) where there is one. A and B are f32, or bf16; sums are f32.
+struct shape {
+  bool ta, tb, bf16, sum /* beta is not 0 */, bias;
+  int64_t M, N, K, lda, ldb, ldc;
+  int alignment;  // of all pointers and rows, in bytes, at most 16
+};
+
+struct operands {
+  const void *A, *B;
+  void *C;
+  const void *bias;
+  float alpha, beta;
+};
+
+struct algorithm {
+  uint64_t words[8];  // the library's own record
+};
+
+// NULL, or what failed. While the stream is captured nothing is timed: the library's first offer is taken, and not remembered.
+const char *run(const shape &s, const operands &o, void *stream);
+
+// Where choices are kept; "" where nowhere: VBL_CUDA_CACHE names a folder ("" for none), else it is $XDG_CACHE_HOME/vbl or ~/.cache/vbl.
+const char *cache_file(void);
+
+}  // namespace vbl_product
+
+// The library: cuBLASLt (cublaslt.cu), or the emulation's stand-in (kernels/emu/product.cc).
+namespace vbl_lt {
+
+enum { MOST = 16 };
+
+bool open(void);                                                           // false: it cannot be started
+int candidates(const vbl_product::shape &s, vbl_product::algorithm *out);  // at most MOST, the most promising first
+bool accepts(const vbl_product::shape &s, const vbl_product::algorithm &a);
+double seconds(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a,
+               void *stream);  // negative: failed
+const char *run(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a, void *stream);
+bool capturing(void *stream);
+const char *identity(void);  // device and version, no tabs; "" where choices are not worth keeping
+
+}  // namespace vbl_lt
