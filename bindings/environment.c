@@ -3,9 +3,21 @@
 #include "bindings/tensor.h"
 #include "core/base/threads.h"
 
+// The device's own counters, once one was opened.
+static void device_counts(lua_State *L) {
+  const vbl_backend *opened = vbl_backend_opened();
+  int64_t allocations, stops;
+  if (opened == NULL || opened->counts == NULL) return;
+  opened->counts(&allocations, &stops);
+  lua_pushinteger(L, (lua_Integer)allocations);
+  lua_setfield(L, -2, "device_allocations");
+  lua_pushinteger(L, (lua_Integer)stops);
+  lua_setfield(L, -2, "device_stops");
+}
+
 static int memory(lua_State *L) {
   vbl_memory_stats stats = vbl_memory();
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 6);
   lua_pushinteger(L, (lua_Integer)stats.live);
   lua_setfield(L, -2, "live");
   lua_pushinteger(L, (lua_Integer)stats.cached);
@@ -14,6 +26,7 @@ static int memory(lua_State *L) {
   lua_setfield(L, -2, "peak");
   lua_pushinteger(L, (lua_Integer)stats.allocations);
   lua_setfield(L, -2, "allocations");
+  device_counts(L);
   return 1;
 }
 
@@ -66,9 +79,9 @@ static int is_tensor(lua_State *L) {
 }
 
 const vbl_fn vbl_environment_rows[] = {
-    {"memory", memory, "memory() -> {live, cached, peak, allocations}",
+    {"memory", memory, "memory() -> {live, cached, peak, allocations, [device_allocations, device_stops]}",
      "Bytes in tensors, in the allocator's free blocks, the most in tensors since vbl.reset_peak_memory; tensors' memory blocks "
-     "ever made."},
+     "ever made. On a device: how often it was asked for memory, and how often the host waited for it."},
     {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
     {"devices", devices, "devices() -> {{name, isa, threads}, ...}, [reason]", "What can compute here; and why CUDA cannot."},
     {"document", document, "document(full_name, signature, help)",

@@ -1,6 +1,6 @@
 // Backends by name. The CUDA backend is a shared library that is opened when it is first asked for, so that the program starts on any
 // machine: VBL_CUDA_LIBRARY names it, else it lies beside the program, in ../lib/vbl from there, or where the loader looks.
-// defines: vbl_backend_open
+// defines: vbl_backend_open, vbl_backend_opened
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
@@ -46,6 +46,10 @@ static void *open_library(char *message, size_t size) {
   return library;
 }
 
+static const vbl_backend *opened;
+
+const vbl_backend *vbl_backend_opened(void) { return opened; }
+
 static vbl_status open_cuda(int device, const vbl_backend **out, vbl_error *err) {
   static open_fn *open;
   char message[MESSAGE];
@@ -56,6 +60,7 @@ static vbl_status open_cuda(int device, const vbl_backend **out, vbl_error *err)
     if (open == NULL) return vbl_fail(err, VBL_EDEVICE, "libvbl_cuda.so is of another version of vbl: it has no vbl_cuda_open");
   }
   *out = open(device, message, sizeof message);
+  if (*out != NULL) opened = *out;
   return *out != NULL ? VBL_OK : vbl_fail(err, VBL_EDEVICE, "%s", message);
 }
 

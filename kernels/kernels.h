@@ -71,6 +71,14 @@ typedef struct vbl_heads {
   const vbl_dropout *drop;
 } vbl_heads;
 
+// A piece of adamw_pieces: n elements of one rule, t >= 1 the step that it takes.
+typedef struct vbl_adamw_piece {
+  void *w, *m, *v;
+  const void *g;
+  int64_t n, t;
+  double lr, decay;
+} vbl_adamw_piece;
+
 typedef struct vbl_backend {
   const char *name;  // "cpu", "reference", "cuda:0"
   bool host;         // whether the host may dereference its pointers
@@ -80,8 +88,11 @@ typedef struct vbl_backend {
   void *(*alloc)(size_t bytes);
   void (*free)(void *p, size_t bytes);
   void (*to_host)(void *host, const void *device, size_t bytes, vbl_stream s);
+  // `host` may be changed as soon as it returns; to_host returns when `host` is written.
   void (*from_host)(void *device, const void *host, size_t bytes, vbl_stream s);
   vbl_status (*sync)(vbl_stream s, vbl_error *err);
+  // What a device was asked for since it was opened: memory, and stops of the host until it is done. NULL on the CPU.
+  void (*counts)(int64_t *allocations, int64_t *stops);
 
   // Generic, any strides. copy converts between any two dtypes (f32 -> bf16 rounds to nearest even; real -> i32/u8 truncates and saturates).
   void (*copy)(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
@@ -186,6 +197,10 @@ typedef struct vbl_backend {
                 double decay, double scale, int64_t t, vbl_stream s);
   void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale,
               bool first, vbl_stream s);
+  // adamw over all pieces, scale = min(1, clip / (norm + 1e-6)) of their common norm (clip <= 0: 1), without a stop at the host on the
+  // way. The norm of g before clipping is returned; where it is not finite nothing has changed. NULL: core does it piece by piece.
+  double (*adamw_pieces)(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
+                         vbl_stream s);
   double (*sum_squares)(const void *x, int64_t n, vbl_stream s);  // real, accumulated in f64
   int64_t (*count_nonfinite)(const void *x, int64_t n, vbl_stream s);
 } vbl_backend;
@@ -193,4 +208,5 @@ typedef struct vbl_backend {
 const vbl_backend *vbl_cpu_backend(void);  // the best ISA this machine has (VBL_ISA=avx512|avx2|baseline caps it, for tests)
 // "cpu", "cuda" (its first device) or "cuda:N". VBL_EDEVICE with one sentence that says what is missing, VBL_EINVAL for another name.
 vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error *err);
+const vbl_backend *vbl_backend_opened(void);     // the device that this process uses, NULL before one was opened
 const vbl_backend *vbl_reference_backend(void);  // f64 only; shares the CPU's memory

@@ -16,12 +16,13 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_expect_width(c->in[0], "x", K, err));
   VBL_TRY(vbl_product_rows(c, &r, 0, c->needs_grad[1], &x, &ld, err));
   VBL_TRY(vbl_in_real(c, &r, 1, &w, err));
+  VBL_TRY(vbl_product_weight(c, &r, 1, w, err));
   if (c->inputs > 2) VBL_TRY(vbl_in_real(c, &r, 2, &b, err));
   if (b != NULL) VBL_TRY(vbl_expect(b, "bias", 1, &M, err));
   memcpy(shape, x->shape, sizeof shape);
   shape[x->ndim - 1] = M;
   const int64_t N = vbl_row_count(x);
-  const vbl_matrix X = vbl_matrix_at(x, 0, ld, false), W = vbl_matrix_at(w, 0, K, true);
+  const vbl_matrix X = vbl_matrix_at(x, 0, ld, false), W = vbl_weight_at(c, &r, w, true);
   const void *bias = b == NULL ? NULL : vbl_tensor_data(b);
   if (c->attrs.n[0] == 1) {
     VBL_TRY(vbl_tensor_new(r.memory, vbl_products(c, &r), x->ndim, shape, &c->out[0], err));
@@ -72,7 +73,7 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   if (c->needs_grad[0]) {
     const int64_t K = w->shape[1];
     VBL_TRY(vbl_grad_target(c, 0, &target, &accumulate, err));
-    vbl_product(c, &r, N, K, M, vbl_matrix_at(dh, 0, M, false), vbl_matrix_at(w, 0, K, false), accumulate, vbl_tensor_data(target),
+    vbl_product(c, &r, N, K, M, vbl_matrix_at(dh, 0, M, false), vbl_weight_at(c, &r, w, false), accumulate, vbl_tensor_data(target),
                 K, NULL);
   }
   return VBL_OK;

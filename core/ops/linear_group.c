@@ -37,6 +37,7 @@ static vbl_status weights(vbl_call *c, const vbl_real *r, int64_t G, vbl_tensor 
     if (c->in[1 + g] == NULL) return vbl_fail(err, VBL_EINVAL, "expected a tensor as input %d, got none", g + 2);
     VBL_TRY(vbl_expect(c->in[1 + g], "weight", 2, g == 0 ? (int64_t[]){-1, -1} : w[0]->shape, err));
     VBL_TRY(vbl_in_real(c, r, 1 + g, &w[g], err));
+    VBL_TRY(vbl_product_weight(c, r, 1 + g, w[g], err));
   }
   return VBL_OK;
 }
@@ -63,7 +64,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_out_real(c, &r, 0, x->ndim, shape, &y, err));
   const int64_t N = vbl_row_count(x), width = G * M, blocks = neighbours(w, G) ? 1 : G, step = width / blocks;
   for (int64_t g = 0; g < blocks; g++)
-    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_matrix_at(w[g], 0, K, true), false, vbl_at(y, g * M), width,
+    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_weight_at(c, &r, w[g], true), false, vbl_at(y, g * M), width,
                 blocks == 1 && bias != NULL ? vbl_tensor_data(bias) : NULL);
   if (blocks > 1 && bias != NULL) r.be->bias_add(vbl_tensor_data(y), vbl_tensor_data(bias), N, width, NULL);
   VBL_TRY(vbl_save(c, 0, x, err));
@@ -123,7 +124,7 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   VBL_TRY(vbl_grad_target(c, 0, &dx, &accumulate, err));
   const int64_t blocks = neighbours(&c->saved[1], G) ? 1 : G, step = G * M / blocks;
   for (int64_t g = 0; g < blocks; g++)
-    vbl_product(c, &r, N, K, step, vbl_matrix_at(dy, g * M, G * M, false), vbl_matrix_at(c->saved[1 + g], 0, K, false),
+    vbl_product(c, &r, N, K, step, vbl_matrix_at(dy, g * M, G * M, false), vbl_weight_at(c, &r, c->saved[1 + g], false),
                 accumulate || g > 0, vbl_tensor_data(dx), K, NULL);
   return VBL_OK;
 }

@@ -1,7 +1,8 @@
-// defines: vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product, vbl_product_gelu
+// defines: vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product_weight, vbl_weight_at, vbl_product, vbl_product_gelu
 #include "core/ops/product.h"
 
 #include "core/tape/profile.h"
+#include "core/tensor/storage.h"
 
 vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r) {
   return r->T == VBL_F32 && c->attrs.products == VBL_BF16 ? VBL_BF16 : r->T;
@@ -23,6 +24,29 @@ vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vb
 
 vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed) {
   return (vbl_matrix){.data = vbl_at(t, first), .ld = ld, .T = t->dtype, .transposed = transposed};
+}
+
+// A leaf's own memory lasts; that of a conversion ends with the call.
+vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const vbl_tensor *w, vbl_error *err) {
+  vbl_storage *s = w->storage;
+  if (vbl_products(c, r) != VBL_BF16 || r->memory->host || w != c->in[i] || w->node != NULL || w->dtype != VBL_F32) return VBL_OK;
+  if (s->narrow != NULL && s->narrow_version == s->version) return VBL_OK;
+  if (s->narrow == NULL) VBL_TRY(vbl_storage_new(s->backend, s->bytes / 2, &s->narrow, err));
+  const int64_t stride = 1, n = (int64_t)(s->bytes / sizeof(float));
+  r->be->copy(VBL_F32, s->data, &stride, VBL_BF16, s->narrow->data, &stride, 1, &n, NULL);
+  s->narrow_version = s->version;
+  return VBL_OK;
+}
+
+vbl_matrix vbl_weight_at(const vbl_call *c, const vbl_real *r, const vbl_tensor *w, bool transposed) {
+  const vbl_storage *s = w->storage;
+  vbl_matrix m = vbl_matrix_at(w, 0, vbl_width(w), transposed);
+  if (vbl_products(c, r) != VBL_BF16 || s->narrow == NULL || s->narrow_version != s->version) return m;
+  const char *data = (const char *)s->narrow->data + w->offset * 2;
+  if ((uintptr_t)data % 16 != 0 || m.ld % 8 != 0) return m;  // a backend that rounds it aligns it too
+  m.data = data;
+  m.T = VBL_BF16;
+  return m;
 }
 
 static void rounded(const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate, void *C,

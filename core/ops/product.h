@@ -1,5 +1,5 @@
 // Matrix products in the precision of the call: f32 (f64), or operands rounded to bf16 and sums in f32 (vbl_set_autocast).
-// defines: vbl_matrix, vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product, vbl_product_gelu
+// defines: vbl_matrix, vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product_weight, vbl_weight_at, vbl_product, vbl_product_gelu
 #pragma once
 #include "core/ops/common.h"
 
@@ -19,6 +19,11 @@ vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r);
 vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vbl_tensor **x, int64_t *ld, vbl_error *err);
 // A contiguous matrix from its `first` element on, columns wide.
 vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed);
+
+// A weight for products: w (contiguous, input i or made of it). Where products are bf16 on a device, its memory is rounded once for all
+// products until it changes (a step's forward and backward, evaluations), and the matrix is of that copy; the CPU rounds as it packs.
+vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const vbl_tensor *w, vbl_error *err);
+vbl_matrix vbl_weight_at(const vbl_call *c, const vbl_real *r, const vbl_tensor *w, bool transposed);
 
 // C[M,N] (+)= op(A) op(B) of r's dtype, then + bias [N] where not NULL (C then has no gaps: ldc = N).
 void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,

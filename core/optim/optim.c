@@ -117,6 +117,18 @@ static int run_end(const vbl_optimizer *o, int i, int64_t *n) {
   return end;
 }
 
+static vbl_status not_finite(const vbl_optimizer *o, vbl_error *err) {
+  for (int i = 0; i < o->count; i++) {
+    if (!trained(&o->leaves[i])) continue;
+    const vbl_tensor *grad = o->leaves[i].tensor->grad;
+    int64_t bad = backend_of(grad)->count_nonfinite(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL);
+    if (bad > 0)
+      return vbl_fail(err, VBL_ENUMERIC, "gradient of %s has %lld NaN or Inf values; no weight was changed", o->leaves[i].name,
+                      (long long)bad);
+  }
+  return vbl_fail(err, VBL_ENUMERIC, "the gradients' norm overflows although each value is finite; no weight was changed");
+}
+
 static vbl_status global_norm(const vbl_optimizer *o, double *norm, vbl_error *err) {
   double sum = 0;
   int64_t n;
@@ -131,18 +143,8 @@ static vbl_status global_norm(const vbl_optimizer *o, double *norm, vbl_error *e
     i = end;
   }
   *norm = sqrt(sum);
-  if (isfinite(sum)) return VBL_OK;
-  for (int i = 0; i < o->count; i++) {
-    if (!trained(&o->leaves[i])) continue;
-    const vbl_tensor *grad = o->leaves[i].tensor->grad;
-    int64_t bad = backend_of(grad)->count_nonfinite(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL);
-    if (bad > 0)
-      return vbl_fail(err, VBL_ENUMERIC, "gradient of %s has %lld NaN or Inf values; no weight was changed", o->leaves[i].name,
-                      (long long)bad);
-  }
-  return vbl_fail(err, VBL_ENUMERIC, "the gradients' norm overflows although each value is finite; no weight was changed");
+  return isfinite(sum) ? VBL_OK : not_finite(o, err);
 }
-
 static void update(vbl_optimizer *o, int i, int64_t n, double lr, double scale) {
   const vbl_optimizer_options *p = &o->options;
   vbl_optimizer_leaf *leaf = &o->leaves[i];
@@ -158,7 +160,51 @@ static void update(vbl_optimizer *o, int i, int64_t n, double lr, double scale) 
     k->sgd(vbl_tensor_data(w), vbl_tensor_data(w->grad), m, n, lr * leaf->lr_scale, p->momentum, decay, scale, leaf->t == 0, NULL);
 }
 
+static void stepped(vbl_optimizer *o, int from, int end) {
+  for (int i = from; i < end; i++) {
+    o->leaves[i].t++;
+    o->leaves[i].tensor->storage->version++;
+  }
+}
+
+// All runs as pieces, for a device that takes them at once: the norm is made there, and the host stops once, to read it.
+static vbl_status step_together(vbl_optimizer *o, const vbl_backend *k, double lr, double *norm, vbl_error *err) {
+  const vbl_optimizer_options *p = &o->options;
+  vbl_adamw_piece *pieces = malloc((size_t)o->count * sizeof *pieces);
+  if (pieces == NULL) return vbl_fail(err, VBL_ENOMEM, "optimizer: out of memory");
+  int count = 0;
+  for (int i = 0; i < o->count; i++) {
+    const vbl_optimizer_leaf *leaf = &o->leaves[i];
+    const vbl_tensor *w = leaf->tensor;
+    int64_t n;
+    if (!trained(leaf)) continue;
+    const int last = run_end(o, i, &n) - 1;
+    const size_t at = (size_t)leaf->first * sizeof(float);
+    pieces[count++] = (vbl_adamw_piece){.w = vbl_tensor_data(w),
+                                        .m = (char *)vbl_tensor_data(o->m) + at,
+                                        .v = (char *)vbl_tensor_data(o->v) + at,
+                                        .g = vbl_tensor_data(w->grad),
+                                        .n = n,
+                                        .t = leaf->t + 1,
+                                        .lr = lr * leaf->lr_scale,
+                                        .decay = leaf->decay ? p->weight_decay : 0};
+    i = last;
+  }
+  const double size = k->adamw_pieces(pieces, count, p->beta1, p->beta2, p->eps, p->clip, NULL);
+  free(pieces);
+  if (norm != NULL) *norm = size;
+  if (!isfinite(size)) {
+    VBL_TRY(k->sync(NULL, err));  // a failure of the device is none of the gradient
+    return not_finite(o, err);
+  }
+  for (int i = 0; i < o->count; i++)
+    if (trained(&o->leaves[i])) stepped(o, i, i + 1);
+  return VBL_OK;
+}
+
 static vbl_status take_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err) {
+  const vbl_backend *k = backend_of(o->leaves[0].tensor);
+  if (o->options.kind == VBL_ADAMW && k->adamw_pieces != NULL) return step_together(o, k, lr, norm, err);
   double size;
   VBL_TRY(global_norm(o, &size, err));
   if (norm != NULL) *norm = size;
@@ -172,10 +218,8 @@ static vbl_status take_step(vbl_optimizer *o, double lr, double *norm, vbl_error
     int64_t n;
     int end = run_end(o, i, &n);
     update(o, i, n, lr, scale);
-    for (; i < end; i++) {
-      o->leaves[i].t++;
-      o->leaves[i].tensor->storage->version++;
-    }
+    stepped(o, i, end);
+    i = end;
   }
   return VBL_OK;
 }

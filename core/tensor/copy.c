@@ -71,11 +71,12 @@ static vbl_status transfer(const vbl_tensor *from, vbl_tensor *to, vbl_error *er
   const vbl_backend *a = from->storage->backend, *b = to->storage->backend;
   if (bytes == 0) return VBL_OK;
   if (a->host || b->host) {
-    if (a->host)
+    if (a->host) {  // what fails on the way is said by the next sync: the host need not wait
       b->from_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
-    else
-      a->to_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
-    return (a->host ? b : a)->sync(NULL, err);
+      return VBL_OK;
+    }
+    a->to_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
+    return a->sync(NULL, err);
   }
   void *host = malloc(bytes);
   if (host == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %zu bytes between two devices", bytes);

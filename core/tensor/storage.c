@@ -38,6 +38,7 @@ void vbl_storage_retain(vbl_storage *s) { s->refs++; }
 
 void vbl_storage_release(vbl_storage *s) {
   if (--s->refs > 0) return;
+  if (s->narrow != NULL) vbl_storage_release(s->narrow);
   count_device(s, false);
   if (s->data != NULL) s->backend->free(s->data, s->bytes);
   free(s);

@@ -23,6 +23,9 @@ typedef struct vbl_storage {
   void *data;
   size_t bytes;
   uint32_t version;  // how often its content was changed in place: a backward that reads it has to find what was there
+  // A device's weights: the content, f32, as bf16, of version `narrow_version`; NULL where no product wanted it.
+  struct vbl_storage *narrow;
+  uint32_t narrow_version;
 } vbl_storage;
 
 typedef struct vbl_tensor {

@@ -17,6 +17,7 @@ static vbl_backend make_table(void) {
   ENTRY(to_host);
   ENTRY(from_host);
   ENTRY(sync);
+  ENTRY(counts);
   ENTRY(copy);
   ENTRY(fill);
   ENTRY(unary);
@@ -50,6 +51,7 @@ static vbl_backend make_table(void) {
   ENTRY(normalize_rows);
   ENTRY(normalize_rows_backward);
   ENTRY(adamw);
+  ENTRY(adamw_pieces);
   ENTRY(sgd);
   ENTRY(sum_squares);
   ENTRY(count_nonfinite);

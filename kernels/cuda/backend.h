@@ -11,6 +11,7 @@ void vbl_cuda_free(void *p, size_t bytes);
 void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s);
 void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s);
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err);
+void vbl_cuda_counts(int64_t *allocations, int64_t *stops);
 void vbl_cuda_copy(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
                    int ndim, const int64_t *shape, vbl_stream s);
 void vbl_cuda_fill(vbl_dtype T, void *x, int64_t n, double value, vbl_stream s);
@@ -70,6 +71,8 @@ void vbl_cuda_normalize_rows_backward(const void *y, const void *norm, double ep
                                       vbl_stream s);
 void vbl_cuda_adamw(void *w, const void *g, void *m, void *v, int64_t n, double lr, double beta1, double beta2, double eps,
                     double decay, double scale, int64_t t, vbl_stream s);
+double vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
+                             vbl_stream s);
 void vbl_cuda_sgd(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale,
                   bool first, vbl_stream s);
 double vbl_cuda_sum_squares(const void *x, int64_t n, vbl_stream s);

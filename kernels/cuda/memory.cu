@@ -1,6 +1,15 @@
-// Memory in stream order, copies, and the record of what failed until the next sync.
-// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, note_failure, scratch
+// Memory and copies in stream order, and the record of what failed until the next sync.
+//
+// Freed blocks are kept by size and handed out again: all work is in one stream, so what was queued before a block was freed is done before
+// what its next owner queues. Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a
+// step whose sizes repeat asks the driver for nothing. What goes to the device goes through pinned memory, so that the host does not wait.
+// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, note_failure, scratch
+#include <stdlib.h>
+
 #include <atomic>
+#include <map>
+#include <mutex>
+#include <unordered_map>
 
 #include "kernels/cuda/backend.h"
 
@@ -8,6 +17,7 @@ using namespace vbl_cuda;
 
 static std::atomic<const char *> failure;  // what failed, or NULL
 static std::atomic<int> failure_code;
+static std::atomic<int64_t> allocations, stops;
 
 void vbl_cuda::note_failure(vbl_status code, const char *what) {
   failure_code = code;
@@ -18,43 +28,165 @@ static void note(cudaError_t e) {
   if (e != cudaSuccess) note_failure(VBL_EDEVICE, cudaGetErrorString(e));
 }
 
-void *vbl_cuda_alloc(size_t bytes) {
-  void *p = nullptr;
-  if (cudaMallocAsync(&p, bytes > 0 ? bytes : 1, nullptr) == cudaSuccess) return p;
-  (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
-  return nullptr;
+static void stop(cudaStream_t s) {
+  stops++;
+  note(cudaStreamSynchronize(s));
 }
+
+void vbl_cuda_counts(int64_t *made, int64_t *stopped) {
+  *made = allocations;
+  *stopped = stops;
+}
+
+namespace {
+
+// The emulation's blocks lie between red zones and start as NaN, so there each is made anew, unless VBL_EMU_CACHE plays a device.
+bool caching() {
+#ifdef __CUDACC__
+  return true;
+#else
+  static const bool on = getenv("VBL_EMU_CACHE") != nullptr;
+  return on;
+#endif
+}
+
+class blocks {
+ public:
+  void *take(size_t bytes) {
+    std::lock_guard<std::mutex> hold(lock);
+    const size_t size = class_of(bytes);
+    void *p = nullptr;
+    const auto at = idle.find(size);
+    if (at != idle.end()) {
+      p = at->second;
+      idle.erase(at);
+    } else if ((p = fresh(size)) == nullptr) {
+      give_back();
+      if ((p = fresh(size)) == nullptr) return nullptr;
+    }
+    sizes[p] = size;
+    return p;
+  }
+  void put(void *p) {
+    std::lock_guard<std::mutex> hold(lock);
+    const auto at = sizes.find(p);
+    if (at == sizes.end()) return note_failure(VBL_EDEVICE, "a block was freed that was not handed out");
+    if (caching())
+      idle.emplace(at->second, p);
+    else
+      note(cudaFreeAsync(p, nullptr));
+    sizes.erase(at);
+  }
+
+ private:
+  enum : size_t { SMALLEST = 512 };
+  std::mutex lock;
+  std::multimap<size_t, void *> idle;
+  std::unordered_map<void *, size_t> sizes;
+
+  static size_t class_of(size_t bytes) {
+    if (!caching()) return bytes > 0 ? bytes : 1;
+    size_t step = SMALLEST;
+    while (step * 16 <= bytes) step *= 2;  // sizes of 8 to 16 steps
+    return bytes > 0 ? (bytes + step - 1) / step * step : step;
+  }
+  static void *fresh(size_t size) {
+    void *p = nullptr;
+    allocations++;
+    if (cudaMallocAsync(&p, size, nullptr) == cudaSuccess) return p;
+    (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
+    return nullptr;
+  }
+  void give_back() {
+    for (const auto &at : idle) note(cudaFreeAsync(at.second, nullptr));
+    idle.clear();
+    stop(nullptr);  // so that the pool has what was freed
+  }
+};
+
+// Pinned memory in parts, each used again once the copies out of it are done.
+class staging {
+ public:
+  void send(void *device, const char *host, size_t bytes, cudaStream_t s) {
+    std::lock_guard<std::mutex> hold(lock);
+    if (!open()) {
+      stops++;  // from memory that is not pinned the driver waits
+      return note(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, s));
+    }
+    while (bytes > 0) {
+      if (used == PART) turn(s);
+      const size_t n = bytes < PART - used ? bytes : PART - used;
+      char *to = start + part * PART + used;
+      memcpy(to, host, n);
+      note(cudaMemcpyAsync(device, to, n, cudaMemcpyHostToDevice, s));
+      used += n;
+      host += n, device = (char *)device + n, bytes -= n;
+    }
+  }
+
+ private:
+  enum : size_t { PART = (size_t)16 << 20, PARTS = 3 };
+  std::mutex lock;
+  char *start = nullptr;
+  bool tried = false;
+  cudaEvent_t sent[PARTS];
+  size_t part = 0, used = 0;
+
+  bool open() {
+    if (tried) return start != nullptr;
+    tried = true;
+    for (cudaEvent_t &e : sent)
+      if (cudaEventCreateWithFlags(&e, cudaEventDisableTiming) != cudaSuccess) return false;
+    if (cudaHostAlloc((void **)&start, PART * PARTS, cudaHostAllocDefault) != cudaSuccess) start = nullptr;
+    (void)cudaGetLastError();  // without pinned memory it goes the slow way
+    return start != nullptr;
+  }
+  void turn(cudaStream_t s) {
+    note(cudaEventRecord(sent[part], s));
+    part = (part + 1) % PARTS;
+    used = 0;
+    if (cudaEventQuery(sent[part]) == cudaSuccess) return;
+    stops++;
+    note(cudaEventSynchronize(sent[part]));
+  }
+};
+
+// Never destroyed: tensors may be freed while the program ends.
+blocks &memory() {
+  static blocks *b = new blocks;
+  return *b;
+}
+
+}  // namespace
+
+void *vbl_cuda_alloc(size_t bytes) { return memory().take(bytes); }
 
 void vbl_cuda_free(void *p, size_t bytes) {
   (void)bytes;
-  if (p != nullptr) note(cudaFreeAsync(p, nullptr));
+  if (p != nullptr) memory().put(p);
 }
 
 void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s) {
   if (bytes == 0) return;
   note(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, (cudaStream_t)s));
-  note(cudaStreamSynchronize((cudaStream_t)s));  // the host reads it next
+  stop((cudaStream_t)s);  // the host reads it next
 }
 
 void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s) {
-  if (bytes > 0) note(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, (cudaStream_t)s));
+  static staging *pinned = new staging;
+  if (bytes > 0) pinned->send(device, (const char *)host, bytes, (cudaStream_t)s);
 }
 
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err) {
-  note(cudaStreamSynchronize((cudaStream_t)s));
+  stop((cudaStream_t)s);
   note(cudaGetLastError());
   const char *what = failure.exchange(nullptr);
   if (what == nullptr) return VBL_OK;
   return vbl_fail(err, (vbl_status)failure_code.load(), "cuda: %s; the results since the last check are undefined", what);
 }
 
-scratch::scratch(size_t bytes, vbl_stream s) : p(nullptr), stream(s) {
-  if (cudaMallocAsync(&p, bytes > 0 ? bytes : 1, (cudaStream_t)s) == cudaSuccess) return;
-  (void)cudaGetLastError();
-  p = nullptr;
-  note_failure(VBL_ENOMEM, "no memory for a kernel's scratch (a smaller batch needs less)");
+scratch::scratch(size_t bytes, vbl_stream s) : p(memory().take(bytes)), stream(s) {
+  if (p == nullptr) note_failure(VBL_ENOMEM, "no memory for a kernel's scratch (a smaller batch needs less)");
 }
 
-scratch::~scratch() {
-  if (p != nullptr) note(cudaFreeAsync(p, (cudaStream_t)stream));
-}
+scratch::~scratch() { vbl_cuda_free(p, 0); }

@@ -52,6 +52,14 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 const char *cudaGetErrorString(cudaError_t e);
+// Everything is done when it is asked for, so events have always happened.
+typedef int cudaEvent_t;
+enum { cudaEventDisableTiming = 2, cudaHostAllocDefault = 0 };
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags);
+static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) { return *e = 0, cudaSuccess; }
+static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+static inline cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 
 namespace vbl_emu {
 

@@ -1,5 +1,5 @@
 // The runtime calls that vbl makes, on emulated memory. A block lies between red zones and is full of NaN at first.
-// defines: vbl_emu_guard, cudaMallocAsync, cudaFreeAsync, cudaMemcpyAsync, cudaStreamSynchronize, cudaGetLastError
+// defines: vbl_emu_guard, cudaMallocAsync, cudaFreeAsync, cudaHostAlloc, cudaMemcpyAsync, cudaStreamSynchronize, cudaGetLastError
 #include "kernels/emu/memory.h"
 
 #include <stdlib.h>
@@ -90,6 +90,11 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
   else
     holes[at] = size;
   return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
+  *p = malloc(bytes);
+  return *p != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
