@@ -122,6 +122,18 @@ check.group("median pruning: bad runs are stopped with a checkpoint, good ones a
   check.ok(state.epoch < 4, "stopped at epoch " .. state.epoch)
 end)
 
+check.group("a report of the last step is known as such: there is nothing left to save", function()
+  local files, rows = require("run_files").new(), {}
+  for epoch = 0, 3 do rows[epoch + 1] = {step = 10 * epoch, epoch = epoch, split = "val", name = "loss", value = 1 / (epoch + 1)} end
+  local path = files:make("a", {manifest = {steps = 30}, metrics = rows})
+  local definition = {objectives = {require("vbl.sweep.objective").read("val.loss")[1]}}
+  local reports = require("vbl.sweep.trial").reports(definition, path)
+  check.equal(#reports .. tostring(reports[2].last) .. tostring(reports[3].last), "3falsetrue")
+  reports = require("vbl.sweep.trial").reports(definition, files:make("b", {metrics = rows}))
+  check.equal(reports[3].last, false)  -- of an experiment that does not say how many steps it has
+  files:remove()
+end)
+
 check.group("two objectives: the front, a key of the manifest", function()
   local text = sweeps.expect(0, {sweeps.file("front", [[space = {x = sweep.choice {0.3, 0.8, 1.3}, y = sweep.choice {0.5, 0.1}, epochs = 1},
     objective = {"val.loss", "max manifest.total_parameters"}, method = "grid", jobs = 2]])}, "6 finished", "Pareto front")

@@ -7,7 +7,8 @@
 --   trial.resumable(path) -> whether it has a checkpoint to go on from, and no process writes it
 --   trial.outcome(definition, path, code, output) -> {status=, values=, message=}     path nil: the process made no run folder
 --   trial.last_words(text) -> what a process said last: its error, which starts with "vbl: ", else its last line; nil: nothing
---   trial.reports(definition, path) -> list of {at=, values=} from metrics.jsonl, epoch 0 (before training) left out
+--   trial.reports(definition, path) -> list of {at=, values=, last=} from metrics.jsonl, epoch 0 (before training) left out; last: it is of the
+--     last step that the manifest names, after which there is nothing left to save
 local objective = require "vbl.sweep.objective"
 local runs = require "vbl.runs"
 local store = require "vbl.store.c"
@@ -109,13 +110,13 @@ function trial.outcome(definition, path, code, output)
 end
 
 function trial.reports(definition, path)
-  local record, by_epoch, list = runs.open(path), {}, {}
+  local record, by_epoch, list, steps = runs.open(path), {}, {}, {}
   local constants = objective.of_record(definition.objectives, {values = {}, manifest = record.manifest, last = function() return {} end})
   for _, row in ipairs(record:metrics()) do
     local name, at = objective.of_row(definition.objectives, row, record.task), row.epoch or row.step
     if name and at > 0 then
       by_epoch[at] = by_epoch[at] or setmetatable({}, {__index = constants})
-      by_epoch[at][name] = row.value
+      by_epoch[at][name], steps[at] = row.value, row.step
     end
   end
   for at, found in pairs(by_epoch) do
@@ -123,7 +124,7 @@ function trial.reports(definition, path)
     for _, o in ipairs(definition.objectives) do complete[o.name] = found[o.name] end
     local whole = true
     for _, o in ipairs(definition.objectives) do whole = whole and type(complete[o.name]) == "number" and complete[o.name] == complete[o.name] end
-    if whole then list[#list + 1] = {at = at, values = complete} end
+    if whole then list[#list + 1] = {at = at, values = complete, last = (steps[at] or 0) >= (record.manifest.steps or math.huge)} end
   end
   table.sort(list, function(a, b) return a.at < b.at end)
   return list

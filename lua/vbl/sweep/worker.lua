@@ -72,7 +72,7 @@ function Worker:look(run, still, running)
         if not still() then return false end
         local list = {table.unpack(run.reports)}
         list[#list + 1] = {at = report.at, point = require("vbl.sweep.objective").point(self.state.spec.objectives, report.values)}
-        entry.prune = running and prune.decide(self.state.spec.pruner, list, self.state:others(run.trial)) or nil
+        entry.prune = running and not report.last and prune.decide(self.state.spec.pruner, list, self.state:others(run.trial)) or nil
         return true
       end)
     end
