@@ -37,14 +37,8 @@ vbl_status vbl_apart_find(const vbl_prepared *p, vbl_knn_metric metric, vbl_apar
   return out->count > 0 ? mark(p, metric, out, err) : VBL_OK;
 }
 
-static bool append(vbl_pile *pile, int64_t j) {
-  if (pile->count == pile->capacity) {
-    int64_t grown = 2 * (int64_t)pile->capacity + MOST;
-    vbl_candidate *at = grown > INT32_MAX ? NULL : realloc(pile->at, sizeof *at * (size_t)grown);
-    if (at == NULL) return false;
-    pile->at = at;
-    pile->capacity = (int32_t)grown;
-  }
+static bool append(const vbl_candidates *c, vbl_pile *pile, int64_t j) {
+  if (pile->count == pile->capacity && !vbl_pile_grow(c, pile, 2 * (int64_t)pile->capacity + MOST)) return false;
   pile->at[pile->count++] = (vbl_candidate){0, (int32_t)j};
   return true;
 }
@@ -53,8 +47,8 @@ vbl_status vbl_apart_add(const vbl_apart *a, vbl_candidates *c, vbl_error *err) 
   bool ok = true;
   for (int64_t j = 0; a->count > 0 && j < c->n; j++)
     for (int64_t i = 0; a->row[j] && i < c->n; i++) {
-      if (i != j) ok &= append(&c->piles[i], j);
-      if (i != j && !a->row[i]) ok &= append(&c->piles[j], i);
+      if (i != j) ok &= append(c, &c->piles[i], j);
+      if (i != j && !a->row[i]) ok &= append(c, &c->piles[j], i);
     }
   for (int64_t i = 0; a->count > 0 && i < c->n; i++) c->window[i] = INFINITY;
   return ok ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "neighbour lists of %lld rows: out of memory", (long long)c->n);

@@ -195,17 +195,6 @@ static vbl_status norms(vbl_prepared *p, vbl_error *err) {
   return VBL_OK;
 }
 
-typedef struct hashed_row {
-  uint64_t hash;
-  int64_t i;
-} hashed_row;
-
-static int by_hash(const void *a, const void *b) {
-  const hashed_row *x = a, *y = b;
-  if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-  return x->i < y->i ? -1 : 1;
-}
-
 // Of the numbers' bits; 0 and -0, which are equal, hash alike. key: (d), for f32 data; else four chains, for speed.
 static uint64_t hash_row(const vbl_prepared *p, const uint32_t *key, int64_t i) {
   uint64_t h[4] = {1, 2, 3, 4};
@@ -227,27 +216,37 @@ static bool equal_rows(const vbl_prepared *p, int64_t a, int64_t b) {
   return j == p->d;
 }
 
-vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err) {
-  hashed_row *rows = malloc(sizeof *rows * (size_t)p->n);
-  uint32_t *key = malloc(sizeof *key * (size_t)p->d);
-  if (rows == NULL || key == NULL) {
-    free(rows);
-    free(key);
-    return vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
-  }
-  for (int64_t j = 0; j < p->d; j++) key[j] = vbl_philox((vbl_philox_key){0, VBL_STREAM_MEASURE}, (uint32_t)j, 0, 0, 0).v[0];
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < p->n; i++) rows[i] = (hashed_row){hash_row(p, key, i), i};
-  free(key);
-  qsort(rows, (size_t)p->n, sizeof *rows, by_hash);
+// By a table of rows that differ, open, at most half full. taken: (2^bits), -1 where free. Places by the hash's upper bits after a
+// product: the lower ones are alike where all numbers end in zero bits, as those of bf16 do.
+static void look_up(const vbl_prepared *p, const uint64_t *hash, int bits, int64_t *taken, int64_t *first) {
+  const int64_t places = (int64_t)1 << bits;
+  for (int64_t q = 0; q < places; q++) taken[q] = -1;
   for (int64_t i = 0; i < p->n; i++) {
-    int64_t own = rows[i].i;
-    first[own] = own;
-    for (int64_t q = i - 1; q >= 0 && rows[q].hash == rows[i].hash && first[own] == own; q--)
-      if (equal_rows(p, rows[q].i, own)) first[own] = first[rows[q].i];
+    int64_t q = (int64_t)(hash[i] * 0x9E3779B97F4A7C15u >> (64 - bits));
+    while (taken[q] >= 0 && (hash[taken[q]] != hash[i] || !equal_rows(p, taken[q], i))) q = (q + 1) & (places - 1);
+    if (taken[q] < 0) taken[q] = i;
+    first[i] = taken[q];
   }
-  free(rows);
-  return VBL_OK;
+}
+
+vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err) {
+  int bits = 1;
+  while ((int64_t)1 << bits < 2 * p->n) bits++;
+  uint64_t *hash = malloc(sizeof *hash * (size_t)p->n);
+  int64_t *taken = malloc(sizeof *taken << bits);
+  uint32_t *key = malloc(sizeof *key * (size_t)p->d);
+  vbl_status status = VBL_OK;
+  if (hash == NULL || taken == NULL || key == NULL) status = vbl_fail(err, VBL_ENOMEM, "equal rows: out of memory");
+  if (status == VBL_OK) {
+    for (int64_t j = 0; j < p->d; j++) key[j] = vbl_philox((vbl_philox_key){0, VBL_STREAM_MEASURE}, (uint32_t)j, 0, 0, 0).v[0];
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < p->n; i++) hash[i] = hash_row(p, key, i);
+    look_up(p, hash, bits, taken, first);
+  }
+  free(hash);
+  free(taken);
+  free(key);
+  return status;
 }
 
 static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {

@@ -1,12 +1,12 @@
 // Loops on vectors for which the measures (core/measure) need wide registers: built once per instruction set like the kernels, but no
 // part of a device's backend. Without contraction to FMA, and in orders of summation that do not depend on the width of registers: each
-// gives the same bits in all builds.
-// defines: vbl_loops, vbl_cpu_loops, VBL_BAND, VBL_SHIFTS
+// but panel_products gives the same bits in all builds.
+// defines: vbl_loops, vbl_cpu_loops, VBL_BAND, VBL_SHIFTS, VBL_PANEL, VBL_CHUNK
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { VBL_BAND = 16, VBL_SHIFTS = 8 };
+enum { VBL_BAND = 16, VBL_SHIFTS = 8, VBL_PANEL = 16, VBL_CHUNK = 128 };
 
 typedef struct vbl_loops {
   // out[q] = <a, row rows[q]>, q < count; rows (., d) in f32, or in f64 where single is NULL. Four running sums, elements j % 4 apart,
@@ -28,8 +28,14 @@ typedef struct vbl_loops {
   // A hash of the bits of d floats, 0 and -0 as one: sums of products of pairs, each plus its key (NH of Black et al., "UMAC", CRYPTO
   // 1999). key: (d) random numbers.
   uint64_t (*hash)(const float *row, const uint32_t *key, int64_t d);
-  // The positions q < count, ascending, where key[q] >= floor[0], or floor[q] where `each`, into found (count); their number.
+  // The positions q < count, ascending, where key[q] >= floor[0], or floor[q] where `each`, into found (count + 16, what comes
+  // after them is lost); their number.
   int64_t (*at_least)(const float *key, const float *floor, bool each, int64_t count, int32_t *found);
+  // out (columns, width) = x' for x (rows, columns), of row lengths ldo and ldx; columns of out from `rows` on are 0. rows <= width.
+  void (*transpose)(float *out, int64_t ldo, int64_t width, const float *x, int64_t ldx, int64_t rows, int64_t columns);
+  // A panel is the transpose (d, VBL_PANEL) of VBL_PANEL rows. out[i ld + VBL_PANEL q + c] = <row i of panel `left`, row c of panel q
+  // of `right`>, q < count: sums of VBL_CHUNK products, each by itself, added in order; with FMA where the build has it.
+  void (*panel_products)(const float *left, const float *right, int64_t count, int64_t d, float *out, int64_t ld);
   // The k-th largest of v, 1 <= k <= count; v is not NaN. Time grows with count^2: for a few.
   float (*kth_largest)(const float *v, int64_t count, int64_t k);
   // out[q] = log det(scale[q] T + shift[q] I) for VBL_SHIFTS q; T symmetric (n, n): band[c (VBL_BAND + 1) + i] is the element i below the

@@ -1,4 +1,5 @@
-// The measures' vector loops: each build against plain sums, and all builds bit for bit alike.
+// The measures' vector loops: each build against plain sums, and all builds bit for bit alike, but for panels' products, which are held
+// to the bound of their rounding.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ typedef struct outcome {
   double dots[2][ROWS], squares[2], dot_single, sum[D], added[D], exponentials[D], determinants[VBL_SHIFTS];
   float copy[D], round[D], scale[2][D], kth[D];
   uint64_t hash;
-  int32_t found[2][D];
+  int32_t found[2][D + 16];
   int64_t counts[2];
 } outcome;
 
@@ -121,6 +122,37 @@ static double log_determinant(const data *t, double factor, double shift) {
   return sum;
 }
 
+// Rows of three panels, the last one's in part; columns of more than two chunks.
+enum { WIDE = 2 * VBL_CHUNK + 45, RIGHT = 2 * VBL_PANEL + 7, OUT = 4 * VBL_PANEL };
+
+static void check_panels(const char *build, const vbl_loops *l) {
+  static float x[RIGHT * WIDE], panels[3 * VBL_PANEL * WIDE], out[VBL_PANEL * OUT];
+  for (int i = 0; i < RIGHT * WIDE; i++) x[i] = (float)uniform((uint32_t)(50000 + i));
+  int64_t wrong = 0, beyond = 0;
+  for (int p = 0; p < 3; p++) {
+    const int rows = p < 2 ? VBL_PANEL : RIGHT - 2 * VBL_PANEL;
+    float *panel = panels + p * VBL_PANEL * WIDE;
+    l->transpose(panel, VBL_PANEL, VBL_PANEL, x + p * VBL_PANEL * WIDE, WIDE, rows, WIDE);
+    for (int j = 0; j < WIDE; j++)
+      for (int r = 0; r < VBL_PANEL; r++) wrong += panel[j * VBL_PANEL + r] != (r < rows ? x[(p * VBL_PANEL + r) * WIDE + j] : 0);
+  }
+  for (int i = 0; i < VBL_PANEL * OUT; i++) out[i] = -77;
+  l->panel_products(panels + VBL_PANEL * WIDE, panels, 3, WIDE, out, OUT);
+  for (int i = 0; i < VBL_PANEL; i++)
+    for (int c = 0; c < OUT; c++) {
+      double exact = 0, size = 0;
+      for (int j = 0; c < RIGHT && j < WIDE; j++) {
+        const double term = (double)x[(VBL_PANEL + i) * WIDE + j] * (double)x[c * WIDE + j];
+        exact += term;
+        size += fabs(term);
+      }
+      const double wanted = c < 3 * VBL_PANEL ? exact : -77;  // what is right of the panels stays
+      beyond += !(fabs((double)out[i * OUT + c] - wanted) <= (VBL_CHUNK + 5) * 0x1p-24 * size);
+    }
+  CHECK_REPORT_(wrong == 0 && beyond == 0, "build %s: %lld numbers of panels, %lld products wrong", build, (long long)wrong,
+                (long long)beyond);
+}
+
 static void check_build(const vbl_loops *l, const data *t, const outcome *o) {
   float row[D];
   memcpy(row, t->x, sizeof row);
@@ -152,6 +184,7 @@ int main(void) {
     const outcome o = run(l, &t);
     CHECK_REPORT_(memcmp(&o, &plain, sizeof o) == 0, "build %s differs from the baseline", builds[b]);
     check_build(l, &t, &o);
+    check_panels(builds[b], l);
   }
   return check_done();
 }

@@ -6,7 +6,7 @@
 #include "core/measure/knn.h"
 #include "tests/unit/measure_data.h"
 
-enum { N = 640, D = 12, K = 7 };
+enum { N = 650, D = 12, K = 7 };
 
 typedef struct scored {
   double key;

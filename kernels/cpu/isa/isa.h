@@ -21,7 +21,9 @@
 VBL_KERNELS(VBL_DECLARE_KERNEL)
 #undef VBL_DECLARE_KERNEL
 
-bool VBL_K(log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);  // of loops.h
+// Of loops.h.
+bool VBL_K(log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);
+void VBL_K(panel_products)(const float *left, const float *right, int64_t count, int64_t d, float *out, int64_t ld);
 
 // Work of fewer elements than this stays on the calling thread: waking the others costs more.
 enum { VBL_GRAIN = 16384 };

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/isa/isa.h"
+#include "kernels/cpu/isa/transpose.h"
 #include "kernels/cpu/isa/vecmath.h"
 
 typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
@@ -165,6 +165,20 @@ static inline uint32_t reached(const float *key, const float *floor, bool each) 
 
 static inline int64_t at_least_of(const float *key, const float *floor, bool each, int64_t count, int32_t *found) {
   int64_t n = 0, q = 0;
+#if defined(__AVX512F__)
+  enum { TOGETHER = 4 };  // whether any is found is foreseen better of more, and those found are written without asking
+  const __m512i ascending = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (; q + TOGETHER * VBL_LANES <= count; q += TOGETHER * VBL_LANES) {
+    uint32_t bits[TOGETHER];
+    for (int r = 0; r < TOGETHER; r++) bits[r] = reached(key + q + r * VBL_LANES, each ? floor + q + r * VBL_LANES : floor, each);
+    if (!(bits[0] | bits[1] | bits[2] | bits[3])) continue;
+    for (int r = 0; r < TOGETHER; r++) {
+      const __m512i place = _mm512_add_epi32(ascending, _mm512_set1_epi32((int32_t)q + r * VBL_LANES));
+      _mm512_storeu_si512(found + n, _mm512_maskz_compress_epi32((__mmask16)bits[r], place));
+      n += __builtin_popcount(bits[r]);
+    }
+  }
+#endif
   for (; q + VBL_LANES <= count; q += VBL_LANES)
     for (uint32_t bits = reached(key + q, each ? floor + q : floor, each); bits; bits &= bits - 1)
       found[n++] = (int32_t)q + __builtin_ctz(bits);
@@ -186,8 +200,8 @@ static float kth_largest(const float *v, int64_t count, int64_t k) {
   lanes least = INFINITY - (lanes){0}, own;
   for (int64_t i = 0; i < count; i += VBL_LANES) {
     words above = {0};
-    for (int q = 0; q < VBL_LANES; q++) some[q] = v[i + q < count ? i + q : i];
-    memcpy(&own, some, sizeof own);
+    for (int q = 0; i + VBL_LANES > count && q < VBL_LANES; q++) some[q] = v[i + q < count ? i + q : i];
+    memcpy(&own, i + VBL_LANES > count ? some : v + i, sizeof own);
     for (int64_t j = 0; j < count; j++) above -= v[j] > own;
     const words better = (above < (int32_t)k) & (own < least);
     least = (lanes)((better & (words)own) | (~better & (words)least));
@@ -195,6 +209,48 @@ static float kth_largest(const float *v, int64_t count, int64_t k) {
   memcpy(some, &least, sizeof some);
   for (int q = 0; q < VBL_LANES; q++) result = some[q] < result ? some[q] : result;
   return result;
+}
+
+#if defined(__AVX512F__)
+// Whole registers, so that every line is written at once. Round by round rows i and i + step change places by the lanes' bit `step`.
+static void transpose16(const lanes index[8], const float *x, int64_t ldx, float *y, int64_t ldy) {
+  lanes row[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) memcpy(&row[i], x + i * ldx, sizeof row[i]);
+#pragma GCC unroll 4
+  for (int round = 0; round < 4; round++)
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+      if (!(i >> round & 1)) {
+        const lanes a = row[i], b = row[i + (1 << round)];
+        row[i] = __builtin_shuffle(a, b, (words)index[2 * round]);
+        row[i + (1 << round)] = __builtin_shuffle(a, b, (words)index[2 * round + 1]);
+      }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) memcpy(y + i * ldy, &row[i], sizeof row[i]);
+}
+
+// Of 16 rows; the columns done.
+static int64_t transpose_wide(float *out, int64_t ldo, const float *x, int64_t ldx, int64_t columns) {
+  words index[8];
+  for (int round = 0; round < 4; round++)
+    for (int q = 0; q < 16; q++) {
+      const int step = 1 << round;
+      index[2 * round][q] = q & step ? 16 + q - step : q;
+      index[2 * round + 1][q] = q & step ? 16 + q : q + step;
+    }
+  int64_t j = 0;
+  for (; j + 16 <= columns; j += 16) transpose16((const lanes *)index, x + j, ldx, out + j * ldo, ldo);
+  return j;
+}
+#endif
+
+static void transpose(float *out, int64_t ldo, int64_t width, const float *x, int64_t ldx, int64_t rows, int64_t columns) {
+  int64_t j = 0;
+#if defined(__AVX512F__)
+  if (rows == 16 && width == 16) j = transpose_wide(out, ldo, x, ldx, columns);
+#endif
+  vbl_transpose(x + j, ldx, rows, columns - j, 1, out + j * ldo, ldo, width);
 }
 
 extern const vbl_loops VBL_PASTE(vbl_loops, VBL_ISA);
@@ -209,5 +265,7 @@ const vbl_loops VBL_PASTE(vbl_loops, VBL_ISA) = {.dots = dots,
                                                  .exp_scaled = exp_scaled,
                                                  .hash = hash,
                                                  .at_least = at_least,
+                                                 .transpose = transpose,
+                                                 .panel_products = VBL_K(panel_products),
                                                  .kth_largest = kth_largest,
                                                  .log_determinants = VBL_K(log_determinants)};
