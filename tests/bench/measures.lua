@@ -1,16 +1,18 @@
--- The measures, side by side with PyTorch, scikit-learn and scipy where those are installed, on the same arrays [n, 768] f32. Prints
--- what it does, and at the end Markdown.
+-- The measures, side by side with packages (platonic-rep, ckatorch, torchmetrics, scikit-learn, scipy, dcor) and with PyTorch programs
+-- written for this comparison, where those are installed, on the same arrays [n, 768] f32. Prints what it does, and at the end Markdown.
 --   tests/bench/run measures                n = 1024, 4096, the layer table
 --   tests/bench/run measures 10000          n of your own
 --   tests/bench/run measures table          the layer x layer table alone: 12 layers of two streams, n = 1536
 --   tests/bench/run measures memory [n]     vbl alone: linear CKA and mutual kNN of n = 200,000 rows, with the peak memory
--- Both sides run as processes of their own, at 1 thread and at all, in alternating rounds; a side's time is its fastest setting's
--- median over the rounds (ROUNDS=2).
+--   PLATONIC_REP=DIR tests/bench/run ...    DIR: the folder of platonic-rep's metrics.py, which then runs as it is
+-- Both sides run as processes of their own, at 1 thread and at all (THREADS=N: at N alone), in alternating rounds; a side's time is its
+-- fastest setting's median over the rounds (ROUNDS=2).
 local vbl = require "vbl"
 local system = require "vbl.system.c"
 local store = require "vbl.store.c"
 
 local DIM, LAYERS, TABLE_ROWS, ROUNDS = 768, 12, 1536, math.tointeger(tonumber(os.getenv "ROUNDS" or "2"))
+local THREADS = math.tointeger(tonumber(os.getenv "THREADS"))
 local python = os.getenv "PYTHON" or "python3"
 local folder = (os.getenv "TMPDIR" or "/tmp") .. "/vbl-bench-" .. math.random(1 << 40)
 local report = require "bench_report"
@@ -80,27 +82,35 @@ local function best(by_threads)
   return ms, at
 end
 
+-- "sklearn 21.8 (2)" | ratio, of the fastest variant that is or is not one of ours.
+local function fastest(variants, ours, own)
+  local name, least, at = nil, math.huge, 0
+  for variant, by_threads in pairs(variants) do
+    local ms, threads = best(by_threads)
+    if variant ~= "vbl" and (variant:find "^own " ~= nil) == ours and ms < least then name, least, at = variant, ms, threads end
+  end
+  return name and ("%s %.1f (%d) | %.2f"):format(name, least, at, least / own) or " | "
+end
+
 local function table_of(times, order)
-  line "| measure | vbl, ms | threads | fastest peer | ms | threads | peer / vbl | other peers, ms |"
-  line "|---|---|---|---|---|---|---|---|"
+  line "| measure | vbl, ms (threads) | fastest package | times vbl's | fastest written for this | times vbl's | all others' ms |"
+  line "|---|---|---|---|---|---|---|"
   for _, name in ipairs(order) do
-    local own, own_threads = best(times[name].vbl or {})
-    local peer, peer_ms, peer_threads, others = nil, math.huge, 0, {}
+    local own, threads = best(times[name].vbl or {})
+    local all = {}
     for variant, by_threads in pairs(times[name]) do
-      local ms, threads = best(by_threads)
-      if variant ~= "vbl" then others[#others + 1] = ("%s %.1f"):format(variant, ms) end
-      if variant ~= "vbl" and ms < peer_ms then peer, peer_ms, peer_threads = variant, ms, threads end
+      if variant ~= "vbl" then all[#all + 1] = ("%s %.1f"):format(variant, (best(by_threads))) end
     end
-    table.sort(others)
-    local peers = peer and ("%s | %.1f | %d | %.2f | %s"):format(peer, peer_ms, peer_threads, peer_ms / own, table.concat(others, "; ")) or "| | | |"
-    line("| %s | %s | %s | %s |", name, own_threads and ("%.1f"):format(own) or "", own_threads or "", peers)
+    table.sort(all)
+    line("| %s | %s | %s | %s | %s |", name, threads and ("%.1f (%d)"):format(own, threads) or "", fastest(times[name], false, own),
+         fastest(times[name], true, own), table.concat(all, "; "))
   end
 end
 
 local function compare(what, title)
   local times, order, cores = {}, {}, system.threads()
   for round = 1, ROUNDS do
-    for threads = 1, cores, math.max(1, cores - 1) do
+    for threads = THREADS or 1, THREADS or cores, math.max(1, cores - 1) do
       for _, side in ipairs(sides) do
         local list, message = records(side.words(what, threads))
         if list then

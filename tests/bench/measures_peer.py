@@ -1,15 +1,20 @@
-"""The peers of the measures' benchmark: what the same numbers cost in PyTorch, scikit-learn, scipy and the packages ckatorch and dcor.
+"""The peers of the measures' benchmark: what the same numbers cost in the packages that have them, and in PyTorch.
 
-  python3 tests/bench/measures_peer.py FOLDER pair|table|versions THREADS
+  [PLATONIC_REP=DIR] python3 tests/bench/measures_peer.py FOLDER pair|table|versions THREADS
 
 Prints one JSON line per measure and variant: {"measure", "variant", "ms"}. FOLDER holds x.npy, y.npy (pair) or x1.npy ... y12.npy (table).
-Variants: "platonic" is the reference code of Huh et al. 2024 (ICML) re-expressed from its description: n x n products of unit rows in f32,
-sorted whole (argsort), dense 0/1 masks; "torch" is the same number written for speed in PyTorch by us (topk, feature-space sums, values-only
-SVD); "sklearn", "scipy", "ckatorch", "dcor" are those packages. All read f32 arrays; scipy and dcor compute in f64.
-The table's "loop" is the platonic way, from scratch for each of 12 pairs only (one of the 25 dozens); "cached" keeps lists, Gram matrices and
-bases per layer and computes all 300 pairs.
+Packages: "sklearn", "scipy", "ckatorch", "dcor", "torchmetrics", and "platonic-rep", the authors' code of Huh et al. 2024 (ICML) as it is,
+where DIR holds the file metrics.py of github.com/minyoungg/platonic-rep (it needs torchaudio). Its callers hand it unit rows, so they
+are made before its time starts; its unbiased CKA and CKNNA take n x n x n products. Its lists are argsort of whole rows. Without
+pymp, with which its sequence measures lose what the other processes compute.
+Written for this comparison, "own ...": "own torch" is the same number written for speed in PyTorch (topk, feature-space sums, values-only
+SVD); "own sets" goes row by row with sets, as the reference implementations of Jaccard and rank similarity do. All read f32 arrays; scipy
+and dcor compute in f64.
+The table's "own pairs" computes 12 pairs only (one of the 25 dozens), each from scratch; "own cached" keeps lists, Gram matrices and bases
+per layer and computes all 300 pairs.
 """
 import json
+import os
 import statistics
 import sys
 import time
@@ -51,8 +56,8 @@ def mask(lists):
     return torch.zeros(n, n).scatter_(1, lists, 1.0)
 
 
-def mknn_masks(x, y, lists):
-    return ((mask(lists(unit(x))) * mask(lists(unit(y)))).sum(1) / K).mean().item()
+def mknn_masks(x, y):
+    return ((mask(knn_argsort(unit(x))) * mask(knn_argsort(unit(y)))).sum(1) / K).mean().item()
 
 
 def overlap_of(a, b):
@@ -125,10 +130,10 @@ def cka_rbf(x, y):
     return ((k * l).sum() / (k.norm() * l.norm())).item()
 
 
-def cknna(x, y, lists):
+def cknna(x, y):
     x, y = unit(x), unit(y)
     k, l = x @ x.T, y @ y.T
-    a, b = mask(lists(x)), mask(lists(y))
+    a, b = mask(knn_topk(x)), mask(knn_topk(y))
     ab = a * b
     return (hsic_unbiased(ab * k, ab * l) / torch.sqrt(hsic_unbiased(a * k, a * k) * hsic_unbiased(b * l, b * l))).item()
 
@@ -162,17 +167,6 @@ def svcca(x, y):
     return torch.linalg.svdvals(basis(x).T @ basis(y)).mean().item()
 
 
-def svcca_platonic(x, y):
-    """Ten components by random projection, then sklearn's iterative CCA, as the reference code has it; not the same number in all digits."""
-    from sklearn.cross_decomposition import CCA
-
-    def left(z):
-        return torch.svd_lowrank((z - z.mean(0)) / (z.std(0) + 1e-8), q=10)[0].numpy()
-
-    u, v = CCA(n_components=10).fit_transform(left(x), left(y))
-    return np.mean([np.corrcoef(u[:, i], v[:, i])[0, 1] for i in range(10)])
-
-
 def rsa_scipy(x, y):
     from scipy.spatial.distance import pdist
     from scipy.stats import spearmanr
@@ -191,41 +185,74 @@ def rsa_torch(x, y):
     return torch.corrcoef(torch.stack([ranks(x), ranks(y)]))[0, 1].item()
 
 
-def pair(folder):
-    a, b = np.load(folder + "/x.npy"), np.load(folder + "/y.npy")
-    x, y = torch.from_numpy(a), torch.from_numpy(b)
+# Peers
+
+
+def platonic_rep():
+    """metrics.py of platonic-rep from $PLATONIC_REP, or None, said aloud."""
+    folder = os.environ.get("PLATONIC_REP")
+    if not folder:
+        print("platonic-rep: SKIPPED: PLATONIC_REP names no folder with its metrics.py", file=sys.stderr)
+        return None
+    cuda, torch.version.cuda = torch.version.cuda, None  # torchaudio refuses a PyTorch of another CUDA; nothing here runs on a GPU
+    sys.path.insert(0, folder)
+    try:
+        import metrics
+        return metrics
+    except ImportError as error:
+        print(f"platonic-rep: SKIPPED: {error}", file=sys.stderr)
+        return None
+    finally:
+        sys.path.pop(0)
+        torch.version.cuda = cuda
+
+
+def time_platonic_rep(x, y):
+    metrics = platonic_rep()
+    if metrics is None:
+        return
+    x, y = unit(x), unit(y)
+    lists, measure = metrics.compute_nearest_neighbors, metrics.AlignmentMetrics.measure
+    timed("kNN lists of X and Y", "platonic-rep", lambda: (lists(x, K), lists(y, K)))
+    for name, title in [("mutual_knn", "mutual kNN"), ("cycle_knn", "cycle kNN"), ("lcs_knn", "LCS of neighbours"),
+                        ("edit_distance_knn", "edit distance of neighbours"), ("cknna", "CKNNA")]:
+        timed(title, "platonic-rep", lambda: measure(name, x, y, topk=K))
+    timed("linear CKA, debiased", "platonic-rep", lambda: measure("unbiased_cka", x, y))
+    timed("SVCCA at 10 dims", "platonic-rep", lambda: measure("svcca", x, y, cca_dim=10))
+    if len(x) <= 4096:  # four products of n x n x n each
+        timed("RBF CKA, biased", "platonic-rep", lambda: measure("cka", x, y, kernel_metric="rbf"))
+
+
+def time_neighbours(a, b, x, y):
     from sklearn.neighbors import NearestNeighbors
 
     def lists_sklearn(z):
         return NearestNeighbors(n_neighbors=K + 1, algorithm="brute", metric="cosine").fit(z).kneighbors(z, return_distance=False)
 
-    timed("linear CKA, debiased", "platonic", lambda: cka_grams(x, y))
-    timed("linear CKA, debiased", "torch", lambda: cka_features(x, y))
-    timed("RBF CKA, biased", "torch", lambda: cka_rbf(x, y))
+    timed("kNN lists of X and Y", "own torch", lambda: (knn_topk(unit(x)), knn_topk(unit(y))))
+    timed("kNN lists of X and Y", "sklearn", lambda: (lists_sklearn(a), lists_sklearn(b)))
     try:
-        import ckatorch
+        from torchmetrics.functional import pairwise_cosine_similarity as cosines
+        timed("kNN lists of X and Y", "torchmetrics",
+              lambda: [cosines(z, zero_diagonal=False).fill_diagonal_(-2).topk(K, dim=1).indices for z in (x, y)])
+    except ImportError as error:
+        print(f"torchmetrics: {error}", file=sys.stderr)
+    timed("mutual kNN", "own torch", lambda: overlap_of(knn_topk(unit(x)), knn_topk(unit(y))))
+    timed("Jaccard and rank similarity", "own sets", lambda: jaccard_rank_sets(x, y))
+    timed("Jaccard and rank similarity", "own torch", lambda: jaccard_rank_torch(x, y))
+    timed("CKNNA", "own torch", lambda: cknna(x, y))
+
+
+def time_kernels(a, b, x, y):
+    timed("linear CKA, debiased", "own torch", lambda: cka_features(x, y))
+    timed("RBF CKA, biased", "own torch", lambda: cka_rbf(x, y))
+    try:
         from ckatorch.core import cka_base
         timed("linear CKA, debiased", "ckatorch", lambda: cka_base(x, y, kernel="linear", unbiased=True))
         timed("RBF CKA, biased", "ckatorch", lambda: cka_base(x, y, kernel="rbf"))
     except ImportError as error:
         print(f"ckatorch: {error}", file=sys.stderr)
-    timed("kNN lists of X and Y", "platonic", lambda: (knn_argsort(unit(x)), knn_argsort(unit(y))))
-    timed("kNN lists of X and Y", "torch", lambda: (knn_topk(unit(x)), knn_topk(unit(y))))
-    timed("kNN lists of X and Y", "sklearn", lambda: (lists_sklearn(a), lists_sklearn(b)))
-    timed("mutual kNN", "platonic", lambda: mknn_masks(x, y, knn_argsort))
-    timed("mutual kNN", "torch", lambda: overlap_of(knn_topk(unit(x)), knn_topk(unit(y))))
-    timed("Jaccard and rank similarity", "sets", lambda: jaccard_rank_sets(x, y))
-    timed("Jaccard and rank similarity", "torch", lambda: jaccard_rank_torch(x, y))
-    timed("CKNNA", "platonic", lambda: cknna(x, y, knn_argsort))
-    timed("CKNNA", "torch", lambda: cknna(x, y, knn_topk))
-    timed("Procrustes", "torch", lambda: procrustes_torch(x, y))
-    timed("Procrustes", "scipy", lambda: procrustes_scipy(a, b))
-    timed("SVCCA", "torch", lambda: svcca(x, y))
-    if len(a) <= 4096:
-        timed("SVCCA at 10 dims", "platonic", lambda: svcca_platonic(x, y))
-        timed("RSA, correlation and Spearman", "scipy", lambda: rsa_scipy(a, b))
-    timed("RSA, correlation and Spearman", "torch", lambda: rsa_torch(x, y))
-    timed("distance correlation", "torch", lambda: distance_correlation(x, y))
+    timed("distance correlation", "own torch", lambda: distance_correlation(x, y))
     if len(a) <= 1024:  # it broadcasts to n x n x d
         try:
             import dcor
@@ -234,6 +261,20 @@ def pair(folder):
             timed("distance correlation", "dcor", lambda: dcor.distance_correlation(p, q))
         except ImportError as error:
             print(f"dcor: {error}", file=sys.stderr)
+
+
+def pair(folder):
+    a, b = np.load(folder + "/x.npy"), np.load(folder + "/y.npy")
+    x, y = torch.from_numpy(a), torch.from_numpy(b)
+    time_neighbours(a, b, x, y)
+    time_platonic_rep(x, y)
+    time_kernels(a, b, x, y)
+    timed("Procrustes", "own torch", lambda: procrustes_torch(x, y))
+    timed("Procrustes", "scipy", lambda: procrustes_scipy(a, b))
+    timed("SVCCA", "own torch", lambda: svcca(x, y))
+    if len(a) <= 4096:
+        timed("RSA, correlation and Spearman", "scipy", lambda: rsa_scipy(a, b))
+    timed("RSA, correlation and Spearman", "own torch", lambda: rsa_torch(x, y))
 
 
 def u_centred(x):
@@ -260,18 +301,18 @@ def table_cached(layers):
     return time.perf_counter() - start
 
 
-def table_loop(layers):
+def table_pairs(layers):
     start = time.perf_counter()
     for i in range(LAYERS):
         x, y = layers[i], layers[LAYERS + i]
-        cka_grams(x, y), mknn_masks(x, y, knn_argsort), procrustes_torch(x, y), svcca(x, y)
+        cka_grams(x, y), mknn_masks(x, y), procrustes_torch(x, y), svcca(x, y)
     return time.perf_counter() - start
 
 
 def table(folder):
     layers = [torch.from_numpy(np.load(f"{folder}/{side}{l}.npy")) for side in "xy" for l in range(1, LAYERS + 1)]
-    print(json.dumps(dict(measure="table, all four", variant="cached", ms=round(table_cached(layers) * 1e3, 1))), flush=True)
-    print(json.dumps(dict(measure="12 of the table's 300 pairs", variant="loop", ms=round(table_loop(layers) * 1e3, 1))), flush=True)
+    print(json.dumps(dict(measure="table, all four", variant="own cached", ms=round(table_cached(layers) * 1e3, 1))), flush=True)
+    print(json.dumps(dict(measure="12 of the table's 300 pairs", variant="own pairs", ms=round(table_pairs(layers) * 1e3, 1))), flush=True)
 
 
 def versions():

@@ -32,6 +32,7 @@ check.group("features are the model's own taps", function()
   check.ok(features:get("matched", 2, "text", "mean"):select(1, 3):allclose(words, {atol = 1e-5}))
   check.ok(features:get("none", 2, "text", "cls"):allclose(features:get("matched", 2, "text", "cls")))
   for i = 1, 8 do check.equal(features.lengths[i], lengths[i]) end
+  check.equal(features.groups, nil)  -- each scene is an image of its own
   check.equal(model.training, false)
 end)
 
@@ -69,6 +70,16 @@ check.group("mismatched where neighbours show one image: another image for every
   own:tap()
   check.ok(made:get("mismatched", 4, "text", "cls"):select(1, 1):allclose(text, {atol = 1e-4}))  -- question 1 has seen image 2
   check.error(function() analysis.features(own, view, {samples = 24, batch = 3, partners = {"mismatched"}}) end, "too few different images")
+  check.equal(table.concat(made.groups, " ", 1, 7), "1 1 1 2 2 2 3")
+  local function null_of(groups)
+    local t = analysis.table(made, {"cka"}, {null = 39, interval = false, groups = groups})
+    return table.concat(t:column "null_q95", " "), t.note
+  end
+  local own_groups, note = null_of()
+  check.ok(own_groups == null_of(made.groups) and own_groups ~= null_of(false))
+  check.ok(note:find "pairs of one image together" and not select(2, null_of(false)):find "together")
+  analysis.save(root .. "/asked.safetensors", made)
+  check.equal(table.concat(analysis.load(root .. "/asked.safetensors").groups, " "), table.concat(made.groups, " "))
   for step = 1, 20 do
     for b, from in ipairs(view:swap_captions(view:batch {1, 2, 3, 4, 5, 6}, {seed = 1, step = step, epoch = 0}).from) do
       check.ok(from == b or not view:same_image(from, b))

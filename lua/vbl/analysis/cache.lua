@@ -1,5 +1,6 @@
 -- The features of a probe set, as vbl.analysis.features makes them: in memory, or as one .safetensors file.
---   features.n, .layers = {{name, text = tap, vision = tap, coattention}}, .partners, .ids (images), .lengths (of the captions)
+--   features.n, .layers = {{name, text = tap, vision = tap, coattention}}, .partners, .ids (images), .lengths (of the captions),
+--   .groups (the number of each pair's image, where several pairs show one; else nil)
 --   features:get(partner, i, stream, pool) -> tensor     layer i from 1; stream "text" or "vision"; pool "cls" [n,D], "mean" [n,D]
 --                                                        (of the words between [CLS] and [SEP]; of the patches) or "tokens" [n,T,D]
 --   features:pairs(partner[, pool = "cls"]) -> one {name, coattention, text, vision, max_sim_tp, max_sim_pt} a layer
@@ -60,7 +61,7 @@ function Features:__tostring()
   return ("features of %d pairs, %d layers, %s"):format(self.n, #self.layers, table.concat(self.partners, " and "))
 end
 
-local described = {"n", "layers", "partners", "ids", "lengths", "max_sim"}
+local described = {"n", "layers", "partners", "ids", "lengths", "groups", "max_sim"}
 
 function cache.save(path, features)
   local about = {}

@@ -171,6 +171,20 @@ local function checked_size(split, opts)
   return n
 end
 
+-- The number of the image that each of these samples shows, by first appearance; nil where each shows its own.
+local function images_of(split, index, n)
+  local numbers, list, count = {}, {}, 0
+  for i = 1, n do
+    local key = split:image_key(index[i])
+    if not numbers[key] then
+      count = count + 1
+      numbers[key] = count
+    end
+    list[i] = numbers[key]
+  end
+  return count < n and list or nil
+end
+
 local function collect(model, split, layers, n, opts)
   local made = {n = n, layers = layers, partners = opts.partners, ids = {}, tensors = {}, max_sim = {}}
   local index
@@ -178,6 +192,7 @@ local function collect(model, split, layers, n, opts)
     made.max_sim[partner], made.lengths, index = pass(model, split, layers, partner, n, opts, made.tensors)
   end
   for i = 1, n do made.ids[i] = split:image_id(index[i]) end
+  made.groups = images_of(split, index, n)
   return cache.new(made)
 end
 

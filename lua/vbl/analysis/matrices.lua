@@ -31,12 +31,6 @@ local function rows_of(features, partner, stream, pool)
   return list
 end
 
-local function numbers(count)
-  local list = {}
-  for i = 1, count do list[i] = tostring(i - 1) end
-  return list
-end
-
 local function marks(features)
   local set = {}
   for _, i in ipairs(features:coattention()) do set[i + 1] = true end
@@ -48,7 +42,7 @@ local function one_block(features, partner, block, name, opts)
   local first = rows_of(features, partner, block[2], pool)
   local second = block[2] == block[3] and first or rows_of(features, partner, block[3], pool)
   local matrix = vbl.measure.matrix(first, second, name, opts.k and {k = opts.k} or nil)
-  local names, marked = numbers(#features.layers), marks(features)
+  local names, marked = titles.layers(#features.layers), marks(features)
   return {partner = partner, block = block[1], matrix = matrix:totable(), title = ("%s, %s"):format(block[1], partner), rows = names, columns = names,
           mark_rows = marked, mark_columns = marked, ylabel = block[2] .. " layer", xlabel = block[3] .. " layer"}
 end

@@ -2,7 +2,8 @@
 --   table(features, {"cka", "mknn"}, {null = 200, interval = "subsample" | false, pool = "cls", partners=, groups=, seed=, k=}) -> sheet:
 --     layer, measure, then for each partner PARTNER, PARTNER_lo, PARTNER_hi, PARTNER_p, PARTNER_q, then chance and null_q95 of the first one
 -- After the layers stand "max" ("min" of distances: the best layer) and "mean", with the search over layers inside their null. p is by
--- permutation, the same permutations in all layers; q: false discovery rate over the table of one partner (vbl.measure.report_layers).
+-- permutation, the same permutations in all layers. Pairs that show one image stay together in permutations and subsets: groups are
+-- the features' own unless others are given (false: none); q: false discovery rate over the table of one partner (vbl.measure.report_layers).
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local sheet = require "vbl.analysis.sheet"
@@ -11,12 +12,12 @@ local vbl = require "vbl"
 
 local fields = {"value", "lo", "hi", "p", "q"}
 
-local function reports_of(features, names, partners, opts)
+local function reports_of(features, names, partners, groups, opts)
   local reports = {}
   for _, partner in ipairs(partners) do
     local layers = {}
     for i, pair in ipairs(features:pairs(partner, opts.pool)) do layers[i] = {name = pair.name, x = pair.text, y = pair.vision} end
-    reports[partner] = vbl.measure.report_layers(layers, names, {null = opts.null, interval = opts.interval, groups = opts.groups, seed = opts.seed, k = opts.k})
+    reports[partner] = vbl.measure.report_layers(layers, names, {null = opts.null, interval = opts.interval, groups = groups, seed = opts.seed, k = opts.k})
   end
   return reports
 end
@@ -97,11 +98,14 @@ return function(features, names, opts)
   gate.check(names)
   local partners, layers, labels, seen = opts.partners or features.partners, {}, {}, {}
   for i, layer in ipairs(features.layers) do layers[i] = layer.name end
-  local rows = rows_of(reports_of(features, names, partners, opts), partners)
+  local groups = opts.groups
+  if groups == nil then groups = features.groups end
+  local rows = rows_of(reports_of(features, names, partners, groups, opts), partners)
   for _, row in ipairs(rows) do
     if not seen[row[2]] then labels[#labels + 1], seen[row[2]] = row[2], true end
   end
   return sheet.new {title = "Alignment of the two streams by layer", rows = rows, columns = columns_of(partners), partners = partners, layers = layers,
                     labels = labels, shade = features:shade(), text = text, figure = draw,
-                    note = ("n = %d pairs, %s rows; p from %d permutations"):format(features.n, opts.pool == "mean" and "mean" or "CLS", opts.null or 200)}
+                    note = ("n = %d pairs, %s rows; p from %d permutations%s"):format(features.n, opts.pool == "mean" and "mean" or "CLS", opts.null or 200,
+                                                                                  groups and ", pairs of one image together" or "")}
 end

@@ -1,4 +1,5 @@
--- What figures call a measure: titles.of(name). Names are those of vbl.measure and the short ones of the log line.
+-- What figures write beside their parts. titles.of(name): what they call a measure; names are those of vbl.measure and the short ones of
+-- the log line. titles.layers(n): {"0", ..., n - 1}, the layers along an axis.
 local titles = {
   cosine = "cosine of pairs", cka = "CKA", svcca = "SVCCA", mknn = "mutual k-NN", knn_jaccard = "k-NN Jaccard", jaccard = "k-NN Jaccard",
   rank_sim = "rank similarity", rank = "rank similarity", procrustes = "Procrustes similarity", max_sim_tp = "max-sim text to patch",
@@ -8,4 +9,10 @@ local titles = {
   twonn = "TwoNN dimension", stable_rank = "stable rank", alignment = "alignment distance",
 }
 
-return {of = function(name) return titles[name] or name end}
+local function layers(n)
+  local list = {}
+  for i = 1, n do list[i] = tostring(i - 1) end
+  return list
+end
+
+return {of = function(name) return titles[name] or name end, layers = layers}

@@ -117,12 +117,6 @@ local function empty_like(matrix)
   return made
 end
 
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = tostring(i - 1) end
-  return list
-end
-
 -- Of a measure without a known end (a distance): the largest value.
 local function most_of(matrices)
   local high = 0
@@ -139,7 +133,7 @@ end
 local function chart_of(run, many, sheet, block, partner, matrices)
   local n, m, co = #matrices[1], #matrices[1][1], run.manifest.coattention_layers or {}
   local first, second = block:match "^(%a+) %- (%a+)$"
-  return {title = (many and run.short .. ": " or "") .. ("%s, %s"):format(block, partner), matrices = matrices, rows = numbers(n), columns = numbers(m),
+  return {title = (many and run.short .. ": " or "") .. ("%s, %s"):format(block, partner), matrices = matrices, rows = titles.layers(n), columns = titles.layers(m),
           ylabel = first .. " layer", xlabel = second .. " layer", low = sheet.low or 0, high = sheet.high or most_of(matrices), chance = block == "text - vision" and sheet.chance or nil,
           marks = {rows = co, columns = co}, measure = sheet.columns[#sheet.columns], run = run}
 end
