@@ -97,10 +97,9 @@ static void fill_row(search *s, int64_t i, float *out, double *v) {
   s->floor[i] = -INFINITY;
 }
 
-// The rows of panel p. v: scratch (d + VBL_PANEL d / 2).
-static void fill_panel(search *s, int64_t p, double *v) {
+// The rows of panel p. rows, v: scratch (VBL_PANEL, d), (d).
+static void fill_panel(search *s, int64_t p, float *rows, double *v) {
   const int64_t first = p * VBL_PANEL, count = s->n - first < VBL_PANEL ? s->n - first : VBL_PANEL;
-  float *rows = (float *)(v + s->d);
   for (int64_t r = 0; r < count; r++) fill_row(s, first + r, rows + r * s->d, v);
   vbl_cpu_loops()->transpose(s->rows + first * s->d, VBL_PANEL, VBL_PANEL, rows, s->d, count, s->d);
 }
@@ -109,15 +108,17 @@ static vbl_status fill_rows(search *s, vbl_error *err) {
   vbl_status shared = VBL_OK;
 #pragma omp parallel
   {
-    double *v = NULL;
+    const size_t bytes = sizeof(float) * (size_t)(VBL_PANEL * s->d);
+    float *rows = vbl_cpu_alloc(bytes);
+    double *v = malloc(sizeof *v * (size_t)s->d);
     vbl_error mine;
-    const int64_t scratch = s->d + VBL_PANEL * s->d / 2;
-    vbl_status status = vbl_scratch(scratch, "neighbour lists", &v, &mine);
-    vbl_shared_fail(&shared, status, &mine, err);
+    const bool ready = rows != NULL && v != NULL;
+    if (!ready) vbl_shared_fail(&shared, vbl_fail(&mine, VBL_ENOMEM, "neighbour lists: out of memory"), &mine, err);
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < s->panels; p++)
-      if (status == VBL_OK) fill_panel(s, p, v);
-    vbl_scratch_free(scratch, v);
+      if (ready) fill_panel(s, p, rows, v);
+    vbl_cpu_free(rows, bytes);
+    free(v);
   }
   return shared;
 }

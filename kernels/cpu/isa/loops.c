@@ -213,7 +213,7 @@ static float kth_largest(const float *v, int64_t count, int64_t k) {
 
 #if defined(__AVX512F__)
 // Whole registers, so that every line is written at once. Round by round rows i and i + step change places by the lanes' bit `step`.
-static void transpose16(const lanes index[8], const float *x, int64_t ldx, float *y, int64_t ldy) {
+static void transpose16(const words index[8], const float *x, int64_t ldx, float *y, int64_t ldy) {
   lanes row[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i++) memcpy(&row[i], x + i * ldx, sizeof row[i]);
@@ -223,8 +223,8 @@ static void transpose16(const lanes index[8], const float *x, int64_t ldx, float
     for (int i = 0; i < 16; i++)
       if (!(i >> round & 1)) {
         const lanes a = row[i], b = row[i + (1 << round)];
-        row[i] = __builtin_shuffle(a, b, (words)index[2 * round]);
-        row[i + (1 << round)] = __builtin_shuffle(a, b, (words)index[2 * round + 1]);
+        row[i] = __builtin_shuffle(a, b, index[2 * round]);
+        row[i + (1 << round)] = __builtin_shuffle(a, b, index[2 * round + 1]);
       }
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i++) memcpy(y + i * ldy, &row[i], sizeof row[i]);
@@ -240,7 +240,7 @@ static int64_t transpose_wide(float *out, int64_t ldo, const float *x, int64_t l
       index[2 * round + 1][q] = q & step ? 16 + q : q + step;
     }
   int64_t j = 0;
-  for (; j + 16 <= columns; j += 16) transpose16((const lanes *)index, x + j, ldx, out + j * ldo, ldo);
+  for (; j + 16 <= columns; j += 16) transpose16(index, x + j, ldx, out + j * ldo, ldo);
   return j;
 }
 #endif
