@@ -15,12 +15,14 @@
 
 static const char usage[] =
     "usage: vbl [-e code] [-l module] [-i] [-v] [-E] [-W] [script [key=value ...] [flags]]\n"
-    "       vbl command ...      (vbl doctor: what this machine has; vbl test: the tests)\n"
+    "       vbl command ...\n"
     "  -e code    run code           -l module  require it into a global of its name\n"
     "  -i         prompt afterwards  -v         print the version\n"
     "  -E         ignore LUA_INIT, LUA_PATH, LUA_CPATH, VBL_LUA        -W  turn warnings on\n"
     "  -          run the standard input; --  end of options; no script on a terminal: the prompt\n"
-    "  script --help   prints an experiment's config keys, --plan what it would do\n";
+    "  script --help   prints an experiment's config keys, --plan what it would do\n"
+    "commands: doctor (what this machine has), learn (a guided tour), data, export, lsp, reference, report, runs, sweep, test, "
+    "why; man vbl\n";
 
 typedef struct options {
   bool interactive, version, help;
@@ -134,7 +136,10 @@ static int run_script(lua_State *L, int argc, char **argv, int script) {
   bool standard_input = script >= argc || (strcmp(argv[script], "-") == 0 && strcmp(argv[script - 1], "--") != 0);
   const char *file = standard_input ? NULL : argv[script];
   if (file != NULL) vbl_script_folder(L, file);
-  if (luaL_loadfile(L, file) != LUA_OK) return fail(L);
+  int failed = luaL_loadfile(L, file);
+  if (failed == LUA_ERRFILE && file != NULL && strpbrk(file, "./") == NULL)
+    lua_pushfstring(L, "%s; nor is it a command (vbl --help names them)", lua_tostring(L, -1));
+  if (failed != LUA_OK) return fail(L);
   return run_chunk(L, argc, argv, script + 1);
 }
 

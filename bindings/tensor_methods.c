@@ -5,6 +5,24 @@
 
 #include "bindings/tensor_inplace.h"
 
+// "{2, 3}": what print makes of a shape.
+static int shape_text(lua_State *L) {
+  luaL_Buffer text;
+  lua_Integer n = luaL_len(L, 1);
+  luaL_buffinit(L, &text);
+  luaL_addchar(&text, '{');
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (i > 1) luaL_addstring(&text, ", ");
+    lua_geti(L, 1, i);
+    luaL_tolstring(L, -1, NULL);
+    lua_remove(L, -2);
+    luaL_addvalue(&text);
+  }
+  luaL_addchar(&text, '}');
+  luaL_pushresult(&text);
+  return 1;
+}
+
 static int method_shape(lua_State *L) {
   const vbl_tensor *t = vbl_lua_check_tensor(L, 1);
   lua_createtable(L, t->ndim, 0);
@@ -12,6 +30,11 @@ static int method_shape(lua_State *L) {
     lua_pushinteger(L, t->shape[d]);
     lua_rawseti(L, -2, d + 1);
   }
+  if (luaL_newmetatable(L, "vbl.shape")) {
+    lua_pushcfunction(L, shape_text);
+    lua_setfield(L, -2, "__tostring");
+  }
+  lua_setmetatable(L, -2);
   return 1;
 }
 

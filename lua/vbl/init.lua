@@ -14,6 +14,18 @@ local functions = {load = "vbl.store", save = "vbl.store", gradcheck = "vbl.grad
 
 for name, about in pairs(modules) do vbl.document("vbl." .. name, "vbl." .. name, "Module: " .. about .. ".") end
 
+-- Modules in which a name that is not there is an error, as it is in vbl itself; the others answer for themselves.
+local whole = {nn = true, optim = true, sched = true, metrics = true}
+
+local function strict(name, module)
+  if not whole[name] or getmetatable(module) then return module end
+  return setmetatable(module, {__index = function(_, key)
+    local list = {}
+    for known in next, module do list[#list + 1] = known end
+    error(("vbl.%s has no '%s'%s"):format(name, tostring(key), require("vbl.nearest").hint(tostring(key), list)), 2)
+  end})
+end
+
 local function names()
   local list = {}
   for name in next, vbl do list[#list + 1] = name end
@@ -26,7 +38,7 @@ return setmetatable(vbl, {
   __index = function(self, name)
     local value
     if modules[name] then
-      value = require("vbl." .. name)
+      value = strict(name, require("vbl." .. name))
     elseif functions[name] then
       value = require(functions[name])[name]
     else

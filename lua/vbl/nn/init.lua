@@ -64,6 +64,15 @@ function Scope:parameter(name, shape, init)
   return tensor
 end
 
+-- The scope for a part's parameters; `signature` is what an error tells.
+local function child(scope, name, signature)
+  if getmetatable(scope) ~= Scope or type(name) ~= "string" then
+    error(("vbl.nn.%s: expected %s: a model's parameters are one list, which a scope names them in (vbl.nn.scope; lua/vbl/models/heads.lua uses it)")
+          :format(signature:match "^%a+", signature), 3)
+  end
+  return scope:child(name)
+end
+
 local function module(class)
   class.__index = class
   class.__call = function(self, ...) return self:forward(...) end
@@ -73,7 +82,7 @@ end
 -- y = x W' + b [, then GELU (erf)]. weight [out, in], bias [out].
 local Linear = module {}
 function nn.Linear(scope, name, inputs, outputs, opts)
-  local s = scope:child(name)
+  local s = child(scope, name, "Linear(scope, name, inputs, outputs)")
   return setmetatable({
     path = scope.prefix .. name, inputs = inputs, outputs = outputs, opts = opts,
     weight = s:parameter("weight", {outputs, inputs}, s.weight_init(inputs)),
@@ -101,7 +110,7 @@ function LinearGroup:__tostring() return string.format("LinearGroup(%d -> %d x %
 
 local LayerNorm = module {}
 function nn.LayerNorm(scope, name, width, eps)
-  local s = scope:child(name)
+  local s = child(scope, name, "LayerNorm(scope, name, width, eps)")
   return setmetatable({
     path = scope.prefix .. name, width = width, eps = eps,
     weight = s:parameter("weight", {width}, nn.init.ones), bias = s:parameter("bias", {width}, nn.init.zeros),
