@@ -36,6 +36,14 @@ static int reset_peak_memory(lua_State *L) {
   return 0;
 }
 
+static int describe_device(lua_State *L) {
+  char text[4096] = "";
+  const vbl_backend *opened = vbl_backend_opened();
+  if (opened != NULL && opened->describe != NULL) opened->describe(text, sizeof text);
+  lua_pushstring(L, text);
+  return 1;
+}
+
 static int devices(lua_State *L) {
   const vbl_backend *cpu = vbl_cpu_backend();
   lua_createtable(L, 1, 0);
@@ -55,6 +63,8 @@ static int devices(lua_State *L) {
     lua_setfield(L, -2, "name");
     lua_pushstring(L, cuda->isa);
     lua_setfield(L, -2, "isa");
+    lua_pushcfunction(L, describe_device);
+    lua_setfield(L, -2, "describe");
     lua_rawseti(L, -2, 2);
     return 1;
   }
@@ -83,7 +93,9 @@ const vbl_fn vbl_environment_rows[] = {
      "Bytes in tensors, in the allocator's free blocks, the most in tensors since vbl.reset_peak_memory; tensors' memory blocks "
      "ever made. On a device: how often it was asked for memory, and how often the host waited for it."},
     {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
-    {"devices", devices, "devices() -> {{name, isa, threads}, ...}, [reason]", "What can compute here; and why CUDA cannot."},
+    {"devices", devices, "devices() -> {{name, isa, threads, [describe]}, ...}, [reason]",
+     "What can compute here; and why CUDA cannot. describe() of a GPU tries it and gives doctor's lines: state, what, sentence, by "
+     "tabs."},
     {"document", document, "document(full_name, signature, help)",
      "Adds a function to what ?name tells; full_name as \"vbl.optim.adamw\"."},
     {"is_tensor", is_tensor, "is_tensor(value) -> boolean", "Whether the value is a tensor (also a released one)."},

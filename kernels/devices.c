@@ -25,7 +25,9 @@ static void *open_beside(const char *middle, char *message, size_t size) {
   snprintf(path, sizeof path, "%s/%slibvbl_cuda.so", program, middle);
   if (access(path, R_OK) != 0) return NULL;
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == NULL) snprintf(message, size, "%s", dlerror());  // it is there, and something that it needs is not
+  if (library == NULL)
+    snprintf(message, size,
+             "the CUDA backend is here, and something that it needs is not: %s (cuBLAS of CUDA 13, LD_LIBRARY_PATH?)", dlerror());
   return library;
 }
 

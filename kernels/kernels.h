@@ -93,6 +93,9 @@ typedef struct vbl_backend {
   vbl_status (*sync)(vbl_stream s, vbl_error *err);
   // What a device was asked for since it was opened: memory, and stops of the host until it is done. NULL on the CPU.
   void (*counts)(int64_t *allocations, int64_t *stops);
+  // What `vbl doctor` says of a device: lines of state (ok, warn, missing) TAB what TAB sentence. It computes a little, to see that the
+  // device does. NULL on the CPU.
+  void (*describe)(char *text, size_t size);
 
   // Generic, any strides. copy converts between any two dtypes (f32 -> bf16 rounds to nearest even; real -> i32/u8 truncates and saturates).
   void (*copy)(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/facts.h"
 
 using namespace vbl_cuda;
 
@@ -18,6 +19,7 @@ static vbl_backend make_table(void) {
   ENTRY(from_host);
   ENTRY(sync);
   ENTRY(counts);
+  ENTRY(describe);
   ENTRY(copy);
   ENTRY(fill);
   ENTRY(unary);
@@ -62,51 +64,24 @@ static vbl_backend make_table(void) {
 static char name[32], isa[64];
 static vbl_backend table;
 
-#ifdef __CUDACC__
-
-enum { OLDEST = 80 };  // sm_80: what the build has code for
-
-// Everything that can be missing, one sentence each.
 static bool open_device(int device, char *message, size_t size) {
-  int count = 0, driver = 0, runtime = 0;
-  cudaDeviceProp p;
-  cudaDriverGetVersion(&driver);
-  cudaRuntimeGetVersion(&runtime);
-  if (driver == 0) return snprintf(message, size, "no NVIDIA driver is installed (nvidia-smi shows it)"), false;
-  cudaError_t e = cudaGetDeviceCount(&count);
-  if (e == cudaErrorInsufficientDriver)
-    return snprintf(message, size, "the NVIDIA driver is for CUDA %d.%d and this vbl needs %d.%d: install a newer driver",
-                    driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10),
-           false;
-  if (e != cudaSuccess || count == 0)
-    return snprintf(message, size, "no NVIDIA GPU is visible (%s; CUDA_VISIBLE_DEVICES?)", cudaGetErrorString(e)), false;
-  if (device < 0 || device >= count) return snprintf(message, size, "cuda:%d: there are %d devices, from 0", device, count), false;
-  if ((e = cudaGetDeviceProperties(&p, device)) != cudaSuccess || (e = cudaSetDevice(device)) != cudaSuccess)
-    return snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e)), false;
-  if (p.major * 10 + p.minor < OLDEST)
-    return snprintf(message, size, "cuda:%d: %s has compute capability %d.%d; 8.0 (Ampere) or newer is needed", device, p.name,
-                    p.major, p.minor),
-           false;
+  facts f;
+  find_facts(device, &f);
+  if (!usable(f, device, message, size)) return false;
+#ifdef __CUDACC__
   cudaMemPool_t pool;
   uint64_t keep = UINT64_MAX;  // freed blocks stay: a step whose sizes repeat asks the driver for nothing
-  if ((e = cudaDeviceGetDefaultMemPool(&pool, device)) != cudaSuccess ||
-      (e = cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep)) != cudaSuccess)
-    return snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e)), false;
-  if (!vbl_cuda_gemm_open()) return snprintf(message, size, "cuda:%d: cuBLASLt cannot be started (memory?)", device), false;
-  snprintf(isa, sizeof isa, "%s, sm_%d%d", p.name, p.major, p.minor);
-  return true;
-}
-
+  cudaError_t e = cudaDeviceGetDefaultMemPool(&pool, device);
+  if (e == cudaSuccess) e = cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep);
+  if (e != cudaSuccess) return snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e)), false;
+  snprintf(isa, sizeof isa, "%.48s, sm_%d%d", f.gpu, f.major, f.minor);
 #else
-
-static bool open_device(int device, char *message, size_t size) {
-  if (device != 0) return snprintf(message, size, "cuda:%d: there is 1 device, from 0", device), false;
   snprintf(isa, sizeof isa, "emulated");
   if (getenv("VBL_EMU_GUARD") != nullptr) vbl_emu_guard(true);
+#endif
+  if (!vbl_cuda_gemm_open()) return snprintf(message, size, "cuda:%d: cuBLASLt cannot be started (memory?)", device), false;
   return true;
 }
-
-#endif
 
 // The backend of a device, one a process; NULL with one sentence in `message`.
 extern "C" const vbl_backend *vbl_cuda_open(int device, char *message, size_t size) {

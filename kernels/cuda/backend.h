@@ -12,6 +12,7 @@ void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s
 void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s);
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err);
 void vbl_cuda_counts(int64_t *allocations, int64_t *stops);
+void vbl_cuda_describe(char *text, size_t size);
 void vbl_cuda_copy(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
                    int ndim, const int64_t *shape, vbl_stream s);
 void vbl_cuda_fill(vbl_dtype T, void *x, int64_t n, double value, vbl_stream s);

@@ -116,6 +116,12 @@ check.group("a training step in bf16", function()
   check.equal(first, second)
 end)
 
+check.group("doctor", function()
+  local text = found[2].describe()
+  check.ok(text:find("ok\tself-check\ta product and a softmax are right\n", 1, true), text)
+  check.ok(text:find "\tGPU memory\t" and text:find "\tcuDNN\t" and text:find "\tcuBLASLt\t", text)
+end)
+
 check.group("measures read a device's features", function()
   local x, y = vbl.randn(30, 6), vbl.randn(30, 6)
   check.equal(vbl.measure.cka(x:to "cuda", y:to "cuda"), vbl.measure.cka(x, y))

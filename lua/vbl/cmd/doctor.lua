@@ -60,7 +60,11 @@ local function devices()
   for i, device in ipairs(found) do names[i] = device.name .. " (" .. device.isa .. ")" end
   local list = table.concat(names, ", ")
   line("ok", "devices", "%s", list)
-  if not list:find "cuda" then line("missing", "CUDA", "%s: training runs on the processor", why) end
+  if not found[2] then return line("missing", "CUDA", "%s: training runs on the processor", why) end
+  for state, what, text in found[2].describe():gmatch "([^\t\n]*)\t([^\t\n]*)\t([^\n]*)" do
+    line(state, what, "%s", text)
+    failed = failed or state == "missing"
+  end
 end
 
 return function(...)
