@@ -7,6 +7,7 @@ local c = require "vbl.store.c"
 local console = require "vbl.runs.console"
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
+local objective = require "vbl.sweep.objective"
 local results = require "vbl.sweep.results"
 local state_of = require "vbl.sweep.state"
 local status = require "vbl.sweep.status"
@@ -66,7 +67,7 @@ local function summary(state)
   if #best == 0 then return text end
   if #state.spec.objectives > 1 then return ("%s, %d on the Pareto front"):format(text, #best) end
   local name = state.spec.objectives[1].name
-  return ("%s, best %s %.6g (trial %d)"):format(text, name, state:values(best[1])[name], best[1].number)
+  return ("%s, best %s %s (trial %d)"):format(text, name, objective.text(state:values(best[1])[name]), best[1].number)
 end
 
 -- Tells what the journal says that is new.

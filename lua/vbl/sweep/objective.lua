@@ -5,6 +5,7 @@
 --   objective.point(objectives, values) -> list of numbers to minimise     values: name -> number
 --   objective.of_row(objectives, row, task) -> the name of the objective that a row of metrics.jsonl reports, or nil
 --   objective.of_record(objectives, record) -> name -> value; what is missing is missing
+--   objective.text(value) -> six digits; counts, such as parameters, whole
 local nearest = require "vbl.nearest"
 
 local objective = {}
@@ -81,6 +82,10 @@ function objective.of_record(objectives, record)
     end
   end
   return values
+end
+
+function objective.text(value)
+  return value == math.floor(value) and math.abs(value) < 1e15 and ("%d"):format(value) or ("%.6g"):format(value)
 end
 
 return objective

@@ -91,7 +91,7 @@ end
 
 local function score(t, name)
   if not t.values then return "" end
-  return t.sd[name] and ("%.5g ± %.2g (%d)"):format(t.values[name], t.sd[name], t.n) or ("%.6g"):format(t.values[name])
+  return t.sd[name] and ("%.5g ± %.2g (%d)"):format(t.values[name], t.sd[name], t.n) or objective.text(t.values[name])
 end
 
 local function seconds(t)

@@ -9,6 +9,7 @@
 --     wait = false: ends when there is nothing to begin, though others still work
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
+local objective = require "vbl.sweep.objective"
 local prune = require "vbl.sweep.prune"
 local state_of = require "vbl.sweep.state"
 local suggest = require "vbl.sweep.suggest"
@@ -71,7 +72,7 @@ function Worker:look(run, still, running)
       self:append(entry, function()
         if not still() then return false end
         local list = {table.unpack(run.reports)}
-        list[#list + 1] = {at = report.at, point = require("vbl.sweep.objective").point(self.state.spec.objectives, report.values)}
+        list[#list + 1] = {at = report.at, point = objective.point(self.state.spec.objectives, report.values)}
         entry.prune = running and not report.last and prune.decide(self.state.spec.pruner, list, self.state:others(run.trial)) or nil
         return true
       end)
@@ -189,13 +190,10 @@ function worker.describe(state, number)
   return table.concat(trial.words(shown), " ")
 end
 
--- Counts, such as parameters, are whole.
-local function shown(value) return value == math.floor(value) and math.abs(value) < 1e15 and ("%d"):format(value) or ("%.6g"):format(value) end
-
 function worker.line(state, run)
   local parts = {("trial %d"):format(run.trial), #state.spec.seeds > 1 and (" seed %d"):format(run.seed) or "", ": ", run.status}
   for _, o in ipairs(state.spec.objectives) do
-    parts[#parts + 1] = run.status == "finished" and (" %s %s"):format(o.name, shown(run.values[o.name])) or ""
+    parts[#parts + 1] = run.status == "finished" and (" %s %s"):format(o.name, objective.text(run.values[o.name])) or ""
   end
   parts[#parts + 1] = run.message and ": " .. run.message or ""
   parts[#parts + 1] = ("  (%s)"):format(worker.describe(state, run.trial))
