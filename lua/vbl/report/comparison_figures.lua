@@ -31,6 +31,20 @@ local function chance_of(t, column)
   return share and {share, ("largest class, %.3f"):format(share)} or nil
 end
 
+-- A line across where it is near; far below, it would press the scores into one another, and stands in the title.
+local function with_chance(panel, chance)
+  local low, high = math.huge, -math.huge
+  for _, s in ipairs(panel.series) do
+    for _, list in ipairs {s.y, s.low or {}, s.high or {}} do
+      for _, v in ipairs(list) do
+        if v == v then low, high = math.min(low, v), math.max(high, v) end
+      end
+    end
+  end
+  if chance and low - chance[1] <= 1.5 * (high - low) then panel.refs = {chance} elseif chance then panel.title = ("%s (%s)"):format(panel.title, chance[2]) end
+  return panel
+end
+
 local function score_panel(t, c)
   local column = t.columns[c]
   local runs, means = {name = "a run", x = {}, y = {}, labels = {}, points = true, color = 6}, {name = "mean", x = {}, y = {}, low = {}, high = {}, points = true, color = 1}
@@ -49,7 +63,7 @@ local function score_panel(t, c)
     end
   end
   if #means.low > 0 and means.low[1] == means.low[1] then means.name = ("mean, %g %% interval"):format(100 * (1 - t.opts.alpha)) else means.low, means.high = nil, nil end
-  return {title = column.task, ylabel = ("%s %s"):format(t.split, column.metric), series = {runs, means}, ticks = names_of(t.rows), refs = {chance_of(t, column)}}
+  return with_chance({title = column.task, ylabel = ("%s %s"):format(t.split, column.metric), series = {runs, means}, ticks = names_of(t.rows)}, chance_of(t, column))
 end
 
 -- One panel a task: of its first metric.

@@ -195,7 +195,7 @@ end
 
 local function add_samples(page)
   section(page, "samples", "Samples", each_run(page, function(run)
-    local body, why = samples(run)
+    local body, why = samples(run, #page.runs)
     return body or e("p", {class = "note"}, text(why))
   end))
 end

@@ -1,5 +1,5 @@
 -- Samples of a page: what the model was shown and what it said.
---   samples(run) -> markup, or nil and why there are none
+--   samples(run, n) -> markup, or nil and why there are none     n: runs in the page, which share its room
 -- A run with predictions: some of the furthest from their label and some evenly from the split. Else held-out pairs with the tasks' views of
 -- them: the caption with masked words, the caption that alignment prediction puts in its place.
 local markup = require "vbl.report.markup"
@@ -7,6 +7,9 @@ local markup = require "vbl.report.markup"
 local WORST, EVEN, PLAIN, CLASSES = 8, 4, 8, 3
 
 local e, text = markup.element, markup.text
+
+-- Of so many of one run, how many where n share a page.
+local function share(most, n) return n <= 2 and most or math.max(math.min(2, most), 2 * most // n) end
 
 local function picture(view, i)
   local batch = view:batch {i}
@@ -40,10 +43,10 @@ local function masked_line(view, batch, seed)
   return e("p", {class = "id"}, "MLM sees: ", words(view.data, ids, marked), ", to find ", text(table.concat(wanted, ", ")))
 end
 
-local function held_out(run)
+local function held_out(run, n)
   local view, cards = run.view, {}
   local tasks = type(run.config.tasks) == "table" and run.config.tasks or {}
-  for i = 1, math.min(PLAIN, view:size()) do
+  for i = 1, math.min(share(PLAIN, n), view:size()) do
     local image, batch = picture(view, i)
     cards[i] = card(image, e("p", nil, (words(view.data, batch.tokens:totable()[1]))), tasks.mlm and masked_line(view, batch, run.config.seed or 0) or "",
                     e("p", {class = "id"}, text(view:image_id(i))))
@@ -95,16 +98,17 @@ local distance = {
   retrieval = function(row) return math.max(row.ranks and row.ranks.t2i or 0, row.ranks and row.ranks.i2t or 0) end,
 }
 
--- Row numbers: the WORST furthest ones, and EVEN of the rest.
-local function chosen(p)
+-- Row numbers: the WORST furthest ones, and EVEN of the rest; fewer where n runs share a page.
+local function chosen(p, n)
   local far, order, worst, even, taken = distance[p.header.kind], {}, {}, {}, {}
   if not far then return {}, {} end
   local at = {}
   for i, row in ipairs(p.rows) do order[i], at[i] = i, far(row) end
   table.sort(order, function(a, b) return at[a] > at[b] or at[a] == at[b] and a < b end)
-  for k = 1, math.min(WORST, #order) do worst[k], taken[order[k]] = order[k], true end
-  for k = 0, EVEN - 1 do
-    local i = 1 + k * #p.rows // EVEN
+  for k = 1, math.min(share(WORST, n), #order) do worst[k], taken[order[k]] = order[k], true end
+  local evenly = n <= 2 and EVEN or 1
+  for k = 0, evenly - 1 do
+    local i = 1 + k * #p.rows // evenly
     if p.rows[i] and not taken[i] then even[#even + 1], taken[i] = i, true end
   end
   return worst, even
@@ -140,7 +144,7 @@ local function scores_markup(header, row)
   return table.concat(parts) .. e("p", {class = "id"}, "label: " .. text(#labels > 0 and table.concat(labels, ", ") or "none"))
 end
 
-local function predicted(run, split, p)
+local function predicted(run, split, p, n)
   local view = run.view_of and run.view_of(split)
   local function cards(list)
     local parts = {}
@@ -155,18 +159,18 @@ local function predicted(run, split, p)
     end
     return e("div", {class = "samples"}, table.concat(parts))
   end
-  local worst, even = chosen(p)
+  local worst, even = chosen(p, n)
   local epoch = p.header.checkpoint and p.header.checkpoint.epoch
   return e("p", {class = "note"}, ("%d predictions on “%s”%s."):format(p.n, text(split), epoch and (", checkpoint of epoch %s"):format(text(epoch)) or "")) ..
     (#worst > 0 and e("h3", nil, "Furthest from their label") .. cards(worst) or "") .. (#even > 0 and e("h3", nil, "Evenly from the split") .. cards(even) or "")
 end
 
-return function(run)
+return function(run, n)
   local parts = {}
   for _, split in ipairs(run:splits()) do
-    if run.predicted[split] then parts[#parts + 1] = predicted(run, split, run.predicted[split]) end
+    if run.predicted[split] then parts[#parts + 1] = predicted(run, split, run.predicted[split], n) end
   end
   if #parts > 0 then return table.concat(parts) end
-  if run.view then return held_out(run) end
+  if run.view then return held_out(run, n) end
   return nil, run.no_data and "The data set could not be opened: " .. run.no_data or "The data set has no held-out split."
 end
