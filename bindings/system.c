@@ -1,5 +1,6 @@
 // Module "vbl.system.c": clock, terminal, files and folders, threads, interrupts. The machine: machine.c, processes: process.c, child.c.
-// Paths are bytes as the system takes them; functions on files return nil and a message where the system refuses.
+// Paths are bytes as the system takes them; functions on files return nil and a message where the system refuses. What is not there is
+// an answer, what could not be looked at (a disk's error, too many open files) is raised: taken for nothing, a run would begin anew.
 // defines: vbl_open_system
 #include <dirent.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "bindings/program.h"
+#include "bindings/store.h"
 #include "core/base/interrupt.h"
 #include "core/base/threads.h"
 
@@ -79,18 +81,28 @@ static int system_mkdir(lua_State *L) {
   }
 }
 
+static void close_folder(void *memory) {
+  DIR **folder = memory;
+  if (*folder != NULL) closedir(*folder);
+}
+
 static int system_list(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  DIR *folder = opendir(path);
-  if (folder == NULL) return luaL_fileresult(L, 0, path);
+  DIR **folder = vbl_lua_own(L, sizeof *folder, close_folder);
+  int owned = lua_gettop(L);
+  *folder = opendir(path);
+  if (*folder == NULL && (errno == ENOENT || errno == ENOTDIR)) return luaL_fileresult(L, 0, path);
+  if (*folder == NULL) return vbl_lua_error(L, "%s: cannot open folder: %s", path, strerror(errno));
   lua_newtable(L);
   lua_Integer n = 0;
-  for (struct dirent *e; (e = readdir(folder)) != NULL;) {
+  errno = 0;
+  for (struct dirent *e; (e = readdir(*folder)) != NULL; errno = 0) {
     if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
     lua_pushstring(L, e->d_name);
     lua_rawseti(L, -2, ++n);
   }
-  closedir(folder);
+  if (errno != 0) return vbl_lua_error(L, "%s: cannot read folder: %s", path, strerror(errno));
+  vbl_lua_disown(L, owned);
   lua_getglobal(L, "table");
   lua_getfield(L, -1, "sort");
   lua_pushvalue(L, -3);
@@ -100,7 +112,11 @@ static int system_list(lua_State *L) {
 }
 
 static int system_exists(lua_State *L) {
-  lua_pushboolean(L, access(luaL_checkstring(L, 1), F_OK) == 0);
+  const char *path = luaL_checkstring(L, 1);
+  bool there = access(path, F_OK) == 0;
+  if (!there && (errno == EIO || errno == ESTALE || errno == ENOMEM || errno == ETIMEDOUT))
+    return vbl_lua_error(L, "%s: cannot be looked at: %s", path, strerror(errno));
+  lua_pushboolean(L, there);
   return 1;
 }
 

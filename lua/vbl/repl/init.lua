@@ -24,7 +24,12 @@ end
 local function plain_reader(terminal)
   return function(prompt)
     if terminal then io.write(prompt) io.flush() end
-    return io.read "l"
+    local line, message, code = io.read "l"
+    if not line and message and code ~= 4 then  -- 4: EINTR, after which the interrupt is raised
+      io.stderr:write("vbl: standard input: ", message, "\n")
+      os.exit(1, true)
+    end
+    return line
   end
 end
 
@@ -50,8 +55,8 @@ local function read_chunk(read, number)
   if command then return command end
   while true do
     local expression = text:gsub("^%s*=", ""):gsub(";%s*$", "")
-    local chunk = load("return " .. expression, "=prompt", "t")
-    local message
+    local chunk, message = load("return " .. expression, "=prompt", "t")
+    if message == "not enough memory" then error(message, 0) end  -- it may be an expression all the same
     if chunk then return chunk, text:find ";%s*$" ~= nil end
     chunk, message = load(text, "=prompt", "t")
     if chunk then return chunk end

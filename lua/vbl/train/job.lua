@@ -29,7 +29,7 @@ local function fit_micro_batch(config, model, T)
   if config.micro_batch > 0 then return math.min(config.micro_batch, config.batch) end
   local one = summary.activation_bytes(model, T) * 2
   local micro, _, free = config.batch, system.memory_bytes()
-  while micro > 1 and micro * one > free / 2 do micro = (micro + 1) // 2 end
+  while free > 0 and micro > 1 and micro * one > free / 2 do micro = (micro + 1) // 2 end  -- below 0: unknown
   return micro
 end
 

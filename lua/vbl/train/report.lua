@@ -129,7 +129,7 @@ function report.progress(job, s, values)
   end
   local rate = s.samples / math.max(s.seconds, 1e-9)
   local left = (job.total_steps - s.step) * job.config.batch / rate
-  parts[#parts + 1] = string.format("%.0f samples/s  ETA %s  %.0f MB", rate, clock(left), system.rss_bytes() / 1e6)
+  parts[#parts + 1] = string.format("%.0f samples/s  ETA %s  %.0f MB", rate, clock(left), (system.rss_bytes() or 0) / 1e6)
   return table.concat(parts, "  ")
 end
 
