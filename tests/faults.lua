@@ -10,6 +10,7 @@
 --     drawn from the first and last calls from each place in the program (a place is a chain of its own callers)
 --   faults.kills(workload, number, seed) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each time from
 --     the start and at a moment by chance, by signal or by power cut (tests/faults/power_cut.c), goes on, and compares the end
+--   faults.power_cut(way, "CLASS:K", seed, start) -> start's result     way: strict, names, mixed; start(opts) runs something with these opts
 local check = require "check"
 local metrics = require "vbl.runs.metrics"
 local random = require "vbl.data.c"
@@ -25,7 +26,7 @@ store.make_folder(faults.folder)
 faults.tools = system.executable():match "^(.*)/"
 faults.disk = faults.folder .. "/disk"  -- what a power cut strikes
 store.make_folder(faults.disk)
-faults.timeout = 60  -- seconds after which a run hangs
+faults.timeout = 300  -- seconds after which a run hangs
 
 local classes = {"memory", "lua", "map", "open", "create", "read", "write", "sync", "close", "rename", "mkdir", "unlink", "lock", "thread", "process",
                  "clock", "any"}
@@ -33,6 +34,10 @@ local classes = {"memory", "lua", "map", "open", "create", "read", "write", "syn
 local SITES = 4096  -- FAULT_SITES of tests/faults/faults.h
 
 local function at(name) return faults.folder .. "/" .. name end
+
+-- No gnuplot: drawing takes longer than the runs. A sweep starts its workers by a shell.
+store.make_folder(at "bin")
+system.run {"/bin/ln", "-s", "/bin/sh", at "bin/sh"}
 
 local function read(path) return system.exists(path) and store.read_file(path) or "" end
 
@@ -63,7 +68,7 @@ local sanitizer = "verify_asan_link_order=0:allocator_may_return_null=1:" .. (os
 function faults.run(words, opts)
   opts = opts or {}
   for _, name in ipairs {"state", "out", "err"} do store.remove(at(name)) end
-  local command = {"/usr/bin/timeout", "-s", "KILL", tostring(faults.timeout), "/usr/bin/env", "PATH=/nowhere", "OMP_WAIT_POLICY=passive",
+  local command = {"/usr/bin/timeout", "-s", "KILL", tostring(faults.timeout), "/usr/bin/env", "PATH=" .. at "bin", "OMP_WAIT_POLICY=passive",
                    "ASAN_OPTIONS=" .. sanitizer, "LD_PRELOAD=" .. faults.tools .. "/libvbl_faults.so", "VBL_FAULTS_STATE=" .. at "state",
                    "VBL_FAULTS_PROGRAM=" .. system.executable(), "VBL_FAULTS=" .. (opts.plan or ""), "VBL_FAULTS_CALLER=" .. (opts.caller or "")}
   if opts.durable then command[#command + 1] = "VBL_FAULTS_DURABLE=" .. opts.durable end
@@ -302,7 +307,7 @@ end
 
 -- ---- the judge -------------------------------------------------------------------------------------------------------------------
 
-local reasons = {ENOMEM = {"memory", "Memory"}, ENOSPC = {"No space left"}, EIO = {"Input/output error"}, EACCES = {"Permission denied"}, EMFILE = {"Too many open files"},
+local reasons = {ENOMEM = {"memory", "Memory", "Thread creation failed"}, ENOSPC = {"No space left"}, EIO = {"Input/output error"}, EACCES = {"Permission denied"}, EMFILE = {"Too many open files"},
                  EROFS = {"Read-only file system"}, EXDEV = {"cross-device"}, ENOENT = {"No such file"}, EDQUOT = {"quota"}, EBUSY = {"busy"}, ENOLCK = {"No locks"},
                  ESTALE = {"Stale"}, EAGAIN = {"thread", "Thread", "temporarily unavailable"}}
 
@@ -446,21 +451,33 @@ end
 local how = {"KILL", "strict", "TERM", "names", "INT", "mixed"}
 local codes = {KILL = 137, TERM = 143, INT = 130, strict = 137, names = 137, mixed = 137}
 
--- One kill. -> the run's result, and how much of what was done the last checkpoint lacks
-local function kill(w, way, class, k, seed, start)
-  local cut, shadow = way:find "%l" ~= nil, faults.folder .. "/shadow"
+-- The power goes at that call; faults.disk is then what a disk may have of it. before() is called when all processes are gone. -> start's result
+function faults.power_cut(way, moment_, seed, start, before)
+  local shadow = faults.folder .. "/shadow"
   for _, path in ipairs {shadow, faults.disk .. ".old"} do store.remove(path) end
-  if cut then system.run {faults.tools .. "/power_cut", "begin", faults.disk, shadow} end
-  local r = start {plan = ("%s:%d:1:%s"):format(class, k, cut and "CUT" or way), durable = cut and faults.disk .. ":" .. shadow or nil, input = w.input}
+  check.equal(system.run {faults.tools .. "/power_cut", "begin", faults.disk, shadow}, 0)
+  local r = start {plan = moment_ .. ":1:CUT", durable = faults.disk .. ":" .. shadow}
   wait_for_all()
-  local done = w.steps and w.steps() or 0
-  if cut and r.fired > 0 then
-    local code = system.run {faults.tools .. "/power_cut", "cut", faults.disk, shadow, way, tostring(seed)}
-    check.equal(code, 0)
+  if before then before() end
+  if r.fired > 0 then check.equal(system.run {faults.tools .. "/power_cut", "cut", faults.disk, shadow, way, tostring(seed)}, 0) end
+  return r
+end
+
+-- One kill. -> the run's result, and how many of the steps that were done the last checkpoint lacks
+local function kill(w, way, class, k, seed, start)
+  local done, r = 0, nil
+  local function look()
+    if w.steps then done = w.steps() end
   end
-  local _, kept = 0, 0
-  if w.steps then _, kept = w.steps() end
-  return r, done - kept
+  local moment_ = ("%s:%d"):format(class, k)
+  if way:find "%l" then
+    r = faults.power_cut(way, moment_, seed, start, look)
+  else
+    r = start {plan = ("%s:1:%s"):format(moment_, way)}
+    wait_for_all()
+    look()
+  end
+  return r, w.steps and done - select(2, w.steps()) or 0
 end
 
 function faults.kills(w, number, seed)

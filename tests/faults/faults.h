@@ -3,7 +3,7 @@
 //   VBL_FAULTS_STATE    a file that all processes of the run share: counts and what was done (fault_state); made when missing
 //   VBL_FAULTS_PROGRAM  only processes of this executable count; others (gnuplot, a shell) are left alone
 //   VBL_FAULTS          CLASS:FIRST:COUNT:ACTION    the calls FIRST .. FIRST + COUNT - 1 (from 1; COUNT 0: all from FIRST on) of the class
-//     ACTION  ENOSPC, EIO, ...  they fail so                SHORT  they read or write one byte
+//     ACTION  ENOSPC, EIO, ...  they fail so                SHORT  they read or write half of it
 //             LOST     they are done and yet fail with ENOENT or EEXIST, as over NFS when a server's answer was lost and the request sent again
 //             BACK     the clock is an hour earlier from then on
 //             COLLECT  (class lua) each COUNT-th request for memory is refused once: Lua collects all garbage and asks again

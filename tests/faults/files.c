@@ -72,19 +72,19 @@ DIR *opendir(const char *path) { return refused(FAULT_OPEN, "opendir", path, -1)
 ssize_t read(int fd, void *to, size_t n) {
   int code = fault_hit(FAULT_READ, CALLER, "read", NULL, fd);
   if (code > 0) return errno = code, -1;
-  return NEXT(read)(fd, to, code == FAULT_SHORT && n > 1 ? 1 : n);
+  return NEXT(read)(fd, to, code == FAULT_SHORT ? (n + 1) / 2 : n);
 }
 
 ssize_t pread(int fd, void *to, size_t n, off_t at) {
   int code = fault_hit(FAULT_READ, CALLER, "pread", NULL, fd);
   if (code > 0) return errno = code, -1;
-  return NEXT(pread)(fd, to, code == FAULT_SHORT && n > 1 ? 1 : n, at);
+  return NEXT(pread)(fd, to, code == FAULT_SHORT ? (n + 1) / 2 : n, at);
 }
 
 ssize_t pread64(int fd, void *to, size_t n, off64_t at) {
   int code = fault_hit(FAULT_READ, CALLER, "pread", NULL, fd);
   if (code > 0) return errno = code, -1;
-  return NEXT(pread64)(fd, to, code == FAULT_SHORT && n > 1 ? 1 : n, at);
+  return NEXT(pread64)(fd, to, code == FAULT_SHORT ? (n + 1) / 2 : n, at);
 }
 
 static int hit_write(const char *call, int fd) { return fd == STDERR_FILENO ? 0 : fault_hit(FAULT_WRITE, NULL, call, NULL, fd); }
@@ -92,19 +92,19 @@ static int hit_write(const char *call, int fd) { return fd == STDERR_FILENO ? 0 
 ssize_t write(int fd, const void *from, size_t n) {
   int code = hit_write("write", fd);
   if (code > 0) return errno = code, -1;
-  return NEXT(write)(fd, from, code == FAULT_SHORT && n > 1 ? 1 : n);
+  return NEXT(write)(fd, from, code == FAULT_SHORT ? (n + 1) / 2 : n);
 }
 
 ssize_t pwrite(int fd, const void *from, size_t n, off_t at) {
   int code = hit_write("pwrite", fd);
   if (code > 0) return errno = code, -1;
-  return NEXT(pwrite)(fd, from, code == FAULT_SHORT && n > 1 ? 1 : n, at);
+  return NEXT(pwrite)(fd, from, code == FAULT_SHORT ? (n + 1) / 2 : n, at);
 }
 
 ssize_t pwrite64(int fd, const void *from, size_t n, off64_t at) {
   int code = hit_write("pwrite", fd);
   if (code > 0) return errno = code, -1;
-  return NEXT(pwrite64)(fd, from, code == FAULT_SHORT && n > 1 ? 1 : n, at);
+  return NEXT(pwrite64)(fd, from, code == FAULT_SHORT ? (n + 1) / 2 : n, at);
 }
 
 // A stream whose write has failed says so ever after (ferror): the flag is glibc's.

@@ -12,7 +12,7 @@ check.group("a collection at every request: the tests of tensors, scopes, gradie
     local calm = faults.run {path}
     local r = faults.run({path}, {plan = "lua:200:3:COLLECT"})
     print(("  %s: %d collections"):format(name, r.fired))
-    check.ok(r.fired > 1000 and r.code == 0 and r.out == calm.out, ("%s: exit code %s: %s"):format(name, r.code, r.err:sub(-1500)))
+    check.ok(r.fired > 100 and r.code == 0 and r.out == calm.out, ("%s: exit code %s: %s"):format(name, r.code, r.err:sub(-1500)))
   end
 end)
 
