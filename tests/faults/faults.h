@@ -9,7 +9,7 @@
 //             COLLECT  (class lua) each COUNT-th request for memory is refused once: Lua collects all garbage and asks again
 //             SITES    nothing: the first and the last call from each place of the program are noted (fault_state.site)
 //             KILL, TERM, INT   the process gets the signal; CUT: every process of the run is gone at once
-//   VBL_FAULTS_CALLER   "program": of class memory only what the executable itself asks for, not its libraries
+//   VBL_FAULTS_CALLER   "program": of the classes memory and map only what the executable itself asks for, not its libraries
 //   VBL_FAULTS_DURABLE  FOLDER:SHADOW    what a disk would have of FOLDER is kept in SHADOW (durable.c)
 // Counting begins with main(). Writes to standard error never fail: it is the witness.
 // defines: fault_class, fault_state, fault_hit, fault_from_lua, fault_clock_offset, fault_inside, NEXT, durable_begin, durable_synced

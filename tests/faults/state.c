@@ -195,7 +195,7 @@ static int act(uint64_t number, const char *call, const char *path, int fd) {
 int fault_hit(fault_class c, const void *caller, const char *call, const char *path, int fd) {
   if (state == NULL || fault_inside > 0) return 0;
   if (atomic_load_explicit(&state->cut, memory_order_relaxed)) kill(getpid(), SIGKILL);
-  if (c == FAULT_MEMORY && program_only && !within(&program, caller)) return 0;
+  if ((c == FAULT_MEMORY || c == FAULT_MAP) && program_only && !within(&program, caller)) return 0;
   int saved = errno, result = 0;
   uint64_t number = atomic_fetch_add_explicit(&state->count[c], 1, memory_order_relaxed) + 1;
   uint64_t all = atomic_fetch_add_explicit(&state->count[FAULT_ANY], 1, memory_order_relaxed) + 1;

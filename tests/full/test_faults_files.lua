@@ -9,6 +9,8 @@ local plans = {  -- class, action, how many calls from the k-th on (0: all)
   {"process", "EAGAIN", 1}, {"clock", "BACK", 0},
 }
 
+-- Maps: the program's own alone, as oneDNN runs code in pages that it did not get.
+
 local few = {sweep = 2}  -- a sweep takes a dozen times as long as a run
 
 for _, name in ipairs {"pretrain", "threads", "finetune", "resume", "pack", "prompt", "sweep"} do
@@ -16,7 +18,7 @@ for _, name in ipairs {"pretrain", "threads", "finetune", "resume", "pack", "pro
     local w = faults.workloads[name]()
     for i, plan in ipairs(plans) do
       local n = few[name] or 6
-      if w.count[plan[1]] > 0 then faults.attack(w, plan[1], plan[2], {count = plan[3], first = n, last = n, drawn = n, seed = i}) end
+      if w.count[plan[1]] > 0 then faults.attack(w, plan[1], plan[2], {count = plan[3], first = n, last = n, drawn = n, seed = i, caller = plan[1] == "map" and "program" or nil}) end
     end
   end)
 end
