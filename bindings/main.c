@@ -4,12 +4,14 @@
 #include <lualib.h>
 #include <malloc.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bindings/program.h"
+#include "core/base/interrupt.h"
 #include "core/base/threads.h"
 #include "core/tensor/tensor.h"
 
@@ -180,7 +182,9 @@ static int run(lua_State *L, int argc, char **argv, const options *o) {
     if (!isatty(STDIN_FILENO)) return run_script(L, argc, argv, o->script);
     prompt = true;
   }
-  return prompt ? run_prompt(L) : code;
+  if (!prompt || vbl_interrupt_pending() == SIGTERM) return code;
+  vbl_signals_settle();  // Ctrl-C has ended the script, and nothing that is typed now
+  return run_prompt(L);
 }
 
 // The interpreter with libraries, modules, strict globals and the global `vbl`.

@@ -153,6 +153,19 @@ else
     check.ok(screen:find "value%s+42", screen)
     check.ok(system.stat(folder .. "/state/vbl/history"), "no history file")
   end)
+  check.group("terminal: Ctrl-C in training, :continue(), Ctrl-C again, and on", function()
+    local file = assert(io.open(folder .. "/train.lua", "w"))
+    file:write [[
+      vbl.train.pretrain(vbl.config({scenes = {train = 4000, test = 32}, tasks = {mlm = {}}, epochs = 100, batch = 8, probe_samples = 0,
+        model = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas()))]]
+    file:close()
+    local screen, code = typed({
+      {"^vbl ", [[dofile "train.lua"\n]]}, {"Epoch 0/100", [[\003]]}, {"go on with: vbl.train.last:continue()", [[vbl.train.last:continue()\n]]},
+      {"goes on at step", [[\003]]}, {"go on with: vbl.train.last:continue()", [[print("still", vbl.train.last.s.step >= 0)\n]], 2}, {"still.true", [[\004]]},
+    }, "xterm")
+    check.equal(code, 0)
+    check.ok(screen:find "still%s+true" and not screen:find("traceback", 1, true), screen)
+  end)
   check.group("TERM=dumb: the same session with plain lines", function()
     local screen, code = typed(session, "dumb")
     check.equal(code, 0)

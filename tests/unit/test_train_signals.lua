@@ -62,6 +62,25 @@ check.group("Ctrl-C twice in an evaluation and in a checkpoint's writing", funct
   stopped("tensors 4 INT INT", 130, 3)
 end)
 
+-- The prompt that follows the script (-i) is typed into.
+local typed = trainer.write("typed.txt", "t = vbl.train.last\nt\nt:continue().folder\nprint('left', vbl.train.last)\nt:continue()\n")
+
+local function prompted(code, moment, ...)
+  return trainer.expect(code, {"-i", trainer.script, "--threads", "1", script = true, env = {MOMENT = moment}, limit = ("exec <'%s';"):format(typed)}, ...)
+end
+
+check.group("at the prompt: trainer:continue() goes on in the same process, bit for bit; after a second Ctrl-C from the checkpoint before", function()
+  local function continued(moment, ...)
+    local run, text = prompted(0, moment, "go on with: vbl.train.last:continue(), or later: vbl ", "trainer of ", "left\tnil", "it has gone on already", ...)
+    check.ok(text:find("\n" .. run .. "\nleft", 1, true), text)
+    trainer.same(whole, run)
+  end
+  continued("prepare 8 INT", "at step 2 of 8; :continue()", "goes on at step 2 of 8")
+  continued("prepare 14 INT INT", "goes on at step 3 of 8")
+end)
+
+check.group("SIGTERM ends the script, and no prompt follows", function() prompted(143, "prepare 8 TERM", "interrupted at step 2 of 8") end)
+
 check.group("Ctrl-C before training: no run is needed to go on", function()
   local script = trainer.write("early.lua", [[
     local system = require "vbl.system.c"

@@ -64,4 +64,8 @@ train.study = require "vbl.train.study"
 -- A run to look at: vbl.train.open(RUN or one of its checkpoints) -> job, epochs. See train/open.lua.
 train.open = require "vbl.train.open"
 
-return train
+-- The run that Ctrl-C, SIGTERM or an error stopped last, until another begins: vbl.train.last:continue() goes on with it in this process, bit for bit as
+-- one that was never stopped; .folder, .job.model and .job.data are there to be looked at. nil: there is none.
+return setmetatable(train, {__index = function(_, key)
+  if key == "last" then return loop.last end
+end})

@@ -164,16 +164,28 @@ local function train_step(job, run, s, batch)
   run:progress(report.progress(job, s, values))
 end
 
+-- A run of this process that was stopped: {job =, run =, s =, folder =}. loop.last is the one that was stopped last; it keeps the model and the data.
+local Trainer = {}
+Trainer.__index = Trainer
+
+-- How a stopped run goes on: at the prompt that follows (bindings/main.c) in this process, else in another.
+local function way_on(run)
+  local words = arg and arg[-1] and ("vbl %s --resume %s"):format(arg[0], run.path)
+  if not debug.getregistry()["vbl.keep_locals"] then return words or ("vbl SCRIPT --resume %s"):format(run.path) end
+  return "vbl.train.last:continue()" .. (words and ", or later: " .. words or "")
+end
+
 -- After Ctrl-C or SIGTERM what was reached is saved, and the error goes on to end the script. A second Ctrl-C within two seconds breaks
 -- into a step, whose half-done update is not saved: the checkpoint before it stays.
-local function stop(job, run, s, message)
+local function stop(self, message)
+  local job, run, s = self.job, self.run, self.s
   local interrupted = system.interrupted()
   system.hold_interrupts(true)
   local ok, failure = pcall(function()
     if interrupted then
       if not s.busy then state.save(run, "last", job, s) end
-      run:log("interrupted %s step %d of %d; the last checkpoint is %s; go on with: vbl %s --resume %s", s.busy and "after" or "at", s.step,
-              job.total_steps, s.saved or "none yet", arg and arg[0] or "SCRIPT", run.path)
+      run:log("interrupted %s step %d of %d; the last checkpoint is %s; go on with: %s", s.busy and "after" or "at", s.step,
+              job.total_steps, s.saved or "none yet", way_on(run))
     else
       run:log("stopped after step %d of %d: %s", s.step, job.total_steps, tostring(message))
     end
@@ -182,6 +194,7 @@ local function stop(job, run, s, message)
   if not ok then io.stderr:write("vbl: what was reached could not be saved: ", usage.strip(failure), "\n") end
   run:close()
   page(run, job)
+  loop.last = self
   system.hold_interrupts(false)  -- raises what is pending
   usage(tostring(message))
 end
@@ -192,8 +205,9 @@ local function stopped_early(job, s)
   return patience > 0 and s.best and s.epoch - s.best.epoch >= patience
 end
 
-local function train(job, run, s)
-  report.opening(run, job, s)
+-- opening(run, job, s): the first lines of the log.
+local function train(job, run, s, opening)
+  opening(run, job, s)
   if evaluation_due(job, s) then finish_epoch(job, run, s) end
   local next_batch, loader = batches(job, s.step + 1)
   local _ <close> = loader
@@ -210,18 +224,11 @@ local function train(job, run, s)
   job.kind.finish(job, run, s)
 end
 
-function loop.run(config, parts)
-  local run, stored
-  if config.flags.resume then
-    run, stored = state.open(config, parts.kind.name)
-    config = stored.config
-  end
-  local job = job_of.new(config, parts)
-  system.hold_interrupts(true)
-  run = run or state.create(job)
-  local s = state.restore(run, job, stored)
-  local ok, message = xpcall(train, usage.explain, job, run, s)
-  if not ok then stop(job, run, s, message) end
+-- From where the counters stand to the run's end.
+local function to_end(self, opening)
+  local job, run, s = self.job, self.run, self.s
+  local ok, message = xpcall(train, usage.explain, job, run, s, opening)
+  if not ok then stop(self, message) end
   system.hold_interrupts(false)
   report.closing(run, job, s)
   local missing = state.missing(s)
@@ -236,5 +243,37 @@ function loop.run(config, parts)
   if missing then usage(("%s: the run is finished, but %s"):format(run.path, missing)) end
   return {folder = run.path, test = s.test, values = job.kind.values(job, s), model = job.model, data = job.data}
 end
+
+function loop.run(config, parts)
+  local run, stored
+  loop.last = nil
+  if config.flags.resume then
+    run, stored = state.open(config, parts.kind.name)
+    config = stored.config
+  end
+  local job = job_of.new(config, parts)
+  system.hold_interrupts(true)
+  run = run or state.create(job)
+  local s = state.restore(run, job, stored)
+  return to_end(setmetatable({job = job, run = run, s = s, folder = run.path}, Trainer), report.opening)
+end
+
+-- Goes on from the run's last checkpoint, which an interrupt leaves where the run stood, in this process: as --resume does, bit for bit.
+-- Returns what the training call would have.
+function Trainer:continue()
+  if loop.last ~= self then usage(("%s: this trainer goes on no more: it has gone on already, or another run was begun"):format(self.folder)) end
+  local run = state.reopen(self.folder)
+  local ok, s = pcall(state.restore, run, self.job, {})
+  if not ok then
+    run:close()
+    error(s, 0)
+  end
+  system.hold_interrupts(true)
+  loop.last, self.run, self.s = nil, run, s
+  self.job.model:train()
+  return to_end(self, function() run:log("goes on at step %d of %d", s.step, self.job.total_steps) end)
+end
+
+function Trainer:__tostring() return ("trainer of %s, at step %d of %d; :continue() goes on"):format(self.folder, self.s.step, self.job.total_steps) end
 
 return loop

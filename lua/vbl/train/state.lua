@@ -79,6 +79,18 @@ local function check_left(path)
   store.remove(file)
 end
 
+-- A run of this process that was stopped, to go on in it: its model and data are there.
+function state.reopen(path)
+  local ok, run = pcall(folder.open, path)
+  if not ok then usage(usage.strip(run)) end
+  if #checkpoint.whole(path .. "/checkpoints") == 0 then
+    run:close()
+    usage(("%s: it has no whole checkpoint to go on from"):format(path))
+  end
+  store.remove(path .. "/result.json")
+  return run
+end
+
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
 function state.open(config, kind)
   local flags, words = config.flags, {table.unpack(config.flags.words or {})}

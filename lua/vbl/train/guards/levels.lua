@@ -2,6 +2,7 @@
 --   levels.check(job, s, epoch, found) -> {{kind = "chance", text =}, ...}     after an epoch, before its sums are cleared
 -- found: of the kind's evaluation, {values =, errors =, train =, train_errors =}. A task is at chance when none of its losses, the epoch's
 -- mean over its steps, that of training pairs and that of held-out pairs in eval mode at its end, is below the level by more than Z standard errors.
+-- Held-out pairs of a single batch have no standard error, and say nothing.
 --   ap: ln 2      mlm: the entropy of the training captions' word pieces (vbl.tasks.unigram)      mim, contrastive: ln of the candidates
 local accumulate = require "vbl.train.accumulate"
 local unigram = require "vbl.tasks.unigram"
@@ -43,6 +44,7 @@ local function at_chance(job, name, sources)
     local value, spread = source.values["loss." .. name], source.errors["loss." .. name]
     local level, meaning
     if value and spread then level, meaning = level_of[name](source.values, job) end
+    if not level and source.needed then return nil end
     if level then
       if value < level - levels.Z * spread then return nil end
       parts[#parts + 1] = ("%.4f +- %.4f %s"):format(value, spread, source.title)
@@ -56,7 +58,7 @@ function levels.check(job, s, epoch, found)
   local sources = {
     {title = "over the epoch's steps", values = accumulate.values(s.sums), errors = step_errors(s.sums)},
     {title = "of training pairs at its end", values = found.train or {}, errors = found.train_errors or {}},
-    {title = "of held-out pairs", values = found.values, errors = found.errors or {}},
+    {title = "of held-out pairs", needed = true, values = found.values, errors = found.errors or {}},
   }
   local alarms = {}
   for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
