@@ -1,9 +1,9 @@
 # Thin: CMake builds, ctest tests, tools/setup.sh sees to the packages.
-#   make   make run   make test   make bench   make asan   make tsan   make fuzz   make lint   make clean
+#   make   make run   make test   make bench   make bench-gpu   make asan   make tsan   make fuzz   make lint   make clean
 JOBS ?= $(shell nproc)
 C_FILES = $(shell git ls-files "*.c" "*.h" "*.cc" "*.cu")
 
-.PHONY: build setup run test bench asan tsan fuzz lint clean
+.PHONY: build setup run test bench bench-gpu asan tsan fuzz lint clean
 
 build: setup
 	@test -f build/CMakeCache.txt || cmake --preset release -G Ninja
@@ -20,6 +20,12 @@ test: build
 
 bench: build
 	@if test -x tests/bench/run; then tests/bench/run; else echo "no benchmarks: tests/bench/run is missing"; fi
+
+# On a machine with an NVIDIA GPU, nvcc and a python3 with PyTorch, transformers and timm; ARGS="--batches 48 --rounds 3".
+bench-gpu: setup
+	@test -f build-cuda/CMakeCache.txt || cmake --preset cuda -G Ninja
+	cmake --build build-cuda -j $(JOBS)
+	python3 tests/bench/gpu.py $(ARGS)
 
 asan: setup
 	@test -f build-asan/CMakeCache.txt || cmake --preset asan -G Ninja

@@ -1,0 +1,280 @@
+"""A training step on a GPU, vbl beside PyTorch: the same weights, batch and losses; correctness first, then alternating rounds.
+
+  python3 tests/bench/gpu.py [--batches 48,128,512] [--rounds 5] [--steps 20]      on the GPU; VBL names the program (build-cuda/vbl)
+  python3 tests/bench/gpu.py --device cpu --dry                                    tiny sizes on the processor: proves that it runs
+
+Model: tests/golden/vilbert_torch.py, preset base, interleaved late fusion (width 1024, 8 heads), heads mlm and ap, dropout 0. A step: forward
+and backward of MLM, AP and MIM (four passes through the model), AdamW without clipping. Captions have the lengths of Flickr8k's quantiles.
+PyTorch's variants, all bf16 autocast with SDPA, masked rows only in the MLM head, text padded to the longest of the batch:
+  eager       AdamW(fused)
+  compile     torch.compile, AdamW(fused)
+  graphs      torch.compile(mode="max-autotune"), which captures CUDA graphs, AdamW(fused)
+  thesis      text padded to as many tokens as the image has, head on all rows, eager, AdamW as shipped
+The fastest of the first three is the peer of the same work. A round is peer, vbl, vbl, peer; medians over rounds, ratio of medians.
+
+The gate: losses within 1e-2 and each parameter's gradient within 5e-2 in norm (those that are rounding alone are left out), both in bf16
+against PyTorch in f32; else FAIL and no timing. MFU: counted FLOPs (products and attention, 3 x forward, real tokens) over time and --peak TFLOP/s.
+"""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
+import vilbert_torch as vt  # noqa: E402
+
+LENGTHS = [7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 16, 17, 17, 18, 19, 19, 20, 22, 25]
+CLS, SEP, MASK = 101, 102, 103
+BASE = dict(dim=768, layers=12, attention_heads=12, mlp=3072, image=224, patch=16, vocab=30522, max_positions=512, fusion="interleaved",
+            coattention=dict(text=[9, 10, 11], vision=[9, 10, 11], dim=1024, heads=8))
+DRY = dict(dim=32, layers=2, attention_heads=2, mlp=64, image=32, patch=16, vocab=400, max_positions=64, fusion="interleaved",
+           coattention=dict(text=[1], vision=[1], dim=64, heads=2))
+
+
+def make_batch(c, B, generator):
+    """CPU tensors, integers i32: what both sides read. Rows past a length are 0."""
+    lengths = torch.tensor([LENGTHS[i % len(LENGTHS)] for i in range(B)])
+    T, P = int(lengths.max()), (c["image"] // c["patch"]) ** 2
+    place = torch.arange(T)[None, :]
+    tokens = torch.randint(104, c["vocab"], (B, T), generator=generator).masked_fill(place >= lengths[:, None], 0)
+    tokens[:, 0] = CLS
+    tokens[torch.arange(B), lengths - 1] = SEP
+    rows = ((place > 0) & (place < lengths[:, None] - 1)).flatten().nonzero()[:, 0][::7]
+    labels = torch.full((B * T,), -100).index_copy(0, rows, tokens.flatten()[rows]).view(B, T)
+    masked = tokens.flatten().index_fill(0, rows, MASK).view(B, T)
+    order, odd = torch.arange(B), torch.arange(1, B, 2)
+    order[odd] = odd.roll(1)
+    b = dict(tokens=tokens, lengths=lengths, mlm_tokens=masked, mlm_labels=labels, ap_tokens=tokens[order], ap_lengths=lengths[order],
+             ap_labels=1 - torch.arange(B) % 2)
+    b = {k: v.to(torch.int32).contiguous() for k, v in b.items()}
+    b["images"] = torch.randn(B, 3, c["image"], c["image"], generator=generator)
+    b["mask"] = (torch.arange(P) % 3 == 0).to(torch.uint8).repeat(B, 1).contiguous()
+    return b
+
+
+def on_device(b, c, device, pad):
+    """The batch as the PyTorch side reads it; text padded to `pad` tokens where given. Rows are indices: no shape depends on a mask."""
+    t = {k: v.to(device) for k, v in b.items()}
+    if pad:
+        for k in ("tokens", "mlm_tokens", "ap_tokens"):
+            t[k] = F.pad(t[k], (0, pad - t[k].shape[1]))
+        t["mlm_labels"] = F.pad(t["mlm_labels"], (0, pad - t["mlm_labels"].shape[1]), value=-100)
+    t = {k: v.long() if v.dtype == torch.int32 else v for k, v in t.items()}
+    t["rows"] = (t["mlm_labels"].flatten() >= 0).nonzero()[:, 0]
+    side, p = c["image"] // c["patch"], c["patch"]
+    hidden = t["mask"][0].bool()
+    t["images_masked"] = t["images"] * ~hidden.view(side, side).repeat_interleave(p, 0).repeat_interleave(p, 1)
+    t["kept"] = (~hidden).nonzero()[:, 0] + 1  # row 0 is CLS
+    return t
+
+
+def losses(model, run, b, all_rows):
+    text, _, _ = run(b["mlm_tokens"], b["lengths"], b["images"])
+    if all_rows:
+        mlm = F.cross_entropy(model.heads["mlm"](text).flatten(0, 1).float(), b["mlm_labels"].flatten(), ignore_index=-100)
+    else:
+        mlm = F.cross_entropy(model.heads["mlm"](text.flatten(0, 1)[b["rows"]]).float(), b["mlm_labels"].flatten()[b["rows"]])
+    text, vision, _ = run(b["ap_tokens"], b["ap_lengths"], b["images"])
+    logit = model.heads["ap"](torch.cat([text[:, 0], vision[:, 0]], -1))[:, 0]
+    ap = F.binary_cross_entropy_with_logits(logit.float(), b["ap_labels"].float())
+    _, clean, _ = run(b["tokens"], b["lengths"], b["images"])
+    _, masked, _ = run(b["tokens"], b["lengths"], b["images_masked"])
+    queries, keys = (x[:, b["kept"]].flatten(0, 1).float() for x in (masked, clean))
+    return {"mlm": mlm, "ap": ap, "mim": vt.info_nce(queries, keys, 0.07)}
+
+
+class Peer:
+    """One variant of the PyTorch side, from the weights in a file."""
+
+    def __init__(self, name, c, weights, batch, device):
+        self.device, self.name = device, name
+        thesis = name == "thesis"
+        self.model = vt.ViLBERT(c, "sdpa").to(device)
+        self.model.load_state_dict(load_file(weights), strict=False)
+        self.b = on_device(batch, c, device, (c["image"] // c["patch"]) ** 2 + 1 if thesis else None)
+        self.all_rows = thesis
+        mode = {"compile": "default", "graphs": "max-autotune"}.get(name)
+        self.run = torch.compile(self.model, mode=mode) if mode else self.model
+        self.optimizer = vt.adamw(self.model, 1e-4, **({} if thesis or device == "cpu" else {"fused": True}))
+
+    def losses(self, bf16):
+        with torch.autocast(self.device, torch.bfloat16, enabled=bf16):
+            return losses(self.model, self.run, self.b, self.all_rows)
+
+    def steps(self, n):
+        start = time.perf_counter()
+        for _ in range(n):
+            if self.name == "graphs":
+                torch.compiler.cudagraph_mark_step_begin()
+            sum(self.losses(True).values()).backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) * 1000 / n
+
+    def peak(self):
+        return torch.cuda.max_memory_allocated() if self.device == "cuda" else 0
+
+
+class Vbl:
+    def __init__(self, program, c, weights, batch, device, folder):
+        config = os.path.join(folder, "config.json")
+        model = dict(c, heads=["mlm", "ap"], dropout=0.0)
+        with open(config, "w") as f:
+            json.dump(dict(model=model, weights=weights, batch=batch, device=device, precision="bf16"), f)
+        self.process = subprocess.Popen([program, "tests/bench/gpu.lua", config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"vbl ended with status {self.process.wait()} (its message is above)")
+        return json.loads(line)
+
+    def ask(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def gate(c, weights, batch, device, vbl, folder):
+    """Losses and gradients of vbl in bf16 against PyTorch's in f32. A list of what is off."""
+    peer = Peer("eager", c, weights, batch, device)
+    expected = peer.losses(False)
+    sum(expected.values()).backward()
+    path = os.path.join(folder, "gradients.safetensors")
+    found, gradients = vbl.ask("gradients " + path), load_file(path)
+    wrong = [f"loss {k}: {found[k]:.5f}, PyTorch {v.item():.5f}" for k, v in expected.items() if not abs(found[k] - v.item()) <= 1e-2 * abs(v.item())]
+    worst, compared = 0.0, 0
+    largest = max(p.grad.norm().item() for p in peer.model.parameters() if p.grad is not None)
+    for name, p in peer.model.named_parameters():
+        if p.grad is None or p.grad.norm().item() < 1e-3 * largest:
+            continue
+        if name not in gradients:
+            wrong.append(f"no gradient of {name}")
+            continue
+        off = ((gradients[name].view_as(p.grad.cpu()) - p.grad.cpu()).norm() / p.grad.cpu().norm()).item()
+        worst, compared = max(worst, off), compared + 1
+        if not off <= 5e-2:
+            wrong.append(f"gradient of {name} is {off:.3f} off")
+    print(f"gate: losses {', '.join(f'{k} {found[k]:.4f} / {v.item():.4f}' for k, v in expected.items())}; {compared} gradients, worst {worst:.4f} off: "
+          f"{'FAIL' if wrong else 'ok'}", flush=True)
+    return wrong
+
+
+def flops(c, batch):
+    """2mkn of every product of one step's four forward passes, times 3; text by real tokens."""
+    D, M, L = c["dim"], c["mlp"], c["layers"]
+    C, blocks = c["coattention"]["dim"], len(c["coattention"]["text"])
+    n, B = batch["lengths"].double(), len(batch["lengths"])
+    P = (c["image"] // c["patch"]) ** 2 + 1
+    text, vision = n.sum().item(), B * P
+    layer = 2 * (4 * D * D + 2 * D * M)
+    block = 2 * (4 * D * C + 2 * D * M)
+    attention = 4 * L * D * ((n * n).sum().item() + B * P * P) + 4 * blocks * C * 2 * P * text
+    patch = 2 * B * (P - 1) * 3 * c["patch"] ** 2 * D
+    one = (text + vision) * (L * layer + blocks * block) + attention + patch
+    head = 2 * D * c["vocab"] * (batch["mlm_labels"] >= 0).sum().item()
+    return 3 * (4 * one + head)
+
+
+def environment(device):
+    lines = [f"PyTorch {torch.__version__}, Python {platform.python_version()}"]
+    if device == "cuda":
+        lines.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")
+        query = "clocks.sm,clocks.max.sm,power.limit,temperature.gpu,ecc.mode.current,driver_version"
+        found = subprocess.run(["nvidia-smi", "--query-gpu=" + query, "--format=csv"], capture_output=True, text=True)
+        lines.append(found.stdout.strip() if found.returncode == 0 else "nvidia-smi: " + found.stderr.strip())
+        busy = subprocess.run(["nvidia-smi", "--query-compute-apps=pid,name", "--format=csv,noheader"], capture_output=True, text=True).stdout
+        others = [line for line in busy.splitlines() if not line.startswith(f"{os.getpid()},")]
+        if others:
+            lines.append("NOT IDLE: " + "; ".join(others))
+    print("\n".join(lines), flush=True)
+
+
+def measure(c, B, args, folder, table):
+    with torch.device("cpu"):
+        batch, weights = make_batch(c, B, torch.Generator().manual_seed(1)), os.path.join(folder, "weights.safetensors")
+    file = os.path.join(folder, f"batch-{B}.safetensors")
+    save_file(batch, file)
+    vbl = Vbl(args.vbl, c, weights, file, args.device, folder)
+    wrong = gate(c, weights, batch, args.device, vbl, folder)
+    if wrong:
+        print("\n".join(wrong[:20]), "\nFAIL: no timing of what computes something else", sep="", flush=True)
+        return False
+    names = ["eager", "thesis"] if args.dry else ["eager", "compile", "graphs", "thesis"]
+    peers = {}
+    for name in names:
+        if args.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        peers[name] = Peer(name, c, weights, batch, args.device)
+        peers[name].steps(args.unmeasured)
+        peers[name].first = peers[name].steps(args.steps)
+        peers[name].memory = peers[name].peak()
+        print(f"B {B}: PyTorch {name}: {peers[name].first:.1f} ms", flush=True)
+    best = min((n for n in names if n != "thesis"), key=lambda n: peers[n].first)
+    vbl.ask(f"steps {args.unmeasured}")
+    times = {"vbl": [], best: [], "thesis": []}
+    for _ in range(args.rounds):
+        for side in (best, "vbl", "vbl", best):
+            times[side].append(vbl.ask(f"steps {args.steps}")["ms"] if side == "vbl" else peers[side].steps(args.steps))
+        times["thesis"].append(peers["thesis"].steps(args.steps))
+    last = vbl.ask("steps 1")
+    own = statistics.median(times["vbl"])
+    work = flops(c, batch)
+    for side, values in times.items():
+        ms = statistics.median(values)
+        name = "vbl bf16" if side == "vbl" else f"PyTorch {side}"
+        memory = last["peak"] if side == "vbl" else peers[side].memory
+        table.append((B, name, ms, min(values), max(values), B / ms * 1e3, 100 * work / (ms * 1e-3) / (args.peak * 1e12), memory / 2**30, ms / own))
+    vbl.close()
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--dry", action="store_true", help="tiny sizes, one round")
+    parser.add_argument("--batches", default="48,128,512")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--unmeasured", type=int, default=50)
+    parser.add_argument("--peak", type=float, default=790, help="TFLOP/s of the device, for MFU (790: 8192^3 in bf16 on an H200)")
+    parser.add_argument("--vbl", default=os.environ.get("VBL", "build-cuda/vbl"))
+    args = parser.parse_args()
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+    if args.device == "cuda" and not torch.cuda.is_available():
+        print("SKIPPED: PyTorch sees no GPU (--device cpu --dry runs it on the processor)")
+        return 77
+    if args.dry:
+        args.batches, args.rounds, args.steps, args.unmeasured = "6", 1, 2, 1
+    c, table = DRY if args.dry else BASE, []
+    environment(args.device)
+    torch.manual_seed(1)
+    torch.set_default_device(args.device)
+    with tempfile.TemporaryDirectory() as folder:
+        state = {k: v.cpu().contiguous() for k, v in vt.ViLBERT(c, "sdpa").state_dict().items() if not k.endswith("position_ids")}
+        save_file(state, os.path.join(folder, "weights.safetensors"))
+        good = all([measure(c, int(B), args, folder, table) for B in args.batches.split(",")])
+    print("\n|   B | step | ms | least | most | samples/s | MFU % | peak GiB | over vbl |\n|---|---|---|---|---|---|---|---|---|")
+    for B, name, ms, least, most, rate, mfu, memory, ratio in table:
+        print(f"| {B} | {name} | {ms:.1f} | {least:.1f} | {most:.1f} | {rate:.0f} | {mfu:.1f} | {memory:.2f} | {ratio:.2f}x |")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
