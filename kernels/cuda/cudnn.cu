@@ -21,11 +21,12 @@ enum { OLDEST = 91501 };
 
 typedef cudnnBackendDescriptor_t descriptor;
 
-#define FUNCTIONS(X)                                                                                                   \
-  X(cudnnGetVersion)                                                                                                   \
-  X(cudnnCreate) X(cudnnSetStream) X(cudnnGetErrorString) X(cudnnGetLastErrorString) X(cudnnBackendCreateDescriptor)   \
-      X(cudnnBackendDestroyDescriptor) X(cudnnBackendSetAttribute) X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) \
-          X(cudnnBackendExecute)
+// clang-format off
+#define FUNCTIONS(X)                                                                                         \
+  X(cudnnGetVersion) X(cudnnCreate) X(cudnnSetStream) X(cudnnGetErrorString) X(cudnnGetLastErrorString)      \
+  X(cudnnBackendCreateDescriptor) X(cudnnBackendDestroyDescriptor) X(cudnnBackendSetAttribute)               \
+  X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) X(cudnnBackendExecute)
+// clang-format on
 
 struct library {
   char missing[256];
