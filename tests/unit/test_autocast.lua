@@ -134,7 +134,7 @@ check.group("a run in bf16: the same twice, the same when killed and resumed; th
   local whole = trainer.expect(0, run {"precision=bf16"}, "bf16")
   check.equal(vbl.load(whole .. "/manifest.json").precision, "bf16")
   trainer.same(whole, (trainer.expect(0, run {"precision=bf16"})))
-  local _, code, killed = trainer.run(run {"precision=bf16", env = {MOMENT = "state 3 KILL"}})
+  local _, code, killed = trainer.run(run {"precision=bf16", env = {MOMENT = "state 7 KILL"}})
   check.equal(code, 137)
   trainer.expect(0, run {"--resume", killed})
   trainer.same(whole, killed)
