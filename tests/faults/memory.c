@@ -42,7 +42,7 @@ void *calloc(size_t n, size_t bytes) {
 }
 
 void free(void *p) {
-  if (is_early(p)) return;
+  if (resolving || is_early(p)) return;  // dlsym frees the error of a call before: it may stay
   RESOLVED(free)(p);
 }
 

@@ -30,7 +30,7 @@ check.group("training and packing, a collection at every n-th request", function
     local w = faults.workloads[name]()
     for phase = 1, 3 do
       w.begin()
-      local r = faults.run(w.words, {plan = ("lua:%d:%d:COLLECT"):format(200 + 7 * phase, name == "pack" and 5 or 149)})
+      local r = faults.run(w.words, {plan = ("lua:%d:%d:COLLECT"):format(200 + 7 * phase, name == "pack" and 5 or 499)})
       print(("  %s: %d collections at %d requests"):format(name, r.fired, r.count.lua))
       check.ok(r.code == 0, ("%s: exit code %s: %s"):format(name, r.code, r.err:sub(-1500)))
       check.equal(w.whole(), nil)
