@@ -41,9 +41,12 @@ void *calloc(size_t n, size_t bytes) {
   return RESOLVED(calloc)(n, bytes);
 }
 
+// dlsym frees the error of a call before, while it is asked for free itself: that one stays.
 void free(void *p) {
-  if (resolving || is_early(p)) return;  // dlsym frees the error of a call before: it may stay
-  RESOLVED(free)(p);
+  static void (*next)(void *);
+  if (is_early(p) || (resolving && next == NULL)) return;
+  if (next == NULL) next = RESOLVED(free);
+  next(p);
 }
 
 // Whether Lua's request is refused so that it collects; the request that follows is its second try, which is granted.
