@@ -105,12 +105,22 @@ static bool counted_program(void) {
   return wanted == NULL || strcmp(wanted, path) == 0;
 }
 
+// Of LeakSanitizer, where it is there: what the loader keeps for itself it knows by its caller, which here is our malloc.
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
+static void load_unwinder(void) {
+  void *frames[2];
+  if (__lsan_disable != NULL) __lsan_disable();
+  backtrace(frames, 2);
+  if (__lsan_enable != NULL) __lsan_enable();
+}
+
 static void begin(void) {
   const char *path = getenv("VBL_FAULTS_STATE"), *plan = getenv("VBL_FAULTS"), *caller = getenv("VBL_FAULTS_CALLER");
-  void *frames[2];
   if (path == NULL || !counted_program()) return;
   fault_inside++;
-  backtrace(frames, 2);  // loads what it needs now
+  load_unwinder();
   dl_iterate_phdr(find_range, NULL);
   program_only = caller != NULL && strcmp(caller, "program") == 0;
   if (plan != NULL && *plan != 0) read_plan(plan);
