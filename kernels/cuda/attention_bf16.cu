@@ -158,9 +158,11 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
     if (p.forward == nullptr) continue;
     sdpa_backward(p.shape, (float)a->scale, g);
     p.backward = vbl_cudnn::make(*g, why, sizeof why);
-    if (p.backward == nullptr) continue;
-    delete g;
-    return p;
+    if (p.backward != nullptr) {
+      delete g;
+      return p;
+    }
+    vbl_cudnn::drop(p.forward);
   }
   delete g;
   return {{}, nullptr, nullptr};

@@ -1,5 +1,5 @@
 // Graphs become descriptors of cuDNN's backend API, node by node; an engine is asked for, and its plan run.
-// defines: vbl_cudnn::{missing, version, supports, make, workspace, run}
+// defines: vbl_cudnn::{missing, version, supports, make, drop, workspace, run}
 #if defined(__CUDACC__) || defined(VBL_CUDNN)
 #include <cudnn.h>
 #include <dlfcn.h>
@@ -368,6 +368,11 @@ plan *make(const graph &g, char *why, size_t size) {
   }
   if (why[0] == '\0') snprintf(why, size, "cuDNN has no engine for it");
   return nullptr;
+}
+
+void drop(plan *p) {
+  if (p != nullptr) api().cudnnBackendDestroyDescriptor(p->of);
+  delete p;
 }
 
 size_t workspace(const plan *p) { return p->workspace; }

@@ -15,8 +15,9 @@ int version();          // 91900 is 9.19.0; 0: not here
 // not be here (NULL: the current one). false: `why` says it.
 bool supports(const vbl_graph::graph &g, const char *device, char *why, size_t size);
 
-struct plan;                                                    // for the current device; lives as long as the process
+struct plan;                                                    // for the current device
 plan *make(const vbl_graph::graph &g, char *why, size_t size);  // NULL: `why` says it
+void drop(plan *p);                                             // one that is not used after all; NULL is allowed
 size_t workspace(const plan *p);
 // In stream order, on 16-byte aligned pointers. NULL, or what failed.
 const char *run(const plan *p, const vbl_graph::bindings &b, void *workspace, void *stream);

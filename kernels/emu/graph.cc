@@ -1,7 +1,7 @@
 // The emulation's stand-in for cuDNN: graphs are computed node by node, each tensor in f32 in dense memory, rounded where it is bf16. What
 // a length cuts off is NaN, so that a graph that lets it through is seen. Dropout draws vbl's Philox numbers, not cuDNN's.
 // VBL_EMU_CUDNN plays machines: "missing" without cuDNN, "padded" refuses packed rows, "atomic" also dq's sums in a fixed order.
-// defines: vbl_cudnn::{missing, version, supports, make, workspace, run}
+// defines: vbl_cudnn::{missing, version, supports, make, drop, workspace, run}
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +212,8 @@ bool supports(const graph &g, const char *, char *why, size_t size) {
 }
 
 plan *make(const graph &g, char *why, size_t size) { return supports(g, nullptr, why, size) ? new plan{g} : nullptr; }
+
+void drop(plan *p) { delete p; }
 
 size_t workspace(const plan *) { return 0; }
 
