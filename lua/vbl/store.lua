@@ -11,15 +11,9 @@
 --   .png .jpg      u8 [3, H, W] (or [1, H, W], [H, W] when saving)
 local c = require "vbl.store.c"
 local delimited = require "vbl.store.table"
+local sorted_keys = require "vbl.sorted_keys"
 
 local store = {null = c.null}
-
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
 
 local function load_jsonl(path)
   local values, number = {}, 0

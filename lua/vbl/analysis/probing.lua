@@ -8,6 +8,7 @@ local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local sheet = require "vbl.analysis.sheet"
 local vbl = require "vbl"
+local sorted_keys = require "vbl.sorted_keys"
 
 local probing = {}
 
@@ -32,13 +33,6 @@ function probing.file_labels(path, ids)
   for i, label in ipairs(classes) do classes[label] = i - 1 end
   for i, id in ipairs(ids) do list[i] = classes[by_id[id]] end
   return {label = list}
-end
-
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
 end
 
 local function draw(self, base)

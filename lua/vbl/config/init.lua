@@ -20,6 +20,7 @@
 -- vbl.config.write(config) -> Lua source that returns an equal table
 local flags = require "vbl.config.flags"
 local nearest = require "vbl.nearest"
+local sorted_keys = require "vbl.sorted_keys"
 local usage = require "vbl.usage"
 local values = require "vbl.config.values"
 
@@ -59,13 +60,6 @@ local function collect_schemas(rows, schemas)
   end
 end
 
-local function paths(rows)
-  local list = {}
-  for path in pairs(rows) do list[#list + 1] = path end
-  table.sort(list)
-  return list
-end
-
 local function expected(row)
   local list = {}
   for kind in pairs(row.types) do
@@ -81,7 +75,7 @@ local function ill_typed(path, row, got)
   fail(("key '%s': expected a %s, got %s%s"):format(path, expected(row), got, default))
 end
 
-local function unknown(path, rows) fail(("unknown key '%s'%s"):format(path, nearest.hint(path, paths(rows)))) end
+local function unknown(path, rows) fail(("unknown key '%s'%s"):format(path, nearest.hint(path, sorted_keys(rows)))) end
 
 -- Puts value at a.b.c, making the tables between.
 local function assign(config, path, value)

@@ -2,6 +2,7 @@
 -- makes columns of a table, not rows. A group is named by the values in which the groups differ.
 local flatten = require "vbl.runs.flatten"
 local show = require("vbl.config.values").show
+local sorted_keys = require "vbl.sorted_keys"
 
 local aside = {seed = true, data = true, task = true, val = true, test = true, test_samples = true, micro_batch = true, log_every = true, checkpoint_every = true}
 
@@ -11,13 +12,6 @@ local function plain(record)
     if not aside[key] then flat[key] = type(value) == "table" and show(value) or tostring(value) end
   end
   return flat
-end
-
-local function sorted_keys(flat)
-  local keys = {}
-  for key in pairs(flat) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
 end
 
 local function text_of(flat)

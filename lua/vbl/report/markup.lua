@@ -8,6 +8,7 @@
 --   markup.image(tensor) -> data URI of a u8 [3, H, W]: PNG up to 96 pixels, JPEG above
 local base64 = require "vbl.store.base64"
 local c = require "vbl.store.c"
+local sorted_keys = require "vbl.sorted_keys"
 
 local markup = {}
 
@@ -29,10 +30,8 @@ end
 function markup.text(value) return (whole_utf8(tostring(value)):gsub("[&<>\"']", entities):gsub("[%z\1-\8\11\12\14-\31]", "\u{FFFD}")) end
 
 function markup.element(tag, attributes, ...)
-  local names, parts = {}, {}
-  for name in pairs(attributes or {}) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  local parts = {}
+  for _, name in ipairs(sorted_keys(attributes or {})) do
     local value = attributes[name]
     if value then parts[#parts + 1] = value == true and " " .. name or (' %s="%s"'):format(name, markup.text(value)) end
   end

@@ -4,6 +4,7 @@
 --   tables.coverage(run) -> markup                what the data set held, and what of it was skipped
 local c = require "vbl.store.c"
 local markup = require "vbl.report.markup"
+local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
 local titles = require "vbl.plot.titles"
 
@@ -137,10 +138,8 @@ function tables.coverage(run)
   for _, row in ipairs {{"train_pairs", "training pairs"}, {"test_pairs", "held-out pairs"}} do
     if run.manifest[row[1]] then rows[#rows + 1] = {row[2], run.manifest[row[1]]} end
   end
-  local splits, names = type(run.manifest.splits) == "table" and run.manifest.splits or {}, {}
-  for name in pairs(splits) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do rows[#rows + 1] = {"split " .. name, splits[name]} end
+  local splits = type(run.manifest.splits) == "table" and run.manifest.splits or {}
+  for _, name in ipairs(sorted_keys(splits)) do rows[#rows + 1] = {"split " .. name, splits[name]} end
   if run.config.test_samples then rows[#rows + 1] = {"pairs of an evaluation (at most)", run.config.test_samples} end
   if run.config.probe_samples then rows[#rows + 1] = {"pairs of the layer measures (at most)", run.config.probe_samples} end
   return (#rows > 0 and markup.table {columns = {"what", "number"}, rows = rows, numeric = {[2] = true}} or "") ..

@@ -3,6 +3,7 @@
 -- A run with predictions: some of the furthest from their label and some evenly from the split. Else held-out pairs with the tasks' views of
 -- them: the caption with masked words, the caption that alignment prediction puts in its place.
 local markup = require "vbl.report.markup"
+local sorted_keys = require "vbl.sorted_keys"
 
 local WORST, EVEN, PLAIN, CLASSES = 8, 4, 8, 3
 
@@ -137,9 +138,7 @@ local function scores_markup(header, row)
     local class = order[k] - 1
     parts[#parts + 1] = bar(class_name(header, class), list[order[k]], set[class] and "right" or k == 1 and "wrong" or nil)
   end
-  local labels = {}
-  for class in pairs(set) do labels[#labels + 1] = class end
-  table.sort(labels)
+  local labels = sorted_keys(set)
   for k, class in ipairs(labels) do labels[k] = class_name(header, class) .. (set[class] ~= 1 and (" %.1f"):format(set[class]) or "") end
   return table.concat(parts) .. e("p", {class = "id"}, "label: " .. text(#labels > 0 and table.concat(labels, ", ") or "none"))
 end

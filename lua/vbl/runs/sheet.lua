@@ -4,14 +4,8 @@ local age = require "vbl.runs.age"
 local c = require "vbl.store.c"
 local config_values = require "vbl.config.values"
 local flatten = require "vbl.runs.flatten"
+local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
-
-local function sorted(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
 
 -- Words one behind the other, two blanks between them, in lines of at most `width`.
 local function wrap(words, width, indent)
@@ -30,7 +24,7 @@ end
 -- "key=value" of every leaf, as a command line has it.
 local function words_of(t)
   local flat, words = flatten(t), {}
-  for i, key in ipairs(sorted(flat)) do words[i] = key .. "=" .. (type(flat[key]) == "string" and flat[key] or config_values.show(flat[key])) end
+  for i, key in ipairs(sorted_keys(flat)) do words[i] = key .. "=" .. (type(flat[key]) == "string" and flat[key] or config_values.show(flat[key])) end
   return words
 end
 
@@ -78,7 +72,7 @@ local function values(add, r)
   end
   add ""
   add(("%-" .. math.max(width + 2, #title) .. "s%s"):format(title, table.concat(head)))
-  for _, name in ipairs(sorted(names)) do
+  for _, name in ipairs(sorted_keys(names)) do
     local cells = {}
     for i, split in ipairs(order) do cells[i] = ("%10s"):format(names[name][split] and ("%.4g"):format(names[name][split]) or "") end
     add(("  %-" .. math.max(width, #title - 2) .. "s%s"):format(name, table.concat(cells)))
@@ -133,7 +127,7 @@ local function alarms(warn, r)
     counts[row.kind] = (counts[row.kind] or 0) + 1
     if counts[row.kind] <= SHOWN then warn(row.text) end
   end
-  for _, kind in ipairs(sorted(counts)) do
+  for _, kind in ipairs(sorted_keys(counts)) do
     if counts[kind] > SHOWN then warn(("%d more of the kind '%s' in warnings.jsonl"):format(counts[kind] - SHOWN, kind)) end
   end
 end

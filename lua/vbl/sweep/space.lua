@@ -15,6 +15,7 @@
 --   space.grid(dims, constants, most) -> list of all configs, in a fixed order, or nil and why not
 --   space.values(dim) -> the dimension's values on a grid, or nil and what is missing
 local nearest = require "vbl.nearest"
+local sorted_keys = require "vbl.sorted_keys"
 local subset = require "vbl.sweep.subset"
 local values = require "vbl.config.values"
 
@@ -107,9 +108,7 @@ end
 
 -- Parents before children; within that by name.
 local function ordered(dims)
-  local names, list, state = {}, {}, {}
-  for key in pairs(dims) do names[#names + 1] = key end
-  table.sort(names)
+  local list, state = {}, {}
   local function visit(key)
     if state[key] == "open" then fail("space['%s']: depends on itself", key) end
     if state[key] then return end
@@ -119,7 +118,7 @@ local function ordered(dims)
     state[key] = "done"
     list[#list + 1] = dims[key]
   end
-  for _, key in ipairs(names) do visit(key) end
+  for _, key in ipairs(sorted_keys(dims)) do visit(key) end
   return list
 end
 

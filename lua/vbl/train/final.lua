@@ -9,6 +9,7 @@ local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
 local scoring = require "vbl.tasks.scoring"
+local sorted_keys = require "vbl.sorted_keys"
 local splits = require "vbl.train.splits"
 local store = require "vbl.store.c"
 local usage = require "vbl.usage"
@@ -47,10 +48,8 @@ local function write(job, run, s, p, role, name, thresholds)
 end
 
 local function line(split, values, intervals)
-  local names, parts = {}, {}
-  for name in pairs(values) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do
+  local parts = {}
+  for i, name in ipairs(sorted_keys(values)) do
     local interval = intervals[name]
     parts[i] = ("%s %.4f%s"):format(name, values[name], interval and (" [%.4f, %.4f]"):format(interval[1], interval[2]) or "")
   end

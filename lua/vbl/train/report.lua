@@ -2,6 +2,7 @@
 -- numbers in metrics.jsonl.
 local vbl = require "vbl"
 local analysis = require "vbl.analysis"
+local sorted_keys = require "vbl.sorted_keys"
 local summary = require "vbl.models.summary"
 local features = require "vbl.analysis.features"
 local system = require "vbl.system.c"
@@ -10,15 +11,8 @@ local report = {}
 
 local titles = {mlm = "MLM", ap = "AP", mim = "MIM", contrastive = "contrastive"}
 
-local function sorted(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys)
-  return keys
-end
-
 local function metrics(run, step, epoch, split, values)
-  for _, name in ipairs(sorted(values)) do
+  for _, name in ipairs(sorted_keys(values)) do
     run:metric {step = step, epoch = epoch, split = split, name = name, value = values[name]}
   end
 end
@@ -80,7 +74,7 @@ end
 -- values: name -> value of a split, intervals: name -> {low, high}.
 function report.values(run, epoch, step, split, values, intervals)
   metrics(run, step, epoch, split, values)
-  for _, name in ipairs(sorted(intervals or {})) do
+  for _, name in ipairs(sorted_keys(intervals or {})) do
     metrics(run, step, epoch, split, {[name .. ".low"] = intervals[name][1], [name .. ".high"] = intervals[name][2]})
   end
 end

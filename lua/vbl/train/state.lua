@@ -5,6 +5,7 @@ local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
 local kinds = require "vbl.train.kinds"
+local sorted_keys = require "vbl.sorted_keys"
 local start = require "vbl.train.start"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -161,9 +162,7 @@ end
 
 -- "the checkpoint best was not written: ..." of those that are missing at the run's end; nil: all are there.
 function state.missing(s)
-  local kinds = {}
-  for kind in pairs(s.missing) do kinds[#kinds + 1] = kind end
-  table.sort(kinds)
+  local kinds = sorted_keys(s.missing)
   for i, kind in ipairs(kinds) do kinds[i] = ("the checkpoint %s was not written: %s"):format(kind, s.missing[kind]) end
   return kinds[1] and table.concat(kinds, "; ")
 end

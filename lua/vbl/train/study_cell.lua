@@ -4,6 +4,7 @@
 --   cell.start(cell, flags, threads, output) -> child     output: the file that gets what it prints; nil: the terminal
 --   cell.left(cell, flags) -> its newest run, nil before there is one
 --   cell.work(given)      what that process does
+local kinds = require "vbl.train.kinds"
 local loop = require "vbl.train.loop"
 local runs = require "vbl.runs"
 local store = require "vbl.store.c"
@@ -15,8 +16,8 @@ local cell = {}
 
 local WAIT = 30  -- seconds
 
--- The kind of a run, and the script beside the study's that goes on with such a run by itself.
-local kinds = {pretrain = {"vbl.train.pretraining", "pretrain_all.lua"}, finetune = {"vbl.train.finetuning", "finetune.lua"}}
+-- Of each kind of run, the script beside the study's that goes on with such a run by itself.
+local scripts = {pretrain = "pretrain_all.lua", finetune = "finetune.lua"}
 
 local function full_name(self, config)
   return ("%s-s%d-%s"):format(self.name:gsub("[^%w%-_.]+", "-"), self.seed, store.sha256(values.write(config)):sub(1, 8))
@@ -63,7 +64,7 @@ end
 
 function cell.start(self, flags, threads, output)
   local kind = self.kind or "finetune"
-  local given = {kind = kind, script = (arg and arg[0] or ""):gsub("[^/]*$", "") .. kinds[kind][2], config = self.config_now,
+  local given = {kind = kind, script = (arg and arg[0] or ""):gsub("[^/]*$", "") .. scripts[kind], config = self.config_now,
                  flags = {device = flags.device, out = flags.out, final = flags.final, seed = self.seed, name = self.name_of_run, threads = threads, resume = self.resume}}
   local child, message = system.start({system.executable(), "-e", ("require 'vbl.train.study_cell'.work(%s)"):format(values.write(given))},
                                       {output = output, self = true})
@@ -80,7 +81,7 @@ function cell.work(given)
   config.flags = given.flags
   config.flags.words, config.flags.given = {}, {}
   require("vbl.config.flags").apply(config.flags, refuse)
-  loop.run(config, {kind = require(kinds[given.kind][1])})
+  loop.run(config, {kind = kinds.named(given.kind)})
 end
 
 function cell.left(self, flags)

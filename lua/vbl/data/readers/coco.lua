@@ -1,6 +1,7 @@
 -- MS-COCO captions: the annotation files of 2014 and 2017, and Karpathy's splits (dataset_coco.json). A sample is an image with its 5 to 7
 -- captions; its id is the image's number.
 local reading = require "vbl.data.reading"
+local sorted_keys = require "vbl.sorted_keys"
 
 local coco = {
   name = "coco",
@@ -28,9 +29,8 @@ local function kinds(folder)
 end
 
 local function choose(folder, wanted)
-  local list, names = kinds(folder), {}
-  for name in pairs(list) do names[#names + 1] = name end
-  table.sort(names)
+  local list = kinds(folder)
+  local names = sorted_keys(list)
   if #names == 0 then error(("%s: no COCO captions here; expected %s"):format(folder, coco.expects), 0) end
   if wanted and not list[tostring(wanted)] then
     error(("%s: no annotations '%s' here (it has %s)"):format(folder, wanted, table.concat(names, ", ")), 0)
@@ -93,9 +93,7 @@ function coco.read_karpathy(records, folder, path, images_of)
 end
 
 function coco.found(folder)
-  local names = {}
-  for name in pairs(kinds(folder)) do names[#names + 1] = name end
-  table.sort(names)
+  local names = sorted_keys(kinds(folder))
   if #names > 0 then return "MS-COCO captions, " .. table.concat(names, " and ") end
 end
 

@@ -3,6 +3,7 @@
 -- (images int32 [N, 3, 256, 160], BGR with ImageNet's means taken off), when vbl was built with libhdf5.
 local c = require "vbl.data.c"
 local reading = require "vbl.data.reading"
+local sorted_keys = require "vbl.sorted_keys"
 local store = require "vbl.store.c"
 
 local mmimdb = {
@@ -70,10 +71,7 @@ end
 
 local function report(records, counts)
   if counts.lost > 0 then records:note(("%d films lost a genre that is no class (News, Adult, Talk-Show, Reality-TV, ...)"):format(counts.lost)) end
-  local names = {}
-  for name in pairs(counts.unknown) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do records:note(("%d films have the unknown genre %q"):format(counts.unknown[name], name)) end
+  for _, name in ipairs(sorted_keys(counts.unknown)) do records:note(("%d films have the unknown genre %q"):format(counts.unknown[name], name)) end
 end
 
 function mmimdb.read(folder, _, base)

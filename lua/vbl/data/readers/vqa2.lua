@@ -4,6 +4,7 @@
 -- all rarer have an empty label. The id is the question's number.
 local answers = require "vbl.data.answers"
 local reading = require "vbl.data.reading"
+local sorted_keys = require "vbl.sorted_keys"
 
 local vqa2 = {
   name = "vqa2",
@@ -77,10 +78,7 @@ local function read_split(records, folder, s, numbers)
     add(where, a.question_id, label_of(a, numbers))
     texts[a.question_id] = nil
   end)
-  local left = {}
-  for id in pairs(texts) do left[#left + 1] = id end
-  table.sort(left)
-  for _, id in ipairs(left) do records:skip("question_id " .. id, "no annotation") end
+  for _, id in ipairs(sorted_keys(texts)) do records:skip("question_id " .. id, "no annotation") end
 end
 
 function vqa2.read(folder, o, base)

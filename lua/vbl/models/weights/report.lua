@@ -1,5 +1,6 @@
 -- What loading did, as text: matched, missing, unexpected, shape differences, and what was taken as read.
 local nearest = require "vbl.nearest"
+local sorted_keys = require "vbl.sorted_keys"
 
 local report = {}
 
@@ -13,13 +14,6 @@ local function lines(out, title, list, hint)
   if #list > SHOWN then out[#out + 1] = ("    and %d more"):format(#list - SHOWN) end
 end
 
-local function sorted(set)
-  local list = {}
-  for name in pairs(set) do list[#list + 1] = name end
-  table.sort(list)
-  return list
-end
-
 -- {path, targets, missing, unexpected, unused, differences, notes} -> text
 function report.text(r)
   local out = {("weights %s: %d tensors matched"):format(table.concat(r.paths, ", "), r.matched)}
@@ -27,7 +21,7 @@ function report.text(r)
   -- A misspelt name is near to one that is missing.
   lines(out, "unexpected (no parameter of that name)", r.unexpected, function(name) return nearest.hint(name, #r.missing > 0 and r.missing or {"\0"}) end)
   lines(out, "shapes that differ", r.differences)
-  lines(out, "in the file and not used", sorted(r.unused), function(name) return " (" .. r.unused[name] .. ")" end)
+  lines(out, "in the file and not used", sorted_keys(r.unused), function(name) return " (" .. r.unused[name] .. ")" end)
   for _, note in ipairs(r.notes) do out[#out + 1] = "  " .. note end
   return table.concat(out, "\n")
 end
