@@ -15,6 +15,8 @@ local function metrics(o)
     add(step, epoch, "test", "loss.mlm", o.bad and 4.6 or 5 - epoch + 0.1 * (o.seed or 0))
     add(step, epoch, "test", "loss.mlm_shuffled", o.bad and 4.6 or 5.2 - epoch)
     add(step, epoch, "test", "loss.ap", o.bad and 0.6946 or 0.69 - 0.1 * epoch)
+    add(step, epoch, "test", "loss.mim", o.bad and 5.86 or 5.86 - epoch)
+    add(step, epoch, "test", "candidates.mim", 351.75)  -- the mean of batches that differ
     local accuracy, half = o.bad and 0.4986 or 0.5 + 0.1 * epoch, o.bad and 0.08 or 0.02
     add(step, epoch, "test", "accuracy.ap", accuracy)
     add(step, epoch, "test", "accuracy.ap.low", accuracy - half)

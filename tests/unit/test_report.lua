@@ -62,6 +62,8 @@ check.group("the data of the charts", function()
   local steps = by_title["loss.mlm"].series[1]
   check.ok(#steps.x <= 400 and #steps.x > 200, "long series are thinned")
   check.near(by_title["loss.ap"].refs[1][1], math.log(2), 1e-5)
+  check.near(by_title["loss.mim"].refs[1][1], math.log(351.75), 1e-5)
+  check.equal(by_title["loss.mim"].refs[1][2], "chance, ln 352")
   check.near(by_title["accuracy.ap"].series[1].lo[1], 0.48, 1e-5)
   check.equal(#data.layers.epochs, 4)
   local cka = data.layers.charts[1]
@@ -78,7 +80,7 @@ end)
 
 check.group("warnings", function()
   local html = page_of(bad)
-  has(html, "This run failed", "Alignment prediction is at chance", "no better than word frequencies", "does not use the image", "interval is 0.16 wide",
+  has(html, "This run failed", "Alignment prediction is at chance", "Masked image modelling is at chance: test loss 5.860, ln 352 = 5.863", "no better than word frequencies", "does not use the image", "interval is 0.16 wide",
       "Evaluated on 64 pairs", "rest on 16 pairs", "layer measure cka is undefined (NaN or infinite) in 1 rows, first at step 400", "matched pairs only", "on fused vectors",
       "lost 3 records and 2 images", "The log has 1 warning", "no checkpoint any more", "no better than naming the largest class")
   local calm = page_of(good)

@@ -45,7 +45,7 @@ function checks.chance_levels(run, add)
   end
   local mim, candidates = last(run, "loss.mim", "test"), last(run, "candidates.mim", "test")
   if mim and candidates and candidates > 1 and mim > 0.98 * math.log(candidates) then
-    add("warning", "Masked image modelling is at chance: test loss %.3f, ln %d = %.3f.", mim, candidates, math.log(candidates))
+    add("warning", "Masked image modelling is at chance: test loss %.3f, ln %.0f = %.3f.", mim, candidates, math.log(candidates))
   end
   local contrastive, pairs_in_batch = last(run, "loss.contrastive", "test"), (run.config.batch or 0) / 2
   if contrastive and pairs_in_batch > 1 and contrastive > 0.97 * math.log(pairs_in_batch) then
