@@ -74,7 +74,10 @@ function report_files.make(runs, name, o)
   })
   runs:write(name .. "/log.txt", "2025-09-03 21:03:36 - WARNING - " .. report_files.hostile .. "\n2025-09-03 21:03:37 - INFO - data: 3 bad records, 2 bad images, 0 captions cut\n")
   runs:write(name .. "/data_notes.txt", report_files.hostile .. "\n")
-  if not o.bad then
+  if o.bad then
+    local parameter = ("bert.encoder.layer.11.attention.output.LayerNorm.weight"):rep(2, ".")  -- wider than a phone
+    runs:write(name .. "/warnings.jsonl", ('{"step": 361, "kind": "spike", "text": "step 361: grad_norm is 15.28; %s holds 24 %% of it"}\n'):format(parameter))
+  else
     runs:write(name .. "/checkpoints/last/state.json", "{}")
     sheets(runs, name)
   end
