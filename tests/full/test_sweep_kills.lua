@@ -72,21 +72,22 @@ local function ends(folder)
   return count
 end
 
--- Waits for `trials` more to end and then a random part of another one: on a machine of any speed the kills are spread over the sweep.
+-- Waits for `trials` more to end and then a random part of the time that one took: on a machine of any speed the kills are spread over the sweep.
 local function wait_for(child, folder, trials)
+  local began = system.monotonic()
   local target = system.exists(folder .. "/journal") and ends(folder) + trials or trials
   while not (system.exists(folder .. "/journal") and ends(folder) >= target) do
     local code = wait(child, 0.05)
     if code then return code end
   end
-  return wait(child, 0.5 * math.random())
+  return wait(child, math.random() * (system.monotonic() - began) / trials)
 end
 
 check.group("five workers and five whole sweeps killed", function()
   local folder, killed_workers, killed_all = sweeps.folder .. "/killed", 0, 0
   local child, code = begin {file "killed"}, nil
   for _ = 1, 5 do
-    code = wait_for(child, folder, math.random(1, 3))
+    code = wait_for(child, folder, math.random(2))
     local list = code and {} or workers(folder)
     if #list > 0 then
       local pid = list[math.random(#list)]
@@ -94,7 +95,7 @@ check.group("five workers and five whole sweeps killed", function()
       killed_workers = killed_workers + 1
       print(("  after %d trials: worker %d killed"):format(ends(folder), pid))
     end
-    code = code or wait_for(child, folder, math.random(1, 3))
+    code = code or wait_for(child, folder, math.random(2))
     if code then break end
     killed_all = killed_all + 1
     print(("  after %d trials: all %d processes killed"):format(ends(folder), kill_all "killed"))
