@@ -1,12 +1,14 @@
 // "vbl.measure.c": the measures of core/measure on tensors [n, d] of f32, f64 or bf16, strided or not, or on prepared matrices:
 // prepare(X) keeps the centred copy, SVD and neighbour lists that several measures of one X share.
-// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options, vbl_lua_push_measure
+// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_placed_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options, vbl_lua_push_measure
 #include "bindings/measure.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bindings/tensor.h"
+#include "core/measure/device.h"
 #include "core/measure/lapack.h"
 #include "core/plugin/plugin.h"
 #include "kernels/kernels.h"
@@ -62,12 +64,20 @@ static int prepared_components(lua_State *L) {
   return 2;
 }
 
+static const char *place_of(const vbl_prepared *p) {
+  static char text[48];
+  if (p->device == NULL) return "";
+  snprintf(text, sizeof text, " on %.32s", p->device->b->name);
+  return text;
+}
+
 static int prepared_tostring(lua_State *L) {
   prepared_box *box = luaL_checkudata(L, 1, PREPARED);
   if (box->p == NULL)
     lua_pushliteral(L, "prepared matrix (released)");
   else
-    lua_pushfstring(L, "prepared matrix [%I, %I]", (LUAI_UACINT)box->p->n, (LUAI_UACINT)box->p->d);
+    lua_pushfstring(L, "prepared matrix [%I, %I]%s%s", (LUAI_UACINT)box->p->n, (LUAI_UACINT)box->p->d, place_of(box->p),
+                    box->p->device != NULL && box->p->single != NULL ? ", copied to the host" : "");
   return 1;
 }
 
@@ -87,6 +97,10 @@ const void *vbl_lua_host_data(lua_State *L, int arg, const vbl_tensor *t, int64_
   return host;
 }
 
+static bool measured_there(const vbl_tensor *t) {
+  return t->storage != NULL && t->storage->backend->measure != NULL && (t->dtype == VBL_F32 || t->dtype == VBL_BF16);
+}
+
 // Pushes a prepared matrix made from the tensor at `arg`.
 static vbl_prepared *push_prepared(lua_State *L, int arg, const char *name) {
   vbl_tensor *t = vbl_lua_check_tensor(L, arg);
@@ -100,17 +114,27 @@ static vbl_prepared *push_prepared(lua_State *L, int arg, const char *name) {
   prepared_box *box = lua_newuserdatauv(L, sizeof *box, 0);
   box->p = NULL;
   luaL_setmetatable(L, PREPARED);
+  if (measured_there(t)) {
+    VBL_LUA_TRY(L, vbl_prepare_device(t, name, &box->p, &err));
+    return box->p;
+  }
   const void *data = vbl_lua_host_data(L, arg, t, stride);
   VBL_LUA_TRY(L, vbl_prepare(n, d, data, dtype, stride[0], stride[1], name, &box->p, &err));
   return box->p;
 }
 
-vbl_prepared *vbl_lua_matrix(lua_State *L, int arg, const char *name) {
+vbl_prepared *vbl_lua_placed_matrix(lua_State *L, int arg, const char *name) {
   prepared_box *box = luaL_testudata(L, arg, PREPARED);
   if (box != NULL && box->p == NULL) vbl_lua_error(L, "%s: the prepared matrix was released", name);
   if (box != NULL) return box->p;
   vbl_prepared *p = push_prepared(L, arg, name);
   lua_replace(L, arg);
+  return p;
+}
+
+vbl_prepared *vbl_lua_matrix(lua_State *L, int arg, const char *name) {
+  vbl_prepared *p = vbl_lua_placed_matrix(L, arg, name);
+  VBL_LUA_TRY(L, vbl_device_pull(p, &err));
   return p;
 }
 
@@ -218,7 +242,7 @@ static int run(lua_State *L) {
   lua_settop(L, arg);
   bool own[2];  // prepared by this call alone
   for (int i = 0; i < row->matrices; i++) own[i] = luaL_testudata(L, i + 1, PREPARED) == NULL;
-  vbl_prepared *x = vbl_lua_matrix(L, 1, "X"), *y = row->matrices == 2 ? vbl_lua_matrix(L, 2, "Y") : NULL;
+  vbl_prepared *x = vbl_lua_placed_matrix(L, 1, "X"), *y = row->matrices == 2 ? vbl_lua_placed_matrix(L, 2, "Y") : NULL;
   vbl_measure_options o = vbl_lua_measure_options(L, arg, row, x);
   vbl_measure_result r;
   VBL_LUA_TRY(L, row->fn(x, y, &o, &r, &err));

@@ -5,6 +5,7 @@
 
 #include "bindings/measure.h"
 #include "core/measure/null.h"
+#include "core/plugin/plugin.h"
 #include "kernels/kernels.h"
 
 // The measure named at `arg`.
@@ -53,7 +54,10 @@ static int l_null(lua_State *L) {
   vbl_lua_check_keys(L, 5, known);
   check_one_or_two(L, row, 3);
   if (row->matrices == 1) return vbl_lua_error(L, "%s is a measure of one matrix: shuffled rows give the same value", row->name);
-  vbl_prepared *x = vbl_lua_matrix(L, 2, "X"), *y = vbl_lua_matrix(L, 3, "Y");
+  // Lists are relabelled draw by draw; what else a draw permutes are rows and what the host makes of them.
+  const bool stays = row->fn != vbl_plugin_compute && vbl_measure_traits_of(row->fn, &vbl_measure_defaults)->parts == VBL_PART_KNN;
+  vbl_prepared *x = stays ? vbl_lua_placed_matrix(L, 2, "X") : vbl_lua_matrix(L, 2, "X");
+  vbl_prepared *y = stays ? vbl_lua_placed_matrix(L, 3, "Y") : vbl_lua_matrix(L, 3, "Y");
   vbl_measure_options o = vbl_lua_measure_options(L, 4, row, x);
   int64_t draws = check_draws(L, 5, 200), seed = vbl_lua_opt_integer(L, 5, "seed", 0);
   const int64_t *groups = vbl_lua_integers(L, 5, "groups", x->n);
@@ -106,7 +110,7 @@ static vbl_prepared **check_list(lua_State *L, int arg, int64_t *count) {
     lua_rawgeti(L, arg, i + 1);
     if (vbl_lua_test_tensor(L, -1) != NULL)
       vbl_lua_error(L, "matrix %I of the list: expected what prepare() gave", (LUAI_UACINT)i + 1);
-    list[i] = vbl_lua_matrix(L, lua_gettop(L), "matrix of the list");
+    list[i] = vbl_lua_placed_matrix(L, lua_gettop(L), "matrix of the list");
     lua_pop(L, 1);
   }
   return list;
@@ -147,7 +151,7 @@ static int l_traits(lua_State *L) {
   static const char *const kinds[] = {"permutation", "swap", "none"};
   lua_settop(L, 3);
   const vbl_measure_row *row = check_row(L, 1);
-  vbl_measure_options o = vbl_lua_measure_options(L, 3, row, vbl_lua_matrix(L, 2, "X"));
+  vbl_measure_options o = vbl_lua_measure_options(L, 3, row, vbl_lua_placed_matrix(L, 2, "X"));
   const vbl_measure_traits *traits = vbl_measure_traits_of(row->fn, &o);
   double best = vbl_measure_best(row->fn, &o);
   lua_createtable(L, 0, 5);

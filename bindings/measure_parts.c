@@ -56,7 +56,7 @@ static int l_neighbours(lua_State *L) {
   static const char *const known[] = {"k", "metric", NULL}, *const metrics[] = {"cosine", "ip", "euclidean", NULL};
   lua_settop(L, 2);
   vbl_lua_check_keys(L, 2, known);
-  vbl_prepared *x = vbl_lua_matrix(L, 1, "X");
+  vbl_prepared *x = vbl_lua_placed_matrix(L, 1, "X");
   int64_t k = vbl_lua_opt_integer(L, 2, "k", vbl_measure_defaults.k);
   int metric = vbl_lua_opt_choice(L, 2, "metric", metrics, 0);
   if (metric == VBL_KNN_COSINE && x->zero_rows > 0)

@@ -206,6 +206,8 @@ typedef struct vbl_backend {
                          vbl_stream s);
   double (*sum_squares)(const void *x, int64_t n, vbl_stream s);  // real, accumulated in f64
   int64_t (*count_nonfinite)(const void *x, int64_t n, vbl_stream s);
+
+  const struct vbl_measure_kernels *measure;  // kernels/measure.h; NULL on the CPU
 } vbl_backend;
 
 const vbl_backend *vbl_cpu_backend(void);  // the best ISA this machine has (VBL_ISA=avx512|avx2|baseline caps it, for tests)

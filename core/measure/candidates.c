@@ -4,7 +4,7 @@
 // for another one's product; a lock for each block of rows keeps their piles. In which order keys come changes no pile's final
 // content: that is a matter of the k-th best key of all and the window.
 // Memory: an f32 copy of the rows and n (2 k + 32) candidates; nothing is n x n.
-// defines: vbl_candidates_find, vbl_candidates_free, vbl_pile_grow
+// defines: vbl_key_window, vbl_candidates_find, vbl_candidates_free, vbl_pile_grow
 #include "core/measure/candidates.h"
 
 #include <math.h>
@@ -71,14 +71,19 @@ static void free_search(search *s) {
   free(s->lock);
 }
 
-// Row i scaled to at most unit length, in f32, and the rounding that its keys can have: with u = 2^-24, converting costs 2u, the
-// product as many u as a term of it is rounded (Higham, Accuracy and Stability, eq. 3.5 and section 4.2), once for its own, in its chunk
-// and where chunks are added; each times |r_i| |r_j| <= |r_i|; the corrections of the Euclidean key a few u more. 1e-36 covers what
-// underflows. v: scratch (d), for f64 data.
+float vbl_key_window(double length, int64_t roundings, bool centred) {
+  const double u = 0x1p-24;
+  double error = 1.05 * (double)(roundings + 8) * u * length + 1e-36;
+  if (centred) error = 2 * error + 16 * u;
+  return (float)(2 * error * 1.01);
+}
+
+// Row i scaled to at most unit length, in f32. A term of its products is rounded once for its own, in its chunk and where chunks are
+// added. v: scratch (d), for f64 data.
 static void fill_row(search *s, int64_t i, float *out, double *v) {
   const vbl_prepared *p = s->p;
   const bool centre = s->metric == VBL_KNN_EUCLIDEAN;
-  const double u = 0x1p-24, by = s->metric == VBL_KNN_COSINE ? p->norm[i] : s->apart.scale;
+  const double by = s->metric == VBL_KNN_COSINE ? p->norm[i] : s->apart.scale;
   const bool apart = s->apart.count > 0 && s->apart.row[i];
   const double length = apart ? 0 : (centre ? sqrt(p->centred_norm2[i]) : p->norm[i]) / by;
   if (apart) {
@@ -90,10 +95,8 @@ static void fill_row(search *s, int64_t i, float *out, double *v) {
     for (int64_t j = 0; j < s->d; j++) out[j] = (float)((row[j] - (centre ? p->mean[j] : 0)) / by);
   }
   const int64_t roundings = (s->d < VBL_CHUNK ? s->d : VBL_CHUNK) + (s->d + VBL_CHUNK - 1) / VBL_CHUNK;
-  double error = 1.05 * (double)(roundings + 8) * u * length + 1e-36;
-  if (centre) error = 2 * error + 16 * u;
   s->norm2[i] = (float)(length * length);
-  s->c->window[i] = (float)(2 * error * 1.01);
+  s->c->window[i] = vbl_key_window(length, roundings, centre);
   s->floor[i] = -INFINITY;
 }
 
@@ -315,5 +318,6 @@ void vbl_candidates_free(vbl_candidates *c) {
   vbl_cpu_free(c->places, place_bytes(c));
   free(c->piles);
   free(c->window);
+  free(c->exact);
   *c = (vbl_candidates){0};
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/measure/cross.h"
+#include "core/measure/device.h"
 #include "core/measure/lapack.h"
 #include "core/measure/nuclear.h"
 #include "core/measure/parallel.h"
@@ -120,6 +121,8 @@ static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, i
   *ready = false;
   VBL_TRY(vbl_begin_compact(measure, x, y, 2, r, err));
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
+  VBL_TRY(vbl_device_pull(x, err));
+  VBL_TRY(vbl_device_pull(y, err));
   VBL_TRY(make_bases(x, y, dims, b, err));
   *ready = true;
   return VBL_OK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/interrupt.h"
+#include "core/measure/device.h"
 #include "core/measure/lapack.h"
 #include "core/measure/parallel.h"
 #include "core/measure/prepared.h"
@@ -158,6 +159,7 @@ vbl_factor vbl_centred(const vbl_prepared *p) {
 }
 
 vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
+  if (vbl_device_pair(x, y)) return vbl_device_squared(x, y, out, err);
   const vbl_factor a = vbl_centred(x), b = vbl_centred(y);
   chunk t = {.x = &a, .y = &b, .same = x == y};
   VBL_TRY(vbl_scratch(x->d * y->d, "cross-covariance", &t.c, err));

@@ -6,6 +6,7 @@
 
 #include "core/base/interrupt.h"
 #include "core/measure/cross.h"
+#include "core/measure/device.h"
 #include "core/measure/lapack.h"
 #include "core/measure/parallel.h"
 #include "kernels/cpu/cpu.h"
@@ -120,6 +121,9 @@ static void collect(const grams *g, int64_t groups, const double *sums, double *
 }
 
 vbl_status vbl_gram_products(vbl_prepared *const *matrices, int64_t count, double *out, vbl_error *err) {
+  bool device = true;
+  for (int64_t a = 0; a < count; a++) device = device && matrices[a]->device != NULL;
+  if (device) return vbl_device_grams(matrices, count, out, err);
   grams g = {.m = matrices, .n = matrices[0]->n, .count = count, .pairs = count * (count + 1) / 2, .single = true};
   int64_t across = (g.n + TILE - 1) / TILE;
   g.tiles = across * (across + 1) / 2;

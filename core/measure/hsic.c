@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/measure/device.h"
 #include "core/measure/grams.h"
 #include "core/measure/kernel.h"
 #include "core/measure/result.h"
@@ -19,6 +20,7 @@ static vbl_status cross(vbl_prepared *x, vbl_prepared *y, double *s, vbl_error *
     *s = x->self;
     return VBL_OK;
   }
+  VBL_TRY(vbl_device_together(x, y, err));
   if (x->d < x->n && y->d < x->n) return vbl_prepared_cross(x, y, s, err);
   VBL_TRY(vbl_gram_products(both, 2, products, err));
   *s = products[1];

@@ -9,12 +9,13 @@
 
 #include "core/base/interrupt.h"
 #include "core/measure/candidates.h"
+#include "core/measure/device.h"
 
 enum { TILE = 1024 };
 
 typedef struct neighbour {
   double key;
-  int32_t index;
+  int32_t index, place;  // place: in its pile
 } neighbour;
 
 // The key of rows i and j where vbl_prepared_dots cannot give it: euclidean, and cosine of very long or short rows. a: row i, from
@@ -68,12 +69,18 @@ static void sort(neighbour *v, int64_t count, int (*compare)(const void *, const
   }
 }
 
+// The same where a device has made them; exact: those of row i's pile.
+static void read_keys(const double *exact, int64_t count, neighbour *found) {
+  for (int64_t q = 0; q < count; q++) found[q].key = exact[found[q].place];
+}
+
 // Decides among found[0 .. count), whose products do not: sorted, keys become levels, the first one `level` or below, equal ones equal.
 // Returns the last one's level.
-static double decide_run(const vbl_prepared *p, vbl_knn_metric metric, int64_t i, double *a, double *b, neighbour *found,
-                         int64_t count, double level) {
-  const double *row = count > 1 ? vbl_prepared_row(p, i, a) : NULL;
-  for (int64_t q = 0; count > 1 && q < count; q += TOGETHER)
+static double decide_run(const vbl_prepared *p, const double *exact, vbl_knn_metric metric, int64_t i, double *a, double *b,
+                         neighbour *found, int64_t count, double level) {
+  const double *row = count > 1 && exact == NULL ? vbl_prepared_row(p, i, a) : NULL;
+  if (exact != NULL) read_keys(exact, count, found);
+  for (int64_t q = 0; count > 1 && exact == NULL && q < count; q += TOGETHER)
     exact_keys(p, metric, i, row, count - q < TOGETHER ? count - q : TOGETHER, b, found + q);
   if (count > 1) sort(found, count, nearer_first);
   double last = found[0].key;
@@ -90,16 +97,17 @@ static double decide_run(const vbl_prepared *p, vbl_knn_metric metric, int64_t i
 static int64_t decide(const vbl_prepared *p, const vbl_candidates *c, const vbl_knn *list, int64_t i, double *a, double *b,
                       neighbour **found) {
   const vbl_pile *pile = &c->piles[i];
+  const double *exact = c->exact != NULL ? c->exact + i * c->room : NULL;
   int64_t end = 0;
   double level = 0;
   neighbour *v = *found = malloc(sizeof *v * (size_t)pile->count);
   if (v == NULL) return -1;
-  for (int32_t q = 0; q < pile->count; q++) v[q] = (neighbour){(double)pile->at[q].key, pile->at[q].index};
+  for (int32_t q = 0; q < pile->count; q++) v[q] = (neighbour){(double)pile->at[q].key, pile->at[q].index, q};
   sort(v, pile->count, nearer_first);
   while (end < list->k) {
     const int64_t begin = end++;
     while (end < pile->count && v[end - 1].key - v[end].key <= (double)c->window[i]) end++;
-    level = decide_run(p, list->metric, i, a, b, v + begin, end - begin, level) - 1;
+    level = decide_run(p, exact, list->metric, i, a, b, v + begin, end - begin, level) - 1;
   }
   return end;
 }
@@ -177,6 +185,15 @@ static vbl_status make_lists(const vbl_prepared *p, const vbl_candidates *c, vbl
   return VBL_OK;
 }
 
+// On the device where the rows lie there, unless it cannot tell.
+static vbl_status find_candidates(vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *c, vbl_error *err) {
+  bool found = false;
+  if (p->device != NULL) VBL_TRY(vbl_device_candidates(p, metric, k, c, &found, err));
+  if (found) return VBL_OK;
+  VBL_TRY(vbl_device_pull(p, err));
+  return vbl_candidates_find(p, metric, k, c, err);
+}
+
 vbl_status vbl_knn_make(vbl_prepared *p, int64_t k, vbl_knn_metric metric, vbl_knn **out, vbl_error *err) {
   vbl_candidates c = {0};
   vbl_status status = VBL_OK;
@@ -190,7 +207,7 @@ vbl_status vbl_knn_make(vbl_prepared *p, int64_t k, vbl_knn_metric metric, vbl_k
   list->start = malloc(sizeof *list->start * (size_t)(p->n + 1));
   if (list->index == NULL || list->tied == NULL || list->start == NULL)
     status = vbl_fail(err, VBL_ENOMEM, "neighbour lists of %lld rows: out of memory", (long long)p->n);
-  if (status == VBL_OK) status = vbl_candidates_find(p, metric, k, &c, err);
+  if (status == VBL_OK) status = find_candidates(p, metric, k, &c, err);
   if (status == VBL_OK) status = make_lists(p, &c, list, err);
   vbl_candidates_free(&c);
   if (status == VBL_OK)

@@ -82,6 +82,7 @@ typedef struct vbl_measure_options {
   double variance;                            // pca_dims, (0, 1]
   int fit;                                    // twonn: 0 mle, 1 linear
   double discard;                             // twonn linear: share of the largest ratios left out, [0, 1)
+  double *cross;                              // procrustes: Xc'Yc (dx, dy) where the caller has it, overwritten; NULL
   int value_only;                             // 1: no chance level where that costs more than the value (procrustes)
   const struct vbl_plugin_measure *plugin;    // a plug-in's (plugin.h),
   double plugin_options[VBL_PLUGIN_OPTIONS];  // and its options

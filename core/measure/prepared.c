@@ -1,5 +1,5 @@
 // Preparing a matrix for measures: copy to f64, check, centre, count; and what is made on first use.
-// defines: vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,unit,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
+// defines: vbl_prepare, vbl_check_matrix, vbl_count_duplicates, vbl_prepared_free, vbl_prepared_{rows,row,dots,unit,self,svd}, vbl_first_equal, vbl_dot, vbl_distance2, vbl_doubles,
 // vbl_scratch, vbl_scratch_free, vbl_element
 #include "core/measure/prepared.h"
 
@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/base/philox.h"
+#include "core/measure/device.h"
 #include "core/measure/grams.h"
 #include "core/measure/knn.h"
 #include "core/measure/lapack.h"
@@ -198,6 +199,7 @@ static vbl_status norms(vbl_prepared *p, vbl_error *err) {
 // Of the numbers' bits; 0 and -0, which are equal, hash alike. key: (d), for f32 data; else four chains, for speed.
 static uint64_t hash_row(const vbl_prepared *p, const uint32_t *key, int64_t i) {
   uint64_t h[4] = {1, 2, 3, 4};
+  if (p->device != NULL) return p->device->hash[2 * i];
   if (p->single != NULL) return vbl_cpu_loops()->hash(p->single + i * p->d, key, p->d);
   for (int64_t j = 0; j < p->d; j++) {
     double v = p->raw[i * p->d + j] + 0.0;
@@ -212,6 +214,7 @@ static uint64_t hash_row(const vbl_prepared *p, const uint32_t *key, int64_t i) 
 
 static bool equal_rows(const vbl_prepared *p, int64_t a, int64_t b) {
   int64_t j = 0;
+  if (p->device != NULL) return p->device->hash[2 * a + 1] == p->device->hash[2 * b + 1];
   while (j < p->d && vbl_prepared_element(p, a, j) == vbl_prepared_element(p, b, j)) j++;
   return j == p->d;
 }
@@ -249,7 +252,7 @@ vbl_status vbl_first_equal(const vbl_prepared *p, int64_t *first, vbl_error *err
   return status;
 }
 
-static vbl_status count_duplicates(vbl_prepared *p, vbl_error *err) {
+vbl_status vbl_count_duplicates(vbl_prepared *p, vbl_error *err) {
   p->repeat = calloc(p->n > 0 ? (size_t)p->n : 1, sizeof *p->repeat);
   if (p->repeat == NULL) return vbl_fail(err, VBL_ENOMEM, "duplicate rows: out of memory");
   int64_t *first = malloc(sizeof *first * (size_t)p->n);
@@ -270,6 +273,7 @@ const double *vbl_prepared_row(const vbl_prepared *p, int64_t i, double *buffer)
 
 vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err) {
   int64_t count = p->n * p->d;
+  VBL_TRY(vbl_device_pull(p, err));
   if (p->raw == NULL && p->single == NULL) return VBL_OK;  // a shape whose data lie elsewhere (tokens, permuted lists)
   if (p->raw == NULL) {
     VBL_TRY(vbl_doubles(count, "rows in f64", &p->raw, err));
@@ -299,17 +303,22 @@ static vbl_status fill(vbl_prepared *p, const void *data, vbl_dtype dtype, int64
   VBL_TRY(copy_rows(p, data, dtype, row_stride, column_stride, name, err));
   VBL_TRY(centre(p, err));
   VBL_TRY(norms(p, err));
-  return count_duplicates(p, err);
+  return vbl_count_duplicates(p, err);
 }
 
-vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
-                       const char *name, vbl_prepared **out, vbl_error *err) {
-  *out = NULL;
+vbl_status vbl_check_matrix(int64_t n, int64_t d, vbl_dtype dtype, const char *name, vbl_error *err) {
   if (n < 1 || d < 1 || n > INT32_MAX || d > INT32_MAX)
     return vbl_fail(err, VBL_EINVAL, "%s: expected a matrix of at least 1 row and 1 column, got [%lld, %lld]", name, (long long)n,
                     (long long)d);
   if (dtype != VBL_F32 && dtype != VBL_F64 && dtype != VBL_BF16)
     return vbl_fail(err, VBL_EINVAL, "%s: expected f32, f64 or bf16 numbers", name);
+  return VBL_OK;
+}
+
+vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
+                       const char *name, vbl_prepared **out, vbl_error *err) {
+  *out = NULL;
+  VBL_TRY(vbl_check_matrix(n, d, dtype, name, err));
   vbl_prepared *p = calloc(1, sizeof *p);
   if (p == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory", name);
   p->n = n;
@@ -326,6 +335,7 @@ vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, 
 void vbl_prepared_free(vbl_prepared *p) {
   if (p == NULL) return;
   vbl_knn_free(p->knn);
+  vbl_device_free(p->device);
   if (p->svd != NULL) {
     free(p->svd->u);
     free(p->svd->s);
@@ -344,6 +354,7 @@ void vbl_prepared_free(vbl_prepared *p) {
 
 vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err) {
   if (p->unit != NULL) return VBL_OK;
+  VBL_TRY(vbl_device_pull(p, err));
   VBL_TRY(vbl_doubles(p->n * p->d, "unit rows", &p->unit, err));
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < p->n; i++)
@@ -423,6 +434,7 @@ static vbl_status scratch_centred(const vbl_prepared *p, double **out, vbl_error
 
 vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err) {
   if (p->svd != NULL) return VBL_OK;
+  VBL_TRY(vbl_device_pull(p, err));
   const double *centred = p->centred;
   double *own = NULL;
   if (centred == NULL) {

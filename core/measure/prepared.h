@@ -1,6 +1,6 @@
 // A matrix made ready for measures: its f64 rows, centred copy, norms and counts, and, filled on first use and then shared by
 // all measures, unit rows, SVD and neighbour lists.
-// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_prepared_free, vbl_prepared_{rows,row,dots,element,unit,cross,self,svd,knn}
+// defines: vbl_prepared, vbl_svd, vbl_knn, vbl_prepare, vbl_check_matrix, vbl_count_duplicates, vbl_prepared_free, vbl_prepared_{rows,row,dots,element,unit,cross,self,svd,knn}
 #pragma once
 #include "core/base/status.h"
 #include "core/tensor/tensor.h"
@@ -31,7 +31,7 @@ typedef struct vbl_svd {
 
 typedef struct vbl_prepared {
   int64_t n, d;
-  float *single;          // (n, d) the data as they came, f32 or bf16 (which f32 holds); NULL for f64 data
+  float *single;          // (n, d) the data as they came, f32 or bf16 (which f32 holds); NULL for f64 data, and on a device
   double *raw;            // (n, d); for f32 data NULL until asked for, as is
   double *centred;        // (n, d); constant columns are exactly 0
   double *mean;           // (d)
@@ -45,6 +45,8 @@ typedef struct vbl_prepared {
   double self;   // |Xc'Xc|_F^2, NaN until asked for
   vbl_svd *svd;
   vbl_knn *knn;
+  struct vbl_device_rows
+      *device;  // the data where they came on a device (device.h); `single` is then NULL until a measure pulls them
 } vbl_prepared;
 
 // data: (n, d) of dtype f32, f64 or bf16 with element strides. Errors: n or d < 1, NaN or Inf (first row and column, from 1).
@@ -52,6 +54,9 @@ typedef struct vbl_prepared {
 vbl_status vbl_prepare(int64_t n, int64_t d, const void *data, vbl_dtype dtype, int64_t row_stride, int64_t column_stride,
                        const char *name, vbl_prepared **out, vbl_error *err);
 void vbl_prepared_free(vbl_prepared *p);  // NULL is allowed
+// What vbl_prepare asks of a shape and type, and its count of equal rows.
+vbl_status vbl_check_matrix(int64_t n, int64_t d, vbl_dtype dtype, const char *name, vbl_error *err);
+vbl_status vbl_count_duplicates(vbl_prepared *p, vbl_error *err);
 
 // raw and centred, 16 n d bytes. Measures that can do without read rows one by one.
 vbl_status vbl_prepared_rows(vbl_prepared *p, vbl_error *err);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/measure/cross.h"
+#include "core/measure/device.h"
 #include "core/measure/lapack.h"
 #include "core/measure/nuclear.h"
 #include "core/measure/parallel.h"
@@ -69,9 +70,11 @@ static vbl_status nuclear_norm(const vbl_prepared *x, const vbl_prepared *y, con
   return status;
 }
 
-// Draw -1: the value; else a fixed permutation.
-static vbl_status drawn_norm(const vbl_prepared *x, const vbl_prepared *y, int64_t draw, double *sum, vbl_error *err) {
+// Draw -1: the value; else a fixed permutation. given: Xc'Yc in that order, or NULL.
+static vbl_status drawn_norm(const vbl_prepared *x, const vbl_prepared *y, int64_t draw, double *given, double *sum,
+                             vbl_error *err) {
   if (draw < 0 && x == y) return *sum = x->total, VBL_OK;
+  if (given != NULL) return vbl_nuclear_norm(x->d, y->d, given, draw < 0 ? VBL_NUCLEAR_EXACT : INFINITY, sum, err);
   if (draw < 0) return nuclear_norm(x, y, NULL, VBL_NUCLEAR_EXACT, sum, err);
   int64_t *order = malloc(sizeof *order * (size_t)x->n);
   if (order == NULL) return vbl_fail(err, VBL_ENOMEM, "Procrustes: out of memory");
@@ -81,15 +84,36 @@ static vbl_status drawn_norm(const vbl_prepared *x, const vbl_prepared *y, int64
   return status;
 }
 
+// Xc'Yc from the device, in the rows' order or in a draw's.
+static vbl_status device_product(const vbl_prepared *x, const vbl_prepared *y, int64_t draw, double **out, vbl_error *err) {
+  int64_t *order = NULL;
+  VBL_TRY(vbl_scratch(x->d * y->d, "Procrustes", out, err));
+  if (draw < 0) return vbl_device_cross(x, y, NULL, *out, err);
+  order = malloc(sizeof *order * (size_t)x->n);
+  if (order == NULL) return vbl_fail(err, VBL_ENOMEM, "Procrustes: out of memory");
+  vbl_permutation(x->n, 0, draw, order);
+  vbl_status status = vbl_device_cross(x, y, order, *out, err);
+  free(order);
+  return status;
+}
+
+// given[1 + draw]: those that norms() is to read; the caller's to free.
+static vbl_status device_products(const vbl_prepared *x, const vbl_prepared *y, bool value, int64_t draws, double **given,
+                                  vbl_error *err) {
+  for (int64_t draw = value && given[0] == NULL && x != y ? -1 : 0; draw < draws; draw++)
+    VBL_TRY(device_product(x, y, draw, &given[1 + draw], err));
+  return VBL_OK;
+}
+
 // The value's norm (where `value`), and the mean over permutations (where `draws` > 0), side by side on the cores.
-static vbl_status norms(const vbl_prepared *x, const vbl_prepared *y, bool value, int64_t draws, double *norm, double *chance,
-                        vbl_error *err) {
+static vbl_status norms(const vbl_prepared *x, const vbl_prepared *y, bool value, int64_t draws, double **given, double *norm,
+                        double *chance, vbl_error *err) {
   double sums[1 + DRAWS] = {0};
   vbl_status status = VBL_OK;
 #pragma omp parallel for schedule(dynamic)
   for (int64_t draw = value ? -1 : 0; draw < draws; draw++) {
     vbl_error mine = {0};
-    vbl_shared_fail(&status, drawn_norm(x, y, draw, &sums[1 + draw], &mine), &mine, err);
+    vbl_shared_fail(&status, drawn_norm(x, y, draw, given[1 + draw], &sums[1 + draw], &mine), &mine, err);
   }
   *norm = sums[0];
   *chance = 0;
@@ -175,15 +199,31 @@ static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, b
   return VBL_OK;
 }
 
+// norms() of matrices wherever they lie: narrow ones on a device are multiplied there.
+static vbl_status placed_norms(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, double *norm, double *chance,
+                               vbl_error *err) {
+  const int64_t draws = o->value_only == 0 ? DRAWS : 0;
+  double *given[1 + DRAWS] = {o->cross};
+  vbl_status status = VBL_OK;
+  if (vbl_device_pair(x, y) && narrow(x, y))
+    status = device_products(x, y, o->form == 0, draws, given, err);
+  else
+    status = vbl_device_together(x, y, err);
+  if (status == VBL_OK) status = norms(x, y, o->form == 0, draws, given, norm, chance, err);
+  for (int i = 0; i < 1 + DRAWS; i++)
+    if (given[i] != o->cross) vbl_scratch_free(x->d * y->d, given[i]);
+  return status;
+}
+
 vbl_status vbl_procrustes(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   bool ready;
   double norm = 0, chance = 0, distance = 0;
   VBL_TRY(begin("procrustes", x, y, o->form != 0 || !narrow(x, y), &ready, r, err));
   if (!ready) return VBL_OK;
   double nx = sqrt(x->total), ny = sqrt(y->total);
-  if (o->form == 0 && vbl_row_product_single(x, y, x->d, y->d) && narrow(x, y))
+  if (o->form == 0 && !vbl_device_pair(x, y) && vbl_row_product_single(x, y, x->d, y->d) && narrow(x, y))
     r->preprocessing = "centred, zero-padded to one width, product in f32";
-  VBL_TRY(norms(x, y, o->form == 0, o->value_only == 0 ? DRAWS : 0, &norm, &chance, err));
+  VBL_TRY(placed_norms(x, y, o, &norm, &chance, err));
   if (o->value_only == 0) {
     r->chance = form_of(o->form, chance / (nx * ny), nx, ny);
     r->chance_source = "2 permutations of fixed seed";

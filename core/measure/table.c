@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/interrupt.h"
+#include "core/measure/device.h"
 #include "core/measure/grams.h"
 #include "core/measure/kernel.h"
 #include "core/measure/null.h"
@@ -14,11 +15,13 @@ typedef struct pairs {
   vbl_prepared **xs, **ys;
   int64_t nx, ny;
   const vbl_measure_options *o;
-  bool half;
+  bool half, device, mixed;  // whether all matrices lie on a device, or some
   double *values;
   vbl_measure_status *statuses;
   double *products;  // (nx, ny): <K, L> of linear kernels, or NULL where each pair makes its own
 } pairs;
+
+enum { BATCH = 32 };  // pairs whose products come from a device at once
 
 static bool same_list(vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny) {
   for (int64_t i = 0; nx == ny && i < nx; i++)
@@ -30,11 +33,13 @@ static vbl_prepared *matrix(const pairs *p, int64_t i) { return i < p->nx ? p->x
 
 static int64_t matrices(const pairs *p) { return p->half ? p->nx : p->nx + p->ny; }
 
+static bool linear(const pairs *p) { return p->fn == vbl_hsic || (p->fn == vbl_cka && p->o->kernel == 0); }
+
 // Tiles of Gram matrices cost n^2 d / 2 multiplications a matrix and, fetched from memory, about n^2 a pair; cross-covariances n d^2 a
 // pair.
 static bool grams_pay(const pairs *p) {
   enum { MATRICES = 256 };  // whose tiles a thread has room for
-  if (p->fn != vbl_hsic && (p->fn != vbl_cka || p->o->kernel != 0)) return false;
+  if (!linear(p)) return false;
   double n = (double)p->xs[0]->n, least = INFINITY, m = (double)matrices(p), count = (double)p->nx * (double)p->ny;
   for (int64_t i = 0; i < matrices(p); i++) least = fmin(least, (double)matrix(p, i)->d);
   if (p->half) count /= 2;
@@ -58,6 +63,18 @@ static vbl_status make_products(pairs *p, vbl_error *err) {
   return status;
 }
 
+// The same pair by pair, from a device.
+static vbl_status make_cross_products(pairs *p, vbl_error *err) {
+  p->products = calloc((size_t)(p->nx * p->ny), sizeof *p->products);
+  if (p->products == NULL) return vbl_fail(err, VBL_ENOMEM, "table: out of memory");
+  for (int64_t q = 0; q < p->nx * p->ny; q++) {
+    const int64_t i = q / p->ny, j = q % p->ny;
+    VBL_TRY(vbl_interrupt_check(err));
+    if (p->xs[i] != p->ys[j] && !(p->half && j < i)) VBL_TRY(vbl_device_squared(p->xs[i], p->ys[j], &p->products[q], err));
+  }
+  return VBL_OK;
+}
+
 static vbl_status warm_one(const pairs *p, int64_t i, vbl_error *err) {
   vbl_prepared *m = matrix(p, i);
   for (int64_t j = 0; j < i; j++)
@@ -66,15 +83,18 @@ static vbl_status warm_one(const pairs *p, int64_t i, vbl_error *err) {
   return vbl_measure_warm(p->fn, m, p->o, err);
 }
 
-static vbl_status run_pair(const pairs *p, int64_t q, vbl_error *err) {
+// cross: as the option of that name.
+static vbl_status run_pair(const pairs *p, int64_t q, double *cross, vbl_error *err) {
   int64_t i = q / p->ny, j = q % p->ny;
   vbl_measure_result r;
+  vbl_measure_options o = *p->o;
+  o.cross = cross;
   if (p->half && j < i) return VBL_OK;
   VBL_TRY(vbl_interrupt_check(err));
   if (p->products != NULL && p->xs[i] != p->ys[j])
-    VBL_TRY(vbl_linear_kernels(p->fn, p->xs[i], p->ys[j], p->o, p->products[q], &r, err));
+    VBL_TRY(vbl_linear_kernels(p->fn, p->xs[i], p->ys[j], &o, p->products[q], &r, err));
   else
-    VBL_TRY(p->fn(p->xs[i], p->ys[j], p->o, &r, err));
+    VBL_TRY(p->fn(p->xs[i], p->ys[j], &o, &r, err));
   p->values[q] = r.value;
   p->statuses[q] = r.status;
   if (p->half) {
@@ -84,16 +104,54 @@ static vbl_status run_pair(const pairs *p, int64_t q, vbl_error *err) {
   return VBL_OK;
 }
 
-// step 0: what pairs share; step 1: the pairs.
+// step 0: what pairs share; step 1: the pairs. A device's matrices share what it makes, one after another.
 static vbl_status run_step(const pairs *p, int step, vbl_error *err) {
   int64_t count = step == 1 ? p->nx * p->ny : matrices(p);
   vbl_status status = VBL_OK;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (!p->mixed && (step == 1 || !p->device))
   for (int64_t q = 0; q < count; q++) {
     vbl_error mine = {0};
     if (vbl_shared_failed(&status)) continue;
-    vbl_shared_fail(&status, step == 0 ? warm_one(p, q, &mine) : run_pair(p, q, &mine), &mine, err);
+    vbl_shared_fail(&status, step == 0 ? warm_one(p, q, &mine) : run_pair(p, q, NULL, &mine), &mine, err);
   }
+  return status;
+}
+
+// Whether the measure's pairs begin with Xc'Yc, which a device makes.
+static bool by_cross(const pairs *p) {
+  bool narrow = p->device && p->fn == vbl_procrustes && p->o->form == 0;
+  for (int64_t i = 0; i < matrices(p) && narrow; i++) narrow = matrix(p, i)->d < matrix(p, i)->n;
+  return narrow;
+}
+
+// Pairs first .. end - 1: their products one after another on the device, into cross, the rest side by side on the cores.
+static vbl_status run_batch(const pairs *p, int64_t first, int64_t end, int64_t room, double *cross, vbl_error *err) {
+  for (int64_t q = first; q < end; q++) {
+    const int64_t i = q / p->ny, j = q % p->ny;
+    VBL_TRY(vbl_interrupt_check(err));
+    if (p->xs[i] != p->ys[j] && !(p->half && j < i))
+      VBL_TRY(vbl_device_cross(p->xs[i], p->ys[j], NULL, cross + (q - first) * room, err));
+  }
+  vbl_status status = VBL_OK;
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t q = first; q < end; q++) {
+    vbl_error mine = {0};
+    if (vbl_shared_failed(&status)) continue;
+    vbl_shared_fail(&status, run_pair(p, q, cross + (q - first) * room, &mine), &mine, err);
+  }
+  return status;
+}
+
+static vbl_status run_by_cross(const pairs *p, vbl_error *err) {
+  int64_t room = 0, count = p->nx * p->ny;
+  double *cross = NULL;
+  for (int64_t i = 0; i < matrices(p); i++) room = matrix(p, i)->d > room ? matrix(p, i)->d : room;
+  room *= room;
+  VBL_TRY(vbl_scratch(BATCH * room, "table", &cross, err));
+  vbl_status status = VBL_OK;
+  for (int64_t q = 0; status == VBL_OK && q < count; q += BATCH)
+    status = run_batch(p, q, q + BATCH < count ? q + BATCH : count, room, cross, err);
+  vbl_scratch_free(BATCH * room, cross);
   return status;
 }
 
@@ -107,17 +165,32 @@ static vbl_status check_rows(const pairs *p, vbl_error *err) {
   return VBL_OK;
 }
 
+// Where all matrices lie on a device, measures that can leave them there do; others find their rows on the host.
+static vbl_status place(pairs *p, vbl_error *err) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < matrices(p); i++) count += matrix(p, i)->device != NULL;
+  p->device = count == matrices(p);
+  p->mixed = count > 0 && !p->device;
+  const bool stays = linear(p) || by_cross(p) || vbl_measure_traits_of(p->fn, p->o)->parts == VBL_PART_KNN;
+  for (int64_t i = 0; i < matrices(p) && !(p->device && stays); i++) VBL_TRY(vbl_device_pull(matrix(p, i), err));
+  return VBL_OK;
+}
+
 vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, vbl_prepared **ys, int64_t ny,
                              const vbl_measure_options *o, double *values, vbl_measure_status *statuses, vbl_error *err) {
   vbl_measure_options plain = *o;
   plain.value_only = 1;
   bool half = vbl_measure_traits_of(fn, o)->symmetric && same_list(xs, nx, ys, ny);
-  pairs p = {fn, xs, ys, nx, ny, &plain, half, values, statuses, NULL};
+  pairs p = {.fn = fn, .xs = xs, .ys = ys, .nx = nx, .ny = ny, .o = &plain, .half = half, .values = values, .statuses = statuses};
   if (nx < 1 || ny < 1) return VBL_OK;
   VBL_TRY(check_rows(&p, err));
-  vbl_status status = run_step(&p, 0, err);
-  if (status == VBL_OK && grams_pay(&p)) status = make_products(&p, err);
-  if (status == VBL_OK) status = run_step(&p, 1, err);
+  vbl_status status = place(&p, err);
+  if (status == VBL_OK) status = run_step(&p, 0, err);
+  if (status == VBL_OK && grams_pay(&p))
+    status = make_products(&p, err);
+  else if (status == VBL_OK && p.device && linear(&p))
+    status = make_cross_products(&p, err);
+  if (status == VBL_OK) status = by_cross(&p) ? run_by_cross(&p, err) : run_step(&p, 1, err);
   free(p.products);
   return status;
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/facts.h"
+#include "kernels/cuda/measure.h"
 
 using namespace vbl_cuda;
 
@@ -58,6 +59,7 @@ static vbl_backend make_table(void) {
   ENTRY(sum_squares);
   ENTRY(count_nonfinite);
 #undef ENTRY
+  b.measure = &vbl_cuda_measure_kernels;
   return b;
 }
 

@@ -133,6 +133,14 @@ template <class T>
 static inline T __shfl_xor_sync(unsigned mask, T value, int x, VBL_EMU_HERE) {
   return vbl_emu::from_lane({"__shfl_xor_sync", file, line}, mask, value, vbl_emu::current->lane ^ x);
 }
+static inline unsigned __ballot_sync(unsigned mask, int predicate, VBL_EMU_HERE) {
+  const uint64_t *all = vbl_emu::meet({"__ballot_sync", file, line}, mask, predicate != 0, false);
+  unsigned bits = 0;
+  for (int lane = 0; lane < 32; lane++)
+    if ((mask >> lane & 1) != 0 && all[lane] != 0) bits |= 1u << lane;
+  return bits;
+}
+static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 static inline uint32_t __float_as_uint(float x) {

@@ -1,0 +1,40 @@
+// Features that stay on a device: what core/measure asks of its kernels (kernels/measure.h). Only lengths, hashes, lists, products of
+// the widths' size and scalars come to the host. Devices are asked by the interpreter's thread alone, never inside a parallel loop.
+// Inside core/measure only, but for vbl_prepare_device.
+// defines: vbl_device_rows, vbl_prepare_device, vbl_device_pair, vbl_device_{free,together,pull,squared,grams,cross,candidates}
+#pragma once
+#include "core/measure/candidates.h"
+
+struct vbl_backend;
+
+typedef struct vbl_device_rows {
+  const struct vbl_backend *b;
+  vbl_tensor *rows;  // f32 (n, d), contiguous; a reference
+  double *mean;      // (d), the device's, as are the next
+  double *norm;      // (n)
+  uint64_t *hash;    // (n, 2), the host's: equal for equal rows
+} vbl_device_rows;
+
+// vbl_prepare for t (n, d) of f32 or bf16 on a device that has kernels for measures. The tensor is kept, not copied, where it is f32
+// without gaps: it must not change while the prepared matrix lives.
+vbl_status vbl_prepare_device(const vbl_tensor *t, const char *name, vbl_prepared **out, vbl_error *err);
+void vbl_device_free(vbl_device_rows *rows);  // NULL is allowed
+
+// Whether both lie on a device.
+bool vbl_device_pair(const vbl_prepared *x, const vbl_prepared *y);
+// Pulls the one that lies on a device where the other does not.
+vbl_status vbl_device_together(vbl_prepared *x, vbl_prepared *y, vbl_error *err);
+// Copies the rows to the host (p->single), for what is measured there; nothing where they are there already.
+vbl_status vbl_device_pull(vbl_prepared *p, vbl_error *err);
+
+// |Xc'Yc|_F^2 of a pair through C (dx, dy), or (n, n) where a width is not below n. Products and sums in f64: of terms x y the error
+// is at most (K + 2) 2^-53 sum |x y|, K the number of terms.
+vbl_status vbl_device_squared(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err);
+// vbl_gram_products of `count` matrices that all lie on a device.
+vbl_status vbl_device_grams(vbl_prepared *const *matrices, int64_t count, double *out, vbl_error *err);
+// c (dx, dy) = Xc'Yc with X's row i beside Y's row order[i]; order NULL: i.
+vbl_status vbl_device_cross(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, double *c, vbl_error *err);
+// vbl_candidates_find on the device, with exact keys. *found is false, and nothing is held, where the device cannot tell: rows far longer
+// than the others, or more rows within a window than piles have room for.
+vbl_status vbl_device_candidates(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, bool *found,
+                                 vbl_error *err);

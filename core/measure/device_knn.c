@@ -1,0 +1,159 @@
+// k nearest rows on a device: blocks of f32 products, each for its rows and its columns, are sifted into piles there; what is left, with
+// f64 keys, comes to the host, which orders it as it orders its own candidates (knn.c).
+// Memory of the device: an f32 copy of the rows, n (2 k + 64) candidates with their keys, and one block; nothing is n x n.
+// defines: vbl_device_candidates
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/interrupt.h"
+#include "core/measure/apart.h"
+#include "core/measure/device.h"
+#include "core/measure/device_memory.h"
+#include "kernels/cpu/cpu.h"
+
+typedef struct hunt {
+  const vbl_backend *b;
+  const vbl_prepared *p;
+  vbl_knn_metric metric;
+  vbl_nearest s;
+  float *window, *norm2;  // as s's, to be written
+  float *rows, *products;
+  double *exact;
+} hunt;
+
+static vbl_status take_all(hunt *h, vbl_error *err) {
+  const size_t n = (size_t)h->p->n, room = (size_t)h->s.room, block = (size_t)h->b->measure->block;
+  const size_t side = n < block ? n : block;
+  const struct {
+    void **at;
+    size_t bytes;
+  } parts[] = {{(void **)&h->window, n * sizeof(float)},
+               {(void **)&h->norm2, n * sizeof(float)},
+               {(void **)&h->s.floor, n * sizeof(float)},
+               {(void **)&h->s.count, n * sizeof(int32_t)},
+               {(void **)&h->s.at, n * room * sizeof(vbl_near)},
+               {(void **)&h->exact, n * room * sizeof(double)},
+               {(void **)&h->rows, n * (size_t)h->p->d * sizeof(float)},
+               {(void **)&h->products, side * side * sizeof(float)}};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    VBL_TRY(vbl_device_take(h->b, parts[i].bytes, "neighbour lists", parts[i].at, err));
+  h->s.window = h->window;
+  h->s.norm2 = h->norm2;
+  return VBL_OK;
+}
+
+static void free_all(const hunt *h) {
+  void *parts[] = {h->window, h->norm2, h->s.floor, h->s.count, h->s.at, h->exact, h->rows, h->products};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) h->b->free(parts[i], 0);
+}
+
+// Windows, lengths and the rows themselves, scaled to at most unit length. The order of the product's sums is the library's: a term may be
+// rounded d times. by: (n) scratch.
+static vbl_status start(hunt *h, double scale, double *by, float *window, float *norm2, vbl_error *err) {
+  const int64_t n = h->p->n;
+  const bool centre = h->metric == VBL_KNN_EUCLIDEAN;
+  double *divisors = NULL;
+  for (int64_t i = 0; i < n; i++) {
+    by[i] = h->metric == VBL_KNN_COSINE ? h->p->norm[i] : scale;
+    const double length = (centre ? sqrt(h->p->centred_norm2[i]) : h->p->norm[i]) / by[i];
+    norm2[i] = (float)(length * length);
+    window[i] = vbl_key_window(length, h->p->d, centre);
+  }
+  VBL_TRY(vbl_device_take(h->b, sizeof *by * (size_t)n, "neighbour lists", (void **)&divisors, err));
+  h->b->from_host(divisors, by, sizeof *by * (size_t)n, NULL);
+  h->b->from_host(h->window, window, sizeof *window * (size_t)n, NULL);
+  h->b->from_host(h->norm2, norm2, sizeof *norm2 * (size_t)n, NULL);
+  h->b->fill(VBL_F32, h->s.floor, n, (double)-INFINITY, NULL);
+  h->b->fill(VBL_I32, h->s.count, n, 0, NULL);
+  h->b->measure->scaled_rows(vbl_tensor_data(h->p->device->rows), centre ? h->p->device->mean : NULL, divisors, n, h->p->d, h->rows,
+                             NULL);
+  h->b->free(divisors, 0);
+  return VBL_OK;
+}
+
+static vbl_status prepare_rows(hunt *h, double scale, vbl_error *err) {
+  const size_t n = (size_t)h->p->n;
+  double *by = malloc(sizeof *by * n);
+  float *window = malloc(sizeof *window * n), *norm2 = malloc(sizeof *norm2 * n);
+  vbl_status status = VBL_OK;
+  if (by == NULL || window == NULL || norm2 == NULL) status = vbl_fail(err, VBL_ENOMEM, "neighbour lists: out of memory");
+  if (status == VBL_OK) status = start(h, scale, by, window, norm2, err);
+  free(by);
+  free(window);
+  free(norm2);
+  return status;
+}
+
+static vbl_status run_blocks(const hunt *h, vbl_error *err) {
+  const int64_t n = h->p->n, d = h->p->d, block = h->b->measure->block;
+  for (int64_t i = 0; i < n; i += block)
+    for (int64_t j = i; j < n; j += block) {
+      const int64_t rows = n - i < block ? n - i : block, columns = n - j < block ? n - j : block;
+      VBL_TRY(vbl_interrupt_check(err));
+      h->b->gemm(false, true, rows, columns, d, 1, h->rows + i * d, d, h->rows + j * d, d, 0, h->products, columns, NULL);
+      h->b->measure->nearest_block(&h->s, h->products, columns, i, rows, j, columns, false, NULL);
+      if (i != j) h->b->measure->nearest_block(&h->s, h->products, columns, i, rows, j, columns, true, NULL);
+    }
+  h->b->measure->nearest_end(&h->s, (int)h->metric, vbl_tensor_data(h->p->device->rows), h->p->device->norm, d, h->exact, NULL);
+  return VBL_OK;
+}
+
+_Static_assert(sizeof(vbl_near) == sizeof(vbl_candidate), "piles are copied as they are");
+
+static vbl_status make_piles(const hunt *h, vbl_candidates *c, vbl_error *err) {
+  const size_t n = (size_t)h->p->n, room = (size_t)h->s.room;
+  *c = (vbl_candidates){.n = h->p->n, .room = h->s.room};
+  c->window = malloc(sizeof *c->window * n);
+  c->piles = malloc(sizeof *c->piles * n);
+  c->exact = malloc(sizeof *c->exact * n * room);
+  c->places = vbl_cpu_alloc(sizeof *c->places * n * room);
+  if (c->piles != NULL)
+    for (size_t i = 0; i < n; i++) c->piles[i] = (vbl_pile){c->places + i * room, 0, (int32_t)room};
+  if (c->window != NULL && c->piles != NULL && c->exact != NULL && c->places != NULL) return VBL_OK;
+  return vbl_fail(err, VBL_ENOMEM, "neighbour lists of %zu rows: out of memory", n);
+}
+
+// *found is false where a pile was overrun.
+static vbl_status fetch(const hunt *h, vbl_candidates *c, bool *found, vbl_error *err) {
+  const size_t n = (size_t)h->p->n, places = n * (size_t)h->s.room;
+  int32_t *count = malloc(sizeof *count * n);
+  if (count == NULL) return vbl_fail(err, VBL_ENOMEM, "neighbour lists: out of memory");
+  h->b->to_host(count, h->s.count, sizeof *count * n, NULL);
+  h->b->to_host(c->window, h->window, sizeof *c->window * n, NULL);
+  vbl_status status = h->b->sync(NULL, err);
+  *found = status == VBL_OK;
+  for (size_t i = 0; i < n && *found; i++) {
+    c->piles[i].count = count[i];
+    *found = count[i] <= h->s.room;
+  }
+  free(count);
+  if (!*found) return status;
+  h->b->to_host(c->places, h->s.at, sizeof *c->places * places, NULL);
+  h->b->to_host(c->exact, h->exact, sizeof *c->exact * places, NULL);
+  return h->b->sync(NULL, err);
+}
+
+static vbl_status search(hunt *h, double scale, vbl_candidates *out, bool *found, vbl_error *err) {
+  VBL_TRY(take_all(h, err));
+  VBL_TRY(prepare_rows(h, scale, err));
+  VBL_TRY(run_blocks(h, err));
+  VBL_TRY(make_piles(h, out, err));
+  return fetch(h, out, found, err);
+}
+
+vbl_status vbl_device_candidates(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, bool *found,
+                                 vbl_error *err) {
+  hunt h = {.b = p->device->b, .p = p, .metric = metric};
+  h.s = (vbl_nearest){.n = p->n, .k = k, .room = 2 * k + 64, .euclidean = metric == VBL_KNN_EUCLIDEAN};
+  vbl_apart apart;
+  *found = false;
+  VBL_TRY(vbl_apart_find(p, metric, &apart, err));
+  const bool alike = apart.count == 0 && h.s.room < INT32_MAX;
+  vbl_apart_free(&apart);
+  if (!alike) return VBL_OK;
+  vbl_status status = search(&h, apart.scale, out, found, err);
+  free_all(&h);
+  if (status != VBL_OK || !*found) vbl_candidates_free(out);
+  return status;
+}

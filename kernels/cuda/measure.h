@@ -1,0 +1,22 @@
+// The CUDA backend's kernels for measures, one per entry of vbl_measure_kernels with its contract (kernels/measure.h).
+// defines: vbl_cuda_measure_kernels and the functions that it holds
+#pragma once
+#include "kernels/cuda/backend.h"
+
+extern "C" {
+#include "kernels/measure.h"
+}
+
+void vbl_cuda_row_sums(const void *x, const double *from, const double *w, int64_t n, int64_t d, int64_t P, bool accumulate,
+                       double *sums, vbl_stream s);
+void vbl_cuda_row_facts(const void *x, const double *mean, int64_t n, int64_t d, vbl_row_facts *facts, vbl_stream s);
+void vbl_cuda_scaled_rows(const void *x, const double *mean, const double *by, int64_t n, int64_t d, void *y, vbl_stream s);
+void vbl_cuda_product(bool outer, int64_t M, int64_t N, int64_t K, const vbl_features *A, const vbl_features *B, bool accumulate,
+                      double *C, int64_t ldc, vbl_stream s);
+void vbl_cuda_pair_sums(const double *t, int64_t count, int64_t elements, double weight, double *sums, vbl_stream s);
+void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld, int64_t i, int64_t rows, int64_t j,
+                            int64_t columns, bool transposed, vbl_stream s);
+void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
+                          vbl_stream s);
+
+extern const vbl_measure_kernels vbl_cuda_measure_kernels;

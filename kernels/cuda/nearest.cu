@@ -1,0 +1,197 @@
+// The k nearest rows: products become keys and go to each row's pile in one pass, one warp a row, so that no matrix of distances is
+// kept and none is sorted (kernels/measure.h). A pile that is full is sifted: the k-th largest key, found bit by bit, less the window
+// is the floor, what lies below is dropped. Which keys a pile holds in the end does not depend on the order in which they come.
+// defines: vbl_cuda_nearest_block, vbl_cuda_nearest_end, vbl_cuda_measure_kernels
+#include "kernels/cuda/measure.h"
+
+using namespace vbl_cuda;
+
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL
+#endif
+
+struct pile {
+  vbl_near *at;
+  int32_t count;  // room + 1: overrun, and nothing more is taken
+  float floor;
+};
+
+static __device__ inline int lane() { return (int)threadIdx.x % WARP; }
+
+// Numbers whose order is that of the keys.
+static __device__ inline uint32_t ordered(float key) {
+  const uint32_t u = __float_as_uint(key);
+  return u >> 31 != 0 ? ~u : u | 1u << 31;
+}
+static __device__ inline float key_of(uint32_t ordered) {
+  return __uint_as_float(ordered >> 31 != 0 ? ordered & ~(1u << 31) : ~ordered);
+}
+
+// The k-th largest key of the pile, k <= count; the same in all lanes.
+static __device__ float kth_key(const pile &p, int64_t k) {
+  uint32_t found = 0;
+  for (int bit = 31; bit >= 0; bit--) {
+    const uint32_t wanted = found | 1u << bit;
+    int above = 0;
+    for (int q = lane(); q < p.count; q += WARP) above += ordered(p.at[q].key) >= wanted;
+    if (group_sum<WARP>(above) >= k) found = wanted;
+  }
+  return key_of(found);
+}
+
+// Appends the candidates of the lanes that have one, for which there is room.
+static __device__ void append(pile &p, bool take, vbl_near found) {
+  const unsigned takers = __ballot_sync(~0u, take);
+  if (take) p.at[p.count + __popc(takers & ((1u << lane()) - 1))] = found;
+  p.count += __popc(takers);
+  __syncwarp();
+}
+
+static __device__ void sift(pile &p, int64_t k, float window) {
+  if (p.count < k) return;
+  const int32_t count = p.count;
+  p.floor = kth_key(p, k) - window;
+  p.count = 0;
+  for (int32_t q = 0; q < count; q += WARP) {  // what is written was read before: piles only shrink
+    vbl_near found = {0, 0};
+    if (q + lane() < count) found = p.at[q + lane()];
+    __syncwarp();
+    append(p, q + lane() < count && found.key >= p.floor, found);
+  }
+}
+
+static __device__ void offer(const vbl_nearest &s, pile &p, float window, float key, int64_t index) {
+  bool take = key >= p.floor && key > -INFINITY && p.count <= s.room;
+  int wanted = __popc(__ballot_sync(~0u, take));
+  if (wanted == 0) return;
+  if (p.count + wanted > s.room) {
+    sift(p, s.k, window);
+    take = take && key >= p.floor;
+    wanted = __popc(__ballot_sync(~0u, take));
+    if (p.count + wanted > s.room) {
+      p.count = (int32_t)s.room + 1;
+      return;
+    }
+  }
+  append(p, take, {key, (int32_t)index});
+}
+
+static __device__ inline float key_from(const vbl_nearest &s, float v, int64_t a, int64_t b) {
+  if (a == b) return -INFINITY;
+  return s.euclidean ? 2 * v - s.norm2[a] - s.norm2[b] : v;
+}
+
+static __device__ inline pile pile_of(const vbl_nearest &s, int64_t i) { return {s.at + i * s.room, s.count[i], s.floor[i]}; }
+
+static __device__ inline void put_back(const vbl_nearest &s, int64_t i, const pile &p) {
+  if (lane() != 0) return;
+  s.count[i] = p.count;
+  s.floor[i] = p.floor;
+}
+
+static __global__ void rows_kernel(vbl_nearest s, const float *v, int64_t ld, int64_t i, int64_t rows, int64_t j, int64_t columns) {
+  for (int64_t r = first_row<WARP>(); r < rows; r += row_step<WARP>()) {
+    pile p = pile_of(s, i + r);
+    const float window = s.window[i + r];
+    __syncwarp();
+    for (int64_t c = 0; c < columns; c += WARP) {
+      const int64_t column = c + lane();
+      offer(s, p, window, column < columns ? key_from(s, v[r * ld + column], i + r, j + column) : -INFINITY, j + column);
+    }
+    put_back(s, i + r, p);
+  }
+}
+
+enum { WARPS = THREADS / WARP, EACH = WARP / WARPS };  // columns of a warp
+
+// 32 columns a block, turned in shared memory: a warp then has its columns' keys side by side.
+static __global__ void columns_kernel(vbl_nearest s, const float *v, int64_t ld, int64_t i, int64_t rows, int64_t j,
+                                      int64_t columns) {
+  VBL_SHARED(float, tile, [WARP][WARP + 1]);
+  const int warp = (int)threadIdx.x / WARP;
+  for (int64_t c = (int64_t)blockIdx.x * WARP; c < columns; c += (int64_t)gridDim.x * WARP) {
+    const int64_t first = c + warp * EACH;
+    pile p[EACH];
+    float window[EACH];
+    UNROLL for (int q = 0; q < EACH; q++) {
+      const bool there = first + q < columns;
+      p[q] = there ? pile_of(s, j + first + q) : pile{nullptr, 0, INFINITY};
+      window[q] = there ? s.window[j + first + q] : 0;
+    }
+    for (int64_t r = 0; r < rows; r += WARP) {
+      __syncthreads();
+      for (int q = warp; q < WARP; q += WARPS)
+        tile[q][lane()] = r + q < rows && c + lane() < columns ? v[(r + q) * ld + c + lane()] : -INFINITY;
+      __syncthreads();
+      const int64_t row = r + lane();
+      UNROLL for (int q = 0; q < EACH; q++) {
+        const bool there = row < rows && first + q < columns;
+        offer(s, p[q], window[q], there ? key_from(s, tile[lane()][warp * EACH + q], j + first + q, i + row) : -INFINITY, i + row);
+      }
+    }
+    UNROLL for (int q = 0; q < EACH; q++) if (first + q < columns) put_back(s, j + first + q, p[q]);
+  }
+}
+
+void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld, int64_t i, int64_t rows, int64_t j,
+                            int64_t columns, bool transposed, vbl_stream s) {
+  if (rows * columns == 0) return;
+  if (transposed)
+    VBL_LAUNCH(columns_kernel, blocks_for(columns, WARP), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
+  else
+    VBL_LAUNCH(rows_kernel, blocks_for(rows, WARPS), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
+}
+
+static __global__ void last_sift_kernel(vbl_nearest s) {
+  for (int64_t i = first_row<WARP>(); i < s.n; i += row_step<WARP>()) {
+    pile p = pile_of(s, i);
+    __syncwarp();
+    if (p.count <= s.room) sift(p, s.k, s.window[i]);
+    put_back(s, i, p);
+  }
+}
+
+// One warp a candidate; the order of the sum is the same for all.
+static __global__ void exact_kernel(vbl_nearest s, int metric, const float *x, const double *norm, int64_t d, double *exact) {
+  for (int64_t q = first_row<WARP>(); q < s.n * s.room; q += row_step<WARP>()) {
+    const int64_t i = q / s.room;
+    if (q % s.room >= s.count[i] || s.count[i] > s.room) continue;
+    const int64_t near = s.at[q].index;
+    const float *a = x + i * d, *b = x + near * d;
+    double sum = 0;
+    for (int64_t e = lane(); e < d; e += WARP) {
+      const double u = a[e], w = b[e];
+      sum += metric == 2 ? -(u - w) * (u - w) : u * w;
+    }
+    sum = group_sum<WARP>(sum);
+    if (lane() == 0) exact[q] = metric == 0 ? sum / (norm[i] * norm[near]) : sum;
+  }
+}
+
+void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
+                          vbl_stream s) {
+  if (search->n == 0) return;
+  VBL_LAUNCH(last_sift_kernel, blocks_for(search->n, WARPS), THREADS, s, *search);
+  VBL_LAUNCH(exact_kernel, blocks_for(search->n * search->room, WARPS), THREADS, s, *search, metric, (const float *)x, norm, d,
+             exact);
+}
+
+#ifdef __CUDACC__
+enum { BLOCK = 8192, KERNEL_TILE = 1024 };
+#else
+enum { BLOCK = 48, KERNEL_TILE = 32 };  // so few that tests meet several
+#endif
+
+const vbl_measure_kernels vbl_cuda_measure_kernels = {
+    BLOCK,
+    KERNEL_TILE,
+    vbl_cuda_row_sums,
+    vbl_cuda_row_facts,
+    vbl_cuda_scaled_rows,
+    vbl_cuda_product,
+    vbl_cuda_pair_sums,
+    vbl_cuda_nearest_block,
+    vbl_cuda_nearest_end,
+};

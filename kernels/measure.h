@@ -1,0 +1,64 @@
+// What measures ask of a device: its own kernels for features that stay there. Part of the backend's table (kernels.h), with its
+// conventions: row-major, sizes may be 0, `s` the stream. The CPU has none of these: core/measure fuses them with its own loops.
+// Features are f32; what is summed is summed in f64, and a product of two f32 numbers is exact in f64. Sums are in an order that
+// depends on sizes alone, and the same for every row: equal rows have equal bits.
+// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_nearest, vbl_features
+#pragma once
+#include "kernels/kernels.h"
+
+// Of one row x about m: |x|^2, |x - m|^2, and two hashes of its numbers (0 and -0 are alike): rows of equal hashes are taken as equal.
+typedef struct vbl_row_facts {
+  double norm2, centred2;
+  uint64_t hash[2];
+} vbl_row_facts;
+
+typedef struct vbl_near {
+  float key;  // larger is nearer
+  int32_t index;
+} vbl_near;
+
+// The search for each row's k nearest: piles of what can be among them. A row's floor is the k-th best key that its pile has seen less
+// its window; keys below are dropped. All pointers are the device's.
+typedef struct vbl_nearest {
+  int64_t n, k, room;  // 1 <= k <= n - 1, k + 64 <= room
+  bool euclidean;      // key: 2 <a, b> - |a|^2 - |b|^2, else <a, b>
+  const float *norm2;  // (n), euclidean
+  const float *window;
+  float *floor;    // (n), -inf at first
+  int32_t *count;  // (n), 0 at first; room + 1 once more rows than that were within the window
+  vbl_near *at;    // (n, room)
+} vbl_nearest;
+
+// An operand of products: rows of features less their mean, or f64.
+typedef struct vbl_features {
+  const void *x;         // f32, or f64 where `wide`
+  const double *mean;    // (columns); NULL: 0
+  const int32_t *order;  // x's row order[i] is row i; NULL: i
+  int64_t ld;
+  bool wide;
+} vbl_features;
+
+typedef struct vbl_measure_kernels {
+  int64_t block;  // rows and columns of a block of similarities, and
+  int64_t tile;   // of kernels, that fill the device
+  // sums (P, d) (+)= sum over i of w[i, p] (x[i, j] - from[j]); x f32 (n, d), from (d), w (n, P); w NULL: ones, P = 1.
+  void (*row_sums)(const void *x, const double *from, const double *w, int64_t n, int64_t d, int64_t P, bool accumulate,
+                   double *sums, vbl_stream s);
+  // facts (n) of the rows of x f32 (n, d) about mean (d)
+  void (*row_facts)(const void *x, const double *mean, int64_t n, int64_t d, vbl_row_facts *facts, vbl_stream s);
+  // y f32 (n, d) = (x - mean) / by[i], computed in f64; mean (d), NULL: 0; by (n)
+  void (*scaled_rows)(const void *x, const double *mean, const double *by, int64_t n, int64_t d, void *y, vbl_stream s);
+  // C f64 (M, N) (+)= A'B for A (K, M), B (K, N), or A B' for A (M, K), B (N, K) where `outer`.
+  void (*product)(bool outer, int64_t M, int64_t N, int64_t K, const vbl_features *A, const vbl_features *B, bool accumulate,
+                  double *C, int64_t ldc, vbl_stream s);
+  // sums (count, count, 32) += weight <t_a, t_b> for a <= b, each in 32 parts; t (count, elements) f64. The others are left alone.
+  void (*pair_sums)(const double *t, int64_t count, int64_t elements, double weight, double *sums, vbl_stream s);
+  // The keys of rows i .. i + rows against rows j .. j + columns from their products v (rows, ld), to the piles of the former; to those
+  // of the latter where `transposed`. A row does not meet itself.
+  void (*nearest_block)(const vbl_nearest *search, const void *v, int64_t ld, int64_t i, int64_t rows, int64_t j, int64_t columns,
+                        bool transposed, vbl_stream s);
+  // Drops what lies below the floor of all. exact (n, room), where key q of row i is that of its candidate at[q], in f64 from x f32
+  // (n, d): cosine <a, b> / (norm_a norm_b), inner product, or -|a - b|^2 (metric 0, 1, 2: vbl_knn_metric).
+  void (*nearest_end)(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
+                      vbl_stream s);
+} vbl_measure_kernels;

@@ -1,0 +1,159 @@
+-- Measures of features on a device whose memory the host cannot read (emulated in the tier unit, a GPU in the tier gpu), against the CPU's.
+-- Sums of the device are in f64, in another order: 1e-12 of the value is some thousand roundings. Lists have to be equal.
+local vbl = require "vbl"
+local check = require "check"
+local c = require "vbl.measure.c"
+local m = vbl.measure
+
+local found, why = vbl.devices()
+if not found[2] then check.skip("no device: " .. why) end
+
+-- Several blocks of rows in the emulation (of 48), widths that fill no tile; `shared` of what Y holds is X's.
+local function pair(n, dx, dy, shared)
+  vbl.manual_seed(n + dx)
+  local x, noise = vbl.randn(n, dx), vbl.randn(n, dy)
+  return x, shared and x:matmul(vbl.randn(dx, dy)) * 0.3 + noise or noise
+end
+
+local function cuda(...)
+  local list = {}
+  for i, t in ipairs {...} do list[i] = t:to "cuda" end
+  return table.unpack(list)
+end
+
+-- The value and what the record says of it, on both sides.
+local function same(name, x, y, opts, tolerance)
+  local dx, dy = cuda(x, y)
+  local expected, record = m[name](x, y, opts)
+  local value, found_record = m[name](dx, dy, opts)
+  check.equal(found_record.status, record.status, name)
+  if expected == expected then
+    check.ok(math.abs(value - expected) <= (tolerance or 1e-12) * math.max(1, math.abs(expected)), ("%s: %.17g, CPU %.17g"):format(name, value, expected))
+  end
+  for _, field in ipairs {"duplicates_x", "duplicates_y", "ties", "n", "dx", "dy", "k"} do
+    check.equal(found_record[field], record[field], name .. " " .. field)
+  end
+  if record.chance then check.near(found_record.chance, record.chance, 1e-9 * math.max(1, math.abs(record.chance))) end
+  check.equal(table.concat(found_record.warnings, " "), table.concat(record.warnings, " "))
+end
+
+local function same_lists(x, opts, what)
+  local expected, lists = m.neighbours(x, opts):totable(), m.neighbours(x:to "cuda", opts):totable()
+  for i, row in ipairs(expected) do
+    if table.concat(row, " ") ~= table.concat(lists[i], " ") then
+      return check.ok(false, ("%s, row %d: %s, CPU %s"):format(what, i, table.concat(lists[i], " "), table.concat(row, " ")))
+    end
+  end
+  check.ok(true)
+end
+
+check.group("neighbour lists", function()
+  for _, metric in ipairs {"cosine", "ip", "euclidean"} do
+    for _, case in ipairs {{5, 3, 1}, {47, 7, 10}, {130, 33, 10}, {130, 5, 40}} do
+      local x = pair(case[1], case[2], 1)
+      same_lists(x + 0.5, {k = case[3], metric = metric}, ("%s, n = %d, k = %d"):format(metric, case[1], case[3]))
+    end
+  end
+  same_lists(pair(300, 6, 1), {k = 256}, "k = 256")
+  same_lists(pair(60, 6, 1), {k = 59}, "all rows")
+  same_lists(pair(60, 8, 1):to("bf16"), {k = 5}, "bf16")
+end)
+
+-- Equal rows, rows that only f64 tells apart, and more of both than piles have room for, in which case the host decides.
+check.group("near rows", function()
+  local x = pair(40, 9, 1)
+  local twice = vbl.cat({x, x, x:narrow(1, 1, 20)}, 1)
+  for _, metric in ipairs {"cosine", "euclidean"} do same_lists(twice, {k = 7, metric = metric}, "copies") end
+  local near = vbl.cat({x, x * (1 + 1e-6), x + 1e-6 * vbl.randn(40, 9)}, 1)
+  same_lists(near, {k = 7}, "near copies")
+  local many = vbl.cat({vbl.ones(90, 9), x}, 1)
+  same_lists(many, {k = 3}, "ninety equal rows")
+  x[{1, 1}] = 1e6
+  same_lists(x, {k = 3, metric = "ip"}, "one long row")
+  check.error(function() m.neighbours(vbl.zeros(4, 2):to "cuda", {k = 1}) end, "row 1 is zero")
+  check.error(function() m.neighbours(x:to "cuda", {k = 40}) end, "k = 40")
+end)
+
+check.group("measures of neighbours", function()
+  local x, y = pair(70, 11, 6, true)
+  for _, name in ipairs {"mknn", "mknn_thesis", "knn_jaccard", "rank_sim", "joint_rank_jaccard", "cycle_knn", "lcs_knn", "edit_knn"} do
+    same(name, x, y, {k = 7})
+  end
+  same("cknna", x, y, {k = 7})
+  same("second_order_cosine", x, y, {k = 7})
+  local copies = vbl.cat({x, x}, 1)
+  same("mknn", copies, vbl.cat({y, y}, 1), {k = 4, ties = "fractional"})
+  local on_host, on_device = c.null("mknn", x, y, {k = 5}, {draws = 5}), c.null("mknn", x:to "cuda", y:to "cuda", {k = 5}, {draws = 5})
+  check.equal(table.concat(on_device, " "), table.concat(on_host, " "))
+end)
+
+check.group("kernels and products", function()
+  for _, case in ipairs {{70, 11, 6}, {70, 100, 90}, {33, 65, 3}, {4, 2, 2}} do
+    local x, y = pair(case[1], case[2], case[3], true)
+    for _, estimator in ipairs {"debiased", "biased"} do
+      same("cka", x, y, {estimator = estimator})
+      same("hsic", x, y, {estimator = estimator})
+      same("cka", x + 1000, y, {estimator = estimator}, 1e-9)  -- the data's own rounding: the same numbers, sums of squares of 1e6
+      if case[1] > 4 then same("cka", x, y, {estimator = estimator, kernel = "rbf"}) end
+    end
+    same("procrustes", x, y, {}, 1e-9)  -- a nuclear norm is good to the root of rounding where values are near 0
+    same("procrustes", x, y, {form = "distance"}, 1e-9)
+  end
+  local x, y = pair(60, 9, 7, true)
+  for _, name in ipairs {"svcca", "cca", "linear_r2", "rsa", "dcor"} do same(name, x, y, {}, 1e-9) end
+  same("cosine", pair(30, 8, 8, true))
+  same("cka", x, vbl.zeros(60, 7))
+  same("cka", vbl.full({60, 9}, 0.1), y)
+  local host = m.cka(x, y)
+  check.near(m.cka(x:to "cuda", y), host, 1e-12)
+  check.near(m.cka(x, y:to "cuda"), host, 1e-12)
+  check.near(m.cka(x:t():contiguous():to("cuda"):t(), y:to "cuda"), host, 1e-12)
+end)
+
+check.group("tables", function()
+  local xs, ys, dxs, dys = {}, {}, {}, {}
+  for i = 1, 3 do
+    xs[i], ys[i] = pair(50, 4 + 3 * i, 12 - i, true)
+    dxs[i], dys[i] = cuda(xs[i], ys[i])
+  end
+  for _, name in ipairs {"cka", "hsic", "mknn", "procrustes", "svcca", "cosine", "edit_knn"} do
+    for _, lists in ipairs {{xs, ys, dxs, dys}, {xs, xs, dxs, dxs}, {xs, ys, dxs, ys}} do
+      local expected, statuses = m.matrix(lists[1], lists[2], name, name:find "knn" and {k = 5} or nil)
+      local values, device_statuses = m.matrix(lists[3], lists[4], name, name:find "knn" and {k = 5} or nil)
+      for i = 1, 3 do check.equal(table.concat(device_statuses[i], " "), table.concat(statuses[i], " ")) end
+      if name ~= "cosine" then check.ok(values:allclose(expected, {rtol = 1e-9, atol = 1e-9}), name) end
+    end
+  end
+end)
+
+check.group("what stays on the device", function()
+  local x, y = pair(50, 8, 6, true)
+  local a <close> = m.prepare(x:to "cuda", "X")
+  local b <close> = m.prepare(y:to "cuda", "Y")
+  local place = "prepared matrix [50, 8] on cuda:0"
+  m.cka(a, b)
+  m.hsic(a, b, {estimator = "biased"})
+  m.procrustes(a, b)
+  for _, name in ipairs {"mknn", "knn_jaccard", "rank_sim", "cycle_knn", "lcs_knn", "edit_knn"} do m[name](a, b, {k = 4}) end
+  for _, name in ipairs {"cka", "procrustes", "mknn"} do m.matrix({a, a}, {b, b}, name) end
+  m.neighbours(a, {k = 3, metric = "euclidean"})
+  c.null("mknn", a, b, {k = 4}, {draws = 3})
+  check.equal(tostring(a), place)
+  m.cosine(a, a)
+  check.equal(tostring(a), place .. ", copied to the host")
+  check.near((m.cka(a, b)), (m.cka(x, y)), 1e-12)
+end)
+
+check.group("one matrix, and what is refused", function()
+  local x = pair(40, 6, 1)
+  for _, name in ipairs {"participation_ratio", "effective_rank", "twonn"} do
+    check.near((m[name](x:to "cuda")), (m[name](x)), 1e-9)
+  end
+  local p <close> = m.prepare(x:to "cuda", "X")
+  check.ok(p:components(2):abs():allclose(m.prepare(x, "X"):components(2):abs(), {rtol = 1e-9, atol = 1e-9}))
+  x[{7, 3}] = 0 / 0
+  check.error(function() m.cka(x:to "cuda", x:to "cuda") end, "NaN at row 7 of 40, column 3 of 6")
+  check.error(function() m.mknn(pair(9, 2, 1):to "cuda", pair(8, 2, 1):to "cuda", {k = 2}) end, "[9, 2]", "[8, 2]")
+end)
+
+check.done()
