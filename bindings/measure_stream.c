@@ -56,12 +56,42 @@ static int l_cka_stream(lua_State *L) {
   return 1;
 }
 
+// Whether the matrices from argument 2 on lie on a device that can take them in; NaN and Inf are the host's to name. Those that are not
+// f32 without gaps are replaced on the stack.
+static bool on_device(lua_State *L, int64_t parts, vbl_tensor **rows) {
+  const vbl_backend *b = NULL;
+  for (int p = 0; p < parts; p++) {
+    const vbl_tensor *t = rows[p] = vbl_lua_check_tensor(L, p + 2);
+    const vbl_backend *where = t->storage != NULL ? t->storage->backend : NULL;
+    if (t->ndim != 2 || where == NULL || where->measure == NULL || (b != NULL && b != where)) return false;
+    if (t->dtype != VBL_F32 && t->dtype != VBL_BF16) return false;
+    b = where;
+  }
+  for (int p = 0; p < parts; p++) {
+    vbl_tensor *dense = NULL;
+    VBL_LUA_TRY(L, vbl_tensor_contiguous(rows[p], &dense, &err));
+    vbl_lua_push_tensor(L, dense);
+    VBL_LUA_TRY(L, vbl_tensor_to_dtype(dense, VBL_F32, &rows[p], &err));
+    vbl_lua_push_tensor(L, rows[p]);
+    lua_replace(L, p + 2);
+    lua_pop(L, 1);
+    if (b->count_nonfinite(vbl_tensor_data(rows[p]), vbl_tensor_numel(rows[p]), NULL) > 0) return false;
+  }
+  return true;
+}
+
 // s:add(X1, X2, ...)
 static int stream_add(lua_State *L) {
   vbl_cka_stream *s = check_stream(L, 1);
   int64_t given = lua_gettop(L) - 1;
   if (given != s->parts)
     return vbl_lua_error(L, "cka_stream: add: expected %I matrices, got %I", (LUAI_UACINT)s->parts, (LUAI_UACINT)given);
+  vbl_tensor **placed = lua_newuserdatauv(L, sizeof(vbl_tensor *) * (size_t)s->parts, 0);
+  if (on_device(L, s->parts, placed)) {
+    VBL_LUA_TRY(L, vbl_cka_stream_add_device(s, placed, &err));
+    lua_settop(L, 1);
+    return 1;
+  }
   vbl_rows *rows = lua_newuserdatauv(L, sizeof *rows * (size_t)s->parts, 0);
   for (int p = 0; p < s->parts; p++) {
     vbl_tensor *t = vbl_lua_check_tensor(L, p + 2);
@@ -128,6 +158,7 @@ static int stream_rows(lua_State *L) {
 static int stream_state(lua_State *L) {
   vbl_cka_stream *s = check_stream(L, 1);
   int64_t one = 1, numbers = vbl_cka_stream_numbers(s);
+  VBL_LUA_TRY(L, vbl_cka_stream_settle(s, &err));
   lua_newtable(L);
   double *widths = vbl_tensor_data(push_doubles(L, 1, &s->parts));
   for (int64_t p = 0; p < s->parts; p++) widths[p] = (double)(s->start[p + 1] - s->start[p]);

@@ -51,17 +51,23 @@ vbl_status vbl_cka_stream_new(int64_t parts, const int64_t *widths, vbl_cka_stre
 
 void vbl_cka_stream_free(vbl_cka_stream *s) {
   if (s == NULL) return;
+  vbl_stream_device_free(s->device);
   free(s->start);
   free(s->shift);
   free(s);
 }
 
+vbl_status vbl_cka_stream_check(const vbl_cka_stream *s, int64_t p, int64_t n, int64_t d, int64_t rows, vbl_error *err) {
+  const int64_t width = s->start[p + 1] - s->start[p];
+  if (d == width && n == rows) return VBL_OK;
+  return vbl_fail(err, VBL_EINVAL, "cka_stream: matrix %lld: expected [%lld, %lld], got [%lld, %lld]", (long long)p + 1,
+                  (long long)rows, (long long)width, (long long)n, (long long)d);
+}
+
 static vbl_status check_rows(const vbl_cka_stream *s, const vbl_rows *rows, vbl_error *err) {
   for (int64_t p = 0; p < s->parts; p++) {
     const vbl_rows *r = &rows[p];
-    if (r->d != s->start[p + 1] - s->start[p] || r->n != rows[0].n)
-      return vbl_fail(err, VBL_EINVAL, "cka_stream: matrix %lld: expected [%lld, %lld], got [%lld, %lld]", (long long)p + 1,
-                      (long long)rows[0].n, (long long)(s->start[p + 1] - s->start[p]), (long long)r->n, (long long)r->d);
+    VBL_TRY(vbl_cka_stream_check(s, p, r->n, r->d, rows[0].n, err));
     for (int64_t i = 0; i < r->n; i++)
       for (int64_t j = 0; j < r->d; j++) {
         double v = vbl_element(r->data, r->dtype, i * r->row_stride + j * r->column_stride);
@@ -204,11 +210,13 @@ static vbl_status copy_of(const vbl_cka_stream *s, vbl_cka_stream **out, vbl_err
   return VBL_OK;
 }
 
-vbl_status vbl_cka_stream_merge(vbl_cka_stream *s, const vbl_cka_stream *other, vbl_error *err) {
+vbl_status vbl_cka_stream_merge(vbl_cka_stream *s, vbl_cka_stream *other, vbl_error *err) {
   bool same = s->parts == other->parts;
   for (int64_t p = 0; same && p <= s->parts; p++) same = s->start[p] == other->start[p];
   if (!same) return vbl_fail(err, VBL_EINVAL, "cka_stream: merge: the two were made for matrices of different widths");
   if (other->n == 0) return VBL_OK;
+  VBL_TRY(vbl_cka_stream_settle(s, err));
+  VBL_TRY(vbl_cka_stream_settle(other, err));
   int64_t numbers = vbl_cka_stream_numbers(s);
   vbl_cka_stream *moved = NULL;
   double *delta = NULL;
@@ -259,11 +267,12 @@ static void fill_values(const vbl_cka_stream *s, bool biased, double *self, doub
     }
 }
 
-vbl_status vbl_cka_stream_value(const vbl_cka_stream *s, bool biased, double *value, vbl_measure_status *status, vbl_error *err) {
+vbl_status vbl_cka_stream_value(vbl_cka_stream *s, bool biased, double *value, vbl_measure_status *status, vbl_error *err) {
   vbl_cka_stream *centred = NULL;
   double *delta = NULL;
   if (s->n < (biased ? 2 : 4))
     return vbl_fail(err, VBL_EINVAL, "cka_stream: expected at least %d rows, got %lld", biased ? 2 : 4, (long long)s->n);
+  VBL_TRY(vbl_cka_stream_settle(s, err));
   vbl_status result = copy_of(s, &centred, err);
   if (result == VBL_OK) result = vbl_doubles(s->width + s->parts, "cka_stream", &delta, err);
   for (int64_t j = 0; result == VBL_OK && j < s->width; j++) delta[j] = -s->sum[j] / (double)s->n;

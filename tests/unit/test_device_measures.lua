@@ -49,12 +49,12 @@ end
 
 check.group("neighbour lists", function()
   for _, metric in ipairs {"cosine", "ip", "euclidean"} do
-    for _, case in ipairs {{5, 3, 1}, {47, 7, 10}, {130, 33, 10}, {130, 5, 40}} do
+    for _, case in ipairs {{5, 3, 1}, {47, 7, 10}, {100, 33, 10}, {100, 5, 40}} do
       local x = pair(case[1], case[2], 1)
       same_lists(x + 0.5, {k = case[3], metric = metric}, ("%s, n = %d, k = %d"):format(metric, case[1], case[3]))
     end
   end
-  same_lists(pair(300, 6, 1), {k = 256}, "k = 256")
+  same_lists(pair(262, 3, 1), {k = 256}, "k = 256")
   same_lists(pair(60, 6, 1), {k = 59}, "all rows")
   same_lists(pair(60, 8, 1):to("bf16"), {k = 5}, "bf16")
 end)
@@ -88,7 +88,7 @@ check.group("measures of neighbours", function()
 end)
 
 check.group("kernels and products", function()
-  for _, case in ipairs {{70, 11, 6}, {70, 100, 90}, {33, 65, 3}, {4, 2, 2}} do
+  for _, case in ipairs {{70, 11, 6}, {40, 66, 50}, {4, 2, 2}} do
     local x, y = pair(case[1], case[2], case[3], true)
     for _, estimator in ipairs {"debiased", "biased"} do
       same("cka", x, y, {estimator = estimator})
@@ -116,7 +116,7 @@ check.group("tables", function()
     xs[i], ys[i] = pair(50, 4 + 3 * i, 12 - i, true)
     dxs[i], dys[i] = cuda(xs[i], ys[i])
   end
-  for _, name in ipairs {"cka", "hsic", "mknn", "procrustes", "svcca", "cosine", "edit_knn"} do
+  for _, name in ipairs {"cka", "mknn", "procrustes", "svcca", "cosine"} do
     for _, lists in ipairs {{xs, ys, dxs, dys}, {xs, xs, dxs, dxs}, {xs, ys, dxs, ys}} do
       local expected, statuses = m.matrix(lists[1], lists[2], name, name:find "knn" and {k = 5} or nil)
       local values, device_statuses = m.matrix(lists[3], lists[4], name, name:find "knn" and {k = 5} or nil)
@@ -142,6 +142,29 @@ check.group("what stays on the device", function()
   m.cosine(a, a)
   check.equal(tostring(a), place .. ", copied to the host")
   check.near((m.cka(a, b)), (m.cka(x, y)), 1e-12)
+end)
+
+check.group("streams", function()
+  local x, y = pair(90, 9, 5, true)
+  local host, device, mixed, other = m.cka_stream(9, 5), m.cka_stream(9, 5), m.cka_stream(9, 5), m.cka_stream(9, 5)
+  for first = 1, 90, 30 do
+    local a, b = x:narrow(1, first, 30) + 5, y:narrow(1, first, 30)
+    local da, db = cuda(a, b)
+    host:add(a, b)
+    device:add(da, db);
+    (first == 31 and mixed or other):add(first == 61 and a or da, first == 61 and b or db)
+  end
+  mixed:merge(other)
+  local expected, saved = host:matrix(), c.cka_stream_from(device:state())
+  for name, s in pairs {device = device, mixed = mixed, saved = saved} do
+    check.equal(s:rows(), 90)
+    check.ok(s:matrix():allclose(expected, {rtol = 1e-10, atol = 1e-12}), name)
+  end
+  check.near((device:value {estimator = "biased"}), (m.cka(x + 5, y, {estimator = "biased"})), 1e-10)
+  x[{4, 2}] = 1 / 0
+  check.error(function() device:add(x:to "cuda", y:to "cuda") end, "matrix 1: Inf at row 4 of 90, column 2 of 9")
+  check.error(function() device:add(y:to "cuda", y:to "cuda") end, "matrix 1: expected [90, 9], got [90, 5]")
+  check.equal(device:rows(), 90)
 end)
 
 check.group("one matrix, and what is refused", function()
