@@ -44,7 +44,9 @@ static int l_canonical_correlations(lua_State *L) {
   lua_settop(L, 2);
   vbl_prepared *x = vbl_lua_matrix(L, 1, "X"), *y = vbl_lua_matrix(L, 2, "Y");
   vbl_measure_result r;
-  VBL_LUA_TRY(L, vbl_cca(x, y, &vbl_measure_defaults, &r, &err));
+  vbl_measure_options o = vbl_measure_defaults;
+  o.on_host = 1;  // the vectors are read below
+  VBL_LUA_TRY(L, vbl_cca(x, y, &o, &r, &err));
   if (r.status != VBL_MEASURE_OK) return vbl_lua_error(L, "canonical_correlations: %s", vbl_measure_status_name(r.status));
   double **rho = push_block(L);
   VBL_LUA_TRY(L, vbl_canonical_correlations(x, y, r.dims_x, r.dims_y, rho, &err));

@@ -1,7 +1,7 @@
 // Canonical correlations of the centred matrices: rho = singular values of Ux'Uy, with Ux, Uy the left singular vectors of
 // numerical rank (Bjorck and Golub 1973); no covariance is inverted.
 // Chance levels, rows of Y shuffled: mean rho^2 is max(rx, ry) / (n-1), exactly; mean rho follows the law of Wachter (1980).
-// defines: vbl_canonical_correlations, vbl_cca, vbl_svcca, vbl_pwcca
+// defines: vbl_canonical_correlations, vbl_cca_on_device, vbl_cca, vbl_svcca, vbl_pwcca
 #include <math.h>
 #include <stdlib.h>
 
@@ -91,6 +91,34 @@ static vbl_status basis(vbl_prepared *p, int64_t dims, vbl_svd *own, const vbl_s
   return VBL_OK;
 }
 
+// Components kept: the fewest whose variance reaches the threshold, or `dims`.
+static int64_t kept(const vbl_svd *v, const vbl_measure_options *o) {
+  double total = 0, sum = 0;
+  if (o->dims > 0) return o->dims < v->rank ? o->dims : v->rank;
+  for (int64_t i = 0; i < v->rank; i++) total += v->s[i] * v->s[i];
+  for (int64_t i = 0; i < v->rank; i++) {
+    sum += v->s[i] * v->s[i];
+    if (sum >= (o->threshold - 1e-12) * total) return i + 1;
+  }
+  return v->rank;
+}
+
+vbl_status vbl_cca_on_device(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, int64_t size[2],
+                             bool *yes, vbl_error *err) {
+  vbl_prepared *both[] = {x, y};
+  *yes = false;
+  if (o->on_host != 0 || !vbl_device_pair(x, y)) return VBL_OK;
+  for (int i = 0; i < 2; i++) {
+    const vbl_svd *v = NULL;
+    if (both[i]->total > 0) VBL_TRY(vbl_device_svd(both[i], &v, err));
+    if (v == NULL) return VBL_OK;
+    size[i] = fn == vbl_cca ? v->rank : kept(v, o);
+    if (size[i] > v->columns) return VBL_OK;
+  }
+  *yes = true;
+  return VBL_OK;
+}
+
 // The bases of X and Y; own: what they hold of their own, for free_bases.
 typedef struct bases {
   vbl_svd own[2];
@@ -115,15 +143,25 @@ static vbl_status make_bases(vbl_prepared *x, vbl_prepared *y, int64_t dims, bas
   return status;
 }
 
-// Bases of both, of `dims` components where that is not 0; *ready is false when the result is decided (constant data).
-static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, int64_t dims, bases *b, bool *ready,
-                        vbl_measure_result *r, vbl_error *err) {
+// Bases of both, of `dims` components where that is not 0; *ready is false when the result is decided (constant data). On a device u is
+// NULL.
+static vbl_status begin(const char *measure, vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o,
+                        bases *b, bool *ready, vbl_measure_result *r, vbl_error *err) {
+  const int64_t dims = fn == vbl_svcca ? o->dims : 0;
+  int64_t size[2];
+  bool there = false;
   *ready = false;
   VBL_TRY(vbl_begin_compact(measure, x, y, 2, r, err));
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
-  VBL_TRY(vbl_device_pull(x, err));
-  VBL_TRY(vbl_device_pull(y, err));
-  VBL_TRY(make_bases(x, y, dims, b, err));
+  if (fn != vbl_pwcca) VBL_TRY(vbl_cca_on_device(fn, x, y, o, size, &there, err));
+  if (there) {
+    b->x = x->device->svd;
+    b->y = y->device->svd;
+  } else {
+    VBL_TRY(vbl_device_pull(x, err));
+    VBL_TRY(vbl_device_pull(y, err));
+    VBL_TRY(make_bases(x, y, dims, b, err));
+  }
   *ready = true;
   return VBL_OK;
 }
@@ -145,9 +183,18 @@ vbl_status vbl_canonical_correlations(const vbl_prepared *x, const vbl_prepared 
   return VBL_OK;
 }
 
+// The same from the device, or a copy of what is given.
+static vbl_status device_coordinates(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, const double *given,
+                                     double **c, vbl_error *err) {
+  VBL_TRY(vbl_scratch(mx * my, "canonical correlations", c, err));
+  if (given == NULL) return vbl_device_coordinates(x, y, mx, my, *c, err);
+  for (int64_t i = 0; i < mx * my; i++) (*c)[i] = given[i];
+  return VBL_OK;
+}
+
 // Mean of rho (or rho^2) over the first mx and my components.
 static vbl_status mean_rho(const vbl_prepared *x, const vbl_prepared *y, const bases *b, int64_t mx, int64_t my, bool squared,
-                           vbl_measure_result *r, vbl_error *err) {
+                           double *given, vbl_measure_result *r, vbl_error *err) {
   double *c = NULL, sum = 0;
   note_ranks(r, x, y, b->x->rank, b->y->rank, mx, my);
   if (mx >= x->n - 1 || my >= x->n - 1) return vbl_undefined(r, VBL_MEASURE_RANK_SATURATED);
@@ -155,9 +202,13 @@ static vbl_status mean_rho(const vbl_prepared *x, const vbl_prepared *y, const b
     note_chance(r, squared);
     return vbl_value(r, 1);
   }
-  bool single = !squared && vbl_row_product_single(x, y, mx, my);
+  const bool there = b->x->u == NULL, single = !there && !squared && vbl_row_product_single(x, y, mx, my);
   if (single) r->preprocessing = "centred, product in f32";
-  vbl_status status = coordinates(x->n, b->x, b->y, mx, my, single, &c, err);
+  vbl_status status = VBL_OK;
+  if (there)
+    status = device_coordinates(x, y, mx, my, given, &c, err);
+  else
+    status = coordinates(x->n, b->x, b->y, mx, my, single, &c, err);
   if (status == VBL_OK && squared) sum = vbl_dot(c, c, mx * my);
   if (status == VBL_OK && !squared)
     status = vbl_nuclear_norm(mx, my, c, single ? VBL_NUCLEAR_SINGLE : VBL_NUCLEAR_EXACT, &sum, err);
@@ -170,20 +221,8 @@ static vbl_status mean_rho(const vbl_prepared *x, const vbl_prepared *y, const b
 vbl_status vbl_cca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   bool ready;
   bases b = {0};
-  VBL_TRY(begin("cca", x, y, 0, &b, &ready, r, err));
-  return ready ? mean_rho(x, y, &b, b.x->rank, b.y->rank, o->of == 1, r, err) : VBL_OK;
-}
-
-// Components kept: the fewest whose variance reaches the threshold, or `dims`.
-static int64_t kept(const vbl_svd *v, const vbl_measure_options *o) {
-  double total = 0, sum = 0;
-  if (o->dims > 0) return o->dims < v->rank ? o->dims : v->rank;
-  for (int64_t i = 0; i < v->rank; i++) total += v->s[i] * v->s[i];
-  for (int64_t i = 0; i < v->rank; i++) {
-    sum += v->s[i] * v->s[i];
-    if (sum >= (o->threshold - 1e-12) * total) return i + 1;
-  }
-  return v->rank;
+  VBL_TRY(begin("cca", vbl_cca, x, y, o, &b, &ready, r, err));
+  return ready ? mean_rho(x, y, &b, b.x->rank, b.y->rank, o->of == 1, o->cross, r, err) : VBL_OK;
 }
 
 // CCA between the leading principal components (Raghu et al., NeurIPS 2017).
@@ -193,10 +232,10 @@ vbl_status vbl_svcca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options
   if (!(o->threshold > 0 && o->threshold <= 1) || o->dims < 0)
     return vbl_fail(err, VBL_EINVAL, "svcca: expected a threshold in (0, 1] or dims >= 1, got threshold %g, dims %lld",
                     o->threshold, (long long)o->dims);
-  vbl_status status = begin("svcca", x, y, o->dims, &b, &ready, r, err);
+  vbl_status status = begin("svcca", vbl_svcca, x, y, o, &b, &ready, r, err);
   if (status == VBL_OK && ready) {
     vbl_extra(r, o->dims > 0 ? "dims" : "threshold", o->dims > 0 ? (double)o->dims : o->threshold);
-    status = mean_rho(x, y, &b, kept(b.x, o), kept(b.y, o), false, r, err);
+    status = mean_rho(x, y, &b, kept(b.x, o), kept(b.y, o), false, o->cross, r, err);
   }
   free_bases(&b);
   return status;
@@ -247,7 +286,7 @@ static vbl_status projection_weighted(vbl_prepared *x, vbl_prepared *y, vbl_meas
 vbl_status vbl_pwcca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   bool ready;
   bases b = {0};
-  VBL_TRY(begin("pwcca", x, y, 0, &b, &ready, r, err));
+  VBL_TRY(begin("pwcca", vbl_pwcca, x, y, o, &b, &ready, r, err));
   if (!ready) return VBL_OK;
   VBL_TRY(vbl_prepared_rows(o->side == 0 ? x : y, err));
   note_ranks(r, x, y, x->svd->rank, y->svd->rank, x->svd->rank, y->svd->rank);

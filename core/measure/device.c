@@ -16,6 +16,9 @@ void vbl_device_free(vbl_device_rows *r) {
   r->b->free(r->mean, 0);
   r->b->free(r->norm, 0);
   free(r->hash);
+  r->b->free(r->u, 0);
+  if (r->svd != NULL) free(r->svd->s);
+  free(r->svd);
   free(r);
 }
 

@@ -1,7 +1,7 @@
 // Features that stay on a device: what core/measure asks of its kernels (kernels/measure.h). Only lengths, hashes, lists, products of
 // the widths' size and scalars come to the host. Devices are asked by the interpreter's thread alone, never inside a parallel loop.
 // Inside core/measure only, but for vbl_prepare_device.
-// defines: vbl_device_rows, vbl_prepare_device, vbl_device_pair, vbl_device_{free,together,pull,squared,grams,cross,candidates}
+// defines: vbl_device_rows, vbl_prepare_device, vbl_device_pair, vbl_device_{free,together,pull,squared,grams,cross,svd,coordinates,candidates}
 #pragma once
 #include "core/measure/candidates.h"
 
@@ -13,6 +13,8 @@ typedef struct vbl_device_rows {
   double *mean;      // (d), the device's, as are the next
   double *norm;      // (n)
   uint64_t *hash;    // (n, 2), the host's: equal for equal rows
+  vbl_svd *svd;      // NULL until asked for; its u is NULL, the device's is
+  double *u;         // (n, columns)
 } vbl_device_rows;
 
 // vbl_prepare for t (n, d) of f32 or bf16 on a device that has kernels for measures. The tensor is kept, not copied, where it is f32
@@ -34,6 +36,11 @@ vbl_status vbl_device_squared(const vbl_prepared *x, const vbl_prepared *y, doub
 vbl_status vbl_device_grams(vbl_prepared *const *matrices, int64_t count, double *out, vbl_error *err);
 // c (dx, dy) = Xc'Yc with X's row i beside Y's row order[i]; order NULL: i.
 vbl_status vbl_device_cross(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, double *c, vbl_error *err);
+// The left singular vectors with (s_i / s_1)^2 > 1e-6, as many as *out has columns; s has all d values, rank counts squares above rounding.
+// *out is NULL where they are not to be had from Xc'Xc (n <= d); x->total > 0.
+vbl_status vbl_device_svd(vbl_prepared *x, const vbl_svd **out, vbl_error *err);
+// c (mx, my) = Ux[:, :mx]' Uy[:, :my], of columns that are there.
+vbl_status vbl_device_coordinates(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, double *c, vbl_error *err);
 // vbl_candidates_find on the device, with exact keys. *found is false, and nothing is held, where the device cannot tell: rows far longer
 // than the others, or more rows within a window than piles have room for.
 vbl_status vbl_device_candidates(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, bool *found,

@@ -82,7 +82,8 @@ typedef struct vbl_measure_options {
   double variance;                            // pca_dims, (0, 1]
   int fit;                                    // twonn: 0 mle, 1 linear
   double discard;                             // twonn linear: share of the largest ratios left out, [0, 1)
-  double *cross;                              // procrustes: Xc'Yc (dx, dy) where the caller has it, overwritten; NULL
+  double *cross;                              // procrustes: Xc'Yc, cca, svcca: Ux'Uy where the caller has it, overwritten; NULL
+  int on_host;                                // cca, svcca: 1: not on a device, wherever the rows lie
   int value_only;                             // 1: no chance level where that costs more than the value (procrustes)
   const struct vbl_plugin_measure *plugin;    // a plug-in's (plugin.h),
   double plugin_options[VBL_PLUGIN_OPTIONS];  // and its options
@@ -109,6 +110,10 @@ vbl_measure_fn vbl_rsa, vbl_gw_identity;
 // One matrix: spectrum.c
 vbl_measure_fn vbl_effective_rank, vbl_participation_ratio, vbl_stable_rank, vbl_pca_dims, vbl_twonn;
 
+// cca or svcca of two matrices on one device: whether it can be had there, and the size of the product (mx, my) that options.cross wants.
+// Asks the device, once a matrix. (cca.c)
+vbl_status vbl_cca_on_device(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, int64_t size[2],
+                             bool *yes, vbl_error *err);
 // The canonical correlations, descending, between the first mx and my principal components (1 .. rank; both SVDs made before) of
 // two matrices of the same n; *rho (min(mx, my)) is the caller's to free.
 vbl_status vbl_canonical_correlations(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, double **rho,

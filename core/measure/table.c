@@ -75,10 +75,13 @@ static vbl_status make_cross_products(pairs *p, vbl_error *err) {
   return VBL_OK;
 }
 
+static bool by_vectors(const pairs *p) { return p->device && p->o->on_host == 0 && (p->fn == vbl_cca || p->fn == vbl_svcca); }
+
 static vbl_status warm_one(const pairs *p, int64_t i, vbl_error *err) {
   vbl_prepared *m = matrix(p, i);
   for (int64_t j = 0; j < i; j++)
     if (matrix(p, j) == m) return VBL_OK;  // another thread's
+  if (by_vectors(p)) return VBL_OK;        // place() has made them
   VBL_TRY(vbl_interrupt_check(err));
   return vbl_measure_warm(p->fn, m, p->o, err);
 }
@@ -117,21 +120,28 @@ static vbl_status run_step(const pairs *p, int step, vbl_error *err) {
   return status;
 }
 
-// Whether the measure's pairs begin with Xc'Yc, which a device makes.
+// Whether the measure's pairs begin with a product that a device makes: Xc'Yc, or Ux'Uy.
 static bool by_cross(const pairs *p) {
+  if (by_vectors(p)) return true;
   bool narrow = p->device && p->fn == vbl_procrustes && p->o->form == 0;
   for (int64_t i = 0; i < matrices(p) && narrow; i++) narrow = matrix(p, i)->d < matrix(p, i)->n;
   return narrow;
 }
 
+static vbl_status device_product(const pairs *p, int64_t q, double *cross, vbl_error *err) {
+  vbl_prepared *x = p->xs[q / p->ny], *y = p->ys[q % p->ny];
+  int64_t size[2];
+  bool yes = false;
+  VBL_TRY(vbl_interrupt_check(err));
+  if (x == y || (p->half && q % p->ny < q / p->ny)) return VBL_OK;
+  if (!by_vectors(p)) return vbl_device_cross(x, y, NULL, cross, err);
+  VBL_TRY(vbl_cca_on_device(p->fn, x, y, p->o, size, &yes, err));
+  return yes ? vbl_device_coordinates(x, y, size[0], size[1], cross, err) : VBL_OK;
+}
+
 // Pairs first .. end - 1: their products one after another on the device, into cross, the rest side by side on the cores.
 static vbl_status run_batch(const pairs *p, int64_t first, int64_t end, int64_t room, double *cross, vbl_error *err) {
-  for (int64_t q = first; q < end; q++) {
-    const int64_t i = q / p->ny, j = q % p->ny;
-    VBL_TRY(vbl_interrupt_check(err));
-    if (p->xs[i] != p->ys[j] && !(p->half && j < i))
-      VBL_TRY(vbl_device_cross(p->xs[i], p->ys[j], NULL, cross + (q - first) * room, err));
-  }
+  for (int64_t q = first; q < end; q++) VBL_TRY(device_product(p, q, cross + (q - first) * room, err));
   vbl_status status = VBL_OK;
 #pragma omp parallel for schedule(dynamic)
   for (int64_t q = first; q < end; q++) {
@@ -165,12 +175,26 @@ static vbl_status check_rows(const pairs *p, vbl_error *err) {
   return VBL_OK;
 }
 
+// Whether the singular vectors of all matrices that have any can be had from the device.
+static vbl_status find_vectors(const pairs *p, bool *all, vbl_error *err) {
+  int64_t size[2];
+  *all = true;
+  for (int64_t i = 0; i < matrices(p) && *all; i++) {
+    VBL_TRY(vbl_interrupt_check(err));
+    if (matrix(p, i)->total > 0) VBL_TRY(vbl_cca_on_device(p->fn, matrix(p, i), matrix(p, i), p->o, size, all, err));
+  }
+  return VBL_OK;
+}
+
 // Where all matrices lie on a device, measures that can leave them there do; others find their rows on the host.
-static vbl_status place(pairs *p, vbl_error *err) {
+static vbl_status place(pairs *p, vbl_measure_options *o, vbl_error *err) {
+  bool all = true;
   int64_t count = 0;
   for (int64_t i = 0; i < matrices(p); i++) count += matrix(p, i)->device != NULL;
   p->device = count == matrices(p);
   p->mixed = count > 0 && !p->device;
+  if (by_vectors(p)) VBL_TRY(find_vectors(p, &all, err));
+  o->on_host = !all;
   const bool stays = linear(p) || by_cross(p) || vbl_measure_traits_of(p->fn, p->o)->parts == VBL_PART_KNN;
   for (int64_t i = 0; i < matrices(p) && !(p->device && stays); i++) VBL_TRY(vbl_device_pull(matrix(p, i), err));
   return VBL_OK;
@@ -184,7 +208,7 @@ vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, 
   pairs p = {.fn = fn, .xs = xs, .ys = ys, .nx = nx, .ny = ny, .o = &plain, .half = half, .values = values, .statuses = statuses};
   if (nx < 1 || ny < 1) return VBL_OK;
   VBL_TRY(check_rows(&p, err));
-  vbl_status status = place(&p, err);
+  vbl_status status = place(&p, &plain, err);
   if (status == VBL_OK) status = run_step(&p, 0, err);
   if (status == VBL_OK && grams_pay(&p))
     status = make_products(&p, err);

@@ -100,7 +100,15 @@ check.group("kernels and products", function()
     same("procrustes", x, y, {form = "distance"}, 1e-9)
   end
   local x, y = pair(60, 9, 7, true)
-  for _, name in ipairs {"svcca", "cca", "linear_r2", "rsa", "dcor"} do same(name, x, y, {}, 1e-9) end
+  for _, name in ipairs {"svcca", "cca", "linear_r2", "rsa", "dcor", "pwcca"} do same(name, x, y, {}, 1e-9) end
+  same("svcca", x, y, {dims = 3}, 1e-9)
+  same("svcca", x, y, {threshold = 0.7}, 1e-9)
+  same("cca", x, y, {of = "rho2"}, 1e-9)
+  -- Two equal columns: the leading directions can be had from Xc'Xc, the correlations of all cannot.
+  local flat = vbl.cat({x, x:narrow(2, 1, 1)}, 2)
+  same("svcca", flat, y, {threshold = 0.9}, 1e-9)
+  same("cca", flat, y, {}, 1e-9)
+  check.ok(m.canonical_correlations(x:to "cuda", y:to "cuda"):allclose(m.canonical_correlations(x, y), {rtol = 1e-9, atol = 1e-9}))
   same("cosine", pair(30, 8, 8, true))
   same("cka", x, vbl.zeros(60, 7))
   same("cka", vbl.full({60, 9}, 0.1), y)
@@ -134,8 +142,10 @@ check.group("what stays on the device", function()
   m.cka(a, b)
   m.hsic(a, b, {estimator = "biased"})
   m.procrustes(a, b)
+  m.svcca(a, b)
+  m.cca(a, b)
   for _, name in ipairs {"mknn", "knn_jaccard", "rank_sim", "cycle_knn", "lcs_knn", "edit_knn"} do m[name](a, b, {k = 4}) end
-  for _, name in ipairs {"cka", "procrustes", "mknn"} do m.matrix({a, a}, {b, b}, name) end
+  for _, name in ipairs {"cka", "procrustes", "mknn", "svcca"} do m.matrix({a, a}, {b, b}, name) end
   m.neighbours(a, {k = 3, metric = "euclidean"})
   c.null("mknn", a, b, {k = 4}, {draws = 3})
   check.equal(tostring(a), place)
