@@ -21,11 +21,12 @@ test: build
 bench: build
 	@if test -x tests/bench/run; then tests/bench/run; else echo "no benchmarks: tests/bench/run is missing"; fi
 
-# On a machine with an NVIDIA GPU, nvcc and a python3 with PyTorch, transformers and timm; ARGS="--batches 48 --rounds 3".
+# On a machine with an NVIDIA GPU, nvcc and a python3 with PyTorch, transformers and timm; ARGS="--batches 48 --rounds 3", MEASURES="--rows 20000".
 bench-gpu: setup
 	@test -f build-cuda/CMakeCache.txt || cmake --preset cuda -G Ninja
 	cmake --build build-cuda -j $(JOBS)
 	python3 tests/bench/gpu.py $(ARGS)
+	python3 tests/bench/gpu_measures.py $(MEASURES)
 
 asan: setup
 	@test -f build-asan/CMakeCache.txt || cmake --preset asan -G Ninja

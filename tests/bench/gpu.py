@@ -16,7 +16,6 @@ The gate: losses within 1e-2 and each parameter's gradient within 5e-2 in norm (
 against PyTorch in f32; else FAIL and no timing. MFU: counted FLOPs (products and attention, 3 x forward, real tokens) over time and --peak TFLOP/s.
 """
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -31,6 +30,7 @@ from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
 import vilbert_torch as vt  # noqa: E402
+from vbl_process import Process  # noqa: E402
 
 LENGTHS = [7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 16, 17, 17, 18, 19, 19, 20, 22, 25]
 CLS, SEP, MASK = 101, 102, 103
@@ -126,29 +126,10 @@ class Peer:
         return torch.cuda.max_memory_allocated() if self.device == "cuda" else 0
 
 
-class Vbl:
+class Vbl(Process):
     def __init__(self, program, c, weights, batch, device, folder):
-        config = os.path.join(folder, "config.json")
         model = dict(c, heads=["mlm", "ap"], dropout=0.0)
-        with open(config, "w") as f:
-            json.dump(dict(model=model, weights=weights, batch=batch, device=device, precision="bf16"), f)
-        self.process = subprocess.Popen([program, "tests/bench/gpu.lua", config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.read()
-
-    def read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"vbl ended with status {self.process.wait()} (its message is above)")
-        return json.loads(line)
-
-    def ask(self, text):
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        super().__init__(program, "tests/bench/gpu.lua", dict(model=model, weights=weights, batch=batch, device=device, precision="bf16"), folder)
 
 
 def gate(c, weights, batch, device, vbl, folder):

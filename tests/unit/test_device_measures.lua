@@ -134,6 +134,21 @@ check.group("tables", function()
   end
 end)
 
+-- As many rows as make several blocks of a GPU's (8192 of similarities, 1024 of kernels).
+if found[2].isa ~= "emulated" then
+  check.group("many rows", function()
+    local x = pair(20000, 48, 1)
+    for _, metric in ipairs {"cosine", "euclidean"} do same_lists(x, {k = 10, metric = metric}, metric .. ", 20000 rows") end
+    same_lists(x:narrow(1, 1, 9000), {k = 256}, "k = 256, 9000 rows")
+    same("cka", pair(3000, 3100, 40, true))
+    same("cka", pair(3000, 96, 80, true))
+    same("procrustes", x, x:narrow(2, 1, 30) * 2, {}, 1e-6)  -- the CPU multiplies this many in f32
+    local xs, dxs = {}, {}
+    for i = 1, 4 do xs[i] = pair(2500, 60 + i, 1) dxs[i] = xs[i]:to "cuda" end
+    for _, name in ipairs {"cka", "svcca", "mknn"} do check.ok(m.matrix(dxs, dxs, name):allclose(m.matrix(xs, xs, name), {rtol = 1e-6, atol = 1e-7}), name) end
+  end)
+end
+
 check.group("what stays on the device", function()
   local x, y = pair(50, 8, 6, true)
   local a <close> = m.prepare(x:to "cuda", "X")
