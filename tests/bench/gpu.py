@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
 import vilbert_torch as vt  # noqa: E402
-from vbl_process import Process  # noqa: E402
+from vbl_process import Process, arguments  # noqa: E402
 
 LENGTHS = [7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 16, 17, 17, 18, 19, 19, 20, 22, 25]
 CLS, SEP, MASK = 101, 102, 103
@@ -228,19 +228,11 @@ def measure(c, B, args, folder, table):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--dry", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--batches", default="48,128,512")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--unmeasured", type=int, default=50)
     parser.add_argument("--peak", type=float, default=790, help="TFLOP/s of the device, for MFU (790: 8192^3 in bf16 on an H200)")
-    parser.add_argument("--vbl", default=os.environ.get("VBL", "build-cuda/vbl"))
-    args = parser.parse_args()
-    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-    if args.device == "cuda" and not torch.cuda.is_available():
-        print("SKIPPED: PyTorch sees no GPU (--device cpu --dry runs it on the processor)")
-        return 77
+    args = arguments(parser)
     if args.dry:
         args.batches, args.rounds, args.steps, args.unmeasured = "6", 1, 2, 1
     c, table = DRY if args.dry else BASE, []

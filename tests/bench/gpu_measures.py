@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from vbl_process import Process
+from vbl_process import Process, arguments
 
 K, BLOCK = 10, 4096
 
@@ -132,16 +132,8 @@ def alternate(device, rounds, peers, vbl, question, table, title, work):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--dry", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--rows", type=int, default=100000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--vbl", default=os.environ.get("VBL", "build-cuda/vbl"))
-    args = parser.parse_args()
-    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-    if args.device == "cuda" and not torch.cuda.is_available():
-        print("SKIPPED: PyTorch sees no GPU (--device cpu --dry runs it on the processor)")
-        return 77
+    args = arguments(parser)
     n, d, pairs, layers = (300, 24, 90, 3) if args.dry else (args.rows, 768, 1536, 12)
     rounds = 1 if args.dry else args.rounds
     g, wrong, table = torch.Generator().manual_seed(1), [], []
