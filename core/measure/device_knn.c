@@ -125,7 +125,7 @@ static vbl_status fetch(const hunt *h, vbl_candidates *c, bool *found, vbl_error
   *found = status == VBL_OK;
   for (size_t i = 0; i < n && *found; i++) {
     c->piles[i].count = count[i];
-    *found = count[i] <= h->s.room;
+    *found = count[i] >= h->s.k && count[i] <= h->s.room;
   }
   free(count);
   if (!*found) return status;
