@@ -100,11 +100,11 @@ local function hashes(folder, skip, prefix, list)
   return list
 end
 
--- but: kind -> true of checkpoints that are said to be missing; with the best one's the record of the best epoch differs.
+-- but: kind -> true of checkpoints that are said to be missing; with the best one's the record of the best epoch and its predictions differ.
 local function first_difference(a, b, but)
   local function counts(name)
     return not (but and (but[name:match "^checkpoints/([^/]+)/"] or but[name:match "^([^/]+)/state%.json$"] or name == "result.json" or
-                         but.best and name:find "state%.json$"))
+                         but.best and (name:find "state%.json$" or name:find "^predictions/")))
   end
   for name, hash in pairs(a) do
     if counts(name) and b[name] == nil then return name .. " is missing" end
@@ -135,8 +135,12 @@ local function run_files(run)
   return list
 end
 
-local function only_folder(path)
+-- The run in a folder. A run whose new folder is said to be there already (NFS: done, but the answer was lost) takes another; an empty one stays.
+local function only_run(path)
   local names = system.list(path) or {}
+  for _, name in ipairs(names) do
+    if system.exists(("%s/%s/config.lua"):format(path, name)) then return path .. "/" .. name end
+  end
   return names[1] and path .. "/" .. names[1]
 end
 
@@ -158,7 +162,7 @@ local function training(name, script, threads, template)
   local out, reference = faults.disk .. "/" .. name, nil
   local w = {name = name, interval = 1}
   local words = {script, "--threads", tostring(threads), "--out", out}
-  local function run() return only_folder(out) end
+  local function run() return only_run(out) end
   local function again()
     local path = run()
     if not path or not system.exists(path .. "/config.lua") then return words end
@@ -193,7 +197,7 @@ local function training(name, script, threads, template)
   local expected = at(name .. "-whole")
   local r = faults.run({script, "--threads", tostring(threads), "--out", expected})
   assert(r.code == 0, r.err)
-  reference, w.count = run_files(only_folder(expected)), r.count
+  reference, w.count = run_files(only_run(expected)), r.count
   return w
 end
 
@@ -321,16 +325,18 @@ end
 
 local signals = {[134] = "SIGABRT", [135] = "SIGBUS", [136] = "SIGFPE", [137] = "SIGKILL", [139] = "SIGSEGV"}
 
--- What is left must do: the same again, undisturbed, comes to the same end.
-local function recovers(w)
+-- What is left must do: the same again, undisturbed, comes to the same end, but for checkpoints that are said to be missing: of an epoch that is
+-- over, and the best one, in whose place stands the best of those that were written. text: what the first run said, if it could.
+local function recovers(w, text)
   local r, missing = w.again(), {}
-  for kind in r.err:gmatch "the checkpoint (%S+) was not written" do missing[kind] = true end
+  for kind in ((text or "") .. r.err):gmatch "checkpoint (%S+) was not written" do missing[kind] = true end
   if r.code == 1 and r.err:find("the run is finished, but the checkpoint", 1, true) then
     local difference = w.whole(missing)
     return difference and "gone on with, the end is another: " .. difference or nil
   end
   if r.code ~= 0 then return ("afterwards it does not go on: exit code %s: %s"):format(r.code, r.err:sub(-600)) end
-  local difference = w.whole()
+  missing.last = nil
+  local difference = w.whole(next(missing) and missing)
   return difference and "gone on with, the end is another: " .. difference or nil
 end
 
@@ -345,7 +351,7 @@ local function judge(w, r, action)
   if r.code ~= 0 then
     if r.err == "" then return nil, "no message, exit code " .. r.code end
     if not said then return nil, "the message does not say the reason" end
-    local wrong = recovers(w)
+    local wrong = recovers(w, text)
     if wrong then return nil, wrong end
     return "errors"
   end
@@ -353,7 +359,7 @@ local function judge(w, r, action)
   if not difference and w.interactive and r.out ~= w.out then difference = "the output differs" end
   if difference and not said then return nil, "success is said, but " .. difference end
   if difference then
-    local wrong = recovers(w)
+    local wrong = recovers(w, text)
     if wrong and not w.interactive then return nil, wrong end
   end
   return said and "said" or "tolerated"

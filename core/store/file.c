@@ -93,29 +93,31 @@ static bool is_folder(const char *path) {
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err) {
-  char part[PATH_MAX];
+// Makes one folder in one that is there. Any refusal is none where the folder is there: mkdir of a mount point of a read-only disk says so first.
+static vbl_status make_one(const char *path, bool *existed, vbl_error *err) {
   if (existed) *existed = false;
-  int length = snprintf(part, sizeof part, "%s", path);
-  if (length < 1 || length >= (int)sizeof part)
-    return vbl_fail(err, VBL_EINVAL, "\"%.100s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
-  for (char *p = part + 1; *p; p++) {
-    if (*p != '/') continue;
-    *p = 0;
-    if (mkdir(part, 0777) == 0)
-      VBL_TRY(vbl_parent_sync(part, err));
-    else if (!is_folder(part))
-      return vbl_fail_errno(err, "make folder", part);
-    *p = '/';
-  }
   if (mkdir(path, 0777) == 0) return vbl_parent_sync(path, err);
-  int code = errno;
+  const int code = errno;
   if (is_folder(path)) {
     if (existed) *existed = true;
     return VBL_OK;
   }
   errno = code;
   return vbl_fail_errno(err, "make folder", path);
+}
+
+vbl_status vbl_folder_make(const char *path, bool *existed, vbl_error *err) {
+  char part[PATH_MAX];
+  int length = snprintf(part, sizeof part, "%s", path);
+  if (length < 1 || length >= (int)sizeof part)
+    return vbl_fail(err, VBL_EINVAL, "\"%.100s\": not a path of 1 to %d bytes", path, PATH_MAX - 1);
+  for (char *p = part + 1; *p; p++) {
+    if (*p != '/') continue;
+    *p = 0;
+    VBL_TRY(make_one(part, NULL, err));
+    *p = '/';
+  }
+  return make_one(path, existed, err);
 }
 
 static vbl_status remove_children(const char *path, vbl_error *err) {

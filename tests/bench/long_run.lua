@@ -35,14 +35,16 @@ end
 
 local function piece()
   local name, began, runs = os.date "!%Y-%m-%dT%H:%M", system.monotonic(), 0
-  if not system.exists(path) then store.append(path, table.concat(columns, ",") .. "\n") end
+  local first = not system.exists(path)
+  local file = store.append(path)
+  if first then file:write(table.concat(columns, ",") .. "\n") end
   while system.monotonic() - began < hours * 3600 and not system.interrupted() do
     local cpu, wall = os.clock(), system.monotonic()
     config.flags.seed = runs % 7  -- other data and weights, the same sizes
     local run = vbl.train.pretrain(config)
     store.remove(run.folder)
     run, runs = nil, runs + 1
-    store.append(path, table.concat(measure(name, began, runs, os.clock() - cpu, system.monotonic() - wall), ",") .. "\n")
+    file:write(table.concat(measure(name, began, runs, os.clock() - cpu, system.monotonic() - wall), ",") .. "\n")
   end
 end
 
