@@ -1,7 +1,10 @@
 -- The guards over a run's numbers: each is quiet on what is sound and speaks of what is planted.
 local check = require "check"
 local constant = require "vbl.train.guards.constant"
+local data_files = require "data_files"
+local labels = require "vbl.tasks.labels"
 local levels = require "vbl.train.guards.levels"
+local prior = require "vbl.tasks.prior"
 local random = require "vbl.data.c"
 local same_mode = require "vbl.train.guards.same_mode"
 local shares = require "vbl.train.guards.shares"
@@ -112,6 +115,84 @@ check.group("chance: the other tasks' levels", function()
   check.equal(#alarms({["loss.other"] = 5}), 0)
 end)
 
+-- A view of labels: classes, lists of classes, or class -> weight; false: unknown.
+local function labelled(list)
+  return {size = function() return #list end, label = function(_, i) return list[i] or nil end}
+end
+
+-- The loss of a task of that kind when its answer to every sample is `logits`, taken as a run takes it.
+local function constant_loss(kind, list, logits, class_weights)
+  local rows, weights, total, answers = {}, {}, 0, {}
+  for i, label in ipairs(list) do
+    local row = {}
+    for k = 1, #logits do row[k] = 0 end
+    if kind == "multilabel" then
+      for _, class in ipairs(label) do row[class + 1] = 1 end
+    elseif kind == "soft" then
+      for class, weight in pairs(label) do row[class + 1] = weight end
+    end
+    rows[i] = type(label) == "table" and row or kind == "binary" and {label} or label
+    weights[i] = class_weights and class_weights[label + 1] or 1
+    total, answers[i] = total + weights[i], logits
+  end
+  local targets = vbl.tensor(rows, {dtype = kind == "multiclass" and "i32" or "f32"})
+  return labels[kind].loss(vbl.tensor(answers), targets, weights, total):item()
+end
+
+local function logit(p) return math.log(p / (1 - p)) end
+
+check.group("entropy of labels: the least loss of a constant answer, of each kind", function()
+  local log = math.log
+  local cases = {
+    {kind = "binary", list = {0, 0, 0, 1, 0, 1, 0, 0}, best = {logit(0.25)}},
+    {kind = "binary", list = {0, 0, 0, 1, 0, 1, 0, 0}, best = {0}, weights = {8 / 12, 8 / 4}, level = log(2)},
+    {kind = "multiclass", list = {0, 2, 2, 1, 2, 2, 0, 2}, best = {log(2), log(1), log(5)}},
+    {kind = "multiclass", list = {0, 2, 2, 1, 2, 2, 0, 2}, best = {log(6), log(1), log(5)}, weights = {3, 1, 1}},
+    {kind = "multilabel", list = {{0}, {}, {0, 1}, {0}, {2}}, best = {logit(0.6), logit(0.2), logit(0.2)}},
+    {kind = "soft", list = {{[0] = 1, [2] = 0.3}, {[1] = 0.6}, {}, {[0] = 0.2}}, best = {logit(0.3), logit(0.15), logit(0.075)}},
+  }
+  for _, case in ipairs(cases) do
+    local task = {kind = case.kind, class_weights = case.weights, classes = case.kind == "binary" and {"a", "b"} or {"a", "b", "c"}}
+    local level = prior.entropy(task, labelled(case.list))
+    check.near(level, constant_loss(case.kind, case.list, case.best, case.weights), 1e-6)
+    check.ok(not case.level or math.abs(level - case.level) < 1e-12, level)
+    for k = 1, #case.best do
+      local other = table.move(case.best, 1, #case.best, 1, {})
+      other[k] = other[k] + 0.3
+      check.ok(constant_loss(case.kind, case.list, other, case.weights) > level + 1e-3, case.kind)
+    end
+  end
+  check.near(prior.entropy({kind = "binary", classes = {"a", "b"}}, labelled {1, false, 0, false}), log(2), 1e-12)
+  check.equal(prior.entropy({kind = "soft", classes = {"a"}}, labelled {false, false}), nil)
+  check.near(prior.entropy({kind = "binary", drawn = true}, labelled {}), log(2), 1e-12)
+end)
+
+check.group("chance: a task on labels at their entropy, each loss by its own samples' labels; retrieval at ln of a batch", function()
+  local function alarms(task, losses, size)
+    task.name = "films"
+    local function view(list) return size and {size = function() return size end} or labelled(list) end
+    local job = {tasks = {task}, task_name = "films", config = {batch = 32}, train = view {0, 1, 0, 1}, test = view {0, 0, 0, 1}}
+    local s = {sums = {["loss.films"] = source(losses[1], 100, 0.02)}}
+    local function of(v) return {["loss.films"] = v} end
+    return levels.check(job, s, 2, {values = of(losses[3]), errors = of(0.002), train = of(losses[2]), train_errors = of(0.002)})
+  end
+  local quarter = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
+  local binary = {kind = "binary", classes = {"a", "b"}}
+  local found = alarms(binary, {math.log(2), math.log(2), quarter})
+  check.equal(#found, 1)
+  check.ok(found[1].text:find("epoch 2: films is at chance: loss 0.6931 +- 0.0020 over the epoch's steps", 1, true), found[1].text)
+  check.ok(found[1].text:find("chance is the entropy of the held-out labels = 0.5623", 1, true), found[1].text)
+  for i = 1, 3 do
+    local losses = {math.log(2), math.log(2), quarter}
+    losses[i] = losses[i] - 0.006
+    check.equal(#alarms(binary, losses), 0)
+  end
+  local retrieval, ln = {kind = "retrieval"}, math.log(32)
+  local level = (64 * ln + 8 * math.log(8)) / 72  -- batches of 32, 32 and 8
+  check.equal(#alarms(retrieval, {ln, ln, level}, 72), 1)
+  check.equal(#alarms(retrieval, {ln, ln, level - 0.006}, 72), 0)
+end)
+
 -- Layers of a probe: all measures move, but for those in `fixed`.
 local function probe(layers, epoch, n, fixed)
   local list = {}
@@ -195,6 +276,41 @@ check.group("a run: the spike at its step with the tensor, shares and the eval-m
   local sheet = require "vbl.runs.sheet"(record)
   check.ok(sheet:find("warning: step 37: loss.mlm is ", 1, true), sheet)
   check.ok(store.read_file(run .. "/report.html"):find("While it trained: step 37: grad_norm", 1, true), "report")
+end)
+
+-- Films whose captions tell the genre, or whose genres are drawn anew.
+local function films(shuffled)
+  local files, texts = data_files.new(), {"a bright day", "a black night"}
+  for split, n in pairs {train = 256, dev = 128} do
+    local lines = {}
+    for i = 1, n do
+      local kind = 1 + i % 2
+      files:image(("img/%d.png"):format(i % 8), i % 8)
+      local genre = shuffled and 1 + math.floor(2 * random.uniform(7, "order", i + (split == "dev" and n or 0))) or kind
+      lines[i] = ('{"id":"%s-%d","img":"img/%d.png","text":"%s","label":"%s"}'):format(split, i, i % 8, texts[kind], genre == 1 and "light" or "dark")
+    end
+    files:write(split .. ".jsonl", table.concat(lines, "\n") .. "\n")
+  end
+  return files
+end
+
+check.group("a fine-tuning run: at chance on shuffled labels, in the log, the sheet and the report; quiet where it learns", function()
+  local function train(shuffled)
+    local files = films(shuffled)
+    local run, text = trainer.expect(0, {trainer.finetune, "data=jsonl:" .. files.path, "model.image=32", "epochs=2", "probe_samples=0", script = true})
+    files:remove()
+    return run, text
+  end
+  local run, text = train(false)
+  check.ok(not text:find("at chance", 1, true), text)
+  check.equal(#vbl.runs.open(run):alarms(), 0)
+  run, text = train(true)
+  check.ok(text:find("WARNING - epoch 1: jsonl is at chance: loss ", 1, true) and text:find("the entropy of the held-out labels = 0.69", 1, true), text)
+  local record = vbl.runs.open(run)
+  check.equal(#record:alarms(), 2)
+  check.ok(require "vbl.runs.sheet"(record):find("warning: epoch 1: jsonl is at chance", 1, true))
+  local best = record.result.best.epoch
+  check.ok(store.read_file(run .. "/report.html"):find(("While it trained: epoch %d: jsonl is at chance"):format(best), 1, true), "report")
 end)
 
 -- What a task's loss becomes: a value that is finite, whose gradient is not.

@@ -117,15 +117,25 @@ function checks.partners(run, add)
   end
 end
 
--- What the run said of its own numbers while it trained. A task at chance is told of its last evaluation (chance_levels); here: when it was.
+-- Whether a line of warnings.jsonl is of the best checkpoint, which a fine-tuned run's scores are of.
+local function of_best(run, row)
+  local best = run.kind == "finetune" and run.result and run.result.best
+  return best and row.epoch == best.epoch
+end
+
+-- What the run said of its own numbers while it trained. A task at chance is a warning where the scores are of that epoch. Else it is what once
+-- was, and a note; of pretraining the last evaluation is told (chance_levels).
 function checks.alarms(run, add)
-  local first, count, order = {}, {}, {}
+  local shown, count, order = {}, {}, {}
   for _, row in ipairs(run.alarm_rows) do
-    if not first[row.kind] then first[row.kind], order[#order + 1] = row, row.kind end
-    count[row.kind] = (count[row.kind] or 0) + 1
+    local kind = row.kind
+    if not shown[kind] then order[#order + 1] = kind end
+    if not shown[kind] or kind == "chance" and of_best(run, row) then shown[kind] = row end
+    count[kind] = (count[kind] or 0) + 1
   end
   for _, kind in ipairs(order) do
-    add(kind == "chance" and "note" or "warning", "While it trained: %s%s.", first[kind].text, count[kind] > 1 and (" (and %d more of the kind in warnings.jsonl)"):format(count[kind] - 1) or "")
+    add(kind == "chance" and not of_best(run, shown[kind]) and "note" or "warning", "While it trained: %s%s.", shown[kind].text,
+        count[kind] > 1 and (" (and %d more of the kind in warnings.jsonl)"):format(count[kind] - 1) or "")
   end
 end
 

@@ -1,11 +1,9 @@
 -- Test losses: one fixed corruption of the held-out pairs, drawn from the seed, the same at every epoch; the model in eval mode.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local held_out = require "vbl.train.held_out"
 
 local evaluate = {}
-
--- The draws of a test corruption have a step number that no training step reaches.
-local TEST_STEP = 0x7fffffff
 
 -- Images moved on by one sample: every caption meets another pair's image.
 local function shuffle_images(work)
@@ -32,26 +30,10 @@ end
 local function add(total, prefix, stats, weight)
   for name, s in pairs(stats) do
     local key = prefix and name .. prefix or name
-    local t = total[key] or {0, 0, 0, 0}
     -- A share (count 0) is this batch's mean: it counts with the batch's weight.
     local share = s[2] == 0
-    local sum, count = share and s[1] * weight or s[1], share and weight or s[2]
-    total[key] = {t[1] + sum, t[2] + count, t[3] + (count > 0 and sum * sum / count or 0), t[4] + 1}
+    total[key] = held_out.add(total[key], share and s[1] * weight or s[1], share and weight or s[2])
   end
-end
-
--- Standard error of a loss's mean, from the batches' means: those of one size differ by chance alone. nil of a single batch.
-local function error_of(t)
-  if t[4] < 2 or t[2] == 0 then return nil end
-  return math.sqrt(math.max(0, t[3] / t[2] - (t[1] / t[2]) ^ 2) / (t[4] - 1))
-end
-
--- The numbers at which batches begin: one behind the other, or opts.starts, whole batches each.
-local function starts_of(opts, n)
-  if opts.starts then return opts.starts end
-  local list = {}
-  for first = 1, n, opts.batch do list[#list + 1] = first end
-  return list
 end
 
 -- split: a view of the data set; -> name -> value (loss.mlm, loss.mlm_shuffled, loss.ap, accuracy.ap, loss.mim, ...),
@@ -62,13 +44,13 @@ function evaluate.run(model, tasks, split, opts)
   model:eval()
   local total, n = {}, math.min(opts.samples or split:size(), split:size())
   local ok, message = pcall(function()
-    for _, first in ipairs(starts_of(opts, n)) do
+    for _, first in ipairs(opts.starts or held_out.starts(n, opts.batch)) do
       if opts.safe_point then opts.safe_point() end
       vbl.scope(function()
         local count = math.min(opts.batch, (opts.starts and split:size() or n) - first + 1)
         local batch = split:range(first, count)
         for _, task in ipairs(tasks) do
-          local work = task:prepare(split, batch, {seed = opts.seed, step = TEST_STEP - first, epoch = 0, test = true})
+          local work = task:prepare(split, batch, {seed = opts.seed, step = held_out.STEP - first, epoch = 0, test = true})
           local weight = work.count or work.n
           local _, stats = accumulate.evaluate(model, task, work, opts.micro, 0)
           add(total, nil, stats, weight)
@@ -85,10 +67,12 @@ function evaluate.run(model, tasks, split, opts)
   if not ok then error(message, 0) end
   local values, intervals, errors = {}, {}, {}
   for name, t in pairs(total) do
-    values[name] = t[1] / math.max(t[2], 1e-300)
-    if name:match("^accuracy") then intervals[name] = {vbl.metrics.wilson(t[1], t[2])} end
-    if intervals[name] then intervals[name][3] = t[2] end
-    if name:match "^loss" then errors[name] = error_of(t) end
+    values[name] = t.count > 0 and held_out.mean(t) or 0
+    if name:match "^accuracy" then
+      intervals[name] = {vbl.metrics.wilson(t.sum, t.count)}
+      intervals[name][3] = t.count
+    end
+    if name:match "^loss" then errors[name] = held_out.error(t) end
   end
   return values, intervals, errors
 end

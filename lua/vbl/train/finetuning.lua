@@ -127,13 +127,14 @@ end
 
 function finetuning.evaluate(job, s)
   local task = job.tasks[1]
-  local p, loss = predict(job, job.test)
+  local p, loss, spread = predict(job, job.test)
   local found = named(task, scoring.values(p))
-  found.values["loss." .. task.name] = loss
+  found.values["loss." .. task.name], found.errors = loss, {["loss." .. task.name] = spread}
   if s.step > 0 then
     local starts = same_mode.starts(job, job.test:size())
-    local _, train_loss = predict(job, job.train, starts)
-    found.train, found.train_pairs = {["loss." .. task.name] = train_loss}, math.min(#starts * job.config.batch, job.train:size())
+    local _, train_loss, train_spread = predict(job, job.train, starts)
+    found.train, found.train_errors = {["loss." .. task.name] = train_loss}, {["loss." .. task.name] = train_spread}
+    found.train_pairs = math.min(#starts * job.config.batch, job.train:size())
   end
   return found, {[task.name] = loss}
 end

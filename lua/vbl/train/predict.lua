@@ -1,17 +1,16 @@
 -- A model's predictions of a view.
---   predict(job, view[, starts]) -> predictions (vbl.tasks.predictions), loss     starts: where its batches begin; all of the view by default
+--   predict(job, view[, starts]) -> predictions (vbl.tasks.predictions), loss, the loss's standard error (vbl.train.held_out)
+--     starts: where its batches begin; all of the view by default
 -- In eval mode; a task that draws (image-text matching without labels) draws once for all: the same at every epoch, of the run's seed.
 local vbl = require "vbl"
+local held_out = require "vbl.train.held_out"
 local safe_point = require "vbl.train.safe_point"
 
--- The draws of a held-out batch have a step number that no training step reaches.
-local HELD_OUT_STEP = 0x7fffffff
-
--- The loss of one batch, added to the collector; keys: what a contrastive task joins.
+-- The sum of a batch's losses and how many (or how much weight) they are; its predictions join the collector. keys: what a contrastive task joins.
 local function batch_loss(job, view, collector, first, count)
   local task, loss, keys = job.tasks[1], 0, {}
   local batch = view:range(first, count)
-  local work = task:prepare(view, batch, {seed = job.config.flags.seed, step = HELD_OUT_STEP - first, epoch = 0, test = true})
+  local work = task:prepare(view, batch, {seed = job.config.flags.seed, step = held_out.STEP - first, epoch = 0, test = true})
   for lo = 1, work.n, job.micro do
     local hi = math.min(lo + job.micro - 1, work.n)
     local out = task:forward(job.model, work, lo, hi, 0)
@@ -27,27 +26,20 @@ local function batch_loss(job, view, collector, first, count)
   return loss * weight, weight
 end
 
-local function every(size, batch)
-  local starts = {}
-  for first = 1, size, batch do starts[#starts + 1] = first end
-  return starts
-end
-
 return function(job, view, starts)
   local model, training = job.model, job.model.training
-  local collector, sum, total, batch = job.tasks[1]:collector(), 0, 0, job.config.batch
+  local collector, total, batch = job.tasks[1]:collector(), nil, job.config.batch
   model:eval()
   local ok, result = pcall(vbl.no_grad, function()
-    for _, first in ipairs(starts or every(view:size(), batch)) do
+    for _, first in ipairs(starts or held_out.starts(view:size(), batch)) do
       safe_point()
       vbl.scope(function()
-        local loss, weight = batch_loss(job, view, collector, first, math.min(batch, view:size() - first + 1))
-        sum, total = sum + loss, total + weight
+        total = held_out.add(total, batch_loss(job, view, collector, first, math.min(batch, view:size() - first + 1)))
       end)
     end
     return collector.finish()
   end)
   model:train(training)
   if not ok then error(result, 0) end
-  return result, total > 0 and sum / total or 0 / 0
+  return result, held_out.mean(total), held_out.error(total)
 end

@@ -4,14 +4,16 @@
 -- mean over its steps, that of training pairs and that of held-out pairs in eval mode at its end, is below the level by more than Z standard errors.
 -- Held-out pairs of a single batch have no standard error, and say nothing.
 --   ap: ln 2      mlm: the entropy of the training captions' word pieces (vbl.tasks.unigram)      mim, contrastive: ln of the candidates
+--   labels: their entropy, in the training or held-out samples that the loss is of (vbl.tasks.prior)      retrieval: ln of a batch's pairs
 local accumulate = require "vbl.train.accumulate"
+local prior = require "vbl.tasks.prior"
 local unigram = require "vbl.tasks.unigram"
 
 local levels = {Z = 2.33}  -- one-sided: by luck a model at chance is below in one of a hundred samples
 
 local titles = {ap = "AP", mlm = "MLM", mim = "MIM", contrastive = "the contrastive term"}
 
--- name -> function(values, job) -> level, what it is
+-- name -> function(values, job) -> level, what it is; of a task that fine-tunes: downstream_level
 local level_of = {
   ap = function() return math.log(2), "ln 2" end,
   mlm = function(_, job)
@@ -28,6 +30,28 @@ local level_of = {
   end,
 }
 
+-- The mean over the samples of a view of ln of their batch's size.
+local function ln_of_batches(size, batch)
+  local rest = size % batch
+  return ((size - rest) * math.log(batch) + (rest > 0 and rest * math.log(rest) or 0)) / size
+end
+
+-- view: of the samples that the loss is of.
+local function downstream_level(task, values, job, view)
+  if task.kind == "retrieval" then
+    local level = values["chance." .. task.name] or ln_of_batches(view:size(), job.config.batch)
+    return level, ("ln of about %.0f pairs"):format(math.exp(level))
+  end
+  job.priors = job.priors or {}
+  if job.priors[view] == nil then job.priors[view] = prior.entropy(task, view) or false end
+  return job.priors[view] or nil, task.drawn and "ln 2" or "the entropy of the held-out labels"
+end
+
+local function level(name, source, job)
+  if level_of[name] then return level_of[name](source.values, job) end
+  return downstream_level(job.tasks[1], source.values, job, source.view)
+end
+
 -- Standard errors of the means over the steps of an epoch: s.sums has {sum, n, sum of squares} of the losses.
 local function step_errors(sums)
   local errors = {}
@@ -42,13 +66,13 @@ local function at_chance(job, name, sources)
   local parts, what = {}, nil
   for _, source in ipairs(sources) do
     local value, spread = source.values["loss." .. name], source.errors["loss." .. name]
-    local level, meaning
-    if value and spread then level, meaning = level_of[name](source.values, job) end
-    if not level and source.needed then return nil end
-    if level then
-      if value < level - levels.Z * spread then return nil end
+    local chance, meaning
+    if value and spread then chance, meaning = level(name, source, job) end
+    if not chance and source.needed then return nil end
+    if chance then
+      if value < chance - levels.Z * spread then return nil end
       parts[#parts + 1] = ("%.4f +- %.4f %s"):format(value, spread, source.title)
-      what = ("%s = %.4f"):format(meaning, level)
+      what = ("%s = %.4f"):format(meaning, chance)
     end
   end
   return #parts > 0 and table.concat(parts, ", ") or nil, what
@@ -56,15 +80,15 @@ end
 
 function levels.check(job, s, epoch, found)
   local sources = {
-    {title = "over the epoch's steps", values = accumulate.values(s.sums), errors = step_errors(s.sums)},
-    {title = "of training pairs at its end", values = found.train or {}, errors = found.train_errors or {}},
-    {title = "of held-out pairs", needed = true, values = found.values, errors = found.errors or {}},
+    {title = "over the epoch's steps", view = job.train, values = accumulate.values(s.sums), errors = step_errors(s.sums)},
+    {title = "of training pairs at its end", view = job.train, values = found.train or {}, errors = found.train_errors or {}},
+    {title = "of held-out pairs", view = job.test, needed = true, values = found.values, errors = found.errors or {}},
   }
   local alarms = {}
-  for _, name in ipairs {"mlm", "ap", "contrastive", "mim"} do
+  for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
     local losses, what = at_chance(job, name, sources)
     if losses then
-      alarms[#alarms + 1] = {kind = "chance", text = ("epoch %d: %s is at chance: loss %s; chance is %s"):format(epoch, titles[name], losses, what)}
+      alarms[#alarms + 1] = {kind = "chance", text = ("epoch %d: %s is at chance: loss %s; chance is %s"):format(epoch, titles[name] or name, losses, what)}
     end
   end
   return alarms
