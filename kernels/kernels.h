@@ -158,9 +158,9 @@ typedef struct vbl_backend {
                              const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
                              const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
                              void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
-  // The same with bf16 operands: q, k, v, dout, the probabilities and their gradients, and all results are rounded to bf16, sums are
-  // f32. Dropout's mask is the library's own: it repeats with (site, step, first sample, sizes), and is not attention's. NULL, or false
-  // with nothing done: not for these operands here, in both directions; core then calls the f32 one.
+  // The same with bf16 operands: q, k, v, dout, the probabilities and their gradients are rounded to bf16, sums are f32. Where a library
+  // computes it results are rounded too, and dropout's mask is the library's own: it repeats with (site, step, first sample, sizes), and is
+  // not attention's. NULL, or false with nothing done: not for these operands here, in both directions; core then calls the f32 one.
   bool (*attention_bf16)(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s);
   bool (*attention_bf16_backward)(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
                                   void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);

@@ -1,6 +1,6 @@
 // Attention with bf16 operands through cuDNN's fused graphs (sdpa.h): operands are rounded into working memory, the plan of their shape is
 // run, results are brought back to f32. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
-// a machine without it: false, and the caller's f32 kernels (attention.cu) do it.
+// a machine without it: vbl's own kernels (flash.cu). Heads that these do not take either: false, and the caller's f32 kernels do it.
 // defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward
 #include <map>
 #include <mutex>
@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/flash.h"
 #include "kernels/cuda/numbers.h"
 #include "kernels/cuda/sdpa.h"
 
@@ -170,7 +171,7 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
 
 static int64_t bucket(int64_t S, bool even) { return even ? S : (S + BUCKET - 1) / BUCKET * BUCKET; }
 
-// VBL_CUDA_ATTENTION=own: the f32 kernels always (to compare).
+// VBL_CUDA_ATTENTION=own: vbl's own kernels always, whose dropout masks are the CPU's.
 static bool wanted(void) {
   const char *how = getenv("VBL_CUDA_ATTENTION");
   return (how == nullptr || strcmp(how, "own") != 0) && vbl_cudnn::missing() == nullptr;
@@ -244,7 +245,7 @@ void execute(const vbl_cudnn::plan *p, const bindings &b, void *workspace, vbl_s
 
 bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s) {
   const plans *p = plans_for(a);
-  if (p == nullptr) return false;
+  if (p == nullptr) return flash_forward(a, o, ldo, lse, s);
   work w(a, p->shape);
   const size_t bytes = vbl_cudnn::workspace(p->forward);
   scratch memory((size_t)w.lay_out(nullptr, p->shape, bytes, false), s);
@@ -264,7 +265,7 @@ bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, int64_t
                                       int64_t lddo, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv,
                                       vbl_stream s) {
   const plans *p = plans_for(a);
-  if (p == nullptr) return false;
+  if (p == nullptr) return flash_backward(a, o, ldo, lse, dout, lddo, dq, lddq, dk, lddk, dv, lddv, s);
   work w(a, p->shape);
   const size_t bytes = vbl_cudnn::workspace(p->backward);
   scratch memory((size_t)w.lay_out(nullptr, p->shape, bytes, true), s);

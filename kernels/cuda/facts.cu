@@ -111,7 +111,7 @@ void vbl_cuda_describe(char *text, size_t size) {
   if (missing == nullptr)
     snprintf(line, sizeof line, "%d.%d.%d", v / 10000, v / 100 % 100, v % 100);
   else
-    snprintf(line, sizeof line, "%s; attention in bf16 runs as in f32, slower", missing);
+    snprintf(line, sizeof line, "%s; attention in bf16 runs on vbl's own kernels", missing);
   say(missing == nullptr ? "ok" : "warn", "cuDNN", line);
   const char *path = vbl_product::cache_file();
   char folder[1024];
