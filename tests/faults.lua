@@ -311,7 +311,8 @@ end
 
 -- ---- the judge -------------------------------------------------------------------------------------------------------------------
 
-local reasons = {ENOMEM = {"memory", "Memory", "Thread creation failed"}, ENOSPC = {"No space left"}, EIO = {"Input/output error"}, EACCES = {"Permission denied"}, EMFILE = {"Too many open files"},
+-- Of memory that is refused while a library is loaded the loader says no more than that it could not be opened.
+local reasons = {ENOMEM = {"memory", "Memory", "Thread creation failed", "cannot open shared object file"}, ENOSPC = {"No space left"}, EIO = {"Input/output error"}, EACCES = {"Permission denied"}, EMFILE = {"Too many open files"},
                  EROFS = {"Read-only file system"}, EXDEV = {"cross-device"}, ENOENT = {"No such file"}, EDQUOT = {"quota"}, EBUSY = {"busy"}, ENOLCK = {"No locks"},
                  ESTALE = {"Stale"}, EAGAIN = {"thread", "Thread", "temporarily unavailable"}}
 
