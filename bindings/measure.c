@@ -1,6 +1,6 @@
 // "vbl.measure.c": the measures of core/measure on tensors [n, d] of f32, f64 or bf16, strided or not, or on prepared matrices:
 // prepare(X) keeps the centred copy, SVD and neighbour lists that several measures of one X share.
-// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_placed_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options, vbl_lua_push_measure
+// defines: vbl_open_measure, vbl_lua_matrix, vbl_lua_placed_matrix, vbl_lua_measured_together, vbl_lua_dense_single, vbl_lua_host_data, vbl_lua_integers, vbl_lua_measure_options, vbl_lua_push_measure
 #include "bindings/measure.h"
 
 #include <math.h>
@@ -99,6 +99,27 @@ const void *vbl_lua_host_data(lua_State *L, int arg, const vbl_tensor *t, int64_
 
 static bool measured_there(const vbl_tensor *t) {
   return t->storage != NULL && t->storage->backend->measure != NULL && (t->dtype == VBL_F32 || t->dtype == VBL_BF16);
+}
+
+bool vbl_lua_measured_together(lua_State *L, int first, int64_t count) {
+  const vbl_storage *one = NULL;
+  for (int64_t i = 0; i < count; i++) {
+    const vbl_tensor *t = vbl_lua_check_tensor(L, first + (int)i);
+    if (!measured_there(t) || (one != NULL && one->backend != t->storage->backend)) return false;
+    one = t->storage;
+  }
+  return true;
+}
+
+vbl_tensor *vbl_lua_dense_single(lua_State *L, int arg, const vbl_tensor *t) {
+  vbl_tensor *dense = NULL, *single = NULL;
+  VBL_LUA_TRY(L, vbl_tensor_contiguous(t, &dense, &err));
+  vbl_lua_push_tensor(L, dense);
+  VBL_LUA_TRY(L, vbl_tensor_to_dtype(dense, VBL_F32, &single, &err));
+  vbl_lua_push_tensor(L, single);
+  lua_replace(L, arg);
+  lua_pop(L, 1);
+  return single;
 }
 
 // Pushes a prepared matrix made from the tensor at `arg`.

@@ -1,5 +1,5 @@
 // What the files of the measures' binding share.
-// defines: vbl_measure_row, vbl_measure_rows, vbl_lua_push_measure, vbl_lua_plugin_*, vbl_lua_matrix, vbl_lua_placed_matrix, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
+// defines: vbl_measure_row, vbl_measure_rows, vbl_lua_push_measure, vbl_lua_plugin_*, vbl_lua_matrix, vbl_lua_placed_matrix, vbl_lua_measured_together, vbl_lua_dense_single, vbl_lua_host_data, vbl_lua_integers, vbl_lua_push_record,
 // vbl_lua_doubles, vbl_lua_measure_options, vbl_lua_measure_tokens, vbl_lua_measure_parts, vbl_lua_measure_draws,
 // vbl_lua_measure_stream
 #pragma once
@@ -44,6 +44,10 @@ void vbl_lua_measure_plugins(lua_State *L);
 vbl_prepared *vbl_lua_matrix(lua_State *L, int arg, const char *name);
 // The same without its rows on the host, where they came on a device and nothing has asked for them.
 vbl_prepared *vbl_lua_placed_matrix(lua_State *L, int arg, const char *name);
+// Whether the `count` tensors from argument `first` on are f32 or bf16 on one device that has kernels for measures.
+bool vbl_lua_measured_together(lua_State *L, int first, int64_t count);
+// The tensor t at `arg` as f32 without gaps where it lies; it replaces t on the stack.
+vbl_tensor *vbl_lua_dense_single(lua_State *L, int arg, const vbl_tensor *t);
 // Element data of a tensor on the host; a device's is copied into a userdata that replaces the tensor at `arg`.
 const void *vbl_lua_host_data(lua_State *L, int arg, const vbl_tensor *t, int64_t stride[VBL_MAX_DIMS]);
 // The elements of the tensor t at `arg` as contiguous doubles in memory that Lua owns; replaces the tensor on the stack.

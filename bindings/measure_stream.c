@@ -56,26 +56,14 @@ static int l_cka_stream(lua_State *L) {
   return 1;
 }
 
-// Whether the matrices from argument 2 on lie on a device that can take them in; NaN and Inf are the host's to name. Those that are not
-// f32 without gaps are replaced on the stack.
+// Whether the matrices from argument 2 on lie on a device that can take them in; NaN and Inf are the host's to name.
 static bool on_device(lua_State *L, int64_t parts, vbl_tensor **rows) {
-  const vbl_backend *b = NULL;
+  if (!vbl_lua_measured_together(L, 2, parts)) return false;
   for (int p = 0; p < parts; p++) {
     const vbl_tensor *t = rows[p] = vbl_lua_check_tensor(L, p + 2);
-    const vbl_backend *where = t->storage != NULL ? t->storage->backend : NULL;
-    if (t->ndim != 2 || where == NULL || where->measure == NULL || (b != NULL && b != where)) return false;
-    if (t->dtype != VBL_F32 && t->dtype != VBL_BF16) return false;
-    b = where;
-  }
-  for (int p = 0; p < parts; p++) {
-    vbl_tensor *dense = NULL;
-    VBL_LUA_TRY(L, vbl_tensor_contiguous(rows[p], &dense, &err));
-    vbl_lua_push_tensor(L, dense);
-    VBL_LUA_TRY(L, vbl_tensor_to_dtype(dense, VBL_F32, &rows[p], &err));
-    vbl_lua_push_tensor(L, rows[p]);
-    lua_replace(L, p + 2);
-    lua_pop(L, 1);
-    if (b->count_nonfinite(vbl_tensor_data(rows[p]), vbl_tensor_numel(rows[p]), NULL) > 0) return false;
+    if (t->ndim != 2) return false;
+    rows[p] = vbl_lua_dense_single(L, p + 2, t);
+    if (t->storage->backend->count_nonfinite(vbl_tensor_data(rows[p]), vbl_tensor_numel(rows[p]), NULL) > 0) return false;
   }
   return true;
 }

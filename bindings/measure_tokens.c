@@ -2,8 +2,8 @@
 // defines: vbl_lua_measure_tokens, vbl_lua_doubles
 #include "bindings/measure.h"
 
-// Argument `arg` as tokens [B, T, D] of a real dtype; their data stay reachable from the stack.
-static vbl_tokens check_tokens(lua_State *L, int arg, const char *name) {
+// Argument `arg` as tokens [B, T, D] of a real dtype, on the device where `placed`; their data stay reachable from the stack.
+static vbl_tokens check_tokens(lua_State *L, int arg, const char *name, bool placed) {
   vbl_tensor *t = vbl_lua_check_tensor(L, arg);
   if (t->ndim != 3 || (t->dtype != VBL_F32 && t->dtype != VBL_F64 && t->dtype != VBL_BF16)) {
     char shape[VBL_SHAPE_TEXT];
@@ -11,6 +11,10 @@ static vbl_tokens check_tokens(lua_State *L, int arg, const char *name) {
                   vbl_shape_text(t->ndim, t->shape, shape));
   }
   vbl_tokens x = {.dtype = t->dtype, .b = t->shape[0], .t = t->shape[1], .d = t->shape[2]};
+  if (placed) {
+    x.device = vbl_lua_dense_single(L, arg, t);
+    return x;
+  }
   int64_t stride[VBL_MAX_DIMS];
   x.data = vbl_lua_host_data(L, arg, t, stride);
   x.stride_b = stride[0];
@@ -23,7 +27,8 @@ static int l_max_sim(lua_State *L) {
   static const char *const known[] = {"text_lengths", "patch_lengths", "skip_cls", NULL};
   lua_settop(L, 3);
   vbl_lua_check_keys(L, 3, known);
-  vbl_tokens text = check_tokens(L, 1, "text"), vision = check_tokens(L, 2, "vision");
+  const bool placed = vbl_lua_measured_together(L, 1, 2);
+  vbl_tokens text = check_tokens(L, 1, "text", placed), vision = check_tokens(L, 2, "vision", placed);
   text.lengths = vbl_lua_integers(L, 3, "text_lengths", text.b);
   vision.lengths = vbl_lua_integers(L, 3, "patch_lengths", vision.b);
   bool skip_cls = vbl_lua_opt_bool(L, 3, "skip_cls", true);

@@ -2,7 +2,7 @@
 // conventions: row-major, sizes may be 0, `s` the stream. The CPU has none of these: core/measure fuses them with its own loops.
 // Features are f32; what is summed is summed in f64, and a product of two f32 numbers is exact in f64. Sums are in an order that
 // depends on sizes alone, and the same for every row: equal rows have equal bits.
-// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_nearest, vbl_features
+// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_nearest, vbl_features, vbl_token_rows
 #pragma once
 #include "kernels/kernels.h"
 
@@ -38,6 +38,13 @@ typedef struct vbl_features {
   bool wide;
 } vbl_features;
 
+// Tokens of samples, (.., tokens, d) f32, and their lengths (.., tokens): 0 for a token that is left out.
+typedef struct vbl_token_rows {
+  const void *x;
+  const double *norm;
+  int64_t tokens;
+} vbl_token_rows;
+
 typedef struct vbl_measure_kernels {
   int64_t block;  // rows and columns of a block of similarities, and
   int64_t tile;   // of kernels, that fill the device
@@ -61,4 +68,8 @@ typedef struct vbl_measure_kernels {
   // (n, d): cosine <a, b> / (norm_a norm_b), inner product, or -|a - b|^2 (metric 0, 1, 2: vbl_knn_metric).
   void (*nearest_end)(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
                       vbl_stream s);
+  // best_a (count, tokens of a): the largest cosine of each token of a's sample sample[2 q] with any of b's sample sample[2 q + 1]; best_b
+  // (count, tokens of b) the other way round; f64. -inf where nothing is left.
+  void (*best_cosines)(const vbl_token_rows *a, const vbl_token_rows *b, const int32_t *sample, int64_t count, int64_t d,
+                       double *best_a, double *best_b, vbl_stream s);
 } vbl_measure_kernels;

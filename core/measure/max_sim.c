@@ -8,17 +8,14 @@
 #include "core/base/interrupt.h"
 #include "core/measure/lapack.h"
 #include "core/measure/result.h"
+#include "core/measure/tokens.h"
 
 // Scratch of one thread: unit tokens of one sample and their cosines.
 typedef struct workspace {
   double *text, *vision, *cosine;  // (t, d), (p, d), (t, p)
 } workspace;
 
-// Sums over samples of their means, samples counted, and the first bad number (its sample, or -1).
-typedef struct totals {
-  double tp, pt;
-  int64_t samples, bad_text, bad_vision;
-} totals;
+typedef vbl_token_totals totals;
 
 // Unit rows of sample b's valid tokens into out; their number, or -1 when a number is NaN or Inf.
 static int64_t unit_tokens(const vbl_tokens *x, int64_t b, bool skip_cls, double *out) {
@@ -73,9 +70,9 @@ static bool workspace_make(const vbl_tokens *text, const vbl_tokens *vision, wor
 // Blocks of samples in parallel, each with its own totals, added in order: the sum does not depend on the number of threads.
 enum { BLOCK = 16 };
 
-// Samples first + i * step of the text against the sample `shift` later of the vision, over `count` of them.
-static vbl_status run(const vbl_tokens *text, const vbl_tokens *vision, bool skip_cls, int64_t step, int64_t shift, int64_t count,
-                      totals *sum, vbl_error *err) {
+static vbl_status host_totals(const vbl_tokens *text, const vbl_tokens *vision, bool skip_cls, const vbl_token_pairs *pairs,
+                              totals *sum, vbl_error *err) {
+  const int64_t step = pairs->step, shift = pairs->shift, count = pairs->count;
   int64_t blocks = (count + BLOCK - 1) / BLOCK;
   bool failed = false;
   totals *parts = malloc(sizeof *parts * (size_t)blocks);
@@ -103,7 +100,16 @@ static vbl_status run(const vbl_tokens *text, const vbl_tokens *vision, bool ski
   }
   free(parts);
   if (failed) return vbl_fail(err, VBL_ENOMEM, "max_sim: out of memory");
-  VBL_TRY(vbl_interrupt_check(err));
+  return vbl_interrupt_check(err);
+}
+
+static vbl_status run(const vbl_tokens *text, const vbl_tokens *vision, bool skip_cls, int64_t step, int64_t shift, int64_t count,
+                      totals *sum, vbl_error *err) {
+  const vbl_token_pairs pairs = {step, shift, count};
+  if (text->device != NULL)
+    VBL_TRY(vbl_device_tokens(text, vision, skip_cls, &pairs, sum, err));
+  else
+    VBL_TRY(host_totals(text, vision, skip_cls, &pairs, sum, err));
   int64_t bad = sum->bad_text >= 0 ? sum->bad_text : sum->bad_vision;
   if (bad >= 0)
     return vbl_fail(err, VBL_ENUMERIC, "max_sim: NaN or Inf in the %s tokens of sample %lld",

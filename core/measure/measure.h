@@ -125,6 +125,7 @@ typedef struct vbl_tokens {
   vbl_dtype dtype;  // VBL_F32, VBL_F64 or VBL_BF16
   int64_t b, t, d, stride_b, stride_t, stride_d;
   const int64_t *lengths;
+  const vbl_tensor *device;  // f32 (b, t, d) without gaps on a device, in the place of data; NULL
 } vbl_tokens;
 
 // max_sim_tp: mean over samples of the mean over text tokens of the best cosine with any patch of the same sample; max_sim_pt

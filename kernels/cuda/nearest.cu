@@ -194,4 +194,5 @@ const vbl_measure_kernels vbl_cuda_measure_kernels = {
     vbl_cuda_pair_sums,
     vbl_cuda_nearest_block,
     vbl_cuda_nearest_end,
+    vbl_cuda_best_cosines,
 };

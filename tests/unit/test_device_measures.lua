@@ -172,6 +172,30 @@ check.group("what stays on the device", function()
   check.near((m.cka(a, b)), (m.cka(x, y)), 1e-12)
 end)
 
+check.group("tokens", function()
+  vbl.manual_seed(3)
+  local text, vision = vbl.randn(5, 7, 6), vbl.randn(5, 9, 6)
+  for j = 1, 6 do text[{2, 3, j}] = 0 end
+  local opts = {text_lengths = {7, 5, 1, 4, 6}}
+  for _, o in ipairs {{}, opts, {skip_cls = false, text_lengths = opts.text_lengths, patch_lengths = {9, 1, 4, 9, 0}}} do
+    for _, dtype in ipairs {"f32", "bf16"} do
+      local a, b = text:to(dtype), vision:to(dtype)
+      local tp, pt, tp_record, pt_record = m.max_sim(a, b, o)
+      local found = {m.max_sim(a:to "cuda", b:to "cuda", o)}
+      for i, value in ipairs {tp, pt} do check.near(found[i], value, 1e-12) end
+      for i, record in ipairs {tp_record, pt_record} do
+        check.near(found[i + 2].chance, record.chance, 1e-12)
+        check.equal(found[i + 2].skipped, record.skipped)
+      end
+    end
+  end
+  check.near((m.max_sim(text:transpose(2, 3):contiguous():to("cuda"):transpose(2, 3), vision:to "cuda")), (m.max_sim(text, vision)), 1e-12)
+  check.near((m.max_sim(text:to "cuda", vision)), (m.max_sim(text, vision)), 1e-12)
+  text[{4, 6, 2}] = 0 / 0
+  check.near((m.max_sim(text:to "cuda", vision:to "cuda", opts)), (m.max_sim(text, vision, opts)), 1e-12)  -- past the length
+  check.error(function() m.max_sim(text:to "cuda", vision:to "cuda") end, "NaN or Inf in the text tokens of sample 4")
+end)
+
 check.group("streams", function()
   local x, y = pair(90, 9, 5, true)
   local host, device, mixed, other = m.cka_stream(9, 5), m.cka_stream(9, 5), m.cka_stream(9, 5), m.cka_stream(9, 5)
