@@ -209,7 +209,7 @@ static void test_max_sim(void) {
       for (int i = 0; i < 5; i++) t[b][i][j] = sin(1.1 * (b + 1) + 0.5 * (i + 1) * (j + 1));
       for (int p = 0; p < 7; p++) v[b][p][j] = cos(0.9 * (b + 1) - 0.4 * (p + 1) * (j + 1));
     }
-  vbl_tokens text = {t, VBL_F64, 2, 5, 4, 20, 4, 1, NULL}, vision = {v, VBL_F64, 2, 7, 4, 28, 4, 1, NULL};
+  vbl_tokens text = {t, VBL_F64, 2, 5, 4, 20, 4, 1, NULL, NULL}, vision = {v, VBL_F64, 2, 7, 4, 28, 4, 1, NULL, NULL};
   vbl_measure_result tp, pt;
   vbl_error err = {0};
   CHECK_OK(vbl_max_sim(&text, &vision, true, &tp, &pt, &err), err);
