@@ -18,7 +18,7 @@ check.group("installed and moved", function()
   check.equal(code, 0)
   check.ok(code == 0 or print(text))
   for _, file in ipairs {"bin/vbl", "share/vbl/experiments/pretrain_all.lua", "share/man/man1/vbl.1", "share/bash-completion/completions/vbl", "include/vbl/vbl.h",
-                       "share/pkgconfig/vbl.pc"} do
+                       "share/pkgconfig/vbl.pc", "share/doc/vbl/vbl.cdx.json"} do
     check.ok(system.exists(("%s/b/%s"):format(folder, file)), file)
   end
   text, code = sh("cd / && '%s/b/bin/vbl' '%s/b/share/vbl/experiments/overfit_batch.lua' --help", folder, folder)
