@@ -68,6 +68,9 @@ typedef struct vbl_measure_kernels {
   // (n, d): cosine <a, b> / (norm_a norm_b), inner product, or -|a - b|^2 (metric 0, 1, 2: vbl_knn_metric).
   void (*nearest_end)(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
                       vbl_stream s);
+  // keys (n, k) f64, as nearest_end's, of the rows index (n, k) of each row.
+  void (*list_keys)(const int32_t *index, int64_t n, int64_t k, int metric, const void *x, const double *norm, int64_t d,
+                    double *keys, vbl_stream s);
   // best_a (count, tokens of a): the largest cosine of each token of a's sample sample[2 q] with any of b's sample sample[2 q + 1]; best_b
   // (count, tokens of b) the other way round; f64. -inf where nothing is left.
   void (*best_cosines)(const vbl_token_rows *a, const vbl_token_rows *b, const int32_t *sample, int64_t count, int64_t d,

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/measure/device.h"
 #include "core/measure/neighbours.h"
 #include "core/measure/result.h"
 
@@ -32,8 +33,18 @@ static bool listed(const vbl_knn *list, int64_t i, int32_t j) {
   return false;
 }
 
-static vbl_status mask_make(const vbl_knn *a, const vbl_knn *b, const vbl_prepared *x, const vbl_prepared *y, mask *m,
-                            vbl_error *err) {
+// The kernels of X and Y at list a, (n, k), from a device; *values NULL where the rows are measured here. The caller frees *values.
+static vbl_status device_kernels(const vbl_knn *a, const vbl_prepared *x, const vbl_prepared *y, double **values, vbl_error *err) {
+  *values = NULL;
+  if (x->unit != NULL && y->unit != NULL) return VBL_OK;
+  VBL_TRY(vbl_doubles(2 * a->n * a->k, "cknna", values, err));
+  VBL_TRY(vbl_device_cosines(x, a, *values, err));
+  return vbl_device_cosines(y, a, *values + a->n * a->k, err);
+}
+
+// values: as device_kernels gives them.
+static vbl_status mask_make(const vbl_knn *a, const vbl_knn *b, const vbl_prepared *x, const vbl_prepared *y, const double *values,
+                            mask *m, vbl_error *err) {
   *m = (mask){.n = a->n, .k = a->k};
   m->count = calloc((size_t)a->n, sizeof *m->count);
   m->entries = malloc(sizeof *m->entries * (size_t)(a->n * a->k));
@@ -43,8 +54,10 @@ static vbl_status mask_make(const vbl_knn *a, const vbl_knn *b, const vbl_prepar
     for (int64_t r = 0; r < a->k; r++) {
       int32_t j = a->index[i * a->k + r];
       if (!listed(b, i, j)) continue;
-      double k = kernel(x, i, j);
-      m->entries[i * a->k + m->count[i]++] = (entry){j, k, x == y ? k : kernel(y, i, j)};
+      const double *both = values != NULL ? values + i * a->k + r : NULL;
+      double k = both != NULL ? both[0] : kernel(x, i, j);
+      double l = both != NULL ? both[a->n * a->k] : x == y ? k : kernel(y, i, j);
+      m->entries[i * a->k + m->count[i]++] = (entry){j, k, l};
     }
   return VBL_OK;
 }
@@ -104,8 +117,11 @@ static vbl_status masked_local(const mask *m, const vbl_prepared *x, const vbl_p
 
 static vbl_status masked(const vbl_knn *a, const vbl_knn *b, const vbl_prepared *x, const vbl_prepared *y, bool local, double *out,
                          vbl_error *err) {
-  mask m;
-  vbl_status status = mask_make(a, b, x, y, &m, err);
+  mask m = {0};
+  double *values = NULL;
+  vbl_status status = device_kernels(a, x, y, &values, err);
+  if (status == VBL_OK) status = mask_make(a, b, x, y, values, &m, err);
+  free(values);
   if (status == VBL_OK) status = local ? masked_local(&m, x, y, out, err) : masked_hsic(&m, out, err);
   free(m.count);
   free(m.entries);
@@ -123,8 +139,9 @@ vbl_status vbl_cknna(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options
   if (x->n < 4) return vbl_fail(err, VBL_EINVAL, "cknna: expected at least 4 rows, got %lld", (long long)x->n);
   if (!(o->eps >= 0)) return vbl_fail(err, VBL_EINVAL, "cknna: eps = %g: expected 0 or more", o->eps);
   if (!ready) return VBL_OK;
-  VBL_TRY(vbl_prepared_unit(x, err));
-  VBL_TRY(vbl_prepared_unit(y, err));
+  const bool there = vbl_device_pair(x, y) && !local && o->on_host == 0;
+  if (!there) VBL_TRY(vbl_prepared_unit(x, err));
+  if (!there) VBL_TRY(vbl_prepared_unit(y, err));
   VBL_TRY(masked(nb.x, nb.y, x, y, local, &xy, err));
   VBL_TRY(masked(nb.x, nb.x, x, x, local, &xx, err));
   VBL_TRY(masked(nb.y, nb.y, y, y, local, &yy, err));

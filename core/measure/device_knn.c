@@ -1,7 +1,7 @@
 // k nearest rows on a device: blocks of f32 products, each for its rows and its columns, are sifted into piles there; what is left, with
 // f64 keys, comes to the host, which orders it as it orders its own candidates (knn.c).
 // Memory of the device: an f32 copy of the rows, n (2 k + 64) candidates with their keys, and one block; nothing is n x n.
-// defines: vbl_device_candidates
+// defines: vbl_device_candidates, vbl_device_cosines
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,5 +155,24 @@ vbl_status vbl_device_candidates(const vbl_prepared *p, vbl_knn_metric metric, i
   vbl_status status = search(&h, apart.scale, out, found, err);
   free_all(&h);
   if (status != VBL_OK || !*found) vbl_candidates_free(out);
+  return status;
+}
+
+vbl_status vbl_device_cosines(const vbl_prepared *p, const vbl_knn *list, double *keys, vbl_error *err) {
+  const vbl_backend *b = p->device->b;
+  const size_t count = (size_t)(list->n * list->k);
+  int32_t *index = NULL;
+  double *device = NULL;
+  vbl_status status = vbl_device_take(b, sizeof *index * count, "cosines", (void **)&index, err);
+  if (status == VBL_OK) status = vbl_device_take(b, sizeof *keys * count, "cosines", (void **)&device, err);
+  if (status == VBL_OK) {
+    b->from_host(index, list->index, sizeof *index * count, NULL);
+    b->measure->list_keys(index, list->n, list->k, VBL_KNN_COSINE, vbl_tensor_data(p->device->rows), p->device->norm, p->d, device,
+                          NULL);
+    b->to_host(keys, device, sizeof *keys * count, NULL);
+    status = b->sync(NULL, err);
+  }
+  b->free(index, 0);
+  b->free(device, 0);
   return status;
 }

@@ -196,6 +196,7 @@ static vbl_status place(pairs *p, vbl_measure_options *o, vbl_error *err) {
   if (by_vectors(p)) VBL_TRY(find_vectors(p, &all, err));
   o->on_host = !all;
   const bool stays = linear(p) || by_cross(p) || vbl_measure_traits_of(p->fn, p->o)->parts == VBL_PART_KNN;
+  if (!stays) o->on_host = 1;
   for (int64_t i = 0; i < matrices(p) && !(p->device && stays); i++) VBL_TRY(vbl_device_pull(matrix(p, i), err));
   return VBL_OK;
 }

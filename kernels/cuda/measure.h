@@ -18,6 +18,8 @@ void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld
                             int64_t columns, bool transposed, vbl_stream s);
 void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
                           vbl_stream s);
+void vbl_cuda_list_keys(const int32_t *index, int64_t n, int64_t k, int metric, const void *x, const double *norm, int64_t d,
+                        double *keys, vbl_stream s);
 void vbl_cuda_best_cosines(const vbl_token_rows *a, const vbl_token_rows *b, const int32_t *sample, int64_t count, int64_t d,
                            double *best_a, double *best_b, vbl_stream s);
 

@@ -1,7 +1,7 @@
 // The k nearest rows: products become keys and go to each row's pile in one pass, one warp a row, so that no matrix of distances is
 // kept and none is sorted (kernels/measure.h). A pile that is full is sifted: the k-th largest key, found bit by bit, less the window
 // is the floor, what lies below is dropped. Which keys a pile holds in the end does not depend on the order in which they come.
-// defines: vbl_cuda_nearest_block, vbl_cuda_nearest_end, vbl_cuda_measure_kernels
+// defines: vbl_cuda_nearest_block, vbl_cuda_nearest_end, vbl_cuda_list_keys, vbl_cuda_measure_kernels
 #include "kernels/cuda/measure.h"
 
 using namespace vbl_cuda;
@@ -153,21 +153,40 @@ static __global__ void last_sift_kernel(vbl_nearest s) {
   }
 }
 
-// One warp a candidate; the order of the sum is the same for all.
+// The key of rows i and near, in all lanes of a warp; the order of the sum is the same for all.
+static __device__ double exact_key(int metric, const float *x, const double *norm, int64_t d, int64_t i, int64_t near) {
+  const float *a = x + i * d, *b = x + near * d;
+  double sum = 0;
+  for (int64_t e = lane(); e < d; e += WARP) {
+    const double u = a[e], w = b[e];
+    sum += metric == 2 ? -(u - w) * (u - w) : u * w;
+  }
+  sum = group_sum<WARP>(sum);
+  return metric == 0 ? sum / (norm[i] * norm[near]) : sum;
+}
+
+// One warp a candidate.
 static __global__ void exact_kernel(vbl_nearest s, int metric, const float *x, const double *norm, int64_t d, double *exact) {
   for (int64_t q = first_row<WARP>(); q < s.n * s.room; q += row_step<WARP>()) {
     const int64_t i = q / s.room;
     if (q % s.room >= s.count[i] || s.count[i] > s.room) continue;
-    const int64_t near = s.at[q].index;
-    const float *a = x + i * d, *b = x + near * d;
-    double sum = 0;
-    for (int64_t e = lane(); e < d; e += WARP) {
-      const double u = a[e], w = b[e];
-      sum += metric == 2 ? -(u - w) * (u - w) : u * w;
-    }
-    sum = group_sum<WARP>(sum);
-    if (lane() == 0) exact[q] = metric == 0 ? sum / (norm[i] * norm[near]) : sum;
+    const double key = exact_key(metric, x, norm, d, i, s.at[q].index);
+    if (lane() == 0) exact[q] = key;
   }
+}
+
+static __global__ void list_kernel(const int32_t *index, int64_t n, int64_t k, int metric, const float *x, const double *norm,
+                                   int64_t d, double *keys) {
+  for (int64_t q = first_row<WARP>(); q < n * k; q += row_step<WARP>()) {
+    const double key = exact_key(metric, x, norm, d, q / k, index[q]);
+    if (lane() == 0) keys[q] = key;
+  }
+}
+
+void vbl_cuda_list_keys(const int32_t *index, int64_t n, int64_t k, int metric, const void *x, const double *norm, int64_t d,
+                        double *keys, vbl_stream s) {
+  if (n * k == 0) return;
+  VBL_LAUNCH(list_kernel, blocks_for(n * k, WARPS), THREADS, s, index, n, k, metric, (const float *)x, norm, d, keys);
 }
 
 void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
@@ -194,5 +213,6 @@ const vbl_measure_kernels vbl_cuda_measure_kernels = {
     vbl_cuda_pair_sums,
     vbl_cuda_nearest_block,
     vbl_cuda_nearest_end,
+    vbl_cuda_list_keys,
     vbl_cuda_best_cosines,
 };

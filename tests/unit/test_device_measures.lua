@@ -83,6 +83,7 @@ check.group("measures of neighbours", function()
     same(name, x, y, {k = 7})
   end
   same("cknna", x, y, {k = 7})
+  same("cknna", x, y, {k = 7, variant = "local"})
   same("second_order_cosine", x, y, {k = 7})
   local copies = vbl.cat({x, x}, 1)
   same("mknn", copies, vbl.cat({y, y}, 1), {k = 4, ties = "fractional"})
@@ -127,10 +128,10 @@ check.group("tables", function()
     xs[i], ys[i] = pair(50, 4 + 3 * i, 12 - i, true)
     dxs[i], dys[i] = cuda(xs[i], ys[i])
   end
-  for _, name in ipairs {"cka", "mknn", "procrustes", "svcca", "cosine"} do
+  for _, name in ipairs {"cka", "mknn", "procrustes", "svcca", "cosine", "cknna"} do
     for _, lists in ipairs {{xs, ys, dxs, dys}, {xs, xs, dxs, dxs}, {xs, ys, dxs, ys}} do
-      local expected, statuses = m.matrix(lists[1], lists[2], name, name:find "knn" and {k = 5} or nil)
-      local values, device_statuses = m.matrix(lists[3], lists[4], name, name:find "knn" and {k = 5} or nil)
+      local expected, statuses = m.matrix(lists[1], lists[2], name, name:find "kn" and {k = 5} or nil)
+      local values, device_statuses = m.matrix(lists[3], lists[4], name, name:find "kn" and {k = 5} or nil)
       for i = 1, 3 do check.equal(table.concat(device_statuses[i], " "), table.concat(statuses[i], " ")) end
       if name ~= "cosine" then check.ok(values:allclose(expected, {rtol = 1e-9, atol = 1e-9}), name) end
     end
@@ -152,6 +153,18 @@ if found[2].isa ~= "emulated" then
   end)
 end
 
+check.group("tables of directions that Xc'Xc does not show", function()
+  local xs, dxs = {}, {}
+  for i = 1, 3 do
+    local x = pair(40, 5 + i, 1)
+    xs[i] = i == 2 and vbl.cat({x, x:narrow(2, 1, 1)}, 2) or x
+    dxs[i] = xs[i]:to "cuda"
+  end
+  for _, name in ipairs {"cca", "svcca"} do
+    check.ok(m.matrix(dxs, dxs, name):allclose(m.matrix(xs, xs, name), {rtol = 1e-9, atol = 1e-9}), name)
+  end
+end)
+
 check.group("what stays on the device", function()
   local x, y = pair(50, 8, 6, true)
   local a <close> = m.prepare(x:to "cuda", "X")
@@ -162,7 +175,7 @@ check.group("what stays on the device", function()
   m.procrustes(a, b)
   m.svcca(a, b)
   m.cca(a, b)
-  for _, name in ipairs {"mknn", "knn_jaccard", "rank_sim", "cycle_knn", "lcs_knn", "edit_knn"} do m[name](a, b, {k = 4}) end
+  for _, name in ipairs {"mknn", "knn_jaccard", "rank_sim", "cycle_knn", "lcs_knn", "edit_knn", "cknna"} do m[name](a, b, {k = 4}) end
   for _, name in ipairs {"cka", "procrustes", "mknn", "svcca"} do m.matrix({a, a}, {b, b}, name) end
   m.neighbours(a, {k = 3, metric = "euclidean"})
   c.null("mknn", a, b, {k = 4}, {draws = 3})
