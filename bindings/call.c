@@ -82,8 +82,13 @@ static void keep_locals(lua_State *L) {
   }
 }
 
+static bool out_of_memory(lua_State *L) {
+  const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL;
+  return text != NULL && strstr(text, "out of memory") != NULL;
+}
+
 static int on_error(lua_State *L) {
-  keep_locals(L);
+  if (!out_of_memory(L)) keep_locals(L);  // what they hold is to make room
   if (lua_type(L, 1) != LUA_TSTRING) {
     if (luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL)
       lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));

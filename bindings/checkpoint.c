@@ -14,7 +14,7 @@ typedef struct checkpoint {
   bool requires_grad[VBL_MAX_INPUTS];
   uint32_t seed;  // of vbl.rand and its like when the function ran first
   uint64_t draws;
-  vbl_dtype autocast;
+  vbl_precision autocast;
 } checkpoint;
 
 static void destroy_checkpoint(void *context) {

@@ -5,9 +5,11 @@
 
 // The device's own counters, once one was opened.
 static void device_counts(lua_State *L) {
-  const vbl_backend *opened = vbl_backend_opened();
+  const vbl_backend *opened = vbl_plan_backend() != NULL ? vbl_plan_backend() : vbl_backend_opened();
   int64_t allocations, stops;
-  if (opened == NULL || opened->counts == NULL) return;
+  if (opened == NULL) return;
+  vbl_lua_set_device_memory(L, opened, "device_");
+  if (opened->counts == NULL) return;
   opened->counts(&allocations, &stops);
   lua_pushinteger(L, (lua_Integer)allocations);
   lua_setfield(L, -2, "device_allocations");
@@ -83,19 +85,34 @@ static int document(lua_State *L) {
   return 0;
 }
 
+static int set_deterministic(lua_State *L) {
+  if (!lua_isnone(L, 1)) {
+    luaL_checktype(L, 1, LUA_TBOOLEAN);
+    vbl_set_deterministic(lua_toboolean(L, 1));
+  }
+  lua_pushboolean(L, vbl_deterministic());
+  return 1;
+}
+
 static int is_tensor(lua_State *L) {
   lua_pushboolean(L, vbl_lua_test_handle(L, 1) != NULL);
   return 1;
 }
 
 const vbl_fn vbl_environment_rows[] = {
-    {"memory", memory, "memory() -> {live, cached, peak, allocations, [device_allocations, device_stops]}",
+    {"memory", memory, "memory() -> {live, cached, peak, allocations, [device_live, device_peak, ...]}",
      "Bytes in tensors, in the allocator's free blocks, the most in tensors since vbl.reset_peak_memory; tensors' memory blocks "
-     "ever made. On a device: how often it was asked for memory, and how often the host waited for it."},
+     "ever made. Of a device, once it is used: device_live and device_peak (blocks in use, kernels' working memory included), "
+     "device_held and device_most_held (with the free blocks that are kept), device_limit (what this process may hold); "
+     "device_allocations and device_stops: how often it was asked for memory, how often the host waited for it."},
     {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
     {"devices", devices, "devices() -> {{name, isa, threads, [describe]}, ...}, [reason]",
      "What can compute here; and why CUDA cannot. describe() of a GPU tries it and gives doctor's lines: state, what, sentence, by "
      "tabs."},
+    {"deterministic", set_deterministic, "deterministic([on]) -> boolean",
+     "Whether a GPU computes the same bits in every process on one device: nothing is chosen by its time, no sum's order varies. "
+     "on: "
+     "from now on so (true), or not (false, as at first). The CPU always does, with one number of threads."},
     {"document", document, "document(full_name, signature, help)",
      "Adds a function to what ?name tells; full_name as \"vbl.optim.adamw\"."},
     {"is_tensor", is_tensor, "is_tensor(value) -> boolean", "Whether the value is a tensor (also a released one)."},

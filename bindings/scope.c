@@ -24,7 +24,7 @@ static int close_recording(lua_State *L) {
 }
 
 static int close_autocast(lua_State *L) {
-  vbl_set_autocast(*(const vbl_dtype *)lua_touserdata(L, 1));
+  vbl_set_autocast(*(const vbl_precision *)lua_touserdata(L, 1));
   return 0;
 }
 
@@ -57,13 +57,13 @@ void vbl_lua_set_recording(lua_State *L, bool on) {
   vbl_set_recording(on);
 }
 
-void vbl_lua_set_autocast(lua_State *L, vbl_dtype T) {
+void vbl_lua_set_autocast(lua_State *L, vbl_precision p) {
   luaL_checkstack(L, 4, "autocast");
-  vbl_dtype *old = lua_newuserdatauv(L, sizeof *old, 0);
+  vbl_precision *old = lua_newuserdatauv(L, sizeof *old, 0);
   *old = vbl_autocast();
   guard(L, AUTOCAST_META, close_autocast);
   lua_toclose(L, -1);
-  vbl_set_autocast(T);
+  vbl_set_autocast(p);
 }
 
 // Moves the tensors in the value at the top from `scope` to its parent; `seen` is the index of a table of tables walked.
@@ -126,12 +126,14 @@ static int no_grad(lua_State *L) { return with_recording(L, false); }
 static int enable_grad(lua_State *L) { return with_recording(L, true); }
 
 static int autocast(lua_State *L) {
+  static const char *const names[] = {"f32", "bf16", "tf32"};  // as vbl_precision
   const char *name = luaL_checkstring(L, 1);
-  const bool bf16 = strcmp(name, "bf16") == 0;
-  luaL_argcheck(L, bf16 || strcmp(name, "f32") == 0, 1, lua_pushfstring(L, "expected 'f32' or 'bf16', got '%s'", name));
+  int p = 0;
+  while (p < 3 && strcmp(name, names[p]) != 0) p++;
+  luaL_argcheck(L, p < 3, 1, lua_pushfstring(L, "expected 'f32', 'bf16' or 'tf32', got '%s'", name));
   luaL_checkany(L, 2);
   lua_remove(L, 1);
-  vbl_lua_set_autocast(L, bf16 ? VBL_BF16 : VBL_F32);
+  vbl_lua_set_autocast(L, (vbl_precision)p);
   return call_below_guard(L);
 }
 
@@ -151,7 +153,8 @@ const vbl_fn vbl_scope_rows[] = {
     {"autocast", autocast, "autocast(precision, fn, ...) -> results of fn",
      "Calls fn(...) with mixed precision: 'bf16' rounds the operands of the products in linear and linear_group (inputs, weights, "
      "and in "
-     "backward the gradients) to bf16 and sums in f32; weights, their gradients and everything else stay f32. 'f32' rounds "
-     "nothing."},
+     "backward the gradients) to bf16 and sums in f32; weights, their gradients and everything else stay f32. 'tf32' rounds them "
+     "to "
+     "TF32 (10 bits), on a GPU only. 'f32' rounds nothing."},
     {"is_grad_enabled", is_recording, "is_grad_enabled() -> boolean", "Whether ops are recorded for backward."},
     {NULL, NULL, NULL, NULL}};

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char state_key;  // its address is the state's key in the registry
-static const size_t FIRST_THRESHOLD = (size_t)256 << 20;
+const size_t vbl_lua_first_threshold = (size_t)256 << 20;
 
 vbl_lua_state *vbl_lua_get_state(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
@@ -44,12 +44,22 @@ vbl_handle *vbl_lua_new_handle(lua_State *L) {
   return h;
 }
 
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+// Garbage may fill three quarters of a device's memory, and a sixteenth more than what is alive, so that the kernels' working memory fits.
+static size_t device_threshold(size_t live) {
+  const vbl_backend *device = vbl_plan_backend() != NULL ? vbl_plan_backend() : vbl_backend_opened();
+  vbl_device_memory m = {0};
+  if (device != NULL) device->memory(&m, false);
+  return m.limit == 0 ? SIZE_MAX : larger(m.limit / 4 * 3, live + m.limit / 16);
+}
+
 // The collector sees a small userdata where a tensor holds megabytes: live bytes have a threshold of their own, twice what was
 // alive after the last collection.
 static void relieve_pressure(lua_State *L, vbl_lua_state *state) {
   if (vbl_memory().live <= state->threshold || !vbl_lua_collect(L)) return;
-  size_t live = vbl_memory().live;
-  state->threshold = 2 * live > FIRST_THRESHOLD ? 2 * live : FIRST_THRESHOLD;
+  const size_t live = vbl_memory().live, twice = larger(2 * live, vbl_lua_first_threshold), most = device_threshold(live);
+  state->threshold = twice < most ? twice : most;
 }
 
 void vbl_lua_fill_handle(lua_State *L, vbl_handle *h, vbl_tensor *t) {
@@ -150,12 +160,12 @@ static void add_metatable(lua_State *L) {
 
 int vbl_open_tensor(lua_State *L) {
   vbl_lua_state *state = lua_newuserdatauv(L, sizeof *state, 0);
-  *state = (vbl_lua_state){.threshold = FIRST_THRESHOLD};
+  *state = (vbl_lua_state){.threshold = vbl_lua_first_threshold};
   lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
   add_metatable(L);
   lua_newtable(L);
-  const vbl_fn *functions[] = {vbl_make_rows, vbl_random_rows,     vbl_algebra_rows,     vbl_scope_rows,
-                               vbl_grad_rows, vbl_checkpoint_rows, vbl_environment_rows, vbl_profile_rows};
+  const vbl_fn *functions[] = {vbl_make_rows,       vbl_random_rows,      vbl_algebra_rows, vbl_scope_rows, vbl_grad_rows,
+                               vbl_checkpoint_rows, vbl_environment_rows, vbl_profile_rows, vbl_plan_rows};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) vbl_lua_register(L, "", functions[i]);
   lua_pushliteral(L, VBL_VERSION);
   lua_setfield(L, -2, "version");

@@ -26,7 +26,7 @@ typedef struct vbl_scope {
 
 typedef struct vbl_lua_state {
   vbl_scope *scope;     // the innermost, NULL outside of all
-  size_t threshold;     // live bytes past which a collection runs
+  size_t threshold;     // live bytes past which a collection runs; vbl_lua_first_threshold at first
   uint32_t seed;        // vbl.manual_seed
   uint64_t draws;       // random tensors drawn since then
   lua_State *backward;  // the thread that runs a backward: checkpoints call their function on it
@@ -34,6 +34,7 @@ typedef struct vbl_lua_state {
 
 #define VBL_TENSOR_META "tensor"
 vbl_lua_state *vbl_lua_get_state(lua_State *L);
+extern const size_t vbl_lua_first_threshold;
 
 vbl_handle *vbl_lua_new_handle(lua_State *L);                          // pushes an empty one
 void vbl_lua_fill_handle(lua_State *L, vbl_handle *h, vbl_tensor *t);  // takes over the reference; may collect garbage
@@ -76,13 +77,16 @@ bool vbl_fits_dtype(vbl_dtype dtype, double value);  // an integer dtype holds i
 // Starts a scope, or switches recording, until the running C function returns or raises (a to-be-closed guard on its stack).
 vbl_scope *vbl_lua_open_scope(lua_State *L);
 void vbl_lua_set_recording(lua_State *L, bool on);
-void vbl_lua_set_autocast(lua_State *L, vbl_dtype T);  // likewise, vbl_set_autocast
+void vbl_lua_set_autocast(lua_State *L, vbl_precision p);  // likewise, vbl_set_autocast
 // Moves the tensors among the stack values first .. top, also inside tables, from `scope` to its parent.
 void vbl_lua_leave_scope(lua_State *L, vbl_scope *scope, int first);
 
+// Sets prefix .. "live", "peak", "held", "most_held", "limit" of a device's memory in the table at the stack's top.
+void vbl_lua_set_device_memory(lua_State *L, const vbl_backend *device, const char *prefix);
+
 // The rows of each file, registered by vbl_open_tensor.
 extern const vbl_fn vbl_make_rows[], vbl_random_rows[], vbl_algebra_rows[], vbl_scope_rows[], vbl_grad_rows[],
-    vbl_checkpoint_rows[], vbl_environment_rows[], vbl_profile_rows[];  // functions of vbl
+    vbl_checkpoint_rows[], vbl_environment_rows[], vbl_profile_rows[], vbl_plan_rows[];  // functions of vbl
 extern const vbl_fn vbl_handle_methods[], vbl_method_rows[], vbl_math_rows[], vbl_view_rows[], vbl_grad_methods[];  // methods
 int vbl_tensor_index(lua_State *L);     // __index; upvalue 1: the table of methods
 int vbl_tensor_newindex(lua_State *L);  // __newindex

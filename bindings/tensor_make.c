@@ -1,5 +1,5 @@
 // Constructors: from tables and numbers, constant fills, sequences.
-// defines: vbl_make_rows, vbl_lua_new_tensor, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_make_options
+// defines: vbl_make_rows, vbl_lua_default_device, vbl_lua_new_tensor, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_make_options
 #include "bindings/tensor_make.h"
 
 #include <math.h>
@@ -31,6 +31,12 @@ vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, const vbl_tensor *like) {
 }
 
 static const vbl_backend *default_device;  // NULL: the CPU
+
+const vbl_backend *vbl_lua_default_device(const vbl_backend *next) {
+  const vbl_backend *old = default_device;
+  default_device = next;
+  return old;
+}
 
 static int set_device(lua_State *L) {
   const vbl_backend *backend = vbl_lua_check_device(L, luaL_checkstring(L, 1));

@@ -83,13 +83,16 @@ static int to_device(lua_State *L, vbl_tensor *t, const vbl_backend *backend) {
   return 1;
 }
 
+static bool names_device(const char *what) {
+  const vbl_backend *counting = vbl_plan_backend();
+  return strncmp(what, "cpu", 3) == 0 || strncmp(what, "cuda", 4) == 0 || (counting != NULL && strcmp(what, counting->name) == 0);
+}
+
 static int method_to(lua_State *L) {
   vbl_tensor *t = vbl_lua_check_tensor(L, 1);
   const char *what = luaL_checkstring(L, 2);
   lua_settop(L, 1);
-  if (strncmp(what, "cpu", 3) == 0 || strncmp(what, "cuda", 4) == 0) {
-    return to_device(L, t, vbl_lua_check_device(L, what));
-  }
+  if (names_device(what)) return to_device(L, t, vbl_lua_check_device(L, what));
   vbl_dtype dtype = vbl_lua_check_dtype(L, what);
   if (dtype == t->dtype) return 1;
   vbl_attrs attrs = {.n = {dtype}};

@@ -1,6 +1,6 @@
 // Backends by name. The CUDA backend is a shared library that is opened when it is first asked for, so that the program starts on any
 // machine: VBL_CUDA_LIBRARY names it, else it lies beside the program, in ../lib/vbl from there, or where the loader looks.
-// defines: vbl_backend_open, vbl_backend_opened
+// defines: vbl_backend_open, vbl_backend_opened, vbl_set_deterministic, vbl_deterministic
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
@@ -50,7 +50,16 @@ static void *open_library(char *message, size_t size) {
 
 static const vbl_backend *opened;
 
+static bool deterministic;
+
 const vbl_backend *vbl_backend_opened(void) { return opened; }
+
+bool vbl_deterministic(void) { return deterministic; }
+
+void vbl_set_deterministic(bool on) {
+  deterministic = on;
+  if (opened != NULL) opened->set_deterministic(on);
+}
 
 static vbl_status open_cuda(int device, const vbl_backend **out, vbl_error *err) {
   static open_fn *open;
@@ -62,7 +71,10 @@ static vbl_status open_cuda(int device, const vbl_backend **out, vbl_error *err)
     if (open == NULL) return vbl_fail(err, VBL_EDEVICE, "libvbl_cuda.so is of another version of vbl: it has no vbl_cuda_open");
   }
   *out = open(device, message, sizeof message);
-  if (*out != NULL) opened = *out;
+  if (*out != NULL) {
+    opened = *out;
+    opened->set_deterministic(deterministic);
+  }
   return *out != NULL ? VBL_OK : vbl_fail(err, VBL_EDEVICE, "%s", message);
 }
 
@@ -70,6 +82,10 @@ vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error
   int device = 0, used = 0;
   if (strcmp(name, "cpu") == 0) {
     *out = vbl_cpu_backend();
+    return VBL_OK;
+  }
+  if (vbl_plan_backend() != NULL && strcmp(name, vbl_plan_backend()->name) == 0) {
+    *out = vbl_plan_backend();
     return VBL_OK;
   }
   if (strcmp(name, "cuda") == 0 || (sscanf(name, "cuda:%d%n", &device, &used) == 1 && name[used] == '\0'))

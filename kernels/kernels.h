@@ -9,7 +9,7 @@
 //
 // The CPU backend exists three times (x86-64 baseline, AVX2+FMA, AVX-512) from the same sources; kernels/cpu/dispatch.c
 // picks one at start-up. The reference backend (kernels/ref) is the same interface in plain double loops: the oracle.
-// defines: vbl_backend, vbl_dropout, vbl_segment, and who makes backends
+// defines: vbl_backend, vbl_dropout, vbl_segment, vbl_device_memory, and who makes backends
 #pragma once
 #include "core/base/philox.h"
 #include "core/base/status.h"
@@ -79,6 +79,13 @@ typedef struct vbl_adamw_piece {
   double lr, decay;
 } vbl_adamw_piece;
 
+// A device's memory in bytes, as its allocator counts: whole blocks (kernels/blocks.h).
+typedef struct vbl_device_memory {
+  size_t live, peak;       // in use, and the most of it since the last reset
+  size_t held, most_held;  // with the free blocks that are kept for the next of their size
+  size_t limit;            // what this process may hold
+} vbl_device_memory;
+
 typedef struct vbl_backend {
   const char *name;  // "cpu", "reference", "cuda:0"
   bool host;         // whether the host may dereference its pointers
@@ -93,6 +100,10 @@ typedef struct vbl_backend {
   vbl_status (*sync)(vbl_stream s, vbl_error *err);
   // What a device was asked for since it was opened: memory, and stops of the host until it is done. NULL on the CPU.
   void (*counts)(int64_t *allocations, int64_t *stops);
+  void (*memory)(vbl_device_memory *m, bool reset);  // reset: the peaks start again at what is there now. NULL on the CPU.
+  // on: only what gives the same bits in every process on one device, nothing chosen by its time. NULL: there is nothing else.
+  void (*set_deterministic)(bool on);
+  bool rounds_weights;  // products of bf16 take the weights from a rounded copy, which is kept until they change
   // What `vbl doctor` says of a device: lines of state (ok, warn, missing) TAB what TAB sentence. It computes a little, to see that the
   // device does. NULL on the CPU.
   void (*describe)(char *text, size_t size);
@@ -121,6 +132,11 @@ typedef struct vbl_backend {
   void (*gemm_bf16)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
                     vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
                     void *gelu, vbl_stream s);
+
+  // C[M,N] (+)= tf32(op(A)) tf32(op(B)), all f32: operands are rounded to TF32's 10 bits (nearest, ties away from 0) on a device's tensor
+  // cores, products are exact, sums f32. NULL on the CPU.
+  void (*gemm_tf32)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, const void *A, int64_t lda, const void *B, int64_t ldb,
+                    bool accumulate, void *C, int64_t ldc, vbl_stream s);
 
   // Linear's epilogues. y [N,D] holds x W'. bias may be NULL.
   void (*bias_add)(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);
@@ -213,5 +229,14 @@ typedef struct vbl_backend {
 const vbl_backend *vbl_cpu_backend(void);  // the best ISA this machine has (VBL_ISA=avx512|avx2|baseline caps it, for tests)
 // "cpu", "cuda" (its first device) or "cuda:N". VBL_EDEVICE with one sentence that says what is missing, VBL_EINVAL for another name.
 vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error *err);
-const vbl_backend *vbl_backend_opened(void);     // the device that this process uses, NULL before one was opened
+const vbl_backend *vbl_backend_opened(void);  // the device that this process uses, NULL before one was opened
+void vbl_set_deterministic(bool on);          // of the device, opened or not yet; off at first. See set_deterministic.
+bool vbl_deterministic(void);
 const vbl_backend *vbl_reference_backend(void);  // f64 only; shares the CPU's memory
+
+// The counting backend (kernels/plan.c), "plan" by name while it counts: its tensors have addresses and no memory, its kernels do nothing,
+// and what is read from it is 0. vbl_plan_start begins to count blocks as the CPU's (gpu false) or a GPU's allocator takes them, at most
+// `limit` bytes (0: any number); tensors of an earlier count no longer matter to it.
+void vbl_plan_start(bool gpu, size_t limit);
+void vbl_plan_end(void);
+const vbl_backend *vbl_plan_backend(void);  // NULL while nothing is counted

@@ -5,11 +5,16 @@
 #include "core/tensor/storage.h"
 
 vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r) {
-  return r->T == VBL_F32 && c->attrs.products == VBL_BF16 ? VBL_BF16 : r->T;
+  return r->T == VBL_F32 && c->attrs.products == VBL_PRECISION_BF16 ? VBL_BF16 : r->T;
 }
+
+static bool in_tf32(const vbl_call *c, const vbl_real *r) { return r->T == VBL_F32 && c->attrs.products == VBL_PRECISION_TF32; }
 
 vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vbl_tensor **x, int64_t *ld, vbl_error *err) {
   *x = c->in[i];
+  if (in_tf32(c, r) && r->be->gemm_tf32 == NULL)
+    return vbl_fail(err, VBL_EINVAL, "products in tf32 are a GPU's, and these tensors are on %s: compute in f32 or bf16 there",
+                    r->memory->name);
   const bool narrow = vbl_products(c, r) == VBL_BF16 && (keep || (*x)->dtype == VBL_BF16);
   if (!narrow) return vbl_in_rows(c, r, i, x, ld, err);
   *ld = vbl_row_stride(*x);
@@ -29,10 +34,15 @@ vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool tr
 // A leaf's own memory lasts; that of a conversion ends with the call.
 vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const vbl_tensor *w, vbl_error *err) {
   vbl_storage *s = w->storage;
-  if (vbl_products(c, r) != VBL_BF16 || r->memory->host || w != c->in[i] || w->node != NULL || w->dtype != VBL_F32) return VBL_OK;
+  if (vbl_products(c, r) != VBL_BF16 || !r->memory->rounds_weights || w != c->in[i] || w->node != NULL || w->dtype != VBL_F32)
+    return VBL_OK;
   if (s->narrow != NULL && s->narrow_version == s->version) return VBL_OK;
-  if (s->narrow == NULL) VBL_TRY(vbl_storage_new(s->backend, s->bytes / 2, &s->narrow, err));
   const int64_t stride = 1, n = (int64_t)(s->bytes / sizeof(float));
+  if (s->narrow == NULL) {
+    VBL_TRY(vbl_storage_new(s->backend, s->bytes / 2, &s->narrow, err));
+    s->narrow->dtype = VBL_BF16, s->narrow->ndim = 1, s->narrow->shape[0] = n;
+    s->narrow->user = (vbl_memory_user){"the weights, rounded", false};
+  }
   r->be->copy(VBL_F32, s->data, &stride, VBL_BF16, s->narrow->data, &stride, 1, &n, NULL);
   s->narrow_version = s->version;
   return VBL_OK;
@@ -57,13 +67,26 @@ static void rounded(const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matr
   vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
 }
 
+// C (+)= op(A) op(B) of r's dtype, in TF32 where the call asks for it.
+static void whole(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B,
+                  bool accumulate, void *C, int64_t ldc) {
+  if (!in_tf32(c, r) || M == 0 || N == 0 || K == 0) {
+    vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, accumulate ? 1 : 0, C, ldc);
+    return;
+  }
+  vbl_span span;
+  vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
+  r->be->gemm_tf32(A.transposed, B.transposed, M, N, K, A.data, A.ld, B.data, B.ld, accumulate, C, ldc, NULL);
+  vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
+}
+
 void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
                  void *C, int64_t ldc, const void *bias) {
   if (vbl_products(c, r) == VBL_BF16) {
     rounded(r, M, N, K, A, B, accumulate, C, ldc, bias, NULL);
     return;
   }
-  vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, accumulate ? 1 : 0, C, ldc);
+  whole(c, r, M, N, K, A, B, accumulate, C, ldc);
   if (bias != NULL) r->be->bias_add(C, bias, M, N, NULL);
 }
 
@@ -73,6 +96,6 @@ void vbl_product_gelu(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N
     rounded(r, M, N, K, A, B, false, C, N, bias, g);
     return;
   }
-  vbl_mm(r, A.transposed, B.transposed, M, N, K, 1, A.data, A.ld, B.data, B.ld, 0, C, N);
+  whole(c, r, M, N, K, A, B, false, C, N);
   r->be->bias_gelu(C, bias, g, M, N, NULL);
 }

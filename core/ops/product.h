@@ -1,4 +1,4 @@
-// Matrix products in the precision of the call: f32 (f64), or operands rounded to bf16 and sums in f32 (vbl_set_autocast).
+// Matrix products in the precision of the call: f32 (f64), or operands rounded to bf16 or TF32 and sums in f32 (vbl_set_autocast).
 // defines: vbl_matrix, vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product_weight, vbl_weight_at, vbl_product, vbl_product_gelu
 #pragma once
 #include "core/ops/common.h"
@@ -15,7 +15,7 @@ typedef struct vbl_matrix {
 vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r);
 
 // Input i as rows for products: as vbl_in_rows; but where products are bf16, a bf16 input stays as it is, and with `keep` (backward
-// wants it again) an f32 one is rounded once, into half the memory.
+// wants it again) an f32 one is rounded once, into half the memory. VBL_EINVAL: tf32 where the backend has none.
 vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vbl_tensor **x, int64_t *ld, vbl_error *err);
 // A contiguous matrix from its `first` element on, columns wide.
 vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed);

@@ -49,9 +49,12 @@ static vbl_status make_moments(vbl_optimizer *o, vbl_error *err) {
   int64_t total = last->first + vbl_tensor_numel(last->tensor);
   const vbl_backend *memory =
       last->tensor->storage->backend;  // NOLINT(clang-analyzer-core.NullDereference): every leaf has a tensor
-  VBL_TRY(vbl_tensor_zeros(memory, last->tensor->dtype, 1, &total, &o->m, err));
-  if (o->options.kind == VBL_ADAMW) VBL_TRY(vbl_tensor_zeros(memory, last->tensor->dtype, 1, &total, &o->v, err));
-  return VBL_OK;
+  const vbl_memory_user before = vbl_memory_use((vbl_memory_user){"the optimizer's moments", false});
+  vbl_status status = vbl_tensor_zeros(memory, last->tensor->dtype, 1, &total, &o->m, err);
+  if (status == VBL_OK && o->options.kind == VBL_ADAMW)
+    status = vbl_tensor_zeros(memory, last->tensor->dtype, 1, &total, &o->v, err);
+  vbl_memory_use(before);
+  return status;
 }
 
 static vbl_status fill(vbl_optimizer *o, const char *const *names, vbl_tensor *const *leaves, const bool *decay,

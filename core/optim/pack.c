@@ -52,8 +52,11 @@ vbl_status vbl_parameters_pack(vbl_tensor *const *leaves, int count, vbl_error *
   VBL_TRY(check(leaves, count, &total, err));
   vbl_tensor *weights = NULL, *grads = NULL;
   const vbl_backend *memory = leaves[0]->storage->backend;
-  VBL_TRY(vbl_tensor_new(memory, leaves[0]->dtype, 1, &total, &weights, err));
-  vbl_status status = vbl_tensor_zeros(memory, leaves[0]->dtype, 1, &total, &grads, err);
+  const vbl_memory_user before = vbl_memory_use((vbl_memory_user){"the parameters", false});
+  vbl_status status = vbl_tensor_new(memory, leaves[0]->dtype, 1, &total, &weights, err);
+  vbl_memory_use((vbl_memory_user){"the parameters' gradients", false});
+  if (status == VBL_OK) status = vbl_tensor_zeros(memory, leaves[0]->dtype, 1, &total, &grads, err);
+  vbl_memory_use(before);
   int64_t offset = 0;
   for (int i = 0; i < count && status == VBL_OK; i++) {
     status = move(leaves[i], weights, grads, offset, err);

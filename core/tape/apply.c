@@ -18,13 +18,13 @@ bool vbl_set_recording(bool on) {
   return old;
 }
 
-static vbl_dtype autocast = VBL_F32;
+static vbl_precision autocast;
 
-vbl_dtype vbl_autocast(void) { return autocast; }
+vbl_precision vbl_autocast(void) { return autocast; }
 
-vbl_dtype vbl_set_autocast(vbl_dtype T) {
-  vbl_dtype old = autocast;
-  autocast = T;
+vbl_precision vbl_set_autocast(vbl_precision p) {
+  vbl_precision old = autocast;
+  autocast = p;
   return old;
 }
 
@@ -103,7 +103,9 @@ vbl_status vbl_apply(const vbl_op *op, vbl_tensor *const *in, int inputs, const 
   }
   vbl_span span;
   vbl_span_begin(&span, op->name, VBL_PHASE_FORWARD);
+  const vbl_memory_user before = vbl_memory_use((vbl_memory_user){op->name, false});
   vbl_status status = run_forward(&c, err);
+  vbl_memory_use(before);
   vbl_call_end(&c);
   for (int i = 0; i < VBL_MAX_SAVED; i++) vbl_tensor_release(c.saved[i]);
   vbl_span_end(&span, 0);

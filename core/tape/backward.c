@@ -66,7 +66,9 @@ static vbl_status run_node(vbl_walk *w, struct vbl_node *node, bool keep_graph, 
   VBL_TRY(vbl_walk_reserve(w, (size_t)node->inputs, err));
   vbl_span span;
   vbl_span_begin(&span, node->name, VBL_PHASE_BACKWARD);
+  const vbl_memory_user before = vbl_memory_use((vbl_memory_user){node->name, true});
   vbl_status status = node->op != NULL ? run_op(node, err) : run_custom(node, err);
+  vbl_memory_use(before);
   if (status == VBL_OK) status = vbl_kernels_failed(any_gradient(node), err);
   vbl_span_end(&span, 0);
   for (int i = 0; i < node->inputs; i++)

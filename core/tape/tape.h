@@ -11,16 +11,19 @@
 
 enum { VBL_MAX_INPUTS = 12, VBL_MAX_OUTPUTS = 3, VBL_MAX_SAVED = 8, VBL_MAX_TEMPS = 48 };
 
+// What the operands of matrix products of f32 tensors are rounded to.
+typedef enum vbl_precision { VBL_PRECISION_F32, VBL_PRECISION_BF16, VBL_PRECISION_TF32 } vbl_precision;
+
 // Everything that is not a tensor. Each op's comment says which fields it reads; the rest are zero.
 typedef struct vbl_attrs {
   double alpha;  // scale, divisor, temperature, exponent
   double eps;
-  double p;            // dropout probability in [0, 1); 0 = no dropout
-  int64_t n[16];       // op-specific integers: dims, sizes, heads
-  double v[6];         // op-specific numbers: means and deviations of the pixels
-  vbl_philox_key rng;  // seed and site of a dropout
-  uint32_t step;       // optimizer step, for dropout counters
-  vbl_dtype products;  // VBL_BF16: matrix products of rounded operands; vbl_apply sets it (vbl_set_autocast)
+  double p;                // dropout probability in [0, 1); 0 = no dropout
+  int64_t n[16];           // op-specific integers: dims, sizes, heads
+  double v[6];             // op-specific numbers: means and deviations of the pixels
+  vbl_philox_key rng;      // seed and site of a dropout
+  uint32_t step;           // optimizer step, for dropout counters
+  vbl_precision products;  // of matrix products; vbl_apply sets it (vbl_set_autocast)
 } vbl_attrs;
 
 struct vbl_op;
@@ -86,11 +89,12 @@ vbl_status vbl_backward_many(vbl_tensor *const *roots, vbl_tensor *const *seeds,
 bool vbl_recording(void);
 bool vbl_set_recording(bool on);
 
-// Mixed precision, with the meaning of torch.autocast: VBL_BF16 lets linear and linear_group of f32 tensors round the operands of their
+// Mixed precision, with the meaning of torch.autocast: BF16 lets linear and linear_group of f32 tensors round the operands of their
 // products (x, weights, gradients) to bf16 and sum in f32, forward and in the backward of what was recorded so. Everything else
-// stays f32: weights and their gradients, attention, norms, losses. VBL_F32 (the start) rounds nothing. Returns the old value.
-vbl_dtype vbl_autocast(void);
-vbl_dtype vbl_set_autocast(vbl_dtype T);
+// stays f32: weights and their gradients, attention, norms, losses. TF32 rounds the same operands to TF32, on a device only, and keeps
+// all tensors f32. F32 (the start) rounds nothing. Returns the old value.
+vbl_precision vbl_autocast(void);
+vbl_precision vbl_set_autocast(vbl_precision p);
 
 // For nodes whose backward lives outside the core (activation checkpointing, functions written in Lua).
 // run is called with the outputs' gradients (NULL where none) and fills in_grads (one reference each, or NULL).

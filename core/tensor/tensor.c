@@ -58,7 +58,15 @@ vbl_status vbl_tensor_new(const vbl_backend *backend, vbl_dtype dtype, int ndim,
                     backend->name);
   VBL_TRY(checked_bytes(dtype, ndim, shape, &bytes, err));
   vbl_storage *storage;
-  VBL_TRY(vbl_storage_new(backend, bytes, &storage, err));
+  vbl_status made = vbl_storage_new(backend, bytes, &storage, err);
+  if (made != VBL_OK) {
+    char text[VBL_SHAPE_TEXT];
+    vbl_context(err, "%s %s", vbl_dtype_name(dtype), vbl_shape_text(ndim, shape, text));
+    return made;
+  }
+  storage->dtype = dtype;
+  storage->ndim = ndim;
+  if (ndim > 0) memcpy(storage->shape, shape, (size_t)ndim * sizeof *shape);
   int64_t stride[VBL_MAX_DIMS];
   vbl_shape_strides(ndim, shape, stride);
   vbl_status status = vbl_tensor_on(storage, dtype, ndim, shape, stride, 0, out, err);

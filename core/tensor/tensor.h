@@ -17,6 +17,12 @@ typedef enum vbl_dtype { VBL_F32, VBL_F64, VBL_BF16, VBL_I32, VBL_U8, VBL_DTYPES
 struct vbl_backend;  // kernels/kernels.h
 struct vbl_node;     // core/tape/tape.h
 
+// Who asks for memory: an op's name, in its forward or its backward pass, "parameters", ... A string that lasts; NULL: not known.
+typedef struct vbl_memory_user {
+  const char *what;
+  bool backward;
+} vbl_memory_user;
+
 typedef struct vbl_storage {
   int refs;
   const struct vbl_backend *backend;  // whose memory it is
@@ -26,6 +32,12 @@ typedef struct vbl_storage {
   // A device's weights: the content, f32, as bf16, of version `narrow_version`; NULL where no product wanted it.
   struct vbl_storage *narrow;
   uint32_t narrow_version;
+  // For those who ask what takes the memory: the tensor that it was made for, its maker, and the list of those that live.
+  vbl_dtype dtype;
+  int ndim;
+  int64_t shape[VBL_MAX_DIMS];
+  vbl_memory_user user;
+  struct vbl_storage *next, *previous;
 } vbl_storage;
 
 typedef struct vbl_tensor {
@@ -98,3 +110,5 @@ typedef struct vbl_memory_stats {
 } vbl_memory_stats;
 vbl_memory_stats vbl_memory(void);
 void vbl_memory_reset_peak(void);
+// Who asks for memory from now on, for what is said when there is none left. Returns who did before.
+vbl_memory_user vbl_memory_use(vbl_memory_user next);

@@ -152,7 +152,7 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
   char why[512] = "";
   graph *g = new graph;
   for (const auto &way : ways) {
-    if ((way.rows == EVEN) != a->even) continue;
+    if ((way.rows == EVEN) != a->even || (!way.ordered && deterministic())) continue;
     plans p = {{a->B, a->H, a->d, S_q, S_k, way.rows, a->drop != nullptr ? a->drop->p : 0, way.ordered}, nullptr, nullptr};
     sdpa_forward(p.shape, (float)a->scale, g);
     p.forward = vbl_cudnn::make(*g, why, sizeof why);
@@ -179,13 +179,13 @@ static bool wanted(void) {
 
 // The plans for a shape, NULL where there are none.
 static const plans *plans_for(const vbl_heads *a) {
-  typedef std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, bool, double, double> key;
+  typedef std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, bool, double, double, bool> key;
   static std::map<key, plans> *known = new std::map<key, plans>;
   static std::mutex lock;
   static const bool on = wanted();
   if (!on || a->B == 0 || a->H == 0 || a->d == 0 || a->longest_q == 0 || a->longest_k == 0) return nullptr;
   const int64_t S_q = bucket(a->longest_q, a->even), S_k = bucket(a->longest_k, a->even);
-  const key k(a->B, a->H, a->d, S_q, S_k, a->even, a->drop != nullptr ? a->drop->p : 0, a->scale);
+  const key k(a->B, a->H, a->d, S_q, S_k, a->even, a->drop != nullptr ? a->drop->p : 0, a->scale, deterministic());
   std::lock_guard<std::mutex> hold(lock);
   auto at = known->find(k);
   if (at == known->end()) at = known->emplace(k, make_plans(a, S_q, S_k)).first;

@@ -1,5 +1,5 @@
 // The backend's table, and opening a device.
-// defines: vbl_cuda_open
+// defines: vbl_cuda_open, vbl_cuda_set_deterministic, deterministic
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@ using namespace vbl_cuda;
 static vbl_backend make_table(void) {
   vbl_backend b = {};
   b.host = false;
+  b.rounds_weights = true;
 #define ENTRY(name) b.name = vbl_cuda_##name
   ENTRY(alloc);
   ENTRY(free);
@@ -20,6 +21,8 @@ static vbl_backend make_table(void) {
   ENTRY(from_host);
   ENTRY(sync);
   ENTRY(counts);
+  ENTRY(memory);
+  ENTRY(set_deterministic);
   ENTRY(describe);
   ENTRY(copy);
   ENTRY(fill);
@@ -30,6 +33,7 @@ static vbl_backend make_table(void) {
   ENTRY(reduce);
   ENTRY(gemm);
   ENTRY(gemm_bf16);
+  ENTRY(gemm_tf32);
   ENTRY(bias_add);
   ENTRY(bias_gelu);
   ENTRY(gelu_backward_bias);
@@ -62,6 +66,11 @@ static vbl_backend make_table(void) {
   b.measure = &vbl_cuda_measure_kernels;
   return b;
 }
+
+static bool repeats;
+
+void vbl_cuda_set_deterministic(bool on) { repeats = on; }
+bool vbl_cuda::deterministic(void) { return repeats; }
 
 static char name[32], isa[64];
 static vbl_backend table;

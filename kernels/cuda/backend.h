@@ -12,6 +12,8 @@ void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s
 void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s);
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err);
 void vbl_cuda_counts(int64_t *allocations, int64_t *stops);
+void vbl_cuda_memory(vbl_device_memory *m, bool reset);
+void vbl_cuda_set_deterministic(bool on);
 void vbl_cuda_describe(char *text, size_t size);
 void vbl_cuda_copy(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
                    int ndim, const int64_t *shape, vbl_stream s);
@@ -27,6 +29,8 @@ void vbl_cuda_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alp
 void vbl_cuda_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda,
                         vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
                         void *gelu, vbl_stream s);
+void vbl_cuda_gemm_tf32(bool ta, bool tb, int64_t M, int64_t N, int64_t K, const void *A, int64_t lda, const void *B, int64_t ldb,
+                        bool accumulate, void *C, int64_t ldc, vbl_stream s);
 void vbl_cuda_bias_add(void *y, const void *bias, int64_t N, int64_t D, vbl_stream s);
 void vbl_cuda_bias_gelu(void *h, const void *bias, void *g, int64_t N, int64_t D, vbl_stream s);
 void vbl_cuda_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
@@ -82,6 +86,7 @@ int64_t vbl_cuda_count_nonfinite(const void *x, int64_t n, vbl_stream s);
 bool vbl_cuda_gemm_open(void);  // false: cuBLASLt cannot be started
 
 namespace vbl_cuda {
-// A kernel that cannot do its work says so here; the next sync reports it, once.
+// A kernel that cannot do its work says so here; the next sync reports it, once. `what` lasts.
 void note_failure(vbl_status code, const char *what);
+bool deterministic(void);  // nothing may be chosen by its time, or summed in an order that varies (vbl_cuda_set_deterministic)
 }  // namespace vbl_cuda

@@ -1,4 +1,4 @@
-// Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums (no TF32), algorithms chosen by the caller.
+// Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums, algorithms chosen by the caller.
 // defines: vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
 #ifdef __CUDACC__
 #include <cublasLt.h>
@@ -27,8 +27,8 @@ bool open(void) {
 class description {
  public:
   explicit description(const shape &s, const void *bias = nullptr) : status(CUBLAS_STATUS_SUCCESS) {
-    const cudaDataType_t T = s.bf16 ? CUDA_R_16BF : CUDA_R_32F;
-    then(cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const cudaDataType_t T = s.operands == BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    then(cublasLtMatmulDescCreate(&product, s.operands == TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
     set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (s.bias) {

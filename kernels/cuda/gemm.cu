@@ -1,6 +1,6 @@
-// Matrix products of f32 (no TF32) and of bf16 summed in f32, by the library (product.h). GELU is a kernel of our own: the library's epilogue
+// Matrix products of f32, of f32 rounded to TF32, and of bf16, summed in f32, by the library (product.h). GELU is a kernel of our own: the library's epilogue
 // has its tanh form only.
-// defines: vbl_cuda_gemm, vbl_cuda_gemm_bf16, vbl_cuda_gemm_open
+// defines: vbl_cuda_gemm, vbl_cuda_gemm_tf32, vbl_cuda_gemm_bf16, vbl_cuda_gemm_open
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/numbers.h"
 #include "kernels/cuda/product.h"
@@ -24,7 +24,7 @@ static int alignment_of(uintptr_t bits) {
 }
 
 static void product(vbl_product::shape p, const vbl_product::operands &o, vbl_stream s) {
-  const uintptr_t width = p.bf16 ? 2 : 4;
+  const uintptr_t width = p.operands == vbl_product::BF16 ? 2 : 4;
   p.sum = o.beta != 0;
   p.bias = o.bias != nullptr;
   p.alignment = alignment_of((uintptr_t)o.A | (uintptr_t)o.B | (uintptr_t)o.C | (uintptr_t)o.bias | (uintptr_t)p.lda * width |
@@ -39,7 +39,14 @@ void vbl_cuda_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alp
   if (K == 0)
     VBL_LAUNCH(scale_kernel, blocks_for(M * N), THREADS, s, (float *)C, ldc, N, (float)beta, M * N);
   else
-    product({ta, tb, false, false, false, M, N, K, lda, ldb, ldc, 0}, {A, B, C, nullptr, (float)alpha, (float)beta}, s);
+    product({ta, tb, vbl_product::F32, false, false, M, N, K, lda, ldb, ldc, 0}, {A, B, C, nullptr, (float)alpha, (float)beta}, s);
+}
+
+void vbl_cuda_gemm_tf32(bool ta, bool tb, int64_t M, int64_t N, int64_t K, const void *A, int64_t lda, const void *B, int64_t ldb,
+                        bool accumulate, void *C, int64_t ldc, vbl_stream s) {
+  if (M > 0 && N > 0 && K > 0)
+    product({ta, tb, vbl_product::TF32, false, false, M, N, K, lda, ldb, ldc, 0}, {A, B, C, nullptr, 1, accumulate ? 1.0f : 0.0f},
+            s);
 }
 
 static __global__ void epilogue_kernel(float *C, int64_t ldc, const float *bias, bf16 *gelu, int64_t n, int64_t N) {
@@ -79,7 +86,7 @@ void vbl_cuda_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_d
   } else {
     const rounded a(a_type, A, lda, ta ? K : M, ta ? M : K, s), b(b_type, B, ldb, tb ? N : K, tb ? K : N, s);
     if (a.data == nullptr || b.data == nullptr) return;
-    product({ta, tb, true, false, false, M, N, K, a.stride, b.stride, ldc, 0},
+    product({ta, tb, vbl_product::BF16, false, false, M, N, K, a.stride, b.stride, ldc, 0},
             {a.data, b.data, C, bias, 1, accumulate ? 1.0f : 0.0f}, s);
     bias = nullptr;  // the product added it
   }

@@ -3,7 +3,8 @@
 // Freed blocks are kept by size and handed out again: all work is in one stream, so what was queued before a block was freed is done before
 // what its next owner queues. Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a
 // step whose sizes repeat asks the driver for nothing. What goes to the device goes through pinned memory, so that the host does not wait.
-// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, note_failure, scratch
+// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, note_failure, scratch
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <atomic>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "kernels/blocks.h"
 #include "kernels/cuda/backend.h"
 
 using namespace vbl_cuda;
@@ -65,40 +67,65 @@ class blocks {
       if ((p = fresh(size)) == nullptr) return nullptr;
     }
     sizes[p] = size;
+    now.live += size;
+    if (now.live > now.peak) now.peak = now.live;
+    if (now.held > now.most_held) now.most_held = now.held;
     return p;
   }
   void put(void *p) {
     std::lock_guard<std::mutex> hold(lock);
     const auto at = sizes.find(p);
     if (at == sizes.end()) return note_failure(VBL_EDEVICE, "a block was freed that was not handed out");
+    now.live -= at->second;
     if (caching())
       idle.emplace(at->second, p);
     else
-      note(cudaFreeAsync(p, nullptr));
+      drop(at->second, p);
     sizes.erase(at);
+  }
+  void state(vbl_device_memory *m, bool reset) {
+    std::lock_guard<std::mutex> hold(lock);
+    size_t free = 0, total = 0;
+    note(cudaMemGetInfo(&free, &total));
+    *m = now;
+    m->limit = free + now.held + unused();
+    if (reset) now.peak = now.live, now.most_held = now.held;
   }
 
  private:
-  enum : size_t { SMALLEST = 512 };
   std::mutex lock;
+  vbl_device_memory now = {};
   std::multimap<size_t, void *> idle;
   std::unordered_map<void *, size_t> sizes;
 
-  static size_t class_of(size_t bytes) {
-    if (!caching()) return bytes > 0 ? bytes : 1;
-    size_t step = SMALLEST;
-    while (step * 16 <= bytes) step *= 2;  // sizes of 8 to 16 steps
-    return bytes > 0 ? (bytes + step - 1) / step * step : step;
+  static size_t class_of(size_t bytes) { return caching() ? vbl_block_size(bytes, VBL_BLOCK_LEAST) : bytes > 0 ? bytes : 1; }
+  // What the driver's pool has from it beyond our blocks, for the next of them.
+  size_t unused() const {
+#ifdef __CUDACC__
+    cudaMemPool_t pool;
+    int device = 0;
+    uint64_t reserved = 0;
+    if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetDefaultMemPool(&pool, device) != cudaSuccess ||
+        cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved) != cudaSuccess)
+      return 0;
+    return reserved > now.held ? (size_t)reserved - now.held : 0;
+#else
+    return 0;
+#endif
   }
-  static void *fresh(size_t size) {
+  void drop(size_t size, void *p) {
+    note(cudaFreeAsync(p, nullptr));
+    now.held -= size;
+  }
+  void *fresh(size_t size) {
     void *p = nullptr;
     allocations++;
-    if (cudaMallocAsync(&p, size, nullptr) == cudaSuccess) return p;
+    if (cudaMallocAsync(&p, size, nullptr) == cudaSuccess) return now.held += size, p;
     (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
     return nullptr;
   }
   void give_back() {
-    for (const auto &at : idle) note(cudaFreeAsync(at.second, nullptr));
+    for (const auto &at : idle) drop(at.first, at.second);
     idle.clear();
     stop(nullptr);  // so that the pool has what was freed
   }
@@ -161,6 +188,8 @@ blocks &memory() {
 
 void *vbl_cuda_alloc(size_t bytes) { return memory().take(bytes); }
 
+void vbl_cuda_memory(vbl_device_memory *m, bool reset) { memory().state(m, reset); }
+
 void vbl_cuda_free(void *p, size_t bytes) {
   (void)bytes;
   if (p != nullptr) memory().put(p);
@@ -186,7 +215,15 @@ vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err) {
 }
 
 scratch::scratch(size_t bytes, vbl_stream s) : p(memory().take(bytes)), stream(s) {
-  if (p == nullptr) note_failure(VBL_ENOMEM, "no memory for a kernel's scratch (a smaller batch needs less)");
+  if (p != nullptr) return;
+  // Not VBL_ENOMEM: a call that says so changed nothing and may be made again.
+  static char text[192];
+  vbl_device_memory m;
+  memory().state(&m, false);
+  snprintf(text, sizeof text,
+           "out of memory for %.1f MiB of a kernel's own, %.1f of %.1f MiB free (a smaller micro_batch needs less)",
+           (double)bytes / 0x1p20, (double)(m.limit - m.live) / 0x1p20, (double)m.limit / 0x1p20);
+  note_failure(VBL_EDEVICE, text);
 }
 
 scratch::~scratch() { vbl_cuda_free(p, 0); }

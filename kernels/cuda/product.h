@@ -7,9 +7,13 @@
 
 namespace vbl_product {
 
-// Row-major C[M,N] (f32) = alpha op(A) op(B) + beta C, then + bias [N] (f32) where there is one. A and B are f32, or bf16; sums are f32.
+enum precision { F32, BF16, TF32 };  // TF32: f32 in memory, rounded by the library as it multiplies
+
+// Row-major C[M,N] (f32) = alpha op(A) op(B) + beta C, then + bias [N] (f32) where there is one. Sums are f32.
 struct shape {
-  bool ta, tb, bf16, sum /* beta is not 0 */, bias;
+  bool ta, tb;
+  precision operands;
+  bool sum /* beta is not 0 */, bias;
   int64_t M, N, K, lda, ldb, ldc;
   int alignment;  // of all pointers and rows, in bytes, at most 16
 };
@@ -25,7 +29,8 @@ struct algorithm {
   uint64_t words[8];  // the library's own record
 };
 
-// NULL, or what failed. While the stream is captured nothing is timed: the library's first offer is taken, and not remembered.
+// NULL, or what failed. While the stream is captured nothing is timed: the library's first offer is taken, and not remembered. Deterministic
+// (vbl_cuda_set_deterministic): the first offer always, which depends on the shape alone.
 const char *run(const shape &s, const operands &o, void *stream);
 
 // Where choices are kept; "" where nowhere: VBL_CUDA_CACHE names a folder ("" for none), else it is $XDG_CACHE_HOME/vbl or ~/.cache/vbl.

@@ -275,6 +275,7 @@ void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, void (*f
     error = cudaErrorInvalidConfiguration;
     return;
   }
+  if (idle()) return;
   device_memory open;
   kernel = name, run = fn, arguments = args;
   count = (int)(dim.x * dim.y * dim.z);

@@ -218,6 +218,7 @@ void drop(plan *p) { delete p; }
 size_t workspace(const plan *) { return 0; }
 
 const char *run(const plan *p, const bindings &b, void *, void *) {
+  if (vbl_emu::idle()) return nullptr;
   vbl_emu::device_memory open;
   machine(p->g, b);
   return nullptr;

@@ -1,5 +1,5 @@
 // The runtime calls that vbl makes, on emulated memory. A block lies between red zones and is full of NaN at first.
-// defines: vbl_emu_guard, cudaMallocAsync, cudaFreeAsync, cudaHostAlloc, cudaMemcpyAsync, cudaStreamSynchronize, cudaGetLastError
+// defines: vbl_emu_guard, vbl_emu::idle, cudaMallocAsync, cudaFreeAsync, cudaMemGetInfo, cudaHostAlloc, cudaMemcpyAsync, cudaStreamSynchronize, cudaGetLastError
 #include "kernels/emu/memory.h"
 
 #include <stdlib.h>
@@ -12,18 +12,29 @@
 namespace {
 
 enum : size_t { REGION = (size_t)4 << 30, RED = 256, ALIGN = 256 };
+
+// Bytes that the device has: VBL_EMU_MEMORY plays a smaller one.
+size_t capacity() {
+  static const char *given = getenv("VBL_EMU_MEMORY");
+  return given != nullptr ? (size_t)strtoull(given, nullptr, 10) : REGION;
+}
+
+size_t used;  // of them
 char *region;
 bool guarded;
 int opened;
-std::map<char *, size_t> holes;    // free, by address
-std::map<char *, size_t> *blocks;  // handed out: start of the user's bytes -> whole size
+std::map<char *, size_t> holes;  // free, by address
+struct block {
+  size_t whole, bytes;  // with the red zones, and as asked for
+};
+std::map<char *, block> *blocks;  // handed out, by the start of the user's bytes
 
 void init() {
   if (region) return;
   region = (char *)mmap(nullptr, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (region == MAP_FAILED) abort();
   holes[region] = REGION;
-  blocks = new std::map<char *, size_t>;
+  blocks = new std::map<char *, block>;
 }
 
 void protect(int access) {
@@ -50,20 +61,27 @@ extern "C" void vbl_emu_guard(bool on) {
   if (on && opened == 0) protect(PROT_NONE);
 }
 
+// Nothing is computed, everything is 0: what is left is what the host does.
+bool vbl_emu::idle() {
+  static const bool on = getenv("VBL_EMU_IDLE") != nullptr;
+  return on;
+}
+
 cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t) {
   init();
   vbl_emu::device_memory open;
   const size_t whole = RED + (bytes + ALIGN - 1) / ALIGN * ALIGN + RED;
   *p = nullptr;
-  if (bytes > REGION) return cudaErrorMemoryAllocation;
+  if (bytes > capacity() || used > capacity() - bytes) return cudaErrorMemoryAllocation;
   for (auto h = holes.begin(); h != holes.end(); ++h) {
     if (h->second < whole) continue;
     char *at = h->first;
     if (h->second > whole) holes[at + whole] = h->second - whole;
     holes.erase(at);
-    (*blocks)[at + RED] = whole;
+    (*blocks)[at + RED] = {whole, bytes};
+    used += bytes;
     vbl_emu::asan_unpoison(at, whole);
-    memset(at + RED, 0xFF, bytes);
+    memset(at + RED, vbl_emu::idle() ? 0 : 0xFF, bytes);
     vbl_emu::asan_poison(at, RED);
     vbl_emu::asan_poison(at + RED + bytes, whole - RED - bytes);
     *p = at + RED;
@@ -77,7 +95,8 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
   auto b = blocks->find((char *)p);
   if (b == blocks->end()) abort();
   char *at = b->first - RED;
-  size_t size = b->second;
+  size_t size = b->second.whole;
+  used -= b->second.bytes;
   blocks->erase(b);
   vbl_emu::asan_poison(at, size);
   auto next = holes.lower_bound(at);
@@ -92,14 +111,20 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
   return cudaSuccess;
 }
 
+cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
+  *total = capacity();
+  *free = *total - used;
+  return cudaSuccess;
+}
+
 cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
   *p = malloc(bytes);
   return *p != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
   vbl_emu::device_memory open;
-  memmove(to, from, bytes);
+  if (!vbl_emu::idle() || kind == cudaMemcpyDeviceToHost) memmove(to, from, bytes);
   return cudaSuccess;
 }
 

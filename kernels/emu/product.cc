@@ -4,6 +4,9 @@
 #include "kernels/emu/product.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include <vector>
 
 extern "C" {
 #include "kernels/kernels.h"
@@ -33,17 +36,41 @@ double seconds(const shape &s, const operands &o, const algorithm &a, void *stre
   return run(s, o, a, stream) == nullptr ? times[a.words[0]] : -1;
 }
 
+// A matrix of f32 as it is, or a copy rounded to TF32: 10 bits behind the point, to nearest, ties away from 0.
+struct operand {
+  operand(const void *x, int64_t ld, int64_t rows, int64_t columns, bool rounded) : data((const float *)x) {
+    if (!rounded) return;
+    copy.resize((size_t)((rows - 1) * ld + columns));
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < columns; j++) copy[(size_t)(i * ld + j)] = tf32(data[i * ld + j]);
+    data = copy.data();
+  }
+  static float tf32(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits >> 23 & 255) != 255) bits = (bits + 0x1000u) & ~0x1fffu;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+  }
+  const float *data;
+  std::vector<float> copy;
+};
+
 const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
   vbl_emu::device_memory open;
   const vbl_backend *cpu = vbl_cpu_backend();
   vbl_emu_products.last = (int)a.words[0];
-  if (s.bf16) {
+  if (vbl_emu::idle()) return nullptr;
+  if (s.operands == BF16) {
     if (o.alpha != 1 || (s.sum && o.beta != 1)) return "the emulation has no scaled products of bf16";
     cpu->gemm_bf16(s.ta, s.tb, s.M, s.N, s.K, VBL_BF16, o.A, s.lda, VBL_BF16, o.B, s.ldb, s.sum, o.C, s.ldc, o.bias, nullptr,
                    stream);
   } else {
     if (s.bias) return "the emulation has no f32 product with a bias";
-    cpu->gemm(s.ta, s.tb, s.M, s.N, s.K, o.alpha, o.A, s.lda, o.B, s.ldb, o.beta, o.C, s.ldc, stream);
+    const bool rounded = s.operands == TF32;
+    const operand left(o.A, s.lda, s.ta ? s.K : s.M, s.ta ? s.M : s.K, rounded),
+        right(o.B, s.ldb, s.tb ? s.N : s.K, s.tb ? s.K : s.N, rounded);
+    cpu->gemm(s.ta, s.tb, s.M, s.N, s.K, o.alpha, left.data, s.lda, right.data, s.ldb, o.beta, o.C, s.ldc, stream);
   }
   return nullptr;
 }

@@ -31,6 +31,19 @@ static void refusals() {
   CHECK(isnan(r.lse[0]) && r.o[0] == 0, "a refusal wrote something");
 }
 
+// Where dq can only be summed by atomic additions (with dropout on sm_100) and must not be, vbl's own kernels do it, with other masks.
+static void deterministic(bool atomic) {
+  results r, fixed;
+  const sizes c = {"deterministic", 2, 16, {17, 17}, {17, 17}, true, false, 0.1};
+  const problem a(c);
+  CHECK(computed(a, 0.25, 7, a.v, &r), "refused where nothing has to repeat");
+  gpu->set_deterministic(true);
+  CHECK(computed(a, 0.25, 7, a.v, &fixed), "refused where sums have to repeat");
+  gpu->set_deterministic(false);
+  const bool same = memcmp(r.dq.data(), fixed.dq.data(), r.dq.size() * sizeof r.dq[0]) == 0;  // bits: rows outside all samples are NaN
+  CHECK(same != atomic, "sums in an order that varies, or other kernels without need");
+}
+
 int main() {
   char message[256] = "";
   gpu = vbl_cuda_open(0, message, sizeof message);
@@ -44,6 +57,8 @@ int main() {
   run({"images on text", 2, 32, {37, 37}, {14, 5}, false, true, 0.1});
   run({"empty samples", 2, 8, {4, 0, 6}, {0, 3, 5}, false, true, 0});
   refusals();
+  const char *play = getenv("VBL_EMU_CUDNN");
+  deterministic(play != nullptr && strcmp(play, "atomic") == 0);
   printf("attention in bf16 on the emulated device: %s\n", failures == 0 ? "ok" : "FAILED");
   return failures > 0;
 }

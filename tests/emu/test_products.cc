@@ -64,6 +64,18 @@ static void second_process() {
   CHECK(vbl_emu_products.timed == 0 && vbl_emu_products.asked == 0 && vbl_emu_products.last == 1);
 }
 
+// Deterministic: the library's first offer, whatever was timed before; nothing is timed or kept.
+static void deterministic() {
+  gpu->set_deterministic(true);
+  multiply(5, 7, 3);
+  multiply(5, 9, 3);
+  multiply(5, 9, 3);
+  CHECK(vbl_emu_products.timed == 0 && vbl_emu_products.last == 0 && vbl_emu_products.asked == 2);
+  gpu->set_deterministic(false);
+  multiply(5, 7, 3);
+  CHECK(vbl_emu_products.timed == 0 && vbl_emu_products.last == 1);
+}
+
 // The first line torn, the second of another library, the third whole.
 static void after_damage() {
   multiply(5, 7, 3);
@@ -118,6 +130,8 @@ int main() {
   const std::string text = content(path);
   CHECK(text.find("emulated nt f32+sum 5x7x3 ld 3,3,7 align 4\t0000000000000001") == 0);
   in_process(second_process);
+  in_process(deterministic);
+  CHECK(content(path) == text);
   FILE *f = fopen(path.c_str(), "w");
   CHECK(f != nullptr);
   const size_t second = text.find('\n') + 1, third = text.find('\n', second) + 1;

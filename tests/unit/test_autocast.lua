@@ -88,7 +88,7 @@ check.group("the state ends with the function, also by an error; checkpoint runs
   check.ok(vbl.autocast("bf16", vbl.autocast, "f32", off) == 0)
   pcall(vbl.autocast, "bf16", error)
   check.ok(off() == 0)
-  check.error(function() vbl.autocast("f16", off) end, "expected 'f32' or 'bf16', got 'f16'")
+  check.error(function() vbl.autocast("f16", off) end, "expected 'f32', 'bf16' or 'tf32', got 'f16'")
   vbl.autocast("bf16", F.linear, x, w):sum():backward()
   local direct = w.grad:clone()
   w.grad = nil
@@ -138,6 +138,6 @@ check.group("a run in bf16: the same twice, the same when killed and resumed; th
   check.equal(code, 137)
   trainer.expect(0, run {"--resume", killed})
   trainer.same(whole, killed)
-  trainer.expect(1, run {"precision=fp16"}, "precision", "expected f32 or bf16, got 'fp16'")
+  trainer.expect(1, run {"precision=fp16"}, "precision", "expected one of f32, bf16, tf32, got 'fp16'")
 end)
 trainer.finish()

@@ -1,6 +1,6 @@
 -- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning.
 -- flags.parse(words, i, into, fail) -> next i    reads words[i], a flag, into the table; fail(message) raises
--- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error
+-- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error, but for --plan
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
 
@@ -63,16 +63,16 @@ function flags.parse(words, i, into, fail)
   return i + 1
 end
 
-local function set_device(device, fail)
+local function set_device(device, plan, fail)
   if device ~= "cpu" and device ~= "cuda" and not device:find "^cuda:%d+$" then
     fail(("--device: expected cpu, cuda or cuda:N, got '%s'"):format(device))
   end
   local ok, message = pcall(require("vbl").set_device, device)
-  if not ok then fail(("--device %s: %s"):format(device, (require("vbl.usage").strip(message):gsub("^device '[^']*': ", "")))) end
+  if not ok and not plan then fail(("--device %s: %s"):format(device, (require("vbl.usage").strip(message):gsub("^device '[^']*': ", "")))) end
 end
 
 function flags.apply(into, fail)
-  set_device(into.device, fail)
+  set_device(into.device, into.plan, fail)
   if into.threads then system.set_threads(into.threads) end
   into.threads = system.threads()
 end

@@ -43,6 +43,12 @@ function View:batch(index, opts)
   return batch_of(epoch, self.handle:batch(index, self.data.seed, epoch, opts.captions_from))
 end
 
+-- Their tokens and lengths alone.
+function View:texts(index, epoch)
+  local tokens, lengths = self.handle:batch(index, self.data.seed, epoch, nil, false)
+  return tokens, lengths
+end
+
 -- Samples first .. first + count - 1, with the captions of epoch 0.
 function View:range(first, count)
   local index = {}

@@ -42,7 +42,7 @@ local function build_fusion(self, scope, c, sites)
 end
 
 -- given: see vbl.models.vilbert_config.schema. Draws from vbl.manual_seed's stream. The result is in training mode.
--- dry: parameters are shapes without memory, to be counted and not run.
+-- dry: parameters are shapes without memory, to be counted and not run; "empty": they are tensors, with nothing in them.
 local function new(given, dry)
   local found = given and given.weights and weights.open(given.weights)
   local c = config.resolve(found and found:config(given) or given or {})
@@ -61,7 +61,7 @@ local function new(given, dry)
   self.heads = heads.build(other, c)
   self.classifier = heads.classifier(other, c, sites())
   self.list.dry = nil
-  if dry then return self end
+  if dry == true then return self end
   vbl.optim.pack(self.list)
   if found then
     self.loaded = weights.load(self, found, {whole = false})

@@ -45,7 +45,7 @@ local Scope = {}
 Scope.__index = Scope
 
 -- list: the model's array of {name=, tensor=}; weight_init: fan_in -> initialiser of weights; bias_init likewise. list.dry: parameters
--- are shapes only.
+-- are shapes only; "empty": tensors that nothing is written to.
 function nn.scope(list, prefix, weight_init, bias_init)
   return setmetatable({list = list, prefix = prefix, weight_init = weight_init, bias_init = bias_init}, Scope)
 end
@@ -56,7 +56,8 @@ function Scope:child(name)
 end
 
 function Scope:parameter(name, shape, init)
-  local tensor = self.list.dry and setmetatable({dims = shape}, Shape) or vbl.no_grad(init, shape):keep()
+  local dry = self.list.dry
+  local tensor = dry == "empty" and vbl.empty(shape):keep() or dry and setmetatable({dims = shape}, Shape) or vbl.no_grad(init, shape):keep()
   tensor:requires_grad_(true)
   local full = self.prefix .. name
   self.list[#self.list + 1] = {name = full, tensor = tensor}

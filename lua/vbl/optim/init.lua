@@ -36,7 +36,12 @@ function Optimizer:norms() return self.core:norms() end
 function Optimizer:zero_grad() self.core:zero_grad() end
 -- {m = tensor, v = tensor (AdamW), steps = {one number for each parameter}}: the optimizer's own tensors, not copies.
 function Optimizer:state() return self.core:state() end
-function Optimizer:load_state(state) self.core:load_state(state) end
+-- Copies such a state in, from any device. Shapes and counts must be this optimizer's.
+function Optimizer:load_state(state)
+  local device = self.core:state().m:device()
+  local function here(t) return vbl.is_tensor(t) and t:to(device) or t end
+  self.core:load_state {m = here(state.m), v = here(state.v), steps = state.steps}
+end
 function Optimizer:__tostring() return string.format("%s(lr=%g, %d parameters)", self.kind, self.lr, self.count) end
 
 local function new(kind, parameters, given, defaults)

@@ -3,6 +3,7 @@
 --   checks.choice(key, value, list)     raises where the value is none of the list
 local nearest = require "vbl.nearest"
 local options = require "vbl.train.options"
+local vbl = require "vbl"
 
 local checks = {}
 
@@ -23,13 +24,11 @@ function checks.choice(key, value, list)
   error(string.format("config: %s: expected one of %s, got '%s'%s", key, table.concat(list, ", "), tostring(value), nearest.hint(tostring(value), list)), 0)
 end
 
-local precisions = {"f32", "bf16"}
-
 local function check_precision(c)
-  for _, name in ipairs(precisions) do
-    if c.precision == name then return end
+  checks.choice("precision", c.precision, {"f32", "bf16", "tf32"})
+  if c.precision == "tf32" and c.flags.device == "cpu" and vbl.zeros(1):device() == "cpu" then
+    error("config: precision: products in tf32 are a GPU's (--device cuda); on the CPU there are f32 and bf16", 0)
   end
-  error(string.format("config: precision: expected f32 or bf16, got '%s'%s", c.precision, nearest.hint(c.precision, precisions)), 0)
 end
 
 local partners = {"matched", "mismatched", "none"}

@@ -15,6 +15,7 @@
 --   kind.values(job, s) -> name -> value        for result.json
 local vbl = require "vbl"
 local checks = require "vbl.train.checks"
+local memory = require "vbl.train.memory"
 local mix = require "vbl.train.mix"
 local pretrained = require "vbl.train.pretrained"
 local sched = require "vbl.sched"
@@ -24,10 +25,23 @@ local usage = require "vbl.usage"
 
 local job = {}
 
--- As many samples as half of the free memory holds, halving from the whole batch.
-local function fit_micro_batch(config, model, T)
+-- The largest part of the batch whose steps fit into the device.
+local function fit_device(self, device)
+  local limit = vbl.memory().device_limit
+  local micro = memory.fit(self, limit)
+  if micro then return micro end
+  local least = memory.of(self, "cuda", 1)
+  error(("config: a step takes at least %.0f MB, in micro-batches of 1, and %s has %.0f MB for it: precision=bf16, a smaller batch, image or model.preset need less")
+        :format(least.peak / 1e6, device, limit / 1e6), 0)
+end
+
+-- On the CPU as many samples as half of the free memory holds, halving from the whole batch.
+local function fit_micro_batch(self)
+  local config, device = self.config, vbl.zeros(1):device()
   if config.micro_batch > 0 then return math.min(config.micro_batch, config.batch) end
-  local one = summary.activation_bytes(model, T) * 2
+  if device ~= "cpu" and config.epochs > 0 then return fit_device(self, device) end
+  if device == "cpu" and config.flags.device ~= "cpu" then return nil end  -- a plan for a GPU that is not here
+  local one = summary.activation_bytes(self.model, self.data:mean_length()) * 2
   local micro, _, free = config.batch, system.memory_bytes()
   while free > 0 and micro > 1 and micro * one > free / 2 do micro = (micro + 1) // 2 end  -- below 0: unknown
   return micro
@@ -74,8 +88,15 @@ local function plan_steps(self)
   self.warmup = math.max(0, math.min(math.floor(config.warmup * self.total_steps), self.total_steps - 1))
   self.schedule = self.total_steps > 0 and sched.warmup_cosine(self.total_steps, self.warmup, config.min_lr_fraction) or sched.constant()
   -- Kept in the config: what fits now must not decide how a resumed run rounds.
-  self.micro = fit_micro_batch(config, self.model, self.data:mean_length())
-  config.micro_batch = self.micro
+  self.micro = fit_micro_batch(self)
+  config.micro_batch = self.micro or 0
+end
+
+function job.optimizer(self)
+  local config = self.config
+  return vbl.optim.adamw(self.model:parameters(), {
+    lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip, lr_scale = self.lr_scale,
+  })
 end
 
 local function build(config, parts, dry)
@@ -84,6 +105,7 @@ local function build(config, parts, dry)
   kind.prepare(config)
   local self = {kind = kind, config = checks.complete(kind.name, config)}
   config = self.config
+  if config.deterministic then vbl.deterministic(true) end
   vbl.manual_seed(config.flags.seed)
   local model_config, from = data_and_model_config(self, parts)
   kind.divide(self, parts)
@@ -100,9 +122,8 @@ local function build(config, parts, dry)
   plan_steps(self)
   if dry or parts.frozen then return self end
   self.mix = mix.new(self.tasks, self.model, config.mix or {}, config.flags.seed)
-  self.optimizer = vbl.optim.adamw(self.model:parameters(), {
-    lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip, lr_scale = self.lr_scale,
-  })
+  self.optimizer = job.optimizer(self)
+  collectgarbage()  -- what drawing the parameters left behind
   return self
 end
 

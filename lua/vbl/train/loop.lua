@@ -50,11 +50,20 @@ local function update(job, rate, explain)
   explain(usage.strip(result))
 end
 
+-- On a device garbage is collected where memory is short (bindings/tensor.c), not whenever the interpreter's own heap has grown: a step takes
+-- what --plan counts. Ends with the step.
+local function hold_collector(model)
+  if model.list[1].tensor:device() == "cpu" or not collectgarbage "isrunning" then return nil end
+  collectgarbage "stop"
+  return setmetatable({}, {__close = function() collectgarbage "restart" end})
+end
+
 -- One optimizer step on a batch. Returns name -> value: loss.*, accuracy.*, grad_norm, lr, and where separate is set each task's share
 -- norm.<task> and each group's share.<group> of the gradient. opts: {separate =, last_good = "the last good checkpoint", inspect =
 -- function(values) that is called while the gradients are there}
 function loop.step(job, batch, step, opts)
   local config, values = job.config, {}
+  local _ <close> = hold_collector(job.model)
   opts = opts or {}
   vbl.autocast(config.precision, vbl.scope, function()
     local key, works = {seed = config.flags.seed, step = step, epoch = batch.epoch}, {}

@@ -1,6 +1,6 @@
 -- `--plan`: what a run would do, counted, and nothing trained: parameters, FLOPs, memory, steps, the learning-rate curve.
 local vbl = require "vbl"
-local summary = require "vbl.models.summary"
+local memory = require "vbl.train.memory"
 local sched = require "vbl.sched"
 
 local plan = {}
@@ -8,20 +8,42 @@ local plan = {}
 -- Forward passes of one sample in a step, and which of them are followed by a backward pass.
 local passes = {mlm = 1, ap = 1, mim = 2}
 
+-- GPUs whose micro-batch is told, in GiB, and what the CUDA context and its libraries take of each.
+local CARDS, APART = {16, 24, 80}, 1
+
+local function megabytes(n) return ("%.0f MB"):format(n / 1e6) end
+
+local function on_card(job, size)
+  local micro, found = memory.fit(job, (size - APART) * 2 ^ 30)
+  if not micro then return "does not fit" end
+  return ("micro-batches of %d, %s at the peak of a step"):format(micro, megabytes(found.peak))
+end
+
+-- Of a run that trains: line(name, format, ...) writes. Without a GPU here the micro-batch is chosen where there is one.
+local function memory_lines(job, line)
+  local gpu = job.config.flags.device ~= "cpu"
+  if job.micro then
+    local found = memory.of(job, gpu and "cuda" or "cpu", job.micro)
+    line("memory", "%s at the peak of a step: %s parameters, gradients and moments, the rest activations", megabytes(found.peak),
+         megabytes(job.model:num_parameters() * 16))
+  end
+  if not gpu then return end
+  for _, size in ipairs(CARDS) do line(("on a GPU of %d GB"):format(size), "%s", on_card(job, size)) end
+end
+
 function plan.text(job)
   local model, config = job.model, job.config
   local T = job.data:mean_length()
   local forward = model:flops(math.floor(T + 0.5))
   local step = 0
   for _, task in ipairs(job.tasks) do step = step + (task.batch or config.batch) * (passes[task.name] or 1) * 3 * forward end
-  local P = model:num_parameters()
-  local live = summary.activation_bytes(model, T) * job.micro * 2
   local lines = {model:summary(), ""}
   local function line(name, format, ...) lines[#lines + 1] = string.format("%-24s " .. format, name, ...) end
   line("training pairs", "%d, held out %d, about %.1f tokens a caption", job.train:size(), job.test:size(), T)
-  line("optimizer steps", "%d (%d an epoch, %d epochs, batch %d in micro-batches of %d)", job.total_steps, job.epoch_steps, config.epochs, config.batch, job.micro)
+  line("optimizer steps", "%d (%d an epoch, %d epochs, batch %d in micro-batches %s)", job.total_steps, job.epoch_steps, config.epochs, config.batch,
+       job.micro and "of " .. job.micro or "as the GPU holds")
   line("FLOPs", "%.2f GFLOP a sample forward, %.1f GFLOP a step, %.3g in all", forward / 1e9, step / 1e9, step * job.total_steps)
-  line("memory", "%.0f MB parameters, gradients and moments; about %.0f MB activations", P * 16 / 1e6, live / 1e6)
+  if job.total_steps > 0 then memory_lines(job, line) end
   line("learning rate", "peak %g, warm-up %d steps, then cosine to %g", config.lr, job.warmup, config.lr * config.min_lr_fraction)
   for _, l in ipairs(sched.draw(job.schedule, job.total_steps, 60, 8)) do lines[#lines + 1] = l end
   return table.concat(lines, "\n")

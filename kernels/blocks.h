@@ -1,0 +1,20 @@
+// Sizes of memory blocks: rounded up to 8 to 16 steps an octave, so that requests of nearly one size meet the same free blocks.
+// defines: vbl_block_size, vbl_block_class
+#pragma once
+#include <stddef.h>
+
+enum { VBL_BLOCK_LEAST = 512, VBL_BLOCK_CLASSES = 1024 };  // of a device; the CPU's least is 64
+
+// The size of the block for `bytes`, a multiple of `least`: at most an eighth more than asked for, where that is 8 times the least or more.
+static inline size_t vbl_block_size(size_t bytes, size_t least) {
+  size_t step = least;
+  while (step * 16 <= bytes) step *= 2;
+  return bytes > 0 ? (bytes + step - 1) / step * step : step;
+}
+
+// The number of a block's size among all sizes, below VBL_BLOCK_CLASSES.
+static inline int vbl_block_class(size_t size, size_t least) {
+  int octave = 0;
+  while (size >= 16 * least) size /= 2, octave++;
+  return octave * 16 + (int)(size / least);
+}

@@ -1,0 +1,88 @@
+-- What the steps of a run take of memory. Three steps, the third with the tasks' gradients apart as those that are logged, are taken by the
+-- trainer's own code on a device that has no memory and computes nothing (vbl.count_memory), on captions of the training set: the ops ask
+-- it for what they would ask a CPU or a GPU for. What the CUDA libraries take for themselves comes on top (some hundred MB).
+--   memory.of(job, device, micro[, limit]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into `limit`
+--       bytes. device: "cpu" or "cuda"
+--   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take;
+--       nil: none fits
+local vbl = require "vbl"
+
+local memory = {}
+
+local STEPS = 3
+
+-- The share of a GPU that is planned with: small blocks and the libraries' working memory are not counted.
+local PLANNED = 0.95
+
+-- A model of the same sizes whose parameters are where new tensors go, with nothing in them.
+local function twin_of(model)
+  local config = {}
+  for key, value in pairs(model.config) do
+    if key ~= "weights" and key ~= "preset" and key ~= "placement" then config[key] = value end  -- they have become sizes
+  end
+  local twin = vbl.models.vilbert(config, "empty")
+  for i, p in ipairs(twin.list) do p.tensor:requires_grad_(model.list[i].tensor.requires_grad) end
+  return twin
+end
+
+-- The tasks without what they do to the images' pixels.
+local function tasks_of(job)
+  local list = {}
+  for i, task in ipairs(job.tasks) do
+    list[i] = setmetatable({augment = type(task.augment) == "table" and task.name == "mim" and {} or false}, {__index = task})
+  end
+  return list
+end
+
+local function twin_job(job, micro)
+  local twin = setmetatable({model = twin_of(job.model), micro = micro, tasks = tasks_of(job)}, {__index = job})
+  twin.mix = require("vbl.train.mix").new(twin.tasks, twin.model, job.config.mix or {}, job.config.flags.seed)
+  twin.optimizer = require("vbl.train.job").optimizer(twin)
+  return twin
+end
+
+-- The batch of a step of the first epoch, its images of no content.
+local function batch_of(job, order, step)
+  local index, size = {}, job.model.config.image
+  for i = 1, math.min(job.config.batch, #order) do index[i] = order[((step - 1) * job.config.batch + i - 1) % #order + 1] end
+  local tokens, lengths = job.train:texts(index, 1)
+  return {n = #index, index = index, epoch = 1, tokens = tokens, lengths = lengths,
+          images = vbl.empty(#index, 3, size, size, {dtype = "u8", device = "cpu"})}
+end
+
+local function take_steps(job, micro)
+  local twin, order = twin_job(job, micro), job.train:order(job.config.flags.seed, 1)
+  for step = 1, STEPS do
+    vbl.scope(function() require("vbl.train.loop").step(twin, batch_of(twin, order, step), step, {separate = step == STEPS}) end)
+  end
+end
+
+function memory.of(job, device, micro, limit)
+  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, micro)
+  if ok then return found end
+  if limit and tostring(found):find("out of memory", 1, true) then return nil end
+  error(found, 0)
+end
+
+function memory.fit(job, limit)
+  local batch = job.config.batch
+  local function try(parts)
+    local micro = (batch + parts - 1) // parts
+    return micro, memory.of(job, "cuda", micro, limit * PLANNED // 1 | 0)
+  end
+  local low, high, micro, found = 0, 1, nil, nil  -- parts: `low` of them are too few
+  while true do
+    micro, found = try(high)
+    if found or micro == 1 then break end
+    low, high = high, 2 * high
+  end
+  if not found then return nil end
+  while high - low > 1 do
+    local middle = (low + high) // 2
+    local smaller, fits = try(middle)
+    if fits then high, micro, found = middle, smaller, fits else low = middle end
+  end
+  return micro, found
+end
+
+return memory
