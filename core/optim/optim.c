@@ -148,6 +148,7 @@ static vbl_status global_norm(const vbl_optimizer *o, double *norm, vbl_error *e
   *norm = sqrt(sum);
   return isfinite(sum) ? VBL_OK : not_finite(o, err);
 }
+
 static void update(vbl_optimizer *o, int i, int64_t n, double lr, double scale) {
   const vbl_optimizer_options *p = &o->options;
   vbl_optimizer_leaf *leaf = &o->leaves[i];

@@ -248,6 +248,12 @@ check.group("a measure and a score: within groups, not between them", function()
   check.near(s.rows[1][2], 1, 1e-12)
   check.near(s.rows[1][3], 1 / 24, 5 * math.sqrt(1 / 24 / 10000))
   check.ok(s.note:find("24 orders: p is at least 0.042", 1, true), s.note)
+  for _, row in ipairs(rows) do row.lower = true end
+  check.near(analysis.downstream(rows, {"cka"}, {permutations = 1}).rows[1][2], -1, 1e-12)  -- the score is a loss
+  rows = {}
+  for i = 1, 70 do rows[i] = {model = i, cka = i, score = i} end
+  s = analysis.downstream(rows, {"cka"}, {permutations = 99})
+  check.ok(not s.note:find("orders", 1, true), s.note)
 end)
 
 check.group("stability: shuffled rows follow the chance laws", function()

@@ -1,11 +1,11 @@
--- Does a measure predict a score? One row a model: {model=, group=, cluster=, score=, NAME = value, ...}.
+-- Does a measure predict a score? One row a model: {model=, group=, cluster=, score=, lower=, NAME = value, ...}.
 --   downstream(rows, names, {permutations = 10000, seed = 0}) -> sheet: measure, spearman, p, q, models, groups
 -- Architecture, data and size move measures and scores together, so both are compared within a group only: ranks within each group, centred,
 -- then one correlation over all; p (two-sided) from scores shuffled within their groups (a restricted
 -- permutation, Anderson and ter Braak 2003); q: Benjamini and Hochberg over the measures. A group of one model says nothing and is left out, and counted.
 -- Models that differ in their seed only are no models of their own: where rows name a `cluster`, its scores are shuffled as a block, among
 -- the clusters of its size, and p is that of the clusters.
--- Distances have their sign turned. The number of models is what the test has; layers and epochs of one model are not more models.
+-- Distances have their sign turned, and scores that are better when smaller (lower = true: a loss). The number of models is what the test has; layers and epochs of one model are not more models.
 local calibrate = require "vbl.measure.calibrate"
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
@@ -25,7 +25,7 @@ local function groups_of(rows, name)
         order[#order + 1] = groups[key]
       end
       table.insert(groups[key].x, gate.distance(name) and -value or value)
-      table.insert(groups[key].y, score)
+      table.insert(groups[key].y, row.lower and -score or score)
       table.insert(groups[key].clusters, row.cluster or row)
     end
   end
@@ -73,7 +73,7 @@ end
 
 -- In how many orders the clusters can stand; p is at least one part of them.
 local function arrangements(ranked)
-  local product = 1
+  local product = 1.0  -- 21! is beyond whole numbers
   for _, g in ipairs(ranked) do
     for _, list in ipairs(g.blocks) do
       for n = 2, #list do product = product * n end

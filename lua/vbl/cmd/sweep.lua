@@ -26,7 +26,8 @@ function run.status(folder, more)
   if more then usage(("sweep status: expected one folder, got '%s' too"):format(more)) end
   local reached = require("vbl.sweep.status").open(folder_of("status", folder))
   print(reached)
-  if not pcall(require("vbl.sweep.results").write, reached) then print "(trials.tsv and the figure were not written: the folder cannot be written to)" end
+  local ok, message = pcall(require("vbl.sweep.results").write, reached)  -- somebody else's sweep can be looked at all the same
+  if not ok then print(("(trials.tsv and the figure were not written: %s)"):format(usage.strip(tostring(message)))) end
 end
 
 local function count(key, text)

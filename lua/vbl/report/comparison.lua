@@ -15,6 +15,7 @@ local figures = require "vbl.report.comparison_figures"
 local figure = require "vbl.plot.figure"
 local listed = require "vbl.report.comparison_sheets"
 local results = require "vbl.report.table"
+local scoring = require "vbl.tasks.scoring"
 local task_names = require "vbl.report.task_names"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -46,7 +47,7 @@ local function rows_of(groups, measures)
       if record.status == "finished" and result.best and result.alignment and result.alignment.after then
         local row = means(result.alignment.after.mismatched, measures)
         row.model, row.group, row.cluster, row.score = record.name, task_of(record), group.name, result.best.value
-        row.metric = result.best.metric
+        row.metric, row.lower = result.best.metric, scoring.lower[result.best.metric]
         rows[#rows + 1] = row
       end
     end

@@ -3,6 +3,7 @@
 --     scores            a panel a task, its main metric: each run, the group's mean, and the interval of the table
 --     layers-PARTNER    of each task: a panel a measure, a line a group (mean over its runs, +- their sample deviation), after training
 --   figures.correlation(rows, measures) -> the same     rows: {model, group (task), cluster (group of runs), score, metric, NAME = value}
+local listed = require "vbl.report.comparison_sheets"
 local resample = require "vbl.report.resample"
 local titles = require "vbl.plot.titles"
 
@@ -46,7 +47,7 @@ local function with_chance(panel, chance)
 end
 
 local function score_panel(t, c)
-  local column = t.columns[c]
+  local column, intervals = t.columns[c], false
   local runs, means = {name = "a run", x = {}, y = {}, labels = {}, points = true, color = 6}, {name = "mean", x = {}, y = {}, low = {}, high = {}, points = true, color = 1}
   for i, row in ipairs(t.rows) do
     local cell = row.cells[c]
@@ -60,9 +61,10 @@ local function score_panel(t, c)
       table.insert(means.y, cell.mean)
       table.insert(means.low, cell.low or 0 / 0)
       table.insert(means.high, cell.high or 0 / 0)
+      intervals = intervals or cell.low ~= nil
     end
   end
-  if #means.low > 0 and means.low[1] == means.low[1] then means.name = ("mean, %g %% interval"):format(100 * (1 - t.opts.alpha)) else means.low, means.high = nil, nil end
+  if intervals then means.name = ("mean, %g %% interval"):format(100 * (1 - t.opts.alpha)) else means.low, means.high = nil, nil end
   return with_chance({title = column.task, ylabel = ("%s %s"):format(t.split, column.metric), series = {runs, means}, ticks = names_of(t.rows)}, chance_of(t, column))
 end
 
@@ -77,21 +79,20 @@ end
 
 -- ---- by layer
 
-local describes = {layer = true, coattention = true, n = true}
-
 local function layers_of(record, partner)
   local after = record.status == "finished" and (record.result.alignment or {}).after
   return after and after[partner]
 end
 
--- measure -> group -> layer -> values of its runs; measures in the order of their names; numbers of the co-attending layers of each group.
+-- measure -> group -> layer -> values of its runs, and the measures in the order of their names.
 local function collect(groups, partner, task, task_of)
   local found, measures = {}, {}
   for g, group in ipairs(groups) do
     for _, record in ipairs(group.runs) do
       for layer, row in ipairs(task_of(record) == task and layers_of(record, partner) or {}) do
-        for measure, v in pairs(row) do
-          if not describes[measure] and type(v) == "number" then
+        for _, measure in ipairs(listed.measures(row)) do
+          local v = row[measure]
+          if type(v) == "number" then
             if not found[measure] then found[measure], measures[#measures + 1] = {}, measure end
             found[measure][g] = found[measure][g] or {}
             found[measure][g][layer] = found[measure][g][layer] or {}

@@ -1,11 +1,12 @@
 -- The runs of a comparison, one by one, as sheets (vbl.analysis.sheet): for a page, and for figures of one's own.
 --   sheets.runs(groups, task_of)       a line a run
 --   sheets.layers(groups, task_of)     a line a run, partner, layer and measure: before and after training
+--   sheets.measures(row)               the names of the measures in one layer of a result's alignment, sorted
 local sheet = require "vbl.analysis.sheet"
 
 local sheets = {}
 
--- Names of values that a line has room for: those of the best checkpoint that the runs share, without what was ablated.
+-- Names of the values that any of the runs has, without what was ablated, for which a line has no room.
 local function value_names(groups)
   local seen, list = {}, {}
   for _, group in ipairs(groups) do
@@ -36,14 +37,18 @@ end
 
 local describes = {layer = true, coattention = true, n = true}
 
+function sheets.measures(row)
+  local list = {}
+  for name in pairs(row) do
+    if not describes[name] then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
 local function add_layers(rows, first, when, partner, layers)
   for number, row in ipairs(layers) do
-    local measures = {}
-    for measure in pairs(row) do
-      if not describes[measure] then measures[#measures + 1] = measure end
-    end
-    table.sort(measures)
-    for _, measure in ipairs(measures) do
+    for _, measure in ipairs(sheets.measures(row)) do
       local line = table.move(first, 1, #first, 1, {})
       table.move({when, partner, number - 1, row.coattention and "yes" or "no", measure, sheet.cell(tonumber(row[measure]))}, 1, 6, #line + 1, line)
       rows[#rows + 1] = line
