@@ -1,8 +1,6 @@
 // "vbl.optim.c": the optimizers of core/optim. Scripts use vbl.optim (lua/vbl/optim), which adds names and defaults.
-// defines: vbl_open_optim
-#include "core/optim/optim.h"
-
-#include "bindings/tensor.h"
+// defines: vbl_open_optim; vbl_lua_check_optimizer, vbl_lua_push_numbers, vbl_optimizer_method_step
+#include "bindings/optim.h"
 
 #define OPTIMIZER_META "optimizer"
 
@@ -10,7 +8,7 @@ typedef struct box {
   vbl_optimizer *o;
 } box;
 
-static vbl_optimizer *check_optimizer(lua_State *L) {
+vbl_optimizer *vbl_lua_check_optimizer(lua_State *L) {
   box *b = luaL_checkudata(L, 1, OPTIMIZER_META);
   if (b->o == NULL) vbl_lua_error(L, "optimizer was released");
   return b->o;
@@ -109,33 +107,37 @@ static int optim_new(lua_State *L) {
   return 1;
 }
 
-static int method_step(lua_State *L) {
-  vbl_optimizer *o = check_optimizer(L);
+int vbl_optimizer_method_step(lua_State *L) {
+  vbl_optimizer *o = vbl_lua_check_optimizer(L);
   double lr = luaL_checknumber(L, 2), norm = 0;
   VBL_LUA_TRY(L, vbl_optimizer_step(o, lr, &norm, &err));
   lua_pushnumber(L, norm);
   return 1;
 }
 
-static int method_norms(lua_State *L) {
-  const vbl_optimizer *o = check_optimizer(L);
-  double *norms = lua_newuserdatauv(L, (size_t)o->count * sizeof *norms, 0);
-  vbl_optimizer_norms(o, norms);
-  lua_createtable(L, o->count, 0);
-  for (int i = 0; i < o->count; i++) {
-    lua_pushnumber(L, norms[i]);
+int vbl_lua_push_numbers(lua_State *L, const double *numbers, int count) {
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    lua_pushnumber(L, numbers[i]);
     lua_rawseti(L, -2, i + 1);
   }
   return 1;
 }
 
+static int method_norms(lua_State *L) {
+  const vbl_optimizer *o = vbl_lua_check_optimizer(L);
+  double *norms = lua_newuserdatauv(L, (size_t)o->count * sizeof *norms, 0);
+  vbl_optimizer_norms(o, norms);
+  return vbl_lua_push_numbers(L, norms, o->count);
+}
+
 static int method_zero_grad(lua_State *L) {
-  vbl_optimizer_zero_grad(check_optimizer(L));
+  vbl_optimizer_zero_grad(vbl_lua_check_optimizer(L));
   return 0;
 }
 
 static int method_state(lua_State *L) {
-  vbl_optimizer *o = check_optimizer(L);
+  vbl_optimizer *o = vbl_lua_check_optimizer(L);
   lua_createtable(L, 0, 3);
   vbl_lua_push_tensor(L, vbl_tensor_retain(o->m));
   lua_setfield(L, -2, "m");
@@ -166,7 +168,7 @@ static vbl_tensor *check_moment(lua_State *L, const char *name, const vbl_tensor
 }
 
 static int method_load_state(lua_State *L) {
-  vbl_optimizer *o = check_optimizer(L);
+  vbl_optimizer *o = vbl_lua_check_optimizer(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   // All is checked before anything is changed.
   vbl_tensor *m = check_moment(L, "m", o->m), *v = o->v == NULL ? NULL : check_moment(L, "v", o->v);
@@ -185,6 +187,7 @@ static int method_load_state(lua_State *L) {
     o->leaves[i].t = lua_tointeger(L, -1);
     lua_pop(L, 1);
   }
+  vbl_optimizer_calm(o);
   return 0;
 }
 
@@ -195,7 +198,7 @@ static const vbl_fn functions[] = {
     {NULL, NULL, NULL, NULL}};
 
 static const vbl_fn methods[] = {
-    {"step", method_step, "optimizer:step(lr) -> norm",
+    {"step", vbl_optimizer_method_step, "optimizer:step(lr) -> norm",
      "One step at this rate; returns the gradients' global norm before clipping. NaN or Inf in a gradient is an error, nothing "
      "changes then."},
     {"norms", method_norms, "optimizer:norms() -> {number, ...}", "The norm of each leaf's gradient; 0 where there is none."},
@@ -208,9 +211,11 @@ static const vbl_fn methods[] = {
     {NULL, NULL, NULL, NULL}};
 
 int vbl_open_optim(lua_State *L) {
+  vbl_lua_open_update(L);
   luaL_newmetatable(L, OPTIMIZER_META);
   lua_newtable(L);
   vbl_lua_register(L, "optimizer:", methods);
+  vbl_lua_register(L, "optimizer:", vbl_update_rows);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, release);
   lua_setfield(L, -2, "__gc");

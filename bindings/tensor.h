@@ -87,7 +87,8 @@ void vbl_lua_set_device_memory(lua_State *L, const vbl_backend *device, const ch
 // The rows of each file, registered by vbl_open_tensor.
 extern const vbl_fn vbl_make_rows[], vbl_random_rows[], vbl_algebra_rows[], vbl_scope_rows[], vbl_grad_rows[],
     vbl_checkpoint_rows[], vbl_environment_rows[], vbl_profile_rows[], vbl_plan_rows[];  // functions of vbl
-extern const vbl_fn vbl_handle_methods[], vbl_method_rows[], vbl_math_rows[], vbl_view_rows[], vbl_grad_methods[];  // methods
+extern const vbl_fn vbl_handle_methods[], vbl_method_rows[], vbl_math_rows[], vbl_view_rows[], vbl_grad_methods[],
+    vbl_transfer_methods[];             // methods
 int vbl_tensor_index(lua_State *L);     // __index; upvalue 1: the table of methods
 int vbl_tensor_newindex(lua_State *L);  // __newindex
 int vbl_tensor_tostring(lua_State *L);

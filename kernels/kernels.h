@@ -9,7 +9,7 @@
 //
 // The CPU backend exists three times (x86-64 baseline, AVX2+FMA, AVX-512) from the same sources; kernels/cpu/dispatch.c
 // picks one at start-up. The reference backend (kernels/ref) is the same interface in plain double loops: the oracle.
-// defines: vbl_backend, vbl_dropout, vbl_segment, vbl_device_memory, and who makes backends
+// defines: vbl_backend, vbl_dropout, vbl_reading, vbl_segment, vbl_device_memory, and who makes backends
 #pragma once
 #include "core/base/philox.h"
 #include "core/base/status.h"
@@ -86,6 +86,8 @@ typedef struct vbl_device_memory {
   size_t limit;            // what this process may hold
 } vbl_device_memory;
 
+typedef struct vbl_reading vbl_reading;  // a copy to the host that is not waited for
+
 typedef struct vbl_backend {
   const char *name;  // "cpu", "reference", "cuda:0"
   bool host;         // whether the host may dereference its pointers
@@ -98,6 +100,17 @@ typedef struct vbl_backend {
   // `host` may be changed as soon as it returns; to_host returns when `host` is written.
   void (*from_host)(void *device, const void *host, size_t bytes, vbl_stream s);
   vbl_status (*sync)(vbl_stream s, vbl_error *err);
+  // What lets the host go on while a device computes; NULL on the CPU.
+  // read_later: the `bytes` at `device` as they will be once what is queued so far is done. watched: they are one f32, and where it is not
+  // finite the alarm goes up. NULL: no memory; sync says so. read: waits for them (a stop, where nothing was read later than they), copies
+  // them to `host` (NULL: nobody wants them) and ends r; VBL_EDEVICE as of sync.
+  // While the alarm is up adamw_pieces changes nothing; a norm that is not finite puts it up too. calm takes it down.
+  vbl_reading *(*read_later)(const void *device, size_t bytes, bool watched, vbl_stream s);
+  vbl_status (*read)(vbl_reading *r, void *host, vbl_error *err);
+  void (*calm)(vbl_stream s);
+  // Memory with the bytes at `host`, for a step to come: they are copied beside what is queued, by a stream of their own; what is queued from
+  // now on waits for them. `host` may be changed as soon as it returns. NULL: no memory. Ends with free.
+  void *(*send)(const void *host, size_t bytes, vbl_stream s);
   // What a device was asked for since it was opened: memory, and stops of the host until it is done. NULL on the CPU.
   void (*counts)(int64_t *allocations, int64_t *stops);
   void (*memory)(vbl_device_memory *m, bool reset);  // reset: the peaks start again at what is there now. NULL on the CPU.
@@ -216,10 +229,11 @@ typedef struct vbl_backend {
                 double decay, double scale, int64_t t, vbl_stream s);
   void (*sgd)(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale,
               bool first, vbl_stream s);
-  // adamw over all pieces, scale = min(1, clip / (norm + 1e-6)) of their common norm (clip <= 0: 1), without a stop at the host on the
-  // way. The norm of g before clipping is returned; where it is not finite nothing has changed. NULL: core does it piece by piece.
-  double (*adamw_pieces)(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
-                         vbl_stream s);
+  // adamw over all pieces, scale = min(1, clip / (norm + 1e-6)) of their common norm (clip <= 0: 1), with no stop of the host. What is read
+  // later: 1 + count f64, the norm of g before clipping (not finite: nothing has changed, and the alarm is up), then each piece's sum of
+  // squares; NULL as of read_later. count >= 1. The entry is NULL where core does it piece by piece.
+  vbl_reading *(*adamw_pieces)(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
+                               vbl_stream s);
   double (*sum_squares)(const void *x, int64_t n, vbl_stream s);  // real, accumulated in f64
   int64_t (*count_nonfinite)(const void *x, int64_t n, vbl_stream s);
 

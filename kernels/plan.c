@@ -105,10 +105,6 @@ static bool count_attention_bf16_backward(const vbl_heads *a, const void *o, int
 }
 
 // A norm of 1: the step is taken.
-static double no_adamw_pieces(const vbl_adamw_piece *pieces, int n, double beta1, double beta2, double eps, double clip,
-                              vbl_stream s) {
-  return 1;
-}
 static double no_sum_squares(const void *x, int64_t n, vbl_stream s) { return 1; }
 static int64_t no_count_nonfinite(const void *x, int64_t n, vbl_stream s) { return 0; }
 
@@ -219,13 +215,12 @@ static vbl_backend plan = {
     .count_nonfinite = no_count_nonfinite,
 };
 
-// The CPU rounds as it multiplies, attends in f32, and steps the weights piece by piece.
+// The CPU rounds as it multiplies and attends in f32.
 void vbl_plan_start(bool gpu, size_t limit) {
   plan.rounds_weights = gpu;
   plan.gemm_bf16 = gpu ? count_gemm_bf16 : no_gemm_bf16;
   plan.attention_bf16 = gpu ? count_attention_bf16 : NULL;
   plan.attention_bf16_backward = gpu ? count_attention_bf16_backward : NULL;
-  plan.adamw_pieces = gpu ? no_adamw_pieces : NULL;
   memset(count.idle, 0, sizeof count.idle);
   count.open = true;
   count.scarce = false;

@@ -51,9 +51,9 @@ if where == "update" then
     local optimizer = adamw(...)
     local step = optimizer.step
     function optimizer.step(...)
-      local norm = step(...)
+      local norm, update = step(...)
       hit()
-      return norm
+      return norm, update
     end
     return optimizer
   end

@@ -1,15 +1,13 @@
 // The optimizers' bookkeeping: which leaves are trained, their global norm, runs of neighbours that one kernel call updates.
-// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_norms, vbl_optimizer_zero_grad
-#include "core/optim/optim.h"
-
+// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_norms, vbl_optimizer_zero_grad, vbl_leaf_*
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/optim/leaf.h"
 #include "core/tape/profile.h"
-#include "kernels/kernels.h"
 
-static const vbl_backend *backend_of(const vbl_tensor *t) {
+const vbl_backend *vbl_leaf_kernels(const vbl_tensor *t) {
   return t->dtype == VBL_F64 ? vbl_reference_backend() : t->storage->backend;
 }
 
@@ -81,6 +79,7 @@ vbl_status vbl_optimizer_new(vbl_optimizer_options options, const char *const *n
     vbl_optimizer_free(o);
     return status;
   }
+  vbl_optimizer_calm(o);
   *out = o;
   return VBL_OK;
 }
@@ -97,7 +96,7 @@ void vbl_optimizer_free(vbl_optimizer *o) {
   free(o);
 }
 
-static bool trained(const vbl_optimizer_leaf *leaf) {
+bool vbl_leaf_trained(const vbl_optimizer_leaf *leaf) {
   const vbl_tensor *t = leaf->tensor;
   return t->requires_grad && t->has_grad && vbl_tensor_numel(t) > 0;
 }
@@ -108,8 +107,8 @@ static bool adjacent(const vbl_tensor *a, const vbl_tensor *b) {
 
 // Whether b can be updated by the same kernel call as its neighbour a: one rule, one piece of memory.
 static bool joins(const vbl_optimizer_leaf *a, const vbl_optimizer_leaf *b) {
-  return trained(b) && a->decay == b->decay && a->lr_scale == b->lr_scale && a->t == b->t && adjacent(a->tensor, b->tensor) &&
-         adjacent(a->tensor->grad, b->tensor->grad);
+  return vbl_leaf_trained(b) && a->decay == b->decay && a->lr_scale == b->lr_scale && a->t == b->t &&
+         adjacent(a->tensor, b->tensor) && adjacent(a->tensor->grad, b->tensor->grad);
 }
 
 // One past the last leaf that joins leaf i; *n gets the number of elements from i up to there.
@@ -120,11 +119,11 @@ static int run_end(const vbl_optimizer *o, int i, int64_t *n) {
   return end;
 }
 
-static vbl_status not_finite(const vbl_optimizer *o, vbl_error *err) {
+vbl_status vbl_leaves_not_finite(const vbl_optimizer *o, vbl_error *err) {
   for (int i = 0; i < o->count; i++) {
-    if (!trained(&o->leaves[i])) continue;
+    if (!vbl_leaf_trained(&o->leaves[i])) continue;
     const vbl_tensor *grad = o->leaves[i].tensor->grad;
-    int64_t bad = backend_of(grad)->count_nonfinite(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL);
+    int64_t bad = vbl_leaf_kernels(grad)->count_nonfinite(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL);
     if (bad > 0)
       return vbl_fail(err, VBL_ENUMERIC, "gradient of %s has %lld NaN or Inf values; no weight was changed", o->leaves[i].name,
                       (long long)bad);
@@ -136,24 +135,24 @@ static vbl_status global_norm(const vbl_optimizer *o, double *norm, vbl_error *e
   double sum = 0;
   int64_t n;
   for (int i = 0; i < o->count;) {
-    if (!trained(&o->leaves[i])) {
+    if (!vbl_leaf_trained(&o->leaves[i])) {
       i++;
       continue;
     }
     const vbl_tensor *grad = o->leaves[i].tensor->grad;
     int end = run_end(o, i, &n);
-    sum += backend_of(grad)->sum_squares(vbl_tensor_data(grad), n, NULL);
+    sum += vbl_leaf_kernels(grad)->sum_squares(vbl_tensor_data(grad), n, NULL);
     i = end;
   }
   *norm = sqrt(sum);
-  return isfinite(sum) ? VBL_OK : not_finite(o, err);
+  return isfinite(sum) ? VBL_OK : vbl_leaves_not_finite(o, err);
 }
 
 static void update(vbl_optimizer *o, int i, int64_t n, double lr, double scale) {
   const vbl_optimizer_options *p = &o->options;
   vbl_optimizer_leaf *leaf = &o->leaves[i];
   vbl_tensor *w = leaf->tensor;
-  const vbl_backend *k = backend_of(w);
+  const vbl_backend *k = vbl_leaf_kernels(w);
   size_t at = (size_t)leaf->first * vbl_dtype_size(w->dtype);
   void *m = (char *)vbl_tensor_data(o->m) + at;
   double decay = leaf->decay ? p->weight_decay : 0;
@@ -164,71 +163,32 @@ static void update(vbl_optimizer *o, int i, int64_t n, double lr, double scale) 
     k->sgd(vbl_tensor_data(w), vbl_tensor_data(w->grad), m, n, lr * leaf->lr_scale, p->momentum, decay, scale, leaf->t == 0, NULL);
 }
 
-static void stepped(vbl_optimizer *o, int from, int end) {
-  for (int i = from; i < end; i++) {
-    o->leaves[i].t++;
-    o->leaves[i].tensor->storage->version++;
-  }
-}
-
-// All runs as pieces, for a device that takes them at once: the norm is made there, and the host stops once, to read it.
-static vbl_status step_together(vbl_optimizer *o, const vbl_backend *k, double lr, double *norm, vbl_error *err) {
-  const vbl_optimizer_options *p = &o->options;
-  vbl_adamw_piece *pieces = malloc((size_t)o->count * sizeof *pieces);
-  if (pieces == NULL) return vbl_fail(err, VBL_ENOMEM, "optimizer: out of memory");
-  int count = 0;
-  for (int i = 0; i < o->count; i++) {
-    const vbl_optimizer_leaf *leaf = &o->leaves[i];
-    const vbl_tensor *w = leaf->tensor;
-    int64_t n;
-    if (!trained(leaf)) continue;
-    const int last = run_end(o, i, &n) - 1;
-    const size_t at = (size_t)leaf->first * sizeof(float);
-    pieces[count++] = (vbl_adamw_piece){.w = vbl_tensor_data(w),
-                                        .m = (char *)vbl_tensor_data(o->m) + at,
-                                        .v = (char *)vbl_tensor_data(o->v) + at,
-                                        .g = vbl_tensor_data(w->grad),
-                                        .n = n,
-                                        .t = leaf->t + 1,
-                                        .lr = lr * leaf->lr_scale,
-                                        .decay = leaf->decay ? p->weight_decay : 0};
-    i = last;
-  }
-  const double size = k->adamw_pieces(pieces, count, p->beta1, p->beta2, p->eps, p->clip, NULL);
-  free(pieces);
-  if (norm != NULL) *norm = size;
-  if (!isfinite(size)) {
-    VBL_TRY(k->sync(NULL, err));  // a failure of the device is none of the gradient
-    return not_finite(o, err);
-  }
-  for (int i = 0; i < o->count; i++)
-    if (trained(&o->leaves[i])) stepped(o, i, i + 1);
-  return VBL_OK;
+void vbl_leaf_stepped(vbl_optimizer_leaf *leaf) {
+  leaf->t++;
+  leaf->tensor->storage->version++;
 }
 
 static vbl_status take_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err) {
-  const vbl_backend *k = backend_of(o->leaves[0].tensor);
-  if (o->options.kind == VBL_ADAMW && k->adamw_pieces != NULL) return step_together(o, k, lr, norm, err);
   double size;
   VBL_TRY(global_norm(o, &size, err));
   if (norm != NULL) *norm = size;
   double clip = o->options.clip;
   double scale = clip > 0 && clip < size + 1e-6 ? clip / (size + 1e-6) : 1;
   for (int i = 0; i < o->count;) {
-    if (!trained(&o->leaves[i])) {
+    if (!vbl_leaf_trained(&o->leaves[i])) {
       i++;
       continue;
     }
     int64_t n;
     int end = run_end(o, i, &n);
     update(o, i, n, lr, scale);
-    stepped(o, i, end);
-    i = end;
+    while (i < end) vbl_leaf_stepped(&o->leaves[i++]);
   }
   return VBL_OK;
 }
 
 vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err) {
+  if (vbl_optimizer_queues(o)) return vbl_optimizer_step_queued(o, lr, norm, err);
   vbl_span span;
   vbl_span_begin(&span, "optimizer", VBL_PHASE_FORWARD);
   vbl_status status = take_step(o, lr, norm, err);
@@ -239,8 +199,9 @@ vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_err
 void vbl_optimizer_norms(const vbl_optimizer *o, double *norms) {
   for (int i = 0; i < o->count; i++) {
     const vbl_tensor *grad = o->leaves[i].tensor->grad;
-    norms[i] =
-        trained(&o->leaves[i]) ? sqrt(backend_of(grad)->sum_squares(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL)) : 0;
+    norms[i] = vbl_leaf_trained(&o->leaves[i])
+                   ? sqrt(vbl_leaf_kernels(grad)->sum_squares(vbl_tensor_data(grad), vbl_tensor_numel(grad), NULL))
+                   : 0;
   }
 }
 

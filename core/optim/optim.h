@@ -9,7 +9,7 @@
 //
 // Before either, all trained gradients share one global norm: g <- g * min(1, clip / (norm + 1e-6)); clip <= 0 leaves them.
 // A leaf that does not require a gradient, or that got none since zero_grad, is left alone: no decay, no step, t unchanged. t
-// counts per leaf, as in PyTorch. defines: vbl_optimizer and what makes, steps, ends it; vbl_parameters_pack
+// counts per leaf, as in PyTorch. defines: vbl_optimizer and what makes, steps, ends it; vbl_update; vbl_parameters_pack
 #pragma once
 #include "core/tensor/tensor.h"
 
@@ -48,6 +48,21 @@ void vbl_optimizer_free(vbl_optimizer *o);
 // One step at learning rate lr. *norm (may be NULL) gets the gradients' global norm before clipping. VBL_ENUMERIC when it is NaN or
 // Inf, naming the first bad parameter; then no weight or moment has changed. Not interruptible.
 vbl_status vbl_optimizer_step(vbl_optimizer *o, double lr, double *norm, vbl_error *err);
+
+// The same on a device that the host does not wait for: the step is queued, and what came of it is in `update`, to be looked at when the
+// next one is queued. Where the norm turns out to be NaN or Inf, or a value that was watched (vbl_backend's read_later) is, the device has
+// changed nothing, and changes nothing in the steps that were queued after, until take_back.
+typedef struct vbl_update vbl_update;
+bool vbl_optimizer_queues(const vbl_optimizer *o);  // whether it can: AdamW on a device
+vbl_status vbl_optimizer_queue(vbl_optimizer *o, double lr, vbl_update **out, vbl_error *err);
+vbl_status vbl_optimizer_step_queued(vbl_optimizer *o, double lr, double *norm, vbl_error *err);  // vbl_optimizer_step so
+vbl_status vbl_update_wait(vbl_update *u, double *norm, vbl_error *err);
+int vbl_update_leaves(const vbl_update *u);
+void vbl_update_norms(const vbl_update *u, double *norms);  // of each leaf, as vbl_optimizer_norms; after wait
+void vbl_update_free(vbl_update *u);                        // NULL is allowed
+// u changed nothing, nor did what was queued after it: the leaves' t are what they were before, and the next step is carried out.
+void vbl_optimizer_take_back(vbl_optimizer *o, const vbl_update *u);
+void vbl_optimizer_calm(const vbl_optimizer *o);  // the next step is carried out
 
 // The norm of each leaf's gradient, into norms[count]; 0 for a leaf that is not trained or got no gradient. Accumulated in f64.
 void vbl_optimizer_norms(const vbl_optimizer *o, double *norms);

@@ -1,5 +1,5 @@
 // Moving elements: copies between strides and dtypes, fills, single elements.
-// defines: vbl_tensor_copy, vbl_tensor_to_backend, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
+// defines: vbl_tensor_copy, vbl_tensor_to_backend, vbl_tensor_send, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +102,30 @@ vbl_status vbl_tensor_to_backend(const vbl_tensor *t, const vbl_backend *backend
     *out = moved;
   else
     vbl_tensor_release(moved);
+  return status;
+}
+
+// Dense bytes of the host; *out NULL: the backend has no memory for it.
+static vbl_status sent(const vbl_tensor *dense, const vbl_backend *backend, vbl_tensor **out, vbl_error *err) {
+  const size_t bytes = (size_t)vbl_tensor_numel(dense) * vbl_dtype_size(dense->dtype);
+  vbl_storage *storage;
+  void *data = bytes > 0 ? backend->send(vbl_tensor_data(dense), bytes, NULL) : NULL;
+  *out = NULL;
+  if (data == NULL) return VBL_OK;
+  VBL_TRY(vbl_storage_adopt(backend, data, bytes, &storage, err));
+  vbl_status status = vbl_tensor_on(storage, dense->dtype, dense->ndim, dense->shape, dense->stride, 0, out, err);
+  vbl_storage_release(storage);
+  return status;
+}
+
+vbl_status vbl_tensor_send(const vbl_tensor *t, const vbl_backend *backend, vbl_tensor **out, vbl_error *err) {
+  vbl_tensor *dense = NULL;
+  if (backend->send == NULL || !t->storage->backend->host || t->dtype == VBL_F64)
+    return vbl_tensor_to_backend(t, backend, out, err);
+  VBL_TRY(vbl_tensor_contiguous(t, &dense, err));
+  vbl_status status = sent(dense, backend, out, err);
+  if (status == VBL_OK && *out == NULL) status = vbl_tensor_to_backend(dense, backend, out, err);
+  vbl_tensor_release(dense);
   return status;
 }
 

@@ -1,5 +1,5 @@
 // Storage: memory from the backend's allocator, freed with its last reference; and what the program uses of it.
-// defines: vbl_storage_new, vbl_storage_retain, vbl_storage_release, vbl_storage_first, vbl_memory, vbl_memory_reset_peak
+// defines: vbl_storage_new, vbl_storage_adopt, vbl_storage_retain, vbl_storage_release, vbl_storage_first, vbl_memory, vbl_memory_reset_peak
 #include "core/tensor/storage.h"
 
 #include <stdlib.h>
@@ -47,6 +47,18 @@ vbl_status vbl_storage_new(const vbl_backend *backend, size_t bytes, vbl_storage
   }
   count_device(s, true);
   enlist(s);
+  *out = s;
+  return VBL_OK;
+}
+
+vbl_status vbl_storage_adopt(const vbl_backend *backend, void *data, size_t bytes, vbl_storage **out, vbl_error *err) {
+  vbl_storage *s = malloc(sizeof *s);
+  if (s == NULL) {
+    backend->free(data, bytes);
+    return vbl_fail(err, VBL_ENOMEM, "out of memory for a tensor record");
+  }
+  *s = (vbl_storage){.refs = 1, .backend = backend, .bytes = bytes, .data = data};
+  count_device(s, true);
   *out = s;
   return VBL_OK;
 }

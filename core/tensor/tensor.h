@@ -89,6 +89,8 @@ vbl_status vbl_tensor_to_dtype(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor 
 // t itself (retained) when it lies in this backend's memory already, else a contiguous copy there. No history. VBL_EINVAL: f64 to a
 // device, which does not compute in it.
 vbl_status vbl_tensor_to_backend(const vbl_tensor *t, const struct vbl_backend *backend, vbl_tensor **out, vbl_error *err);
+// The same for the inputs of a step to come: a device copies them beside what it still computes.
+vbl_status vbl_tensor_send(const vbl_tensor *t, const struct vbl_backend *backend, vbl_tensor **out, vbl_error *err);
 
 int64_t vbl_tensor_numel(const vbl_tensor *t);
 bool vbl_tensor_is_contiguous(const vbl_tensor *t);

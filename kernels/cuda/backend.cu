@@ -20,6 +20,10 @@ static vbl_backend make_table(void) {
   ENTRY(to_host);
   ENTRY(from_host);
   ENTRY(sync);
+  ENTRY(read_later);
+  ENTRY(read);
+  ENTRY(calm);
+  ENTRY(send);
   ENTRY(counts);
   ENTRY(memory);
   ENTRY(set_deterministic);

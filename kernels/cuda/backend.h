@@ -1,5 +1,5 @@
 // The CUDA backend's functions, one per entry of vbl_backend with its contract (kernels/kernels.h), and what its files share.
-// defines: vbl_cuda_*, vbl_cuda::note_failure
+// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, alarm, returned}
 #pragma once
 #include "kernels/cuda/cuda.h"
 #ifndef __CUDACC__
@@ -11,6 +11,10 @@ void vbl_cuda_free(void *p, size_t bytes);
 void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s);
 void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s);
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err);
+vbl_reading *vbl_cuda_read_later(const void *device, size_t bytes, bool watched, vbl_stream s);
+vbl_status vbl_cuda_read(vbl_reading *r, void *host, vbl_error *err);
+void vbl_cuda_calm(vbl_stream s);
+void *vbl_cuda_send(const void *host, size_t bytes, vbl_stream s);
 void vbl_cuda_counts(int64_t *allocations, int64_t *stops);
 void vbl_cuda_memory(vbl_device_memory *m, bool reset);
 void vbl_cuda_set_deterministic(bool on);
@@ -76,8 +80,8 @@ void vbl_cuda_normalize_rows_backward(const void *y, const void *norm, double ep
                                       vbl_stream s);
 void vbl_cuda_adamw(void *w, const void *g, void *m, void *v, int64_t n, double lr, double beta1, double beta2, double eps,
                     double decay, double scale, int64_t t, vbl_stream s);
-double vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
-                             vbl_stream s);
+vbl_reading *vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
+                                   vbl_stream s);
 void vbl_cuda_sgd(void *w, const void *g, void *momentum_buffer, int64_t n, double lr, double momentum, double decay, double scale,
                   bool first, vbl_stream s);
 double vbl_cuda_sum_squares(const void *x, int64_t n, vbl_stream s);
@@ -89,4 +93,10 @@ namespace vbl_cuda {
 // A kernel that cannot do its work says so here; the next sync reports it, once. `what` lasts.
 void note_failure(vbl_status code, const char *what);
 bool deterministic(void);  // nothing may be chosen by its time, or summed in an order that varies (vbl_cuda_set_deterministic)
+void note(cudaError_t e);                // the same, of a call of the runtime
+vbl_status failed(vbl_error *err);       // what was noted since the last time, without waiting for the device
+void wait(cudaEvent_t e, bool counted);  // counted: as a stop, where it has not happened yet
+void count_allocation();                 // the driver is asked for memory
+int32_t *alarm();                        // on the device; not 0: the optimizer changes nothing. NULL: no memory, which is noted
+bool returned(void *device);             // takes back what vbl_cuda_send gave; false: it is none of its
 }  // namespace vbl_cuda

@@ -3,7 +3,8 @@
 // Freed blocks are kept by size and handed out again: all work is in one stream, so what was queued before a block was freed is done before
 // what its next owner queues. Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a
 // step whose sizes repeat asks the driver for nothing. What goes to the device goes through pinned memory, so that the host does not wait.
-// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, note_failure, scratch
+// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, scratch;
+//          note_failure, note, failed, wait, count_allocation
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,13 +27,29 @@ void vbl_cuda::note_failure(vbl_status code, const char *what) {
   failure = what;
 }
 
-static void note(cudaError_t e) {
+void vbl_cuda::note(cudaError_t e) {
   if (e != cudaSuccess) note_failure(VBL_EDEVICE, cudaGetErrorString(e));
 }
+
+vbl_status vbl_cuda::failed(vbl_error *err) {
+  note(cudaGetLastError());
+  const char *what = failure.exchange(nullptr);
+  if (what == nullptr) return VBL_OK;
+  return vbl_fail(err, (vbl_status)failure_code.load(), "cuda: %s; the results since the last check are undefined", what);
+}
+
+void vbl_cuda::count_allocation() { allocations++; }
 
 static void stop(cudaStream_t s) {
   stops++;
   note(cudaStreamSynchronize(s));
+}
+
+void vbl_cuda::wait(cudaEvent_t e, bool counted) {
+  const cudaError_t state = cudaEventQuery(e);
+  if (state == cudaSuccess) return;
+  if (counted && state == cudaErrorNotReady) stops++;
+  note(cudaEventSynchronize(e));
 }
 
 void vbl_cuda_counts(int64_t *made, int64_t *stopped) {
@@ -119,7 +136,7 @@ class blocks {
   }
   void *fresh(size_t size) {
     void *p = nullptr;
-    allocations++;
+    count_allocation();
     if (cudaMallocAsync(&p, size, nullptr) == cudaSuccess) return now.held += size, p;
     (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
     return nullptr;
@@ -172,9 +189,7 @@ class staging {
     note(cudaEventRecord(sent[part], s));
     part = (part + 1) % PARTS;
     used = 0;
-    if (cudaEventQuery(sent[part]) == cudaSuccess) return;
-    stops++;
-    note(cudaEventSynchronize(sent[part]));
+    wait(sent[part], true);
   }
 };
 
@@ -192,7 +207,7 @@ void vbl_cuda_memory(vbl_device_memory *m, bool reset) { memory().state(m, reset
 
 void vbl_cuda_free(void *p, size_t bytes) {
   (void)bytes;
-  if (p != nullptr) memory().put(p);
+  if (p != nullptr && !returned(p)) memory().put(p);
 }
 
 void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s) {
@@ -208,10 +223,7 @@ void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream
 
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err) {
   stop((cudaStream_t)s);
-  note(cudaGetLastError());
-  const char *what = failure.exchange(nullptr);
-  if (what == nullptr) return VBL_OK;
-  return vbl_fail(err, (vbl_status)failure_code.load(), "cuda: %s; the results since the last check are undefined", what);
+  return failed(err);
 }
 
 scratch::scratch(size_t bytes, vbl_stream s) : p(memory().take(bytes)), stream(s) {

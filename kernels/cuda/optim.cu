@@ -40,69 +40,112 @@ void vbl_cuda_adamw(void *w, const void *g, void *m, void *v, int64_t n, double 
 struct piece {
   float *w, *m, *v;
   const float *g;
-  int64_t n;
   adamw_step step;
 };
 
-// Blocks of a piece: enough for the largest (a table of embeddings), few enough for hundreds of small ones.
-static unsigned blocks_of_piece(void) {
+// Elements of a piece that one block takes: a table of embeddings is many of them, a bias one.
+struct chunk {
+  int piece, n;
+  int64_t first;
+};
+
+static int64_t chunk_size(void) {
 #ifdef __CUDACC__
-  return 128;
+  return 1 << 15;
 #else
-  return 2;
+  return 300;
 #endif
 }
 
-static __global__ void squares_kernel(const piece *pieces, int count, double *part) {
-  for (int k = (int)blockIdx.y; k < count; k += (int)gridDim.y) {
+// All that the kernels read, in device memory: the rates and step numbers are in the pieces.
+struct tables {
+  std::vector<piece> pieces;
+  std::vector<chunk> chunks;
+  std::vector<int> start;  // of piece k's chunks; one more at the end
+};
+
+static tables tables_of(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps) {
+  tables t;
+  for (int k = 0; k < count; k++) {
+    const vbl_adamw_piece &p = pieces[k];
+    t.pieces.push_back(
+        {(float *)p.w, (float *)p.m, (float *)p.v, (const float *)p.g, step_of(p.lr, beta1, beta2, eps, p.decay, 1, p.t)});
+    t.start.push_back((int)t.chunks.size());
+    for (int64_t first = 0; first < p.n; first += chunk_size())
+      t.chunks.push_back({k, (int)(p.n - first < chunk_size() ? p.n - first : chunk_size()), first});
+  }
+  t.start.push_back((int)t.chunks.size());
+  return t;
+}
+
+static __global__ void squares_kernel(const piece *pieces, const chunk *chunks, int count, double *part) {
+  for (int k = (int)blockIdx.x; k < count; k += (int)gridDim.x) {
+    const chunk c = chunks[k];
+    const float *g = pieces[c.piece].g + c.first;
     double sum = 0;
-    VBL_EACH(i, pieces[k].n) sum += (double)pieces[k].g[i] * pieces[k].g[i];
+    for (int i = (int)threadIdx.x; i < c.n; i += THREADS) sum += (double)g[i] * g[i];
     sum = group_sum<THREADS>(sum);
-    if (threadIdx.x == 0) part[(int64_t)k * gridDim.x + blockIdx.x] = sum;
+    if (threadIdx.x == 0) part[k] = sum;
   }
 }
 
-// norm[0] = the norm of all, norm[1] = the scale of the gradients. One block.
-static __global__ void norm_kernel(const double *part, int64_t n, double clip, double *norm) {
+// found[0] the norm of all, found[1 + k] piece k's sum of squares, *scale that of the gradients. One block.
+static __global__ void norm_kernel(const double *part, const int *start, int count, double clip, double *found, float *scale,
+                                   int32_t *alarm) {
   double sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += THREADS) sum += part[i];
+  for (int k = (int)threadIdx.x; k < count; k += THREADS) {
+    double squares = 0;
+    for (int i = start[k]; i < start[k + 1]; i++) squares += part[i];
+    found[1 + k] = squares;
+    sum += squares;
+  }
   sum = group_sum<THREADS>(sum);
   if (threadIdx.x != 0) return;
-  norm[0] = sqrt(sum);
-  norm[1] = clip > 0 && clip < norm[0] + 1e-6 ? clip / (norm[0] + 1e-6) : 1;
+  const double norm = sqrt(sum);
+  found[0] = norm;
+  *scale = (float)(clip > 0 && clip < norm + 1e-6 ? clip / (norm + 1e-6) : 1);
+  if (!isfinite(norm)) *alarm = 1;
 }
 
-static __global__ void pieces_kernel(const piece *pieces, int count, const double *norm) {
-  if (!isfinite(norm[0])) return;
-  for (int k = (int)blockIdx.y; k < count; k += (int)gridDim.y) {
-    const piece p = pieces[k];
+static __global__ void pieces_kernel(const piece *pieces, const chunk *chunks, int count, const float *scale,
+                                     const int32_t *alarm) {
+  if (*alarm != 0) return;
+  for (int k = (int)blockIdx.x; k < count; k += (int)gridDim.x) {
+    const chunk c = chunks[k];
+    const piece p = pieces[c.piece];
     adamw_step step = p.step;
-    step.scale = (float)norm[1];
-    VBL_EACH(i, p.n) adamw_element(p.w + i, p.g[i], p.m + i, p.v + i, step);
+    step.scale = *scale;
+    for (int64_t i = c.first + threadIdx.x; i < c.first + c.n; i += THREADS) adamw_element(p.w + i, p.g[i], p.m + i, p.v + i, step);
   }
 }
 
-double vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
-                             vbl_stream s) {
-  if (count == 0) return 0;
-  std::vector<piece> list;
-  for (int i = 0; i < count; i++) {
-    const vbl_adamw_piece &p = pieces[i];
-    list.push_back(
-        {(float *)p.w, (float *)p.m, (float *)p.v, (const float *)p.g, p.n, step_of(p.lr, beta1, beta2, eps, p.decay, 1, p.t)});
+// A vector's elements in device memory.
+template <class T>
+class sent : public scratch {
+ public:
+  sent(const std::vector<T> &v, vbl_stream s) : scratch(v.size() * sizeof(T), s) {
+    if (p != nullptr) vbl_cuda_from_host(p, v.data(), v.size() * sizeof(T), s);
   }
-  const dim3 grid(blocks_of_piece(), (unsigned)(count < 65535 ? count : 65535));
-  const int64_t parts = (int64_t)count * grid.x;
-  const size_t bytes = list.size() * sizeof(piece);
-  scratch table(bytes, s), part((size_t)parts * sizeof(double), s), norm(2 * sizeof(double), s);
-  if (table.p == nullptr || part.p == nullptr || norm.p == nullptr) return NAN;
-  vbl_cuda_from_host(table.p, list.data(), bytes, s);
-  VBL_LAUNCH(squares_kernel, grid, THREADS, s, (const piece *)table.p, count, (double *)part.p);
-  VBL_LAUNCH(norm_kernel, 1, THREADS, s, (const double *)part.p, parts, clip, (double *)norm.p);
-  VBL_LAUNCH(pieces_kernel, grid, THREADS, s, (const piece *)table.p, count, (const double *)norm.p);
-  double size;
-  vbl_cuda_to_host(&size, norm.p, sizeof size, s);
-  return size;
+};
+
+vbl_reading *vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
+                                   vbl_stream s) {
+  const tables t = tables_of(pieces, count, beta1, beta2, eps);
+  const int chunks = (int)t.chunks.size();
+  const size_t bytes = ((size_t)count + 1) * sizeof(double);
+  const sent<piece> list(t.pieces, s);
+  const sent<chunk> parts(t.chunks, s);
+  const sent<int> start(t.start, s);
+  const scratch part((size_t)chunks * sizeof(double), s), found(bytes, s), scale(sizeof(float), s);
+  int32_t *up = alarm();
+  for (void *p : {list.p, parts.p, start.p, part.p, found.p, scale.p, (void *)up})
+    if (p == nullptr) return nullptr;
+  const unsigned grid = blocks_for(chunks, 1);
+  VBL_LAUNCH(squares_kernel, grid, THREADS, s, (const piece *)list.p, (const chunk *)parts.p, chunks, (double *)part.p);
+  VBL_LAUNCH(norm_kernel, 1, THREADS, s, (const double *)part.p, (const int *)start.p, count, clip, (double *)found.p,
+             (float *)scale.p, up);
+  VBL_LAUNCH(pieces_kernel, grid, THREADS, s, (const piece *)list.p, (const chunk *)parts.p, chunks, (const float *)scale.p, up);
+  return vbl_cuda_read_later(found.p, bytes, false, s);
 }
 
 static __global__ void sgd_kernel(float *w, const float *g, float *buffer, int64_t n, float lr, float momentum, float decay,

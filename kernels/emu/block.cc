@@ -266,8 +266,10 @@ void *shared(site *s, size_t bytes, size_t align) {
   return s->memory;
 }
 
-void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, void (*fn)(void *), void *args, size_t argument_bytes) {
+void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, cudaStream_t stream, void (*fn)(void *), void *args,
+            size_t argument_bytes) {
   if (order < 0) init();
+  launched(stream, args, argument_bytes);
   if (error != cudaSuccess) return;  // sticky, as on a device
   if (!valid(grid, dim, shared_bytes, argument_bytes)) {
     fprintf(stderr, "emulation: %s<<<(%u,%u,%u), (%u,%u,%u), %zu>>> is not a valid launch\n", name, grid.x, grid.y, grid.z, dim.x,
@@ -298,6 +300,10 @@ void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, void (*f
     for (int i = 0; i < THREADS; i++) asan_unpoison(stacks + (size_t)i * STACK + 4096, STACK - 4096);
   tsan_acquire(&end_token);
 }
+
+cudaError_t peek_error() { return error; }
+
+void raise_error() { error = cudaErrorLaunchFailure; }
 
 cudaError_t take_error() {
   cudaError_t e = error;

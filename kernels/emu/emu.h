@@ -7,6 +7,8 @@
 // thread of its own, ordered by barriers alone (a shuffle orders no memory). VBL_EMU_ORDER: 0 runs threads forward, 1 backward,
 // any other number shuffles them with that seed.
 //
+// Streams and events: streams.cc says what is played and what is checked.
+//
 // Only what vbl's kernels use is here. It does not show timing, occupancy, FMA contraction, tensor cores, or races between blocks
 // without ThreadSanitizer.
 // defines: the device language; VBL_SHARED, VBL_LAUNCH; the runtime calls of kernels/cuda/memory.cu
@@ -41,6 +43,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
@@ -53,14 +56,18 @@ cudaError_t cudaMemGetInfo(size_t *free, size_t *total);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 const char *cudaGetErrorString(cudaError_t e);
-// Everything is done when it is asked for, so events have always happened.
-typedef int cudaEvent_t;
-enum { cudaEventDisableTiming = 2, cudaHostAllocDefault = 0 };
+cudaError_t cudaMalloc(void **p, size_t bytes);
+cudaError_t cudaFree(void *p);
 cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags);
-static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) { return *e = 0, cudaSuccess; }
-static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-static inline cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaFreeHost(void *p);
+typedef struct vbl_emu_event *cudaEvent_t;
+enum { cudaEventDisableTiming = 2, cudaHostAllocDefault = 0, cudaStreamNonBlocking = 1 };
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t e, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t e);
+cudaError_t cudaEventSynchronize(cudaEvent_t e);
 
 namespace vbl_emu {
 
@@ -78,7 +85,8 @@ struct place {
 };
 #define VBL_EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-void launch(const char *name, dim3 grid, dim3 block, size_t shared, void (*run)(void *), void *arguments, size_t argument_bytes);
+void launch(const char *name, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void (*run)(void *), void *arguments,
+            size_t argument_bytes);
 void barrier(const place &at);
 // The values of all lanes of `mask`, by lane. orders: whether what was written before is seen after (__syncwarp).
 const uint64_t *meet(const place &at, unsigned mask, uint64_t value, bool orders);
@@ -91,13 +99,14 @@ struct site {  // a VBL_SHARED declaration; its memory is taken once a block
 void *shared(site *s, size_t bytes, size_t align);
 
 template <class... P, class... A>
-void go(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t, A &&...a) {
+void go(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A &&...a) {
   struct call {
     void (*kernel)(P...);
     std::tuple<std::decay_t<P>...> arguments;  // copied once, as a launch does
   } c{kernel, std::tuple<std::decay_t<P>...>(static_cast<std::decay_t<P>>(a)...)};
   launch(
-      name, grid, block, shared_bytes, [](void *p) { std::apply(((call *)p)->kernel, ((call *)p)->arguments); }, &c, sizeof c);
+      name, grid, block, shared_bytes, stream, [](void *p) { std::apply(((call *)p)->kernel, ((call *)p)->arguments); }, &c,
+      sizeof c);
 }
 
 template <class T>

@@ -1,5 +1,5 @@
 // The runtime calls that vbl makes, on emulated memory. A block lies between red zones and is full of NaN at first.
-// defines: vbl_emu_guard, vbl_emu::idle, cudaMallocAsync, cudaFreeAsync, cudaMemGetInfo, cudaHostAlloc, cudaMemcpyAsync, cudaStreamSynchronize, cudaGetLastError
+// defines: vbl_emu_guard, vbl_emu::idle, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
 #include "kernels/emu/memory.h"
 
 #include <stdlib.h>
@@ -98,6 +98,7 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
   size_t size = b->second.whole;
   used -= b->second.bytes;
   blocks->erase(b);
+  vbl_emu::forget_streams(at, size);
   vbl_emu::asan_poison(at, size);
   auto next = holes.lower_bound(at);
   if (next != holes.end() && at + size == next->first) {
@@ -117,18 +118,9 @@ cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
   return cudaSuccess;
 }
 
-cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
-  *p = malloc(bytes);
-  return *p != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
-}
+cudaError_t cudaMalloc(void **p, size_t bytes) { return cudaMallocAsync(p, bytes, nullptr); }
+cudaError_t cudaFree(void *p) { return cudaFreeAsync(p, nullptr); }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  vbl_emu::device_memory open;
-  if (!vbl_emu::idle() || kind == cudaMemcpyDeviceToHost) memmove(to, from, bytes);
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return vbl_emu::take_error(); }
 cudaError_t cudaGetLastError(void) { return cudaSuccess; }  // launches report at the synchronisation
 
 const char *cudaGetErrorString(cudaError_t e) {
@@ -139,6 +131,8 @@ const char *cudaGetErrorString(cudaError_t e) {
       return "out of memory";
     case cudaErrorInvalidConfiguration:
       return "invalid configuration argument";
+    case cudaErrorNotReady:
+      return "device not ready";
     case cudaErrorLaunchFailure:
       return "unspecified launch failure";
   }

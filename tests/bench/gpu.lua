@@ -6,6 +6,7 @@ local vbl = require "vbl"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local accumulate = require "vbl.train.accumulate"
+local later = require "vbl.later"
 
 local config = store.json_decode(store.read_file(arg[1]))
 vbl.set_device(config.device)
@@ -45,21 +46,23 @@ function answers.gradients(path)
     if p.tensor.grad then gradients[p.name] = p.tensor.grad:to "cpu" end
   end
   vbl.save(path, gradients)
+  for name, loss in pairs(losses) do losses[name] = later.number(loss) end
   return losses
 end
 
 function answers.steps(n)
-  local started, losses = system.monotonic(), nil
+  local started, losses, norm = system.monotonic(), nil, nil
   for _ = 1, tonumber(n) do
     losses = vbl.autocast(config.precision, vbl.scope, function()
       local found = backward()
-      optimizer:step()  -- ends when the device has the gradients' norm
+      norm = optimizer:step(nil, {wait = false})
       return found
     end)
   end
+  later.number(norm)  -- there once the device is done
   local ms = (system.monotonic() - started) * 1e3 / tonumber(n)
   local m = vbl.memory()
-  return {ms = ms, loss = losses.mlm + losses.ap + losses.mim, peak = m.peak, stops = m.device_stops, allocations = m.device_allocations}
+  return {ms = ms, loss = later.number(losses.mlm + losses.ap + losses.mim), peak = m.peak, stops = m.device_stops, allocations = m.device_allocations}
 end
 
 print(store.json_encode {ready = true, version = vbl.version, devices = #vbl.devices()})

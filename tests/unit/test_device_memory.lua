@@ -2,8 +2,8 @@
 -- and done when there is none left. On the emulated device (VBL_EMU_CACHE: its blocks are a real device's; VBL_EMU_MEMORY: its bytes). Most runs are
 -- taken with VBL_EMU_IDLE, in which kernels do nothing and the host asks for all that it does ask for; one is computed, by a process of its own.
 local check = require "check"
-local loop = require "vbl.train.loop"
 local memory = require "vbl.train.memory"
+local step_of = require "vbl.train.step"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local vbl = require "vbl"
@@ -30,7 +30,7 @@ local function take_steps(job)
     vbl.scope(function()
       local index = {}
       for i = 1, job.config.batch do index[i] = order[(step - 1) * job.config.batch + i] end
-      loop.step(job, job.train:batch(index, {epoch = 1}), step, {separate = step == 3})
+      step_of.settle(job, step_of.queue(job, job.train:batch(index, {epoch = 1}), step, {separate = step == 3}))
     end)
   end
 end

@@ -1,7 +1,9 @@
--- What a training step asks of a device once its sizes have come up: no memory, and one stop of the host, where the gradients' norm is read.
--- On the emulated device of the tier unit (VBL_EMU_CACHE: its blocks are kept as a real device's are), on a GPU in the tier gpu.
+-- What a training step asks of a device once its sizes have come up: no memory, and no stop of the host, which looks at a step's numbers when
+-- the next one is queued; the numbers and the weights are those of a host that stops. On the emulated device of the tier unit (VBL_EMU_CACHE: its
+-- blocks are kept as a real device's are; VBL_EMU_LAG: what it does is done late), on a GPU in the tier gpu.
 local vbl = require "vbl"
 local check = require "check"
+local later = require "vbl.later"
 local F = require "vbl.nn.functional"
 
 local found, why = vbl.devices()
@@ -18,39 +20,110 @@ local function trainer(precision)
                                     cross_attention_layers = {0}, dropout = 0.1, heads = {"mlm"}}
   local optimizer = vbl.optim.adamw(model:parameters(), {lr = 1e-3, clip = 0.5})
   local lengths = {{4, 3}, {5, 2}, {4, 3}, {5, 2}, {4, 3}, {5, 2}}
-  return function(step)
+  local images = vbl.randn(2, 3, 32, 32, {device = "cpu"})
+  -- -> loss, norm; with stopping = false both come later
+  return function(step, stopping)
     return vbl.autocast(precision, vbl.scope, function()
       model.rng.seed, model.rng.step = 5, step
       optimizer:zero_grad()
       local batch = {tokens = vbl.tensor({{2, 9, 8, 3, 4}, {2, 7, 3, 0, 0}}, {dtype = "i32", device = "cpu"}),
-                     lengths = vbl.tensor(lengths[step], {dtype = "i32", device = "cpu"}), images = vbl.randn(2, 3, 32, 32)}
+                     lengths = vbl.tensor(lengths[step], {dtype = "i32", device = "cpu"}), images = images:send "cuda"}
       local out = model:run(batch)
       local labels = vbl.tensor({1, 2, 3, -100, 5, 6, 7}, {dtype = "i32"})
-      F.cross_entropy(model.heads.mlm(out.text), labels, {divisor = 6}):backward()
-      return optimizer:step()
+      local loss = F.cross_entropy(model.heads.mlm(out.text), labels, {divisor = 6})
+      loss:backward()
+      local number = stopping and loss:item() or later.of(loss, true)
+      return number, (optimizer:step(nil, {wait = stopping}))
     end)
+  end, model
+end
+
+-- Six steps: what each asked for, and all numbers.
+local function six_steps(precision, stopping)
+  vbl.set_device "cuda"
+  local step, model = trainer(precision)
+  local made, stops, numbers, before = {}, {}, {}, {}
+  for i = 1, 6 do
+    local allocations, stopped = counts()
+    local now = {step(i, stopping)}
+    for _, number in ipairs(before) do numbers[#numbers + 1] = later.number(number) end
+    before = now
+    local allocations_after, stopped_after = counts()
+    made[i], stops[i] = allocations_after - allocations, stopped_after - stopped
   end
+  for _, number in ipairs(before) do numbers[#numbers + 1] = later.number(number) end
+  vbl.set_device "cpu"
+  return made, stops, numbers, model
 end
 
 for _, precision in ipairs {"f32", "bf16"} do
   check.group("steps in " .. precision, function()
-    vbl.set_device "cuda"
-    local step, made, stops = trainer(precision), {}, {}
-    for i = 1, 6 do
-      local allocations, stopped = counts()
-      local norm = step(i)
-      check.ok(norm > 0 and norm < math.huge)
-      local allocations_after, stopped_after = counts()
-      made[i], stops[i] = allocations_after - allocations, stopped_after - stopped
-    end
-    vbl.set_device "cpu"
+    local made, stops, numbers, model = six_steps(precision, false)
     check.ok(made[1] > 0)
     for i = 3, 6 do
       check.equal(made[i], 0)
-      check.equal(stops[i], 1)
+      check.equal(stops[i], 0)
     end
+    local _, stopped, same, other = six_steps(precision, true)
+    check.ok(stopped[6] >= 2)  -- the loss, the norm
+    check.equal(#numbers, 12)
+    for i, number in ipairs(numbers) do
+      check.equal(number, same[i])
+      check.ok(number > 0 and number < math.huge)
+    end
+    for i, p in ipairs(model.list) do check.ok(other.list[i].tensor:allclose(p.tensor, {rtol = 0, atol = 0}), p.name) end
   end)
 end
+
+-- One weight vector, steps that are not waited for.
+local function queue()
+  vbl.set_device "cuda"
+  local w = vbl.ones(3, {requires_grad = true})
+  local still = vbl.ones(2, {requires_grad = true})  -- gets no gradient
+  local optimizer = vbl.optim.adamw({{name = "w", tensor = w}, {name = "still", tensor = still}}, {lr = 0.1, clip = 1})
+  local function step(factor)
+    optimizer:zero_grad()
+    ;(w * factor):sum():backward()
+    return optimizer:step(nil, {wait = false})
+  end
+  return w, optimizer, step
+end
+
+check.group("a gradient that is not finite, found out when the next step is queued", function()
+  local w, optimizer, step = queue()
+  check.near(later.number((step(2))), 2 * math.sqrt(3), 1e-6)
+  local one = w:to "cpu"
+  local bad, update = step(0 / 0)
+  local good = step(3)
+  check.ok(later.number(bad) ~= later.number(bad) and later.number(good) > 0)
+  check.ok(w:allclose(one, {rtol = 0, atol = 0}), "neither step changed it")
+  check.equal(optimizer:state().steps[1], 3)
+  check.error(function() optimizer:refuse(update) end, "each value is finite")  -- the gradients are those of the step after
+  check.equal(optimizer:state().steps[1], 1)
+  local _, after = step(3)
+  check.near(after:norms()[1], 3 * math.sqrt(3), 1e-5)
+  check.equal(after:norms()[2], 0)
+  check.ok(not w:allclose(one), "it goes on")
+  check.equal(optimizer:state().steps[1], 2)
+  _, update = step(1 / 0)
+  check.error(function() optimizer:refuse(update) end, "gradient of w has 3 NaN or Inf values; no weight was changed")
+  check.error(function() vbl.optim.adamw({{name = "w", tensor = w}}):take_back(update) end, "expected an update of this optimizer")
+  vbl.set_device "cpu"
+end)
+
+check.group("a watched loss that is not finite", function()
+  local w, optimizer, step = queue()
+  local loss = later.of(vbl.full({1}, 1 / 0), true)
+  local norm, update = step(2)
+  check.near(later.number(norm), 2 * math.sqrt(3), 1e-6)
+  check.equal(later.number(loss), math.huge)
+  check.equal(w[1], 1)
+  optimizer:take_back(update)
+  check.equal(optimizer:state().steps[1], 0)
+  step(2)
+  check.ok(w[1] < 1)
+  vbl.set_device "cpu"
+end)
 
 check.group("a gradient that is not finite", function()
   vbl.set_device "cuda"

@@ -13,11 +13,11 @@ end
 
 -- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters);
 -- device: where the index tensors go (where new tensors go).
--- Returns {B, T, N, longest (segment), lengths, ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
+-- Returns {B, T, N, longest (segment), lengths, first, counts, numbers (Lua arrays of B: first row, rows, samples), ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
 function layout.text(tokens, lengths, samples, max_positions, packed, device)
   local B, T = tokens:size(1), tokens:size(2)
   local rows_of, len = tokens:totable(), lengths:totable()
-  local ids, pos, seg, keys, rows, cls, scatter, first = {}, {}, {}, {}, {}, {}, {}, {}
+  local ids, pos, seg, keys, rows, cls, scatter, first, counts = {}, {}, {}, {}, {}, {}, {}, {}, {}
   local n, longest = 0, 0
   for b = 1, B do
     if len[b] < 1 or len[b] > T then
@@ -27,7 +27,7 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
       error(string.format("lengths[%d] = %d is longer than max_positions = %d", b, len[b], max_positions), 0)
     end
     local count = packed and len[b] or T
-    longest = math.max(longest, count)
+    longest, counts[b] = math.max(longest, count), count
     seg[2 * b - 1], seg[2 * b] = n, count
     keys[2 * b - 1], keys[2 * b] = n, len[b]
     cls[b], first[b] = n, n
@@ -38,7 +38,7 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
       scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
     end
   end
-  return {B = B, T = T, N = n, longest = longest, lengths = len, first = first, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
+  return {B = B, T = T, N = n, longest = longest, lengths = len, first = first, counts = counts, numbers = samples, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
           rows = i32(device, rows, 2), cls = i32(device, cls), scatter = i32(device, scatter), samples = i32(device, samples)}
 end
 

@@ -18,18 +18,17 @@ function single.layout(tl, vl)
   local device = tl.ids:device()
   local P, seg, keys, from, rows = vl.P, {}, {}, {}, {}
   local text, vision, n = {}, {}, 0
-  local first, text_rows, vision_rows = tl.seg:totable(), tl.rows:totable(), vl.rows:totable()
   for b = 1, tl.B do
-    local start, count = first[b][1], first[b][2]
+    local start, count, sample = tl.first[b], tl.counts[b], tl.numbers[b]
     seg[2 * b - 1], seg[2 * b], keys[2 * b - 1], keys[2 * b] = n, P + count, n, P + tl.lengths[b]
     for p = 0, P - 1 do
       from[n + 1], vision[(b - 1) * P + p + 1] = tl.N + (b - 1) * P + p, n
-      rows[2 * n + 1], rows[2 * n + 2] = vision_rows[(b - 1) * P + p + 1][1], p
+      rows[2 * n + 1], rows[2 * n + 2] = sample, p
       n = n + 1
     end
     for t = 0, count - 1 do
       from[n + 1], text[start + t + 1] = start + t, n
-      rows[2 * n + 1], rows[2 * n + 2] = text_rows[start + t + 1][1], P + t
+      rows[2 * n + 1], rows[2 * n + 2] = sample, P + t
       n = n + 1
     end
   end

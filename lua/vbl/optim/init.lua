@@ -5,10 +5,12 @@
 -- zero_grad is left alone: no decay, no step.
 --   local opt = vbl.optim.adamw(model:parameters(), {lr = 1e-4, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1})
 --   loss:backward()
---   local norm = opt:step()      -- or opt:step(lr); the gradients' global norm before clipping
+--   local norm = opt:step()      -- or opt:step(lr); the gradients' global norm before clipping. On a device the host waits for it;
+--                                   opt:step(lr, {wait = false}) does not
 --   opt:zero_grad()
 -- The arithmetic and its source: core/optim/optim.h.
 local core = require "vbl.optim.c"
+local later = require "vbl.later"
 local vbl = require "vbl.tensor.c"
 
 local optim = {}
@@ -29,7 +31,17 @@ Optimizer.__index = Optimizer
 
 -- One step at learning rate lr (default: the one given at the start). Returns the gradients' global norm before clipping.
 -- NaN or Inf in a gradient is an error that names the parameter; then nothing has changed.
-function Optimizer:step(lr) return self.core:step(lr or self.lr) end
+-- opts.wait = false: on a device the host goes on. The norm comes later (vbl.later), and with it an update; once it turns out to be NaN or Inf, this
+-- step and those after it have changed nothing, until :take_back(update), or :refuse(update), which raises that error too.
+-- update:norms() are the :norms() of this step.
+function Optimizer:step(lr, opts)
+  if not opts or opts.wait ~= false then return self.core:step(lr or self.lr) end
+  local update = self.core:queue(lr or self.lr)
+  if type(update) == "number" then return update end
+  return later.new(function() return update:wait() end), update
+end
+function Optimizer:take_back(update) self.core:take_back(update) end
+function Optimizer:refuse(update) self.core:refuse(update) end
 -- The norm of each parameter's gradient, in the parameters' order; 0 for one that got none.
 function Optimizer:norms() return self.core:norms() end
 -- The next backward writes the gradients instead of adding to them.
@@ -70,7 +82,7 @@ end
 
 vbl.document("vbl.optim.adamw", "adamw(parameters, [{lr = 1e-3, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1, lr_scale=}]) -> optimizer",
   "AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW. clip: global norm over all parameters, 0 is none. lr_scale: name -> factor of the rate.\n" ..
-  "optimizer:step([lr]) -> gradient norm, :norms(), :zero_grad(), :state(), :load_state(state).")
+  "optimizer:step([lr, {wait = true}]) -> gradient norm, :norms(), :zero_grad(), :state(), :load_state(state).")
 function optim.adamw(parameters, opts)
   return new("adamw", parameters, opts, {lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, clip = 1})
 end

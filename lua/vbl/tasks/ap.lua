@@ -77,20 +77,22 @@ function Ap:forward(model, work, lo, hi, pass)
   })
   local y = table.move(work.labels, lo, hi, 1, {})
   local logit = readout.alignment(model, out, self.head):reshape(-1)
-  local loss = F.bce_with_logits(logit, vbl.tensor(y), {divisor = work.n})
-  local right = 0
-  for i, z in ipairs(logit:totable()) do
-    if (z > 0) == (y[i] == 1) then right = right + 1 end
-  end
+  local labels = vbl.tensor(y)
+  local loss = F.bce_with_logits(logit, labels, {divisor = work.n})
+  local right = logit:detach():gt(0):eq(labels):sum()
   return {loss = loss, keys = self.contrastive and matched_rows(self, model, out, work, lo, y),
-          stats = {["loss.ap"] = {loss:item(), 0}, ["accuracy.ap"] = {right, #y}}}
+          stats = {["loss.ap"] = {loss, 0}, ["accuracy.ap"] = {right, #y}}}
 end
 
 function Ap:join(keys, model)
   local c = self.contrastive
-  local temperature = c.learnable and model.heads.log_temperature:exp():reshape() or c.temperature
-  local loss = F.info_nce(keys[1], keys[2], {temperature = temperature, symmetric = true})
-  return loss * c.weight, {["loss.contrastive"] = loss:item(), ["chance.contrastive"] = math.log(keys[1]:size(1))}
+  local q, temperature = keys[1], c.temperature
+  if c.learnable then
+    temperature = model.heads.log_temperature:exp():reshape()
+    if temperature:device() ~= "cpu" then q, temperature = q / temperature, 1 end  -- info_nce would wait for it
+  end
+  local loss = F.info_nce(q, keys[2], {temperature = temperature, symmetric = true})
+  return loss * c.weight, {["loss.contrastive"] = loss, ["chance.contrastive"] = math.log(keys[1]:size(1))}
 end
 
 return new

@@ -47,16 +47,13 @@ function Task:prepare(view, batch, key)
           batch = {tokens = seen.tokens, lengths = seen.lengths, images = seen.images}}
 end
 
--- Rows whose largest logit is the label's; nil for kinds that have no such thing.
+-- {rows whose largest logit is the label's, rows with a label}; nil for kinds that have no such thing.
 local function right(kind, logits, targets, known)
   if kind ~= "binary" and kind ~= "multiclass" then return nil end
-  local _, best = logits:max(2)
-  local guess = kind == "binary" and logits:reshape(-1):gt(0):totable() or best:totable()
-  local hits, n = 0, 0
-  for i, y in ipairs(targets:reshape(-1):totable()) do
-    if known[i] == 1 then hits, n = hits + (guess[i] == y and 1 or 0), n + 1 end
-  end
-  return {hits, n}
+  local x, n = logits:detach(), 0
+  local guess = kind == "binary" and x:reshape(-1):gt(0) or select(2, x:max(2)):to "f32"
+  for _, k in ipairs(known) do n = n + k end
+  return {(guess:eq(targets:reshape(-1):to("f32"):to(x:device())) * vbl.tensor(known)):sum(), n}
 end
 
 function Task:forward(model, work, lo, hi, pass)
@@ -65,7 +62,7 @@ function Task:forward(model, work, lo, hi, pass)
   local targets, known = work.targets:narrow(1, lo, n):contiguous(), table.move(work.known, lo, hi, 1, {})
   local loss
   if work.count > 0 then loss = self.row.loss(logits, targets, table.move(work.weights, lo, hi, 1, {}), work.count) end
-  return {loss = loss, logits = logits, stats = {["loss." .. self.name] = {loss and loss:item() or 0, 0}, ["accuracy." .. self.name] = right(self.kind, logits, targets, known)}}
+  return {loss = loss, logits = logits, stats = {["loss." .. self.name] = {loss or 0, 0}, ["accuracy." .. self.name] = right(self.kind, logits, targets, known)}}
 end
 
 -- A collector of the predictions of a split: add(view, batch, work, lo, hi, out), then finish().

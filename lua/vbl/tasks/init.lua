@@ -7,8 +7,9 @@
 --   task:forward(model, work, lo, hi, pass) -> {loss=, keys=, stats=}
 --                                                 samples lo..hi. loss: their share of the batch's loss (already divided by the whole
 --                                                 batch's count), a scalar tensor or nil. keys: list of tensors whose rows, joined over the
---                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count}.
---   task:join(keys, model) -> loss, {name -> number}    those terms (InfoNCE) from the joined keys; absent where there are none.
+--                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count};
+--                                                 a sum is a number, or a tensor of one element: then no device is waited for.
+--   task:join(keys, model) -> loss, {name -> number or tensor}    those terms (InfoNCE) from the joined keys; absent where there are none.
 --   task:check(model, data)                       raises where the task cannot be trained with them; may be absent
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
 local augment = require("vbl.data.augment").schema

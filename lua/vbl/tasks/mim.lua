@@ -77,7 +77,7 @@ end
 
 function Mim:join(keys)
   local loss = F.info_nce(keys[1], keys[2], {temperature = self.temperature})
-  return loss, {["loss.mim"] = loss:item(), ["candidates.mim"] = keys[2]:size(1)}
+  return loss, {["loss.mim"] = loss, ["candidates.mim"] = keys[2]:size(1)}
 end
 
 return new

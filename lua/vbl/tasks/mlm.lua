@@ -37,7 +37,7 @@ function Mlm:forward(model, work, lo, hi, pass)
   local out = model:run(part, {pass = pass})
   local logits = model.heads.mlm(F.gather_rows(out.text, vbl.tensor(rows, {dtype = "i32"})))
   local loss = F.cross_entropy(logits, vbl.tensor(wanted, {dtype = "i32"}), {divisor = work.count})
-  return {loss = loss, stats = {["loss.mlm"] = {loss:item(), 0}}}
+  return {loss = loss, stats = {["loss.mlm"] = {loss, 0}}}
 end
 
 return new

@@ -40,7 +40,7 @@ end
 
 function Task:join(keys)
   local loss = F.info_nce(keys[1], keys[2], {temperature = self.temperature, symmetric = true})
-  return loss, {["loss." .. self.name] = loss:item(), ["chance." .. self.name] = math.log(keys[1]:size(1))}
+  return loss, {["loss." .. self.name] = loss, ["chance." .. self.name] = math.log(keys[1]:size(1))}
 end
 
 -- Rank of each row's own partner among all: 1 + those that are better + half of those that tie.

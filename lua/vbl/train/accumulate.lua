@@ -5,19 +5,22 @@
 -- to them once for the whole batch, and each micro-batch is then run again and backpropagated from its slice of that gradient (Gao et
 -- al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). Dropout masks depend on (seed, site, step,
 -- sample) only, so the second run is the first.
+--
+-- Nothing here waits for a device: losses and stats are numbers that come later (vbl.later).
 local vbl = require "vbl"
+local later = require "vbl.later"
 
 local accumulate = {}
 
 local function add_stats(total, stats)
   for name, s in pairs(stats) do
     local t = total[name] or {0, 0}
-    total[name] = {t[1] + s[1], t[2] + s[2]}
+    total[name] = {t[1] + later.of(s[1]), t[2] + s[2]}
   end
 end
 
 local function add_values(total, values)
-  for name, v in pairs(values or {}) do total[name] = {v, 0} end
+  for name, v in pairs(values or {}) do total[name] = {later.of(v), 0} end
 end
 
 -- stats: name -> {sum, count}; count 0: the sums are shares of one value.
@@ -39,7 +42,7 @@ local function whole(model, task, work, pass, scale, stats)
     loss = plus(loss, joined)
   end
   if scale and loss and loss.requires_grad then (loss * scale):backward() end  -- all that it needs may be frozen
-  return loss and loss:item() or 0
+  return loss and later.of(loss, scale) or 0
 end
 
 local function parts(n, micro)
@@ -75,7 +78,7 @@ local function split(model, task, work, micro, pass, scale, stats)
   if keys then
     local joined, values = task:join(keys, model)
     add_values(stats, values)
-    total = joined:item()
+    total = later.of(joined, scale)
     if scale then (joined * scale):backward() end
   end
   local row = 1
@@ -85,7 +88,7 @@ local function split(model, task, work, micro, pass, scale, stats)
       add_stats(stats, out.stats)
       local roots, seeds = {}, {}
       if out.loss then
-        total = total + out.loss:item()
+        total = total + later.of(out.loss, scale)
         if scale and out.loss.requires_grad then roots[1], seeds[1] = out.loss * scale, vbl.ones() end
       end
       for j, k in ipairs(out.keys or {}) do
@@ -101,7 +104,8 @@ local function split(model, task, work, micro, pass, scale, stats)
 end
 
 -- Adds the gradient of scale * (the task's loss on work) to the model's parameters; scale nil: no gradient, evaluation only.
--- Returns the loss and its parts, name -> {sum, count}.
+-- Returns the loss and its parts, name -> {sum, count}. With a gradient the loss is watched: where it is not finite a device's optimizer changes
+-- nothing.
 function accumulate.backward(model, task, work, micro, pass, scale)
   local stats, loss = {}, nil
   vbl.scope(function()
@@ -114,9 +118,11 @@ function accumulate.backward(model, task, work, micro, pass, scale)
   return loss, stats
 end
 
--- The same without gradients.
+-- The same without gradients; numbers that are there.
 function accumulate.evaluate(model, task, work, micro, pass)
-  return vbl.no_grad(function() return accumulate.backward(model, task, work, micro, pass, nil) end)
+  local loss, stats = vbl.no_grad(function() return accumulate.backward(model, task, work, micro, pass, nil) end)
+  for _, s in pairs(stats) do s[1] = later.number(s[1]) end
+  return later.number(loss), stats
 end
 
 return accumulate

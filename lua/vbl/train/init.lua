@@ -6,6 +6,7 @@ local vbl = require "vbl"
 local job_of = require "vbl.train.job"
 local loop = require "vbl.train.loop"
 local plan = require "vbl.train.plan"
+local step_of = require "vbl.train.step"
 
 local train = {}
 
@@ -54,7 +55,7 @@ function train.pretrain(config, parts) return run("vbl.train.pretraining", confi
 function train.finetune(config, parts) return run("vbl.train.finetuning", config, parts) end
 
 -- One step on a given batch, for scripts that own their loop: the gradient of all tasks, then the optimizer. Returns name -> value.
-function train.step(job, batch, step) return loop.step(job, batch, step) end
+function train.step(job, batch, step) return step_of.now(job, batch, step) end
 
 train.job = job_of.new
 

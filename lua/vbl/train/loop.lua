@@ -1,7 +1,7 @@
 -- The training loop. One counter of optimizer steps drives everything: sample order, corruption, dropout and learning rate are pure
--- functions of (seed, step), so a run continues bit for bit from its last checkpoint, whatever killed it.
+-- functions of (seed, step), so a run continues bit for bit from its last checkpoint, whatever killed it. The numbers of a device's step are looked at
+-- when the next one is queued (vbl.train.step): s.queued is the step that is not counted yet.
 local vbl = require "vbl"
-local accumulate = require "vbl.train.accumulate"
 local guards = require "vbl.train.guards"
 local job_of = require "vbl.train.job"
 local page = require "vbl.train.page"
@@ -9,86 +9,13 @@ local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
 local result = require "vbl.train.result"
 local safe_point = require "vbl.train.safe_point"
-local shares = require "vbl.train.guards.shares"
 local state = require "vbl.train.state"
+local step_of = require "vbl.train.step"
 local system = require "vbl.system.c"
 local trace = require "vbl.train.guards.trace"
 local usage = require "vbl.usage"
 
 local loop = {}
-
--- The first n samples of a batch, as a batch.
-local function head_of(batch, n)
-  if not n or n >= batch.n then return batch end
-  local index = {}
-  for i = 1, n do index[i] = batch.index[i] end
-  return {n = n, tokens = batch.tokens:narrow(1, 1, n), lengths = batch.lengths:narrow(1, 1, n), images = batch.images:narrow(1, 1, n), index = index,
-          epoch = batch.epoch}
-end
-
--- what: "loss of task mlm is NaN"; where: what running it again showed.
-local function diverged(step, what, where, last_good)
-  usage(string.format("step %d: %s; %s; the last good checkpoint is %s (a smaller lr, a longer warmup or clip may help)", step, what, where,
-                      last_good or "none yet"))
-end
-
--- "loss of task mlm is NaN", of the first task whose loss is not finite; nil: all are.
-local function not_finite(kind, losses, tasks)
-  for _, task in ipairs(tasks) do
-    local v = losses[task.name]
-    if v and (v ~= v or math.abs(v) == math.huge) then
-      return string.format("%s of task %s is %s", kind, task.name, v ~= v and "NaN" or v > 0 and "Inf" or "-Inf")
-    end
-  end
-end
-
--- The optimizer refuses a gradient with NaN or Inf, by the parameter's name, and changes nothing.
-local function update(job, rate, explain)
-  local ok, result = pcall(job.optimizer.step, job.optimizer, rate)
-  if ok then return result end
-  if system.interrupted() then error(result, 0) end
-  explain(usage.strip(result))
-end
-
--- On a device garbage is collected where memory is short (bindings/tensor.c), not whenever the interpreter's own heap has grown: a step takes
--- what --plan counts. Ends with the step.
-local function hold_collector(model)
-  if model.list[1].tensor:device() == "cpu" or not collectgarbage "isrunning" then return nil end
-  collectgarbage "stop"
-  return setmetatable({}, {__close = function() collectgarbage "restart" end})
-end
-
--- One optimizer step on a batch. Returns name -> value: loss.*, accuracy.*, grad_norm, lr, and where separate is set each task's share
--- norm.<task> and each group's share.<group> of the gradient. opts: {separate =, last_good = "the last good checkpoint", inspect =
--- function(values) that is called while the gradients are there}
-function loop.step(job, batch, step, opts)
-  local config, values = job.config, {}
-  local _ <close> = hold_collector(job.model)
-  opts = opts or {}
-  vbl.autocast(config.precision, vbl.scope, function()
-    local key, works = {seed = config.flags.seed, step = step, epoch = batch.epoch}, {}
-    local active, losses = job.mix:active(step, job.total_steps), {}
-    for _, task in ipairs(active) do
-      works[task.name] = task:prepare(job.train, head_of(batch, task.batch), key)
-    end
-    local function explain(what) diverged(step, what, trace.step(job, works, batch, step), opts.last_good) end
-    job.model.rng.step = step
-    job.optimizer:zero_grad()
-    local result = job.mix:backward(works, job.micro, step, job.total_steps, opts.separate)
-    for name, r in pairs(result) do losses[name] = r.loss end
-    local bad = not_finite("loss", losses, active)
-    if bad then explain(bad) end
-    values.lr = config.lr * job.schedule(step)
-    values.grad_norm = update(job, values.lr, explain)
-    for name, r in pairs(result) do
-      for stat, v in pairs(accumulate.values(r.stats)) do values[stat] = v end
-      values["weight." .. name], values["norm." .. name] = r.weight, r.norm
-    end
-    for group, share in pairs(opts.separate and shares.groups(job) or {}) do values["share." .. group] = share end
-    if opts.inspect then opts.inspect(values) end
-  end)
-  return values
-end
 
 -- Numbers of the training samples of step `step` (1-based array), and its epoch (from 1).
 local function indices_of(job, step, orders)
@@ -116,13 +43,20 @@ local function batches(job, from)
   end, loader
 end
 
+-- The batch of a step once more.
+local function batch_again(job, step)
+  local loader <close> = job.train:loader()
+  loader:submit(indices_of(job, step, {}))
+  return loader:next()
+end
+
 -- What the kind finds of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
 local function evaluation(job, s)
   return vbl.autocast(job.config.precision, function()
     local found, losses = job.kind.evaluate(job, s)
-    local bad = not_finite("test loss", losses, job.tasks)
+    local bad = step_of.not_finite("test loss", losses, job.tasks)
     if bad then
-      diverged(s.step, bad, trace.evaluation(job, function() job.kind.evaluate(job, s) end), s.saved)
+      step_of.diverged(s.step, bad, trace.evaluation(job, function() job.kind.evaluate(job, s) end), s.saved)
     end
     if job.config.probe_samples > 0 and job.kind.probes(s) then found.layers = probe.layers(job, job.test) end
     return found
@@ -153,24 +87,51 @@ local function finish_epoch(job, run, s)
   run:plots()
 end
 
--- s.busy: the model, the counters and the files are not those of one moment.
-local function train_step(job, run, s, batch)
-  local step = s.step + 1
-  local measured = step % job.config.log_every == 0
-  local started = system.monotonic()
-  s.busy = true
-  local function inspect(values) guards.step(run, job, s, step, batch.epoch, values) end
-  local values = loop.step(job, batch, step, {separate = measured, last_good = s.saved, inspect = inspect})
-  s.step = step
-  s.seconds = s.seconds + system.monotonic() - started
-  s.samples = s.samples + batch.n
+-- What came of a queued step is counted and told. Returns its values.
+local function count(job, run, s, q)
+  local values = step_of.settle(job, q)
+  guards.step(run, job, s, q, values)
+  s.step = q.step
+  s.samples = s.samples + q.n
   for name, v in pairs(values) do
     local t = s.sums[name] or {0, 0, 0}
     s.sums[name] = {t[1] + v, t[2] + 1, t[3] and name:find "^loss%." and t[3] + v * v or nil}
   end
-  if measured then report.step(run, step, batch.epoch, values) end
+  if q.separate then report.step(run, q.step, q.epoch, values) end
+  return values
+end
+
+-- s.busy: the model, the counters and the files are not those of one moment, and settle cannot make them so.
+local function busy(job, run, s, fn)
+  local started = system.monotonic()
+  s.busy = true
+  local values = fn()
+  s.seconds = s.seconds + system.monotonic() - started
   s.busy = false
-  run:progress(report.progress(job, s, values))
+  if values then run:progress(report.progress(job, s, values)) end
+end
+
+-- The last step that was queued.
+local function reached(s) return s.queued and s.queued.step or s.step end
+
+local function train_step(job, run, s, batch)
+  busy(job, run, s, function()
+    local number, due = reached(s) + 1, s.queued
+    local q = step_of.queue(job, batch, number, {separate = number % job.config.log_every == 0, last_good = s.saved,
+                                                 again = function() return batch_again(job, number) end})
+    if q.update then s.queued = q else due = q end
+    return due and count(job, run, s, due)
+  end)
+end
+
+-- Counts what is queued: before anything looks at the model or the counters.
+local function settle(job, run, s)
+  local q = s.queued
+  if not q then return end
+  busy(job, run, s, function()
+    s.queued = nil
+    return count(job, run, s, q)
+  end)
 end
 
 -- A run of this process that was stopped: {job =, run =, s =, folder =}. loop.last is the one that was stopped last; it keeps the model and the data.
@@ -192,7 +153,10 @@ local function stop(self, message)
   system.hold_interrupts(true)
   local ok, failure = pcall(function()
     if interrupted then
-      if not s.busy then state.save(run, "last", job, s) end
+      if not s.busy then
+        settle(job, run, s)
+        state.save(run, "last", job, s)
+      end
       run:log("interrupted %s step %d of %d; the last checkpoint is %s; go on with: %s", s.busy and "after" or "at", s.step,
               job.total_steps, s.saved or "none yet", way_on(run))
     else
@@ -220,15 +184,18 @@ local function train(job, run, s, opening)
   if evaluation_due(job, s) then finish_epoch(job, run, s) end
   local next_batch, loader = batches(job, s.step + 1)
   local _ <close> = loader
-  while s.step < job.total_steps and not stopped_early(job, s) do
+  while reached(s) < job.total_steps and not stopped_early(job, s) do
     safe_point()
-    vbl.scope(function() train_step(job, run, s, next_batch(s.step + 1)) end)
-    if evaluation_due(job, s) then
+    vbl.scope(function() train_step(job, run, s, next_batch(reached(s) + 1)) end)
+    local saved = reached(s) % job.config.checkpoint_every == 0
+    if saved or reached(s) % job.epoch_steps == 0 then settle(job, run, s) end
+    if not s.queued and evaluation_due(job, s) then
       finish_epoch(job, run, s)
-    elseif s.step % job.config.checkpoint_every == 0 then
+    elseif saved then
       state.save(run, "last", job, s)
     end
   end
+  settle(job, run, s)
   if s.step < job.total_steps then run:log("stopped early: no better %s since epoch %d", s.best.metric, s.best.epoch) end
   job.kind.finish(job, run, s)
 end

@@ -5,6 +5,7 @@
 --       bytes. device: "cpu" or "cuda"
 --   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take;
 --       nil: none fits
+local step_of = require "vbl.train.step"
 local vbl = require "vbl"
 
 local memory = {}
@@ -53,7 +54,7 @@ end
 local function take_steps(job, micro)
   local twin, order = twin_job(job, micro), job.train:order(job.config.flags.seed, 1)
   for step = 1, STEPS do
-    vbl.scope(function() require("vbl.train.loop").step(twin, batch_of(twin, order, step), step, {separate = step == STEPS}) end)
+    vbl.scope(function() step_of.settle(twin, step_of.queue(twin, batch_of(twin, order, step), step, {separate = step == STEPS})) end)
   end
 end
 

@@ -4,6 +4,7 @@
 -- gradient is brought to the tasks' mean norm, then weighted.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local later = require "vbl.later"
 local nearest = require "vbl.nearest"
 local random = require "vbl.data.c"
 
@@ -70,9 +71,9 @@ local function gradient_norm(list)
   local sum = 0
   for _, p in ipairs(list) do
     local g = p.tensor.grad
-    if g then sum = sum + g:square():sum():item() end
+    if g then sum = sum + later.of(g:square():sum()) end
   end
-  return math.sqrt(sum)
+  return later.map(math.sqrt, sum)
 end
 
 -- Moves the model's gradients into `sums` (name -> tensor), scaled.
@@ -86,12 +87,12 @@ local function stow(list, sums, scale)
   end
 end
 
--- weight of a task's loss in this step's sum; for "uncertainty" also lets the gradient flow into its s.
+-- weight of a task's loss in this step's sum; for "uncertainty" also lets the gradient flow into its s, and waits for the loss.
 function Mix:scale(task, step, total, loss)
   local w = self.how == "sampled" and 1 or weight_of(task, step, total)
   local s = self.log_variance and self.log_variance[task.name]
   if not s then return w end
-  if loss then vbl.scope(function() ((-s):exp() * loss + s):sum():backward() end) end
+  if loss then vbl.scope(function() ((-s):exp() * later.number(loss) + s):sum():backward() end) end
   return w * math.exp(-s:item())
 end
 
@@ -125,10 +126,11 @@ function Mix:backward(works, micro, step, total, separate)
   return result
 end
 
--- "gradient": scale each task's gradient to the tasks' mean norm. (Its weight has gone into the gradient's scale already, so the norm
+-- "gradient": scale each task's gradient to the tasks' mean norm, which is waited for. (Its weight has gone into the gradient's scale already, so the norm
 -- it had without the weight is norm / weight.)
 function Mix:equalise(result, gradients, sums)
   local mean, n = 0, 0
+  for _, r in pairs(result) do r.norm = later.number(r.norm) end
   for _, task in ipairs(self.tasks) do
     local r = result[task.name]
     if r and r.weight > 0 then mean, n = mean + r.norm / r.weight, n + 1 end

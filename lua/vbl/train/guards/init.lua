@@ -1,5 +1,5 @@
 -- What watches a run's numbers while it trains, and says so at once (run:alarm: the log and warnings.jsonl). docs/guards.md explains each.
---   guards.step(run, job, s, step, epoch, values)     after an update, its gradients still there: spikes of the losses and of the gradient's norm
+--   guards.step(run, job, s, queued, values)          after an update: spikes of the losses and of the gradient's norm. queued: the step (vbl.train.step)
 --   guards.epoch(run, job, s, epoch, found)           after an evaluation: tasks at chance, measures that stand still
 --   guards.layers(run, s, epoch, step, layers)        of a layer analysis alone
 -- NaN and Inf end the run: vbl.train.guards.trace says where they began. s.recent and s.measures are what the guards remember; checkpoints
@@ -13,25 +13,26 @@ local guards = {}
 
 local QUIET = 100  -- steps after a spike in which the same series is not told again
 
-local function spike(run, job, s, step, epoch, name, value)
+local function spike(run, job, s, queued, name, value)
+  local step = queued.step
   local series = s.recent[name] or {values = {}, told = -QUIET}
   s.recent[name] = series
   local found = spikes.see(series.values, value)
   if not found or step - series.told < QUIET then return end
   series.told = step
-  local largest, share = shares.largest(job)
-  run:alarm {step = step, epoch = epoch, kind = "spike",
+  local largest, share = shares.largest(job, queued.update and queued.update:norms())
+  run:alarm {step = step, epoch = queued.epoch, kind = "spike",
              text = ("step %d: %s is %.4g, %.1f times its running median (%.0f robust deviations); %s"):format(step, name, value, value / found.median, found.deviations,
                largest and ("%s holds %.0f %% of the squared gradient norm"):format(largest, 100 * share) or "the gradient is 0")}
 end
 
-function guards.step(run, job, s, step, epoch, values)
+function guards.step(run, job, s, queued, values)
   local names = {}
   for name in pairs(values) do
     if name == "grad_norm" or name:find "^loss%." then names[#names + 1] = name end
   end
   table.sort(names)
-  for _, name in ipairs(names) do spike(run, job, s, step, epoch, name, values[name]) end
+  for _, name in ipairs(names) do spike(run, job, s, queued, name, values[name]) end
 end
 
 local function tell(run, step, epoch, alarms)

@@ -1,13 +1,13 @@
--- Who holds the gradient: after a step, before the gradients are cleared.
---   shares.groups(job) -> {text = share, vision =, fusion =, heads =} of the squared norm; nil where it is 0. A model has the groups that its
+-- Who holds the gradient: after a step, before the gradients are cleared, or of the step whose norms (optimizer:norms()) are given.
+--   shares.groups(job[, norms]) -> {text = share, vision =, fusion =, heads =} of the squared norm; nil where it is 0. A model has the groups that its
 --     parameters fall in
---   shares.largest(job) -> name of the parameter that holds most of it, its share; nil where the norm is 0
+--   shares.largest(job[, norms]) -> name of the parameter that holds most of it, its share; nil where the norm is 0
 local shares = {}
 
 local groups = {bert = "text", vit = "vision", fusion = "fusion"}
 
-local function squares(job)
-  local list, total = job.optimizer:norms(), 0
+local function squares(job, norms)
+  local list, total = norms or job.optimizer:norms(), 0
   for i, norm in ipairs(list) do
     list[i] = norm * norm
     total = total + list[i]
@@ -15,8 +15,8 @@ local function squares(job)
   return list, total
 end
 
-function shares.groups(job)
-  local list, total = squares(job)
+function shares.groups(job, norms)
+  local list, total = squares(job, norms)
   if total == 0 then return nil end
   local found = {}
   for i, square in ipairs(list) do
@@ -26,8 +26,8 @@ function shares.groups(job)
   return found
 end
 
-function shares.largest(job)
-  local list, total = squares(job)
+function shares.largest(job, norms)
+  local list, total = squares(job, norms)
   if total == 0 then return nil end
   local best = 1
   for i, square in ipairs(list) do

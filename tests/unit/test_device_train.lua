@@ -1,0 +1,97 @@
+-- The trainer's steps on a device: the host looks at a step's numbers when the next one is queued, and finds then what the CPU finds before the update.
+-- On the emulated device of the tier unit (VBL_EMU_LAG: what it does is done late), on a GPU in the tier gpu.
+local vbl = require "vbl"
+local check = require "check"
+local step_of = require "vbl.train.step"
+
+local found, why = vbl.devices()
+if not found[2] then check.skip("no device: " .. why) end
+
+-- A job of the trainer, a batch for each of its steps, and its task, whose forward a test may change.
+local function job_of(device, tasks)
+  local config = vbl.config({scenes = {train = 8, test = 4}, tasks = {}, epochs = 1, batch = 2, probe_samples = 0, lr = 1e-3, warmup = 0,
+                             model = {preset = "tiny", dim = 8, layers = 1, depth = 1, cross_attention_layers = {0}, attention_heads = 2, mlp = 8, image = 32,
+                                      patch = 16, dropout = 0.1}}, vbl.train.schemas())
+  vbl.set_device(device)  -- the config, which reads --device, put it back to the CPU
+  local job = vbl.train.job(config, {tasks = tasks})
+  return job, function(i) return job.train:range(2 * i - 1, 2) end
+end
+
+-- Steps from .. n of the trainer, each settled after `lag` more; measured, as the trainer does at every log_every-th step.
+local function train(job, batch, from, n, lag)
+  local queued, values, stops = {}, {}, {}
+  for i = from, n + lag do
+    local before = vbl.memory().device_stops or 0
+    if i <= n then queued[i] = step_of.queue(job, batch(i), i, {separate = true, again = function() return batch(i) end}) end
+    if i >= from + lag then values[i - lag] = step_of.settle(job, queued[i - lag]) end
+    stops[i] = (vbl.memory().device_stops or 0) - before
+  end
+  return values, stops
+end
+
+check.group("steps of the trainer: no stop, and the CPU's numbers", function()
+  local values, stops, weights = {}, {}, {}
+  for _, device in ipairs {"cpu", "cuda"} do
+    local job, batch = job_of(device, {vbl.tasks.mlm(), vbl.tasks.ap {head = "similarity", contrastive = {learnable = true}}, vbl.tasks.mim()})
+    values[device], stops = train(job, batch, 1, 3, device == "cpu" and 0 or 1)
+    weights[device] = job.model.list
+  end
+  vbl.set_device "cpu"
+  check.equal(stops[2], 0)
+  check.equal(stops[3], 0)
+  local count = 0
+  for i, cpu in ipairs(values.cpu) do
+    for name, value in pairs(cpu) do
+      check.near(values.cuda[i][name], value, 1e-3 * math.abs(value) + 1e-6)  -- f32 sums in another order
+      count = count + 1
+    end
+  end
+  check.ok(count >= 3 * 12, count)
+  for i, p in ipairs(weights.cpu) do check.ok(weights.cuda[i].tensor:allclose(p.tensor, {atol = 6e-3}), p.name) end  -- three steps of at most 2 lr
+end)
+
+-- The second step's loss is broken, and two more steps are queued before anybody looks.
+local function broken(device, break_it)
+  local job, batch = job_of(device, {vbl.tasks.mlm()})
+  local task = job.tasks[1]
+  local forward = task.forward
+  function task:forward(model, ...)
+    local out = forward(self, model, ...)
+    if model.rng.step == 2 then break_it(out, model) end
+    return out
+  end
+  step_of.now(job, batch(1), 1)
+  local weights, message = {}, nil
+  for i, p in ipairs(job.model.list) do weights[i] = p.tensor:to("cpu"):clone() end
+  local ok, said = pcall(train, job, batch, 2, 4, device == "cpu" and 0 or 2)
+  vbl.set_device "cpu"
+  check.ok(not ok)
+  message = tostring(said)
+  for i, p in ipairs(job.model.list) do check.ok(p.tensor:allclose(weights[i], {rtol = 0, atol = 0}), p.name .. " changed") end
+  return message
+end
+
+-- "loss of task mlm is Inf; in task mlm ...; weights finite": without what differs by rounding.
+local function plain(message) return (message:gsub("largest [%d.e+-]+ in [%w._]+", "largest in")) end
+
+check.group("a loss that is not finite, its gradient finite", function()
+  local function infinite(out)
+    out.loss = out.loss + vbl.full({}, 1 / 0)
+    out.stats["loss.mlm"][1] = out.loss
+  end
+  local message = broken("cuda", infinite)
+  check.ok(message:find("step 2: loss of task mlm is Inf; in task mlm ", 1, true), message)
+  check.equal(plain(message), plain(broken("cpu", infinite)))
+end)
+
+check.group("a gradient that is not finite, its loss finite", function()
+  local function steep(out, model)  -- the root of 0: infinite slope, times 0
+    out.loss = out.loss + (model.list["vit.norm.weight"] * 0):sum():sqrt()
+  end
+  local message = broken("cuda", steep)
+  check.ok(message:find("step 2: gradient of vit.norm.weight has 8 NaN or Inf values; no weight was changed; in task mlm ", 1, true), message)
+  check.ok(message:find("the first non-finite gradient is that of vit.norm.weight", 1, true), message)
+  check.equal(plain(message), plain(broken("cpu", steep)))
+end)
+
+check.done()
