@@ -74,6 +74,12 @@ check.group("what was equal before training cannot be the data; dropout shows wi
   check.equal(found.others[1][4] .. ", " .. found.others[2][4], "would have shown before, acts later")
 end)
 
+check.group("no loss differs: the layer analysis tells", function()
+  local found = pair({{0, "test", "loss.mlm", 4, 4}, {0, "probe.matched", "layer.0.cka", 0.5, 0.7}}, {probe_samples = {64, 32}}, {threads = {1, 2}})
+  check.ok(not found.first.rounding and found.beyond.name == "probe.matched.layer.0.cka", tostring(found.first.rounding))
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "probe_samples|threads")
+end)
+
 check.group("threads explain last bits and nothing else; bf16 has wider ones", function()
   local function threads(value, precision)
     return pair({{0, "test", "loss.mlm", 4, value}, {50, "step", "loss.mlm", 3, 3.3}}, {}, {threads = {1, 2}, precision = {precision, precision}})

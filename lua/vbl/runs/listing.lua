@@ -24,7 +24,7 @@ local function of_split(values)
     local found = {}
     for key, value in pairs(values) do
       local name = key:match("^" .. split .. "%.(.+)$")
-      if name and not name:find "%.low$" and not name:find "%.high$" and not name:find "^candidates" then found[name] = value end
+      if name and not name:find "%.low$" and not name:find "%.high$" and not name:find "^candidates%." and not name:find "^chance%." then found[name] = value end
     end
     if next(found) then return split, found end
   end

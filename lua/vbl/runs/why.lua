@@ -26,6 +26,16 @@ local function by_rank(x, y)
   return i < j or i == j and x.name < y.name
 end
 
+-- The rows that say whether more than rounding differs: neighbours that change places and the like move other numbers far. Where nothing else
+-- differs, those.
+local function telling(rows)
+  local list = {}
+  for _, row in ipairs(rows) do
+    if number_of(row.name) then list[#list + 1] = row end
+  end
+  return #list > 0 and list or rows
+end
+
 local function first_of(metrics)
   local step = metrics.differ[1] and metrics.differ[1].step
   if not step then return nil end
@@ -33,19 +43,19 @@ local function first_of(metrics)
   for _, row in ipairs(metrics.differ) do
     if row.step == step then
       first.rows[#first.rows + 1] = row
-      first.rounding = first.rounding and not (row.far and row.far.step == step and number_of(row.name))
       local task = row.name:match "%.loss%.([%w_]+)$"
       if task then first.tasks[task:gsub("_shuffled$", ""):gsub("^contrastive$", "ap"):gsub("^ap_.*", "ap")] = true end
     end
   end
+  for _, row in ipairs(telling(first.rows)) do first.rounding = first.rounding and not (row.far and row.far.step == step) end
   table.sort(first.rows, by_rank)
   return first
 end
 
 local function beyond_of(metrics)
   local best
-  for _, row in ipairs(metrics.differ) do
-    if row.far and number_of(row.name) and (not best or row.far.step < best.far.step) then best = row end
+  for _, row in ipairs(telling(metrics.differ)) do
+    if row.far and (not best or row.far.step < best.far.step) then best = row end
   end
   return best
 end
