@@ -40,7 +40,7 @@ make("2025-09-03-220000-fuse", {
 })
 local killed = make("2025-09-04-080000-pretrain_all", {
   config = {tasks = {mlm = {}, ap = {}}, seed = 1}, manifest = {created = "2025-09-04 08:00:00", kind = "pretrain"},
-  metrics = {row(1, "loss.mlm", 4.25, "test"), row(1, "candidates.mim", 9, "test"), row(1, "accuracy.ap", 0.5, "test"), row(1, "accuracy.ap.low", 0.4, "test"), row(1, "lr", 1, "step")},
+  metrics = {row(1, "loss.mlm", 4.25, "test"), row(1, "candidates.mim", 9, "test"), row(1, "chance.contrastive", 2.7, "test"), row(1, "accuracy.ap", 0.5, "test"), row(1, "accuracy.ap.low", 0.4, "test"), row(1, "lr", 1, "step")},
 })
 
 local function named(part) return vbl.runs.open(vbl.runs.find(part, out)) end
@@ -114,7 +114,7 @@ check.group("diff", function()
   check.equal(m.differ[1].name .. m.differ[1].step .. ":" .. m.differ[1].a .. ":" .. m.differ[1].b .. " last " .. m.differ[1].last, "val.loss.hm20:0.4:0.5 last 20")
   check.equal(table.concat(m.only_a, " ") .. "|" .. table.concat(m.only_b, " "), "val.accuracy.hm val.lr|val.grad_norm")
   says({"diff", "0336-fuse", "220000-fuse", "--out", out}, 0, "first val.loss.hm at step 20: 0.4 against 0.5 (+0.1)", "versions: equal", "metrics only B has: 1, val.grad_norm")
-  says({"diff", killed, killed}, 0, "config: equal", "all 5 series are equal")
+  says({"diff", killed, killed}, 0, "config: equal", "all 6 series are equal")
 end)
 
 check.group("the index is only a cache", function()
