@@ -310,7 +310,7 @@ check.group("a fine-tuning run: at chance on shuffled labels, in the log, the sh
   check.equal(#record:alarms(), 2)
   check.ok(require "vbl.runs.sheet"(record):find("warning: epoch 1: jsonl is at chance", 1, true))
   local best = record.result.best.epoch
-  check.ok(store.read_file(run .. "/report.html"):find(("While it trained: epoch %d: jsonl is at chance"):format(best), 1, true), "report")
+  check.ok(store.read_file(run .. "/report.html"):find(('class="warning">While it trained: epoch %d: jsonl is at chance'):format(best), 1, true), "report")
 end)
 
 -- What a task's loss becomes: a value that is finite, whose gradient is not.
