@@ -6,7 +6,6 @@
 --     runs go to flags.out, named NAME-sSEED-HASH, HASH being of the config
 --     opts {by = "KEY", the label that makes the groups, name =, jobs = 1: runs at a time, each with that share of the threads, and what
 --     vbl.report.comparison takes: title, baseline, measures, ...}; flags.out/NAME.md, .tex, .csv, its figures and NAME.html
---   study.groups(cells, key, where) -> {{name =, runs = {record, ...}}, ...} for vbl.report.table: by labels[key], in order
 local vbl = require "vbl"
 local cells_of = require "vbl.train.study_cell"
 local crew = require "vbl.train.study_crew"
@@ -15,12 +14,12 @@ local usage = require "vbl.usage"
 
 local study = {}
 
-function study.groups(cells, key, where)
+-- The fine-tuned runs by labels[key], in the cells' order: {{name =, runs = {record, ...}}, ...}.
+local function groups_of(cells, key)
   local groups, by_name = {}, {}
   for _, cell in ipairs(cells) do
-    local name, fits = tostring(cell.labels[key]), cell.kind ~= "pretrain" and cell.record ~= nil
-    for k, v in pairs(where or {}) do fits = fits and cell.labels[k] == v end
-    if fits then
+    local name = tostring(cell.labels[key])
+    if cell.kind ~= "pretrain" and cell.record then
       if not by_name[name] then
         by_name[name] = {name = name, runs = {}}
         groups[#groups + 1] = by_name[name]
@@ -54,7 +53,7 @@ local function publish(cells, flags, opts)
   local given, out = {}, ("%s/%s"):format(flags.out, opts.name)
   for key, value in pairs(opts) do given[key] = value end
   given.by, given.name, given.jobs = nil, nil, nil
-  local comparison = vbl.report.comparison(study.groups(cells, opts.by), given)
+  local comparison = vbl.report.comparison(groups_of(cells, opts.by), given)
   store.make_folder((out:match "^(.*)/" or "."))
   comparison:save(out)
   print(comparison)
