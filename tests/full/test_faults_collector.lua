@@ -1,4 +1,4 @@
--- Lua's collector at up to three thousand requests for memory: the first try is refused, so that it collects all it can before it asks again, and what C code
+-- Lua's collector at every third request for memory: the first try is refused, so that it collects all it can before it asks again, and what C code
 -- holds without keeping it alive is gone. And with all finalizers, at every hundredth instruction. Results stay what they are.
 local check = require "check"
 local faults = require "faults"
@@ -6,11 +6,12 @@ local system = require "vbl.system.c"
 
 local tests = {"tensor", "scope", "grad", "functional"}  -- tests/unit/test_lua_NAME.lua: what holds tensors, the tape, ops
 
-check.group("a collection at every third request or so: the tests of tensors, scopes, gradients and ops", function()
+check.group("a collection at every third request, or at 500: the tests of tensors, scopes, gradients and ops", function()
   for _, name in ipairs(tests) do
     local path = ("tests/unit/test_lua_%s.lua"):format(name)
     local calm = faults.run {path}
-    local every = math.max(3, calm.count.lua // 3000)  -- a collection takes as long as there are objects: minutes, at every request of them all
+    local many = calm.count.lua > 100000  -- and objects: a collection takes a tenth of a second then
+    local every = many and calm.count.lua // 500 or 3
     local r = faults.run({path}, {plan = ("lua:200:%d:COLLECT"):format(every)})
     print(("  %s: %d collections at %d requests"):format(name, r.fired, r.count.lua))
     check.ok(r.fired > 100 and r.code == 0 and r.out == calm.out, ("%s: exit code %s: %s"):format(name, r.code, r.err:sub(-1500)))
