@@ -10,7 +10,9 @@ check.group("a collection at every third request, or at 500: the tests of tensor
   for _, name in ipairs(tests) do
     local path = ("tests/unit/test_lua_%s.lua"):format(name)
     local calm = faults.run {path}
-    local many = calm.count.lua > 100000  -- and objects: a collection takes a tenth of a second then
+    -- Such a collection runs no finalizers and puts the next ordinary one off: with many of them, what is to be finalized piles up and each takes
+    -- longer than the one before.
+    local many = calm.count.lua > 100000
     local every = many and calm.count.lua // 500 or 3
     local r = faults.run({path}, {plan = ("lua:200:%d:COLLECT"):format(every)})
     print(("  %s: %d collections at %d requests"):format(name, r.fired, r.count.lua))
