@@ -58,10 +58,10 @@ vbl_tensor *vbl_lua_select(lua_State *L, vbl_tensor *t, int dim, int64_t index) 
 // The sizes from argument 2 on, with a -1 replaced by what t's elements leave for it.
 static int check_new_shape(lua_State *L, const vbl_tensor *t, int64_t shape[VBL_MAX_DIMS]) {
   int next, open = -1, ndim = vbl_lua_check_shape(L, 2, true, shape, &next);
-  int64_t known = 1, numel = vbl_tensor_numel(t);
+  int64_t known = 1, numel = vbl_tensor_numel(t);  // known: -1 where there are too many to count
   for (int d = 0; d < ndim; d++) {
     if (shape[d] >= 0) {
-      known *= shape[d];
+      if (known >= 0 && __builtin_mul_overflow(known, shape[d], &known)) known = -1;
     } else {
       if (open >= 0) vbl_lua_error(L, "only one size may be -1");
       open = d;

@@ -89,6 +89,8 @@ check.group("views", function()
   check.equal(list(t:transpose(1, 2):reshape(6, 4):select(1, 2)), "12.0 13.0 14.0 15.0")
   check.error(function() t:transpose(1, 2):view(24) end, "24")
   check.error(function() t:reshape(5, -1) end, "cannot reshape [2, 3, 4]")
+  check.error(function() t:reshape(1 << 32, 1 << 32) end, "cannot reshape [2, 3, 4] of 24 elements to [4294967296, 4294967296]")
+  check.error(function() vbl.zeros(0):reshape(1 << 32, 1 << 32) end, "cannot reshape")  -- whose product wraps to 0
   check.error(function() t:reshape(-1, -1) end, "only one size")
   check.error(function() t:size(4) end, "dim 4 is out of range")
   check.error(function() t:size(0) end, "count from 1")
