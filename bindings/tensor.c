@@ -151,7 +151,8 @@ static void add_metatable(lua_State *L) {
   luaL_setfuncs(L, life, 0);
   luaL_setfuncs(L, vbl_tensor_operators, 0);
   lua_newtable(L);
-  const vbl_fn *methods[] = {vbl_handle_methods, vbl_method_rows, vbl_math_rows, vbl_view_rows, vbl_grad_methods, vbl_transfer_methods};
+  const vbl_fn *methods[] = {vbl_handle_methods, vbl_method_rows,  vbl_math_rows,
+                             vbl_view_rows,      vbl_grad_methods, vbl_transfer_methods};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) vbl_lua_register(L, "tensor:", methods[i]);
   lua_pushcclosure(L, vbl_tensor_index, 1);
   lua_setfield(L, -2, "__index");

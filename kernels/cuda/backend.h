@@ -93,7 +93,7 @@ namespace vbl_cuda {
 // A kernel that cannot do its work says so here; the next sync reports it, once. `what` lasts.
 void note_failure(vbl_status code, const char *what);
 bool deterministic(void);  // nothing may be chosen by its time, or summed in an order that varies (vbl_cuda_set_deterministic)
-void note(cudaError_t e);                // the same, of a call of the runtime
+void note(cudaError_t e);  // the same, of a call of the runtime
 vbl_status failed(vbl_error *err);       // what was noted since the last time, without waiting for the device
 void wait(cudaEvent_t e, bool counted);  // counted: as a stop, where it has not happened yet
 void count_allocation();                 // the driver is asked for memory

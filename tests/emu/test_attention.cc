@@ -40,7 +40,8 @@ static void deterministic(bool atomic) {
   gpu->set_deterministic(true);
   CHECK(computed(a, 0.25, 7, a.v, &fixed), "refused where sums have to repeat");
   gpu->set_deterministic(false);
-  const bool same = memcmp(r.dq.data(), fixed.dq.data(), r.dq.size() * sizeof r.dq[0]) == 0;  // bits: rows outside all samples are NaN
+  const bool same =
+      memcmp(r.dq.data(), fixed.dq.data(), r.dq.size() * sizeof r.dq[0]) == 0;  // bits: rows outside all samples are NaN
   CHECK(same != atomic, "sums in an order that varies, or other kernels without need");
 }
 
