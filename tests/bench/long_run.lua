@@ -3,8 +3,8 @@
 -- pieces may go into one file, each its own process. With nothing left to run, or hours=0, only the verdict is given.
 --   vbl tests/bench/long_run.lua long.csv hours=2 --threads 2
 -- Of each piece, without its first tenth (the allocator's and the caches' filling): resident memory, live bytes, descriptors, threads and Lua's heap
--- at the begin and the end, the slope of resident memory, and of processor time a run in percent an hour, with two standard errors. Time is the
--- process's own, so other work on the machine shows little in it.
+-- at the begin and the end, resident memory after each quarter, and the slope of processor time a run in percent an hour, with two standard errors.
+-- Time is the process's own, so other work on the machine shows little in it.
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local vbl = require "vbl"
@@ -76,8 +76,8 @@ local function verdict(name, rows)
   local x = column(kept, "hours")
   print(("piece %s: %d runs in %.2f hours"):format(name, #rows, rows[#rows].hours))
   for _, what in ipairs {"rss_mb", "live_bytes", "lua_kb", "descriptors", "threads"} do print(("  %-12s %12s -> %s"):format(what, ends(kept, what))) end
-  local slope, error_of = line(x, column(kept, "rss_mb"))
-  print(("  resident memory %+.2f MB an hour (2 s.e. %.2f)"):format(slope, 2 * error_of))
+  local rss = column(kept, "rss_mb")
+  print(("  resident memory after each quarter: %.2f, %.2f, %.2f, %.2f MB"):format(rss[#rss // 4], rss[#rss // 2], rss[#rss * 3 // 4], rss[#rss]))
   local drift, drift_error, start = line(x, column(kept, "cpu_seconds"))
   print(("  processor time a run %.2f s, %+.2f %% an hour (2 s.e. %.2f)"):format(start, 100 * drift / start, 200 * drift_error / start))
 end
