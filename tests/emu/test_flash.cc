@@ -39,6 +39,24 @@ static void masks(const sizes &c) {
   CHECK(wrong == 0, "%s: %lld of dropout's decisions are not the CPU's", c.what, (long long)wrong);
 }
 
+// All scores near -256: where a tile is filled up with zeros past the last key, 2^(0 - lse) is no f32. (A column that all keys share cancels in
+// dq, and in dk only to the roundings of dS times 32, so of these only that they are numbers.)
+static void far_below_zero() {
+  const sizes c = {"scores far below zero", 1, 16, {5}, {19}, false, false, 0};
+  problem a(c);
+  for (int64_t i = 0; i < a.q_rows; i++) a.q[(size_t)(i * a.ld)] = 32;
+  for (int64_t j = 0; j < a.k_rows; j++) a.k[(size_t)(j * a.ld)] = -32;
+  results r, e = expected(a, scale_of(c), factors(a, 7));
+  CHECK(computed(a, scale_of(c), 7, a.v, &r), "%s: refused", c.what);
+  compare(c.what, "o", r.o, e.o, 1e-2);
+  compare(c.what, "lse", r.lse, e.lse, 1e-5);
+  compare(c.what, "dv", r.dv, e.dv, 2e-2);
+  size_t wrong = 0;
+  for (size_t i = 0; i < e.dq.size(); i++) wrong += isfinite(e.dq[i]) && !isfinite(r.dq[i]);
+  for (size_t i = 0; i < e.dk.size(); i++) wrong += isfinite(e.dk[i]) && !isfinite(r.dk[i]);
+  CHECK(wrong == 0, "%s: %zu of the gradients are no numbers", c.what, wrong);
+}
+
 static void refused(int64_t d) {
   results r;
   const sizes c = {"a width that is not taken", 1, d, {5}, {4}, false, false, 0};
@@ -62,6 +80,7 @@ int main() {
   masks({"masks", 2, 24, {1, 70, 18}, {19, 67, 1}, false, true, 0.3});
   run({"empty samples", 2, 8, {4, 0, 6}, {0, 3, 5}, false, true, 0});
   run({"lengths that the host does not know", 1, 16, {300, 2}, {40, 9}, false, false, 0.1, 0, true});
+  far_below_zero();
   refused(7);
   refused(136);
   printf("vbl's own attention in bf16 on the emulated device: %s\n", failures == 0 ? "ok" : "FAILED");
