@@ -9,7 +9,7 @@
 //
 // Streams and events: streams.cc says what is played and what is checked.
 //
-// Only what vbl's kernels use is here. It does not show timing, occupancy, FMA contraction, tensor cores, or races between blocks
+// Only what vbl's kernels use is here. It does not show timing, occupancy, FMA contraction, the order in which tensor cores add, or races between blocks
 // without ThreadSanitizer.
 // defines: the device language; VBL_SHARED, VBL_LAUNCH; the runtime calls of kernels/cuda/memory.cu
 #pragma once
