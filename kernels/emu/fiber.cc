@@ -40,13 +40,18 @@ namespace vbl_emu {
 
 fiber host;
 
+// A thread's stack stays where it is, and asking for the first thread's reads all of /proc/self/maps: once is enough.
 void fiber_host() {
-  pthread_attr_t a;
-  void *stack;
-  pthread_getattr_np(pthread_self(), &a);
-  pthread_attr_getstack(&a, &stack, &host.size);
-  pthread_attr_destroy(&a);
+  static thread_local void *stack;
+  static thread_local size_t size;
+  if (stack == nullptr) {
+    pthread_attr_t a;
+    pthread_getattr_np(pthread_self(), &a);
+    pthread_attr_getstack(&a, &stack, &size);
+    pthread_attr_destroy(&a);
+  }
   host.stack = (char *)stack;
+  host.size = size;
   host.tsan = tsan() ? __tsan_get_current_fiber() : nullptr;
 }
 
