@@ -117,7 +117,7 @@ static cublasStatus_t multiply(const description &d, const operands &o, const cu
 const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
   const description d(s, o.bias);
   const cublasStatus_t status = d.status == CUBLAS_STATUS_SUCCESS ? multiply(d, o, native(a), stream) : d.status;
-  return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasGetStatusString(status);
+  return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
 }
 
 double seconds(const shape &s, const operands &o, const algorithm &a, void *stream) {

@@ -66,9 +66,8 @@ static void refused(int64_t d) {
 }
 
 int main() {
-  char message[256] = "";
-  gpu = vbl_cuda_open(0, message, sizeof message);
-  if (gpu == nullptr) return fprintf(stderr, "%s\n", message), 1;
+  const int missing = open_device();
+  if (missing != 0) return missing;
   const integers lengths = {1, 15, 16, 17, 63, 64, 65, 197}, others = {197, 65, 64, 63, 17, 16, 15, 1};
   run({"packed rows", 1, 64, lengths, lengths, false, false, 0});
   run({"one side on another, dropout", 1, 64, lengths, others, false, true, 0.1});
@@ -83,6 +82,6 @@ int main() {
   far_below_zero();
   refused(7);
   refused(136);
-  printf("vbl's own attention in bf16 on the emulated device: %s\n", failures == 0 ? "ok" : "FAILED");
+  printf("vbl's own attention in bf16 on %s: %s\n", gpu->isa, failures == 0 ? "ok" : "FAILED");
   return failures > 0;
 }

@@ -1,7 +1,9 @@
 // Operands of the kernel tests: each array exists in f32 for the backend under test and in f64 for the reference, inside
 // sentinels, with NaN in the holes between a width and its leading dimension. Tolerances are the caller's; they are built from
 // the unit roundoff u = 2^-24 and the length of the longest chain of additions.
-// defines: pair and what makes, compares and frees it; each_backend
+// Memory that kernels see is of shared_new: on a GPU it is managed memory, which host and device both reach, and each launch is waited for
+// (CUDA_LAUNCH_BLOCKING, set by the build), so that a test may read at once what a kernel wrote.
+// defines: shared_new, shared_free; pair and what makes, compares and frees it; each_backend
 #pragma once
 #include <stdlib.h>
 
@@ -19,6 +21,22 @@ enum { SIZES = sizeof sizes / sizeof *sizes, GUARD = 16, PAIRS = 64 };
 static const vbl_backend *cpu, *ref;
 static int threads;
 
+#ifdef VBL_TEST_GPU
+#include <cuda_runtime_api.h>
+static void *shared_new(size_t bytes) {
+  void *p = NULL;
+  if (cudaMallocManaged(&p, bytes > 0 ? bytes : 1, cudaMemAttachGlobal) != cudaSuccess) {
+    fprintf(stderr, "no managed memory for %zu bytes\n", bytes);
+    exit(1);
+  }
+  return memset(p, 0x5A, bytes);
+}
+static void shared_free(void *p) { cudaFree(p); }
+#else
+static void *shared_new(size_t bytes) { return memset(malloc(bytes + 1), 0x5A, bytes); }
+static void shared_free(void *p) { free(p); }
+#endif
+
 typedef struct pair {
   float *f, *f_block;
   double *d;
@@ -33,7 +51,7 @@ static uint32_t draws;
 static pair pair_new(int64_t n) {
   if (made_count == PAIRS) abort();
   pair p = {.n = n};
-  p.f_block = malloc((size_t)(n + 2 * GUARD) * sizeof(float));
+  p.f_block = shared_new((size_t)(n + 2 * GUARD) * sizeof(float));
   p.d = malloc((size_t)(n + 1) * sizeof(double));
   p.f = p.f_block + GUARD;
   for (int64_t i = 0; i < n + 2 * GUARD; i++) p.f_block[i] = NAN;
@@ -85,7 +103,7 @@ static void pair_check(const char *what, pair p, double absolute, double relativ
 static void pairs_free(void) {
   while (made_count > 0) {
     made_count--;
-    free(made[made_count].f_block);
+    shared_free(made[made_count].f_block);
     free(made[made_count].d);
   }
 }
@@ -94,7 +112,7 @@ static void pairs_free(void) {
 static inline double chain(int64_t n) { return (double)n / 4 + 8; }
 
 #ifdef VBL_TEST_CUDA
-// The same tests on the CUDA backend's kernels (tests/emu): emulated, or on a device that shares the host's memory.
+// The same tests on the CUDA backend's kernels: emulated, or (VBL_TEST_GPU) on a GPU; where there is none they are skipped.
 const vbl_backend *vbl_cuda_open(int device, char *message, size_t size);
 static void each_backend(const char *name, void (*group)(void)) {
   char message[256];
@@ -102,7 +120,11 @@ static void each_backend(const char *name, void (*group)(void)) {
   const int passed = check_passed, failed = check_failed;
   ref = vbl_reference_backend();
   cpu = vbl_cuda_open(0, message, sizeof message);
+#ifdef VBL_TEST_GPU
+  if (cpu == NULL) exit(check_skip(message));
+#else
   if (cpu == NULL) fprintf(stderr, "%s\n", message), exit(1);
+#endif
   threads = 1;
   group();
   pairs_free();

@@ -45,15 +45,15 @@ static void binary_case(int f, int ndim, const int64_t *shape, const int64_t *sa
   cpu->binary((vbl_binary)f, VBL_F32, a.f, sa, b.f, sb, y.f, ndim, shape, NULL);
   ref->binary((vbl_binary)f, VBL_F64, a.d, sa, b.d, sb, y.d, ndim, shape, NULL);
   pair_check("binary", y, 0, 4 * u);
-  int32_t *ia = malloc((size_t)(na + 1) * 4), *ib = malloc((size_t)(nb + 1) * 4), *got = malloc((size_t)(n + 1) * 4),
-          *want = malloc((size_t)(n + 1) * 4);
+  int32_t *ia = shared_new((size_t)na * 4), *ib = shared_new((size_t)nb * 4), *got = shared_new((size_t)n * 4),
+          *want = shared_new((size_t)n * 4);
   for (int64_t i = 0; i < na; i++) ia[i] = (int32_t)(i % 23) - 11;
   for (int64_t i = 0; i < nb; i++) ib[i] = i == 5 ? INT32_MIN : (int32_t)(i % 7) - 3;
   if (na > 0) ia[na / 2] = INT32_MIN;
   cpu->binary((vbl_binary)f, VBL_I32, ia, sa, ib, sb, got, ndim, shape, NULL);
   ref->binary((vbl_binary)f, VBL_I32, ia, sa, ib, sb, want, ndim, shape, NULL);
   CHECK(memcmp(got, want, (size_t)n * 4) == 0);
-  free(ia), free(ib), free(got), free(want);
+  shared_free(ia), shared_free(ib), shared_free(got), shared_free(want);
   pairs_free();
 }
 
@@ -87,7 +87,7 @@ static void scale_add(void) {
 static void copy_case(vbl_dtype from, vbl_dtype to, int ndim, const int64_t *shape, const int64_t *ss, const int64_t *sd,
                       int64_t ns, int64_t nd) {
   const size_t bs = vbl_dtype_size(from) * (size_t)(ns + 1), bd = vbl_dtype_size(to) * (size_t)(nd + 1);
-  void *src = malloc(bs), *got = malloc(bd), *want = malloc(bd);
+  void *src = shared_new(bs), *got = shared_new(bd), *want = shared_new(bd);
   static const double special[] = {0,    -0.0, 0.5, -0.5,     1.9,       -1.9,       254.6,      255,   256,      3e9,
                                    -3e9, 1e39, NAN, INFINITY, -INFINITY, 1.00390625, 1.01171875, 65280, 3.3895e38};
   const int64_t one = 1;
@@ -101,7 +101,7 @@ static void copy_case(vbl_dtype from, vbl_dtype to, int ndim, const int64_t *sha
   ref->copy(from, src, ss, to, want, sd, ndim, shape, NULL);
   CHECK_REPORT_(memcmp(got, want, bd) == 0, "copy %s to %s, %s: differs from the reference", vbl_dtype_name(from),
                 vbl_dtype_name(to), cpu->isa);
-  free(src), free(got), free(want);
+  shared_free(src), shared_free(got), shared_free(want);
 }
 
 static void copy(void) {
@@ -114,11 +114,11 @@ static void copy(void) {
                   15 * n);
       }
     }
-    uint8_t bytes[VBL_DTYPES * 64];
+    uint8_t bytes[7 * 8], *other = shared_new(sizeof bytes);
     ref->fill((vbl_dtype)from, bytes, 7, -3.75, NULL);
-    uint8_t other[sizeof bytes];
     cpu->fill((vbl_dtype)from, other, 7, -3.75, NULL);
     CHECK(memcmp(bytes, other, 7 * vbl_dtype_size((vbl_dtype)from)) == 0);
+    shared_free(other);
   }
 }
 
@@ -130,12 +130,12 @@ static void reduce(void) {
         const int64_t outer = 5, m = outer * inner;
         const pair x = pair_random(m * n, -1, 1), y = pair_new(m);
         if (n > 6) pair_set(x, 5, NAN);
-        int32_t *got = calloc((size_t)m, 4), *want = calloc((size_t)m, 4);
+        int32_t *got = shared_new((size_t)m * 4), *want = shared_new((size_t)m * 4);
         cpu->reduce((vbl_reduce)f, x.f, y.f, f >= VBL_MAX ? got : NULL, outer, n, inner, NULL);
         ref->reduce((vbl_reduce)f, x.d, y.d, f >= VBL_MAX ? want : NULL, outer, n, inner, NULL);
         pair_check("reduce", y, 0x1p-40, 2 * u);  // summed in double: only the result is rounded
         CHECK(memcmp(got, want, (size_t)m * 4) == 0);
-        free(got), free(want);
+        shared_free(got), shared_free(want);
         pairs_free();
       }
     }
@@ -153,10 +153,10 @@ static void reduce(void) {
 
 static void rows(void) {
   enum { TABLE = 11 };
+  int32_t *index = shared_new(768 * sizeof *index), *pos = shared_new(768 * sizeof *pos);
   EACH_SIZE(D) {
     EACH_SIZE(n) {
       if (n > 257) continue;
-      int32_t index[768], pos[768];
       for (int64_t i = 0; i < n; i++) {
         index[i] = (int32_t)(i * 7 % 5 == 4 ? -1 : i * 13 % TABLE);
         pos[i] = (int32_t)(i % 3);
@@ -176,6 +176,7 @@ static void rows(void) {
       pairs_free();
     }
   }
+  shared_free(index), shared_free(pos);
 }
 
 static void patches(void) {
@@ -183,7 +184,7 @@ static void patches(void) {
   static const int64_t cases[][4] = {{0, 8, 8, 4}, {1, 4, 4, 4}, {2, 12, 8, 4}, {3, 35, 21, 7}, {2, 64, 64, 8}, {5, 6, 9, 1}};
   for (int k = 0; k < 6; k++) {
     const int64_t B = cases[k][0], h = cases[k][1], w = cases[k][2], p = cases[k][3], n = B * 3 * h * w, P = h / p * (w / p);
-    uint8_t *bytes = malloc((size_t)n + 1), *mask = malloc((size_t)(B * P) + 1);
+    uint8_t *bytes = shared_new((size_t)n), *mask = shared_new((size_t)(B * P));
     for (int64_t i = 0; i < n; i++) bytes[i] = (uint8_t)(i * 37);
     for (int64_t i = 0; i < B * P; i++) mask[i] = i % 3 == 1;
     const pair x = pair_random(n, -1, 1), y = pair_new(n), z = pair_new(n);
@@ -198,13 +199,14 @@ static void patches(void) {
     cpu->vit_assemble(y.f, cls.f, pos.f, out.f, B, P, D, NULL);
     ref->vit_assemble(y.d, cls.d, pos.d, out.d, B, P, D, NULL);
     pair_check("vit_assemble", out, 8 * u, 2 * u);
-    free(bytes), free(mask);
+    shared_free(bytes), shared_free(mask);
     pairs_free();
   }
 }
 
 // Scores in [-4, 4): the sum of V exponentials has relative error (3 + chain) u.
 static void losses(void) {
+  int32_t *label = shared_new(768 * sizeof *label);
   EACH_SIZE(V) {
     if (V == 0) continue;
     EACH_SIZE(N) {
@@ -221,7 +223,6 @@ static void losses(void) {
         ref->softmax_backward(y.d, dy.d, dx.d, log, N, V, NULL);
         pair_check("softmax backward", dx, log ? e * (double)V : e, e);
       }
-      int32_t label[768];
       for (int64_t i = 0; i < N; i++) label[i] = i % 4 == 2 ? -100 : (int32_t)(i * 31 % V);
       const pair loss = pair_new(N), lse = pair_new(N), dx = pair_copy(x), dn = pair_new(N * V);
       cpu->cross_entropy(x.f, label, -100, loss.f, lse.f, N, V, NULL);
@@ -249,6 +250,7 @@ static void losses(void) {
       pairs_free();
     }
   }
+  shared_free(label);
 }
 
 static void optimizers(void) {

@@ -27,7 +27,7 @@ static void gemm(void) {
 
 // The same operands as bf16, with their leading dimension.
 static void *in_bf16(pair p) {
-  uint16_t *y = malloc((size_t)p.n * sizeof *y + 1);
+  uint16_t *y = shared_new((size_t)p.n * sizeof *y);
   const int64_t one = 1;
   cpu->copy(VBL_F32, p.f, &one, VBL_BF16, y, &one, 1, &p.n, NULL);
   return y;
@@ -47,7 +47,7 @@ static void gemm_bf16(void) {
       const pair C = add ? pair_rows(M, N, ldc, -1, 1) : pair_new(M * ldc);  // not added to: NaN, must not be read
       const pair bias = pair_random(N, -1, 1), gelu = pair_new(M * N);
       const bool wide = (k + mode / 4) & 1;  // with bias and GELU
-      uint16_t *g = malloc((size_t)(M * N) * sizeof *g + 1);
+      uint16_t *g = shared_new((size_t)(M * N) * sizeof *g);
       void *a = in_bf16(A), *b = in_bf16(B);
       cpu->gemm_bf16(ta, tb, M, N, K, a16 ? VBL_BF16 : VBL_F32, a16 ? a : A.f, lda, b16 ? VBL_BF16 : VBL_F32, b16 ? b : B.f, ldb,
                      add, C.f, ldc, wide ? bias.f : NULL, wide ? g : NULL, NULL);
@@ -59,9 +59,7 @@ static void gemm_bf16(void) {
       const int64_t one = 1, n = wide ? M * N : 0;
       cpu->copy(VBL_BF16, g, &one, VBL_F32, gelu.f, &one, 1, &n, NULL);
       pair_check("gemm_bf16's GELU", gelu, 1.13 * sum + 16 * u, 0x1.01p-8);
-      free(g);
-      free(a);
-      free(b);
+      shared_free(g), shared_free(a), shared_free(b);
       pairs_free();
     }
   }
@@ -107,7 +105,7 @@ static void linear(void) {
 }
 
 static int32_t *dropout_rows(int64_t N) {
-  int32_t *rows = malloc((size_t)(2 * N + 1) * sizeof *rows);
+  int32_t *rows = shared_new((size_t)(2 * N) * sizeof *rows);
   for (int64_t i = 0; i < N; i++) {
     rows[2 * i] = (int32_t)(i / 7 + 5);
     rows[2 * i + 1] = (int32_t)(i % 7);
@@ -159,7 +157,7 @@ static void norm(void) {
       cpu->layer_norm_backward(x.f, mean.f, rstd.f, gamma.f, dy.f, over2.f, over2.f, NULL, NULL, false, N, D, NULL);
       ref->layer_norm_backward(x.d, mean.d, rstd.d, gamma.d, dy.d, over2.d, over2.d, NULL, NULL, false, N, D, NULL);
       pair_check("layer_norm_backward over dsum", over2, 128 * e, 16 * e);
-      free(rows);
+      shared_free(rows);
       pairs_free();
     }
   }
@@ -185,7 +183,7 @@ static void dropout(void) {
         pair_check("dropout in place", in, 0, 4 * u);
         pairs_free();
       }
-      free(rows);
+      shared_free(rows);
     }
   }
 }
@@ -202,7 +200,9 @@ typedef struct attention_case {
 // most `weight`, the largest sum of a column of P: P is at most e^(2 max |score|) / keys.
 static void attention_run(const attention_case *c, int64_t gap) {
   enum { B = 3 };
-  int32_t q_seg[B][2], k_seg[B][2], sample[B] = {7, 0, 19};
+  int32_t(*q_seg)[2] = shared_new(B * sizeof *q_seg), (*k_seg)[2] = shared_new(B * sizeof *k_seg),
+  *sample = shared_new(B * sizeof *sample);
+  sample[0] = 7, sample[1] = 0, sample[2] = 19;
   int64_t Nq = 2, Nk = 1, longest = 1, most = 1;  // rows outside every segment come first
   for (int b = 0; b < B; b++) {
     q_seg[b][0] = (int32_t)Nq, q_seg[b][1] = c->queries[b];
@@ -231,6 +231,7 @@ static void attention_run(const attention_case *c, int64_t gap) {
   pair_check("attention dq", dq, ds, 0);
   pair_check("attention dk", dk, ds * fmax(1, weight), 0);
   pair_check("attention dv", dv, f * (ep + ((double)most + 8) * u) * fmax(1, weight), 0);
+  shared_free(q_seg), shared_free(k_seg), shared_free(sample);
   pairs_free();
 }
 
@@ -242,16 +243,18 @@ static void attention(void) {
       {100, 1, {257, 8, 15}, {257, 12, 15}, 0}, {8, 1, {768, 1, 1}, {768, 1, 1}, 0.1},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) attention_run(&cases[i], (int64_t)i % 2);
-  float o[4] = {1, 2, 3, 4}, lse[1];
+  float *o = shared_new(4 * sizeof *o), lse[1];
+  o[0] = 1, o[3] = 4;
   cpu->attention(NULL, 4, NULL, 4, NULL, 4, NULL, NULL, 0, 1, 4, 1, NULL, o, 4, lse, NULL);
   CHECK(o[0] == 1 && o[3] == 4);
+  shared_free(o);
 }
 
 // Everything that sums over rows, run into `out`.
 enum { REPEAT_ROWS = 257, REPEAT_D = 132, REPEAT_OUT = 8 * REPEAT_D };
 static void sums_into(float *out, const float *x, const float *y, const int32_t *index) {
-  float mean[REPEAT_ROWS], rstd[REPEAT_ROWS];
-  static float z[REPEAT_ROWS * REPEAT_D];
+  float *mean = shared_new(REPEAT_ROWS * sizeof *mean), *rstd = shared_new(REPEAT_ROWS * sizeof *rstd),
+        *z = shared_new(REPEAT_ROWS * REPEAT_D * sizeof *z);
   const int64_t N = REPEAT_ROWS, D = REPEAT_D;
   cpu->layer_norm(x, y, y + D, 1e-5, z, mean, rstd, N, D, NULL);
   cpu->layer_norm_backward(x, mean, rstd, y, y, NULL, z, out, out + D, false, N, D, NULL);
@@ -261,20 +264,25 @@ static void sums_into(float *out, const float *x, const float *y, const int32_t 
   cpu->scatter_add_rows(x, index, out + 4 * D, N, D, 3, NULL);
   memset(out + 7 * D, 0, (size_t)D * sizeof(float));
   out[7 * D] = (float)cpu->sum_squares(x, N * D, NULL);
+  shared_free(mean), shared_free(rstd), shared_free(z);
 }
 
 static void repeats(void) {
   static float first[REPEAT_OUT];
-  float again[REPEAT_OUT];
-  int32_t index[REPEAT_ROWS];
+  float *again = shared_new(REPEAT_OUT * sizeof *again);
+  int32_t *index = shared_new(REPEAT_ROWS * sizeof *index);
   for (int i = 0; i < REPEAT_ROWS; i++) index[i] = i * 5 % 3;
   draws = 1000;  // the same operands for every number of threads
   const pair x = pair_random(REPEAT_ROWS * REPEAT_D, -1, 1), y = pair_random(REPEAT_ROWS * REPEAT_D, -1, 1);
-  if (threads == 1) sums_into(first, x.f, y.f, index);
+  if (threads == 1) {
+    sums_into(again, x.f, y.f, index);
+    memcpy(first, again, sizeof first);
+  }
   for (int i = 0; i < 3; i++) {
     sums_into(again, x.f, y.f, index);
     CHECK(memcmp(first, again, sizeof first) == 0);
   }
+  shared_free(again), shared_free(index);
 }
 
 int main(void) {
