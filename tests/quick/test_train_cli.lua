@@ -76,7 +76,7 @@ check.group("flags", function()
   if cuda then
     print "  SKIPPED: --device cuda without a device (there is one)"
   else
-    sentence({"--device", "cuda"}, "--device cuda: this vbl was built without the CUDA backend", "use cpu")
+    sentence({"--device", "cuda"}, "--device cuda: ", "use cpu")
   end
   sentence({"--out", "/proc/none"}, "/proc/none")
 end)
