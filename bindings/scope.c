@@ -1,13 +1,15 @@
-// vbl.scope, vbl.no_grad, vbl.enable_grad, vbl.autocast: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
+// vbl.scope, vbl.no_grad, vbl.enable_grad, vbl.autocast, vbl.side_by_side: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
 // the running C function's stack, so an error keeps its traceback and passes through unchanged.
 // defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording, vbl_lua_set_autocast
 #include <string.h>
 
 #include "bindings/tensor.h"
+#include "core/tensor/branch.h"
 
 #define SCOPE_META     "vbl.scope"
 #define RECORDING_META "vbl.recording"
 #define AUTOCAST_META  "vbl.autocast"
+#define BRANCH_META    "vbl.branch"
 
 static int close_scope(lua_State *L) {
   vbl_scope *scope = lua_touserdata(L, 1);
@@ -25,6 +27,12 @@ static int close_recording(lua_State *L) {
 
 static int close_autocast(lua_State *L) {
   vbl_set_autocast(*(const vbl_precision *)lua_touserdata(L, 1));
+  return 0;
+}
+
+static int close_branches(lua_State *L) {
+  (void)vbl_branch(*(const int *)lua_touserdata(L, 1));
+  vbl_branches_join();
   return 0;
 }
 
@@ -137,6 +145,25 @@ static int autocast(lua_State *L) {
   return call_below_guard(L);
 }
 
+// Within another's functions there is nothing left to be put beside: all goes to the branch that they are in.
+static int side_by_side(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  int *before = lua_newuserdatauv(L, sizeof *before, 0);
+  *before = vbl_branch_now();
+  guard(L, BRANCH_META, close_branches);
+  lua_toclose(L, -1);
+  const bool alone = vbl_branches_apart();
+  if (!alone) vbl_branch(1), vbl_branch(0);  // from here on they are apart
+  lua_pushvalue(L, 1);
+  lua_call(L, 0, 1);
+  if (!alone) vbl_branch(1);
+  lua_pushvalue(L, 2);
+  lua_call(L, 0, 1);
+  return 2;
+}
+
 static int is_recording(lua_State *L) {
   lua_pushboolean(L, vbl_recording());
   return 1;
@@ -156,5 +183,11 @@ const vbl_fn vbl_scope_rows[] = {
      "backward the gradients) to bf16 and sums in f32; weights, their gradients and everything else stay f32. 'tf32' rounds them "
      "to "
      "TF32 (10 bits), on a GPU only. 'f32' rounds nothing."},
+    {"side_by_side", side_by_side, "side_by_side(f, g) -> result of f, result of g",
+     "Calls f() and then g(). On a GPU what g computes may run beside what f computes, and so in the backward pass: worth it where "
+     "both are much "
+     "work of few rows. Results are those of one after the other, bit for bit. f and g compute with ops and read values; "
+     "optimizers and measures come "
+     "after them."},
     {"is_grad_enabled", is_recording, "is_grad_enabled() -> boolean", "Whether ops are recorded for backward."},
     {NULL, NULL, NULL, NULL}};

@@ -2,6 +2,7 @@
 // through lua/vbl/later.lua.
 // defines: vbl_transfer_methods
 #include "bindings/tensor.h"
+#include "core/tensor/branch.h"
 
 #define READING_META "reading"
 
@@ -63,6 +64,7 @@ static int method_read_later(lua_State *L) {
   reading *r = new_reading(L);
   r->backend = backend;
   r->dtype = t->dtype;
+  vbl_branches_meet();
   r->r = backend->read_later(vbl_tensor_data(t), vbl_dtype_size(t->dtype), watched, NULL);
   if (r->r == NULL) {
     VBL_LUA_TRY(L, backend->sync(NULL, &err));

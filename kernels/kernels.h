@@ -111,6 +111,11 @@ typedef struct vbl_backend {
   // Memory with the bytes at `host`, for a step to come: they are copied beside what is queued, by a stream of their own; what is queued from
   // now on waits for them. `host` may be changed as soon as it returns. NULL: no memory. Ends with free.
   void *(*send)(const void *host, size_t bytes, vbl_stream s);
+  // Two branches that a device works off side by side; NULL: it has one. branch: what is queued from now on goes to b (0, where all begins, or 1).
+  // meet: what is queued so far, in either, is done before what either queues from now on. A branch may only touch what the other is done with
+  // by the last meeting (core/tensor/branch.h sees to it), and memory may be freed at any time: the allocator gives it to none too early.
+  void (*branch)(int b);
+  void (*meet)(void);
   // What a device was asked for since it was opened: memory, and stops of the host until it is done. NULL on the CPU.
   void (*counts)(int64_t *allocations, int64_t *stops);
   void (*memory)(vbl_device_memory *m, bool reset);  // reset: the peaks start again at what is there now. NULL on the CPU.

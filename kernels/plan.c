@@ -14,14 +14,21 @@ static struct {
   bool open, scarce;  // scarce: a kernel's working memory did not fit
   size_t least;       // size of the smallest block
   vbl_device_memory now;
-  int64_t idle[VBL_BLOCK_CLASSES];
-  uintptr_t first, next;  // addresses of this count; those of earlier ones are lower
+  int branch;
+  bool apart;
+  int64_t idle[3][VBL_BLOCK_CLASSES];  // by branch, and for both
+  int64_t later[VBL_BLOCK_CLASSES];    // free when the branches meet
+  uintptr_t first, met, next;  // addresses of this count, and of what was taken since they met; those of earlier ones are lower
 } count = {.next = (uintptr_t)1 << 40};
+
+static const uintptr_t SECOND = (uintptr_t)1 << 60;  // in the addresses of branch 1's
+enum { BOTH = 2 };
 
 static bool fits(size_t more) { return count.now.limit == 0 || more <= count.now.limit - count.now.held; }
 
 static void give_back(void) {
   memset(count.idle, 0, sizeof count.idle);
+  memset(count.later, 0, sizeof count.later);
   count.now.held = count.now.live;
 }
 
@@ -30,9 +37,11 @@ static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static void *plan_alloc(size_t bytes) {
   if (bytes > PTRDIFF_MAX / 2) return NULL;
   const size_t size = vbl_block_size(bytes, count.least);
-  int64_t *idle = &count.idle[vbl_block_class(size, count.least)];
-  if (*idle > 0) {
-    --*idle;
+  const int class = vbl_block_class(size, count.least);
+  if (count.idle[count.branch][class] > 0) {
+    count.idle[count.branch][class]--;
+  } else if (count.idle[BOTH][class] > 0) {
+    count.idle[BOTH][class]--;
   } else {
     if (!fits(size)) give_back();
     if (!fits(size)) return NULL;
@@ -41,16 +50,35 @@ static void *plan_alloc(size_t bytes) {
   count.now.live += size;
   count.now.peak = most(count.now.peak, count.now.live);
   count.now.most_held = most(count.now.most_held, count.now.held);
-  void *p = (void *)count.next;
+  void *p = (void *)(count.next | (count.branch == 1 ? SECOND : 0));
   count.next += size;
   return p;
 }
 
 static void plan_free(void *p, size_t bytes) {
-  if ((uintptr_t)p < count.first) return;  // NULL, or of an earlier count
+  const uintptr_t at = (uintptr_t)p & ~SECOND;
+  if (at < count.first) return;  // NULL, or of an earlier count
   const size_t size = vbl_block_size(bytes, count.least);
+  const int class = vbl_block_class(size, count.least), branch = (uintptr_t)p != at;
   count.now.live -= size;
-  count.idle[vbl_block_class(size, count.least)]++;
+  if (!count.apart || (at >= count.met && branch == count.branch))
+    count.idle[count.branch][class]++;
+  else
+    count.later[class]++;
+}
+
+static void plan_branch(int b) {
+  count.branch = b;
+  count.apart |= b == 1;
+}
+
+static void plan_meet(void) {
+  for (int class = 0; class < VBL_BLOCK_CLASSES; class ++) {
+    count.idle[BOTH][class] += count.idle[0][class] + count.idle[1][class] + count.later[class];
+    count.idle[0][class] = count.idle[1][class] = count.later[class] = 0;
+  }
+  count.met = count.next;
+  count.apart = count.branch == 1;
 }
 
 static void plan_memory(vbl_device_memory *m, bool reset) {
@@ -218,15 +246,20 @@ static vbl_backend plan = {
 // The CPU rounds as it multiplies and attends in f32.
 void vbl_plan_start(bool gpu, size_t limit) {
   plan.rounds_weights = gpu;
+  plan.branch = gpu ? plan_branch : NULL;
+  plan.meet = gpu ? plan_meet : NULL;
   plan.gemm_bf16 = gpu ? count_gemm_bf16 : no_gemm_bf16;
   plan.attention_bf16 = gpu ? count_attention_bf16 : NULL;
   plan.attention_bf16_backward = gpu ? count_attention_bf16_backward : NULL;
   memset(count.idle, 0, sizeof count.idle);
+  memset(count.later, 0, sizeof count.later);
+  count.branch = 0;
+  count.apart = false;
   count.open = true;
   count.scarce = false;
   count.least = gpu ? VBL_BLOCK_LEAST : 64;
   count.now = (vbl_device_memory){.limit = limit};
-  count.first = count.next;
+  count.first = count.met = count.next;
 }
 
 void vbl_plan_end(void) { count.open = false; }

@@ -2,6 +2,7 @@
 #include "core/ops/product.h"
 
 #include "core/tape/profile.h"
+#include "core/tensor/branch.h"
 #include "core/tensor/storage.h"
 
 vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r) {
@@ -36,7 +37,12 @@ vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const
   vbl_storage *s = w->storage;
   if (vbl_products(c, r) != VBL_BF16 || !r->memory->rounds_weights || w != c->in[i] || w->node != NULL || w->dtype != VBL_F32)
     return VBL_OK;
-  if (s->narrow != NULL && s->narrow_version == s->version) return VBL_OK;
+  if (s->narrow != NULL) {
+    const bool write = s->narrow_version != s->version;
+    vbl_branch_await(&s->narrow->marks, write);
+    vbl_branch_note(&s->narrow->marks, write);
+    if (!write) return VBL_OK;
+  }
   const int64_t stride = 1, n = (int64_t)(s->bytes / sizeof(float));
   if (s->narrow == NULL) {
     VBL_TRY(vbl_storage_new(s->backend, s->bytes / 2, &s->narrow, err));
@@ -45,6 +51,7 @@ vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const
   }
   r->be->copy(VBL_F32, s->data, &stride, VBL_BF16, s->narrow->data, &stride, 1, &n, NULL);
   s->narrow_version = s->version;
+  vbl_branches_meet();  // now, so that the other branch need not wait for more than this
   return VBL_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "core/base/interrupt.h"
 #include "core/tape/node.h"
 #include "core/tape/profile.h"
+#include "core/tensor/branch.h"
 #include "kernels/kernels.h"
 
 static bool recording = true;
@@ -57,6 +58,13 @@ vbl_status vbl_temp_new(vbl_call *c, const vbl_backend *backend, vbl_dtype dtype
   return vbl_temp_keep(c, *out, err);
 }
 
+void vbl_tape_reads(vbl_tensor *const *t, int n) {
+  for (int i = 0; i < n; i++)
+    if (t[i] != NULL) vbl_branch_await(&t[i]->storage->marks, false);
+  for (int i = 0; i < n; i++)
+    if (t[i] != NULL) vbl_branch_note(&t[i]->storage->marks, false);
+}
+
 void vbl_call_end(vbl_call *c) {
   while (c->temps > 0) vbl_tensor_release(c->temp[--c->temps]);
 }
@@ -86,7 +94,11 @@ static vbl_status record(vbl_call *c, vbl_error *err) {
 static vbl_status run_forward(vbl_call *c, vbl_error *err) {
   VBL_TRY(vbl_interrupt_check(err));
   VBL_TRY(check_inputs(c->op, c->in, c->inputs, err));
-  VBL_TRY(c->op->forward(c, err));
+  vbl_tape_reads(c->in, c->inputs);
+  const uint64_t meeting = vbl_branch_meeting();
+  vbl_status status = c->op->forward(c, err);
+  vbl_branch_settle(meeting);
+  VBL_TRY(status);
   VBL_TRY(vbl_kernels_failed(c->out[0], err));
   return c->recording ? record(c, err) : VBL_OK;
 }

@@ -1,4 +1,5 @@
-// The backward walk: from the roots, always the youngest node next, so that every node has its whole gradient when it runs.
+// The backward walk: from the roots, always the youngest node next, so that every node has its whole gradient when it runs. On a device a node's work
+// goes to the branch that its forward went to.
 // defines: vbl_backward, vbl_backward_many
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "core/base/interrupt.h"
 #include "core/tape/profile.h"
 #include "core/tape/walk.h"
+#include "core/tensor/branch.h"
 #include "kernels/kernels.h"
 
 static vbl_status spent_error(const struct vbl_node *node, vbl_error *err) {
@@ -34,12 +36,22 @@ static vbl_status run_op(struct vbl_node *node, vbl_error *err) {
   vbl_call c = {.op = node->op, .attrs = node->attrs, .inputs = node->inputs, .outputs = node->outputs, .node = node};
   memcpy(c.saved, node->saved, sizeof c.saved);
   for (int i = 0; i < node->inputs; i++) c.needs_grad[i] = vbl_edge_wants(&node->edges[i]);
+  vbl_branch(node->branch);
+  // One list: an await after a note would leave the note behind.
+  vbl_tensor *read[VBL_MAX_SAVED + VBL_MAX_OUTPUTS];
+  memcpy(read, node->saved, sizeof node->saved);
+  memcpy(read + VBL_MAX_SAVED, node->grad, (size_t)node->outputs * sizeof *read);
+  vbl_tape_reads(read, VBL_MAX_SAVED + node->outputs);
+  const uint64_t meeting = vbl_branch_meeting();
   vbl_status status = node->op->backward(&c, node->grad, err);
   vbl_call_end(&c);
+  vbl_branch_settle(meeting);
   return status;
 }
 
 static vbl_status run_custom(struct vbl_node *node, vbl_error *err) {
+  vbl_branch(0);
+  vbl_branches_join();
   vbl_tensor **in_grads = calloc((size_t)node->inputs + 1, sizeof *in_grads);
   if (in_grads == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for gradients");
   vbl_status status = node->custom.run(node->custom.context, node->grad, node->outputs, in_grads, node->inputs, err);
@@ -116,9 +128,12 @@ static vbl_status walk(vbl_walk *w, vbl_tensor *const *roots, vbl_tensor *const 
 vbl_status vbl_backward_many(vbl_tensor *const *roots, vbl_tensor *const *seeds, int count, bool keep_graph, vbl_error *err) {
   vbl_walk w = {0};
   bool old = vbl_set_recording(false);
+  const int branch = vbl_branch(0);
   vbl_status status = walk(&w, roots, seeds, count, keep_graph, err);
   vbl_set_recording(old);
   vbl_walk_end(&w);
+  vbl_branch(branch);
+  vbl_branches_join();
   return status;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/tape/node.h"
+#include "core/tensor/branch.h"
 #include "kernels/kernels.h"
 
 const vbl_meta *vbl_input_meta(const vbl_call *c, int i) { return &c->node->edges[i].meta; }
@@ -38,6 +39,11 @@ static vbl_status new_grad(const vbl_meta *m, vbl_tensor **out, vbl_error *err) 
   return vbl_tensor_new(m->backend, vbl_grad_dtype(m->dtype), m->ndim, m->shape, out, err);
 }
 
+static void writes(vbl_marks *m) {
+  vbl_branch_await(m, true);
+  vbl_branch_note(m, true);
+}
+
 vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, vbl_error *err) {
   vbl_tensor **slot = e->leaf != NULL ? &e->leaf->grad : &e->node->grad[e->output];
   if (e->leaf != NULL) {
@@ -48,9 +54,11 @@ vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, v
     VBL_TRY(check_shape(e, *slot, err));
     *accumulate = e->leaf->has_grad;
     e->leaf->has_grad = true;
+    writes(&e->leaf->grad_marks);
   } else {
     *accumulate = *slot != NULL;
     VBL_TRY(*slot == NULL ? new_grad(&e->meta, slot, err) : make_exclusive(slot, err));
+    writes(&(*slot)->storage->marks);
   }
   *target = *slot;
   return VBL_OK;
@@ -66,6 +74,8 @@ static vbl_status deliver(vbl_edge *e, vbl_tensor *grad, vbl_error *err) {
   bool accumulate;
   VBL_TRY(vbl_edge_target(e, &target, &accumulate, err));
   if (!accumulate) return vbl_tensor_copy(target, grad, err);
+  vbl_branch_await(&grad->storage->marks, false);
+  vbl_branch_note(&grad->storage->marks, false);
   add_to(target, grad);
   return VBL_OK;
 }

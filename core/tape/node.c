@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/tensor/branch.h"
+
 static void edge_from(vbl_edge *e, vbl_tensor *t) {
   if (t == NULL) return;
   e->meta = (vbl_meta){.backend = t->storage->backend, .dtype = t->dtype, .ndim = t->ndim};
@@ -27,6 +29,7 @@ vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int
   node->refs = 1;
   node->sequence = ++sequence;
   node->name = name;
+  node->branch = vbl_branch_now();
   node->inputs = inputs;
   node->outputs = outputs;
   node->edges = (vbl_edge *)(node + 1);

@@ -26,6 +26,7 @@ struct vbl_node {
   vbl_tensor **grad;  // [outputs], during a backward walk: sums of what flowed in so far
   vbl_tensor *saved[VBL_MAX_SAVED];
   uint32_t version[VBL_MAX_SAVED];  // of the saved tensors' storages when they were saved
+  int branch;                       // of a device, that it was queued in (core/tensor/branch.h)
   bool queued;                      // in the heap of a walk
   bool spent;                       // backward has run and what it needs was freed
   struct vbl_node *next;            // in the list of nodes to be freed
@@ -50,5 +51,8 @@ vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, v
 
 // What a host kernel could not do (scratch memory), as an error. A device reports at its own sync points.
 vbl_status vbl_kernels_failed(const vbl_tensor *result, vbl_error *err);
+
+// An op is about to read these (NULL allowed) in its branch.
+void vbl_tape_reads(vbl_tensor *const *t, int n);
 
 void vbl_call_end(vbl_call *c);  // releases the call's temporaries

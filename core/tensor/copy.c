@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/tensor/branch.h"
 #include "core/tensor/storage.h"
 #include "kernels/kernels.h"
 
@@ -13,6 +14,10 @@ static bool one_memory(const vbl_backend *a, const vbl_backend *b) { return a ==
 
 static void copy_elements(vbl_tensor *dst, const vbl_tensor *src) {
   if (vbl_tensor_numel(dst) == 0) return;
+  vbl_branch_await(&src->storage->marks, false);
+  vbl_branch_await(&dst->storage->marks, true);
+  vbl_branch_note(&src->storage->marks, false);
+  vbl_branch_note(&dst->storage->marks, true);
   dst->storage->backend->copy(src->dtype, vbl_tensor_data(src), src->stride, dst->dtype, vbl_tensor_data(dst), dst->stride,
                               dst->ndim, dst->shape, NULL);
 }
@@ -35,6 +40,8 @@ vbl_status vbl_tensor_copy(vbl_tensor *dst, const vbl_tensor *src, vbl_error *er
 vbl_status vbl_tensor_fill(vbl_tensor *t, double value, vbl_error *err) {
   const vbl_backend *backend = t->storage->backend;
   t->storage->version++;
+  vbl_branch_await(&t->storage->marks, true);
+  vbl_branch_note(&t->storage->marks, true);
   if (vbl_tensor_is_contiguous(t)) {
     backend->fill(t->dtype, vbl_tensor_data(t), vbl_tensor_numel(t), value, NULL);
     return VBL_OK;
@@ -70,6 +77,7 @@ static vbl_status transfer(const vbl_tensor *from, vbl_tensor *to, vbl_error *er
   const size_t bytes = (size_t)vbl_tensor_numel(from) * vbl_dtype_size(from->dtype);
   const vbl_backend *a = from->storage->backend, *b = to->storage->backend;
   if (bytes == 0) return VBL_OK;
+  vbl_branches_meet();
   if (a->host || b->host) {
     if (a->host) {  // what fails on the way is said by the next sync: the host need not wait
       b->from_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
@@ -145,6 +153,7 @@ double vbl_tensor_get(const vbl_tensor *t, const int64_t *index) {
   double value, element;  // `element` holds any dtype
   const void *at = (const char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
   if (!t->storage->backend->host) {
+    vbl_branches_meet();
     t->storage->backend->to_host(&element, at, vbl_dtype_size(t->dtype), NULL);
     at = &element;
   }
@@ -157,6 +166,9 @@ void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {
   char *at = (char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
   void *to = t->storage->backend->host ? (void *)at : &element;
   host_kernels(t)->copy(VBL_F64, &value, no_stride, t->dtype, to, no_stride, 0, no_stride, NULL);
-  if (to != at) t->storage->backend->from_host(at, to, vbl_dtype_size(t->dtype), NULL);
+  if (to != at) {
+    vbl_branches_meet();
+    t->storage->backend->from_host(at, to, vbl_dtype_size(t->dtype), NULL);
+  }
   t->storage->version++;
 }

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/tensor/branch.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
 
@@ -45,6 +46,7 @@ vbl_status vbl_storage_new(const vbl_backend *backend, size_t bytes, vbl_storage
       return vbl_memory_refused(backend, bytes, err);
     }
   }
+  vbl_branch_made(&s->marks);
   count_device(s, true);
   enlist(s);
   *out = s;
@@ -57,8 +59,10 @@ vbl_status vbl_storage_adopt(const vbl_backend *backend, void *data, size_t byte
     backend->free(data, bytes);
     return vbl_fail(err, VBL_ENOMEM, "out of memory for a tensor record");
   }
-  *s = (vbl_storage){.refs = 1, .backend = backend, .bytes = bytes, .data = data};
+  *s = (vbl_storage){.refs = 1, .backend = backend, .bytes = bytes, .data = data, .dtype = VBL_U8, .user = vbl_memory_used_by()};
+  vbl_branch_made(&s->marks);
   count_device(s, true);
+  enlist(s);
   *out = s;
   return VBL_OK;
 }

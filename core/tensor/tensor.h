@@ -23,6 +23,11 @@ typedef struct vbl_memory_user {
   bool backward;
 } vbl_memory_user;
 
+// The meetings of a device's branches after which each of them last read and wrote some memory (core/tensor/branch.h).
+typedef struct vbl_marks {
+  uint64_t read[2], written[2];
+} vbl_marks;
+
 typedef struct vbl_storage {
   int refs;
   const struct vbl_backend *backend;  // whose memory it is
@@ -32,6 +37,7 @@ typedef struct vbl_storage {
   // A device's weights: the content, f32, as bf16, of version `narrow_version`; NULL where no product wanted it.
   struct vbl_storage *narrow;
   uint32_t narrow_version;
+  vbl_marks marks;
   // For those who ask what takes the memory: the tensor that it was made for, its maker, and the list of those that live.
   vbl_dtype dtype;
   int ndim;
@@ -51,6 +57,7 @@ typedef struct vbl_tensor {
   struct vbl_node *node;    // the op that made it, when gradients flow through it; NULL for leaves
   int output;               // which output of node
   struct vbl_tensor *grad;  // leaves only; same shape, contiguous, f32 (f64 for f64 leaves); may be a view of a gradient block
+  vbl_marks grad_marks;     // of grad: parameters' gradients may share a block
   bool has_grad;            // grad holds a value. zero_grad only clears this: the next backward then writes instead of adding
 } vbl_tensor;
 

@@ -237,7 +237,7 @@ struct work {
 };
 
 void execute(const vbl_cudnn::plan *p, const bindings &b, void *workspace, vbl_stream s) {
-  const char *failure = vbl_cudnn::run(p, b, workspace, s);
+  const char *failure = vbl_cudnn::run(p, b, workspace, queue(s));
   if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
 }
 

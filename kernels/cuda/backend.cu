@@ -24,6 +24,8 @@ static vbl_backend make_table(void) {
   ENTRY(read);
   ENTRY(calm);
   ENTRY(send);
+  ENTRY(branch);
+  ENTRY(meet);
   ENTRY(counts);
   ENTRY(memory);
   ENTRY(set_deterministic);
@@ -94,6 +96,7 @@ static bool open_device(int device, char *message, size_t size) {
   snprintf(isa, sizeof isa, "emulated");
   if (getenv("VBL_EMU_GUARD") != nullptr) vbl_emu_guard(true);
 #endif
+  if (!open_branches()) return snprintf(message, size, "cuda:%d: no stream can be made (memory?)", device), false;
   if (!vbl_cuda_gemm_open()) return snprintf(message, size, "cuda:%d: cuBLASLt cannot be started (memory?)", device), false;
   return true;
 }

@@ -1,5 +1,5 @@
 // The CUDA backend's functions, one per entry of vbl_backend with its contract (kernels/kernels.h), and what its files share.
-// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, alarm, returned}
+// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, alarm, returned, open_branches, branch_of, quiet, met}
 #pragma once
 #include "kernels/cuda/cuda.h"
 #ifndef __CUDACC__
@@ -15,6 +15,8 @@ vbl_reading *vbl_cuda_read_later(const void *device, size_t bytes, bool watched,
 vbl_status vbl_cuda_read(vbl_reading *r, void *host, vbl_error *err);
 void vbl_cuda_calm(vbl_stream s);
 void *vbl_cuda_send(const void *host, size_t bytes, vbl_stream s);
+void vbl_cuda_branch(int b);
+void vbl_cuda_meet(void);
 void vbl_cuda_counts(int64_t *allocations, int64_t *stops);
 void vbl_cuda_memory(vbl_device_memory *m, bool reset);
 void vbl_cuda_set_deterministic(bool on);
@@ -99,4 +101,9 @@ void wait(cudaEvent_t e, bool counted);  // counted: as a stop, where it has not
 void count_allocation();                 // the driver is asked for memory
 int32_t *alarm();                        // on the device; not 0: the optimizer changes nothing. NULL: no memory, which is noted
 bool returned(void *device);             // takes back what vbl_cuda_send gave; false: it is none of its
+bool open_branches(void);                // their streams; false: the runtime has none
+int branch_of(cudaStream_t s);           // 1: of the second branch; 0: any other stream
+bool apart(void);                        // branch 1 may have queued something since the last meeting
+void met(void);                          // the allocator is told of a meeting
+void quiet(void);                        // waits for all branches, to time something on a device that does nothing else
 }  // namespace vbl_cuda

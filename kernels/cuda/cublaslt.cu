@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/cuda/backend.h"
 #include "kernels/cuda/product.h"
 
 using namespace vbl_product;
@@ -16,11 +17,13 @@ enum : size_t { WORKSPACE = (size_t)32 << 20 };
 enum { ROUNDS = 3 };
 
 static cublasLtHandle_t handle;
-static void *workspace;  // one stream, one workspace
+static void *workspace[2];  // one a branch
 
 bool open(void) {
   if (handle != nullptr) return true;
-  return cudaMalloc(&workspace, WORKSPACE) == cudaSuccess && cublasLtCreate(&handle) == CUBLAS_STATUS_SUCCESS;
+  for (void *&w : workspace)
+    if (cudaMalloc(&w, WORKSPACE) != cudaSuccess) return false;
+  return cublasLtCreate(&handle) == CUBLAS_STATUS_SUCCESS;
 }
 
 // The library's descriptors of a shape. Row-major C = op(A) op(B) is column-major C' = op(B)' op(A)', so its A is our B.
@@ -110,8 +113,8 @@ bool accepts(const shape &s, const algorithm &a) {
 }
 
 static cublasStatus_t multiply(const description &d, const operands &o, const cublasLtMatmulAlgo_t &a, void *stream) {
-  return cublasLtMatmul(handle, d.product, &o.alpha, o.B, d.a, o.A, d.b, &o.beta, o.C, d.c, o.C, d.c, &a, workspace, WORKSPACE,
-                        (cudaStream_t)stream);
+  return cublasLtMatmul(handle, d.product, &o.alpha, o.B, d.a, o.A, d.b, &o.beta, o.C, d.c, o.C, d.c, &a,
+                        workspace[vbl_cuda::branch_of((cudaStream_t)stream)], WORKSPACE, (cudaStream_t)stream);
 }
 
 const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
@@ -139,8 +142,7 @@ double seconds(const shape &s, const operands &o, const algorithm &a, void *stre
 
 bool capturing(void *stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  return stream != nullptr && cudaStreamIsCapturing((cudaStream_t)stream, &status) == cudaSuccess &&
-         status != cudaStreamCaptureStatusNone;
+  return cudaStreamIsCapturing((cudaStream_t)stream, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone;
 }
 
 const char *identity(void) {

@@ -4,14 +4,17 @@
 // Rules that keep a kernel runnable in both: shared memory by VBL_SHARED, launches by VBL_LAUNCH, every barrier reached by all
 // threads of the block (loops around one have the same count for all), no reliance on a warp running in step, any size by loops whose
 // stride is the grid, 64-bit indices. A result depends on sizes alone, never on the order in which blocks run: no floating-point atomics.
-// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{blocks_for, group_reduce, group_sum, group_max, walk, walk_of, locate, site, site_of, keep4, scratch}
+// A stream that is NULL is the current branch's (branches.cu).
+// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{queue, blocks_for, group_reduce, group_sum, group_max, walk, walk_of, locate, site, site_of, keep4, scratch}
 #pragma once
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #define VBL_SHARED(T, name, dims)                    __shared__ T name dims
-#define VBL_LAUNCH(kernel, grid, block, stream, ...) kernel<<<(grid), (block), 0, (cudaStream_t)(stream)>>>(__VA_ARGS__)
+#define VBL_LAUNCH(kernel, grid, block, stream, ...) kernel<<<(grid), (block), 0, vbl_cuda::queue(stream)>>>(__VA_ARGS__)
 #else
 #include "kernels/emu/emu.h"
+#define VBL_LAUNCH(kernel, grid, block, stream, ...) \
+  vbl_emu::go(#kernel, kernel, grid, block, 0, vbl_cuda::queue(stream), __VA_ARGS__)
 #endif
 
 extern "C" {
@@ -25,6 +28,10 @@ extern "C" {
 namespace vbl_cuda {
 
 enum { THREADS = 256, WARP = 32 };
+
+// The stream of the branch that work goes to. Not CUDA's default stream: that one waits for others, and cannot be captured.
+inline cudaStream_t current;
+static inline cudaStream_t queue(vbl_stream s) { return s != nullptr ? (cudaStream_t)s : current; }
 
 // Blocks of THREADS for n elements (or of `per` rows a block), at most a few waves of the largest device: the loops do the rest. The
 // emulation takes so few that every loop runs more than once.

@@ -29,7 +29,7 @@ static void product(vbl_product::shape p, const vbl_product::operands &o, vbl_st
   p.bias = o.bias != nullptr;
   p.alignment = alignment_of((uintptr_t)o.A | (uintptr_t)o.B | (uintptr_t)o.C | (uintptr_t)o.bias | (uintptr_t)p.lda * width |
                              (uintptr_t)p.ldb * width | (uintptr_t)p.ldc * 4);
-  const char *failure = vbl_product::run(p, o, s);
+  const char *failure = vbl_product::run(p, o, queue(s));
   if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
 }
 

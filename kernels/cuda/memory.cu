@@ -1,10 +1,14 @@
 // Memory and copies in stream order, and the record of what failed until the next sync.
 //
-// Freed blocks are kept by size and handed out again: all work is in one stream, so what was queued before a block was freed is done before
-// what its next owner queues. Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a
-// step whose sizes repeat asks the driver for nothing. What goes to the device goes through pinned memory, so that the host does not wait.
+// Freed blocks are kept by size and handed out again to the branch (branches.cu) that freed them, where that alone can have used them since the
+// branches met last: in stream order its work is done before what their next owner queues. That is so where the other has queued nothing since,
+// and for a block that was taken since, by this branch, for the other touches nothing of this one's without a meeting. Any other block may still be
+// used by both, and waits for the next meeting, which gives all free blocks to both.
+//
+// Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a step whose sizes repeat asks the
+// driver for nothing. What goes to the device goes through pinned memory, so that the host does not wait.
 // defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, scratch;
-//          note_failure, note, failed, wait, count_allocation
+//          note_failure, note, failed, wait, count_allocation, met
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +16,8 @@
 #include <map>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "kernels/blocks.h"
 #include "kernels/cuda/backend.h"
@@ -75,15 +81,11 @@ class blocks {
     std::lock_guard<std::mutex> hold(lock);
     const size_t size = class_of(bytes);
     void *p = nullptr;
-    const auto at = idle.find(size);
-    if (at != idle.end()) {
-      p = at->second;
-      idle.erase(at);
-    } else if ((p = fresh(size)) == nullptr) {
+    if ((p = kept(size)) == nullptr && (p = fresh(size)) == nullptr) {
       give_back();
       if ((p = fresh(size)) == nullptr) return nullptr;
     }
-    sizes[p] = size;
+    out[p] = {size, branch_of(current), meetings};
     now.live += size;
     if (now.live > now.peak) now.peak = now.live;
     if (now.held > now.most_held) now.most_held = now.held;
@@ -91,14 +93,21 @@ class blocks {
   }
   void put(void *p) {
     std::lock_guard<std::mutex> hold(lock);
-    const auto at = sizes.find(p);
-    if (at == sizes.end()) return note_failure(VBL_EDEVICE, "a block was freed that was not handed out");
-    now.live -= at->second;
-    if (caching())
-      idle.emplace(at->second, p);
+    const auto at = out.find(p);
+    if (at == out.end()) return note_failure(VBL_EDEVICE, "a block was freed that was not handed out");
+    const given b = at->second;
+    out.erase(at);
+    now.live -= b.size;
+    const int here = branch_of(current);
+    if (!apart() || (b.meeting == meetings && b.branch == here))
+      keep(here, b.size, p);
     else
-      drop(at->second, p);
-    sizes.erase(at);
+      later.emplace_back(b.size, p);
+  }
+  void met() {
+    std::lock_guard<std::mutex> hold(lock);
+    meetings++;
+    collect();
   }
   void state(vbl_device_memory *m, bool reset) {
     std::lock_guard<std::mutex> hold(lock);
@@ -112,8 +121,39 @@ class blocks {
  private:
   std::mutex lock;
   vbl_device_memory now = {};
-  std::multimap<size_t, void *> idle;
-  std::unordered_map<void *, size_t> sizes;
+  enum { BOTH = 2 };
+  struct given {
+    size_t size;
+    int branch;
+    uint64_t meeting;
+  };
+  std::multimap<size_t, void *> idle[3];  // by branch, and for both
+  std::vector<std::pair<size_t, void *>> later;
+  std::unordered_map<void *, given> out;
+  uint64_t meetings = 0;
+
+  void *kept(size_t size) {
+    for (auto *pile : {&idle[branch_of(current)], &idle[BOTH]}) {
+      const auto at = pile->find(size);
+      if (at == pile->end()) continue;
+      void *p = at->second;
+      pile->erase(at);
+      return p;
+    }
+    return nullptr;
+  }
+  void keep(int pile, size_t size, void *p) {
+    if (caching())
+      idle[pile].emplace(size, p);
+    else
+      drop(size, p);
+  }
+  // The branches have met.
+  void collect() {
+    for (int b = 0; b < BOTH; b++) idle[BOTH].insert(idle[b].begin(), idle[b].end()), idle[b].clear();
+    for (const auto &block : later) keep(BOTH, block.first, block.second);
+    later.clear();
+  }
 
   static size_t class_of(size_t bytes) { return caching() ? vbl_block_size(bytes, VBL_BLOCK_LEAST) : bytes > 0 ? bytes : 1; }
   // What the driver's pool has from it beyond our blocks, for the next of them.
@@ -131,24 +171,26 @@ class blocks {
 #endif
   }
   void drop(size_t size, void *p) {
-    note(cudaFreeAsync(p, nullptr));
+    note(cudaFreeAsync(p, current));
     now.held -= size;
   }
   void *fresh(size_t size) {
     void *p = nullptr;
     count_allocation();
-    if (cudaMallocAsync(&p, size, nullptr) == cudaSuccess) return now.held += size, p;
+    if (cudaMallocAsync(&p, size, current) == cudaSuccess) return now.held += size, p;
     (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
     return nullptr;
   }
   void give_back() {
-    for (const auto &at : idle) drop(at.first, at.second);
-    idle.clear();
-    stop(nullptr);  // so that the pool has what was freed
+    quiet();
+    collect();
+    for (const auto &at : idle[BOTH]) drop(at.first, at.second);
+    idle[BOTH].clear();
+    stop(current);  // so that the pool has what was freed
   }
 };
 
-// Pinned memory in parts, each used again once the copies out of it are done.
+// Pinned memory in parts, each used again once the copies out of it, all in one stream, are done.
 class staging {
  public:
   void send(void *device, const char *host, size_t bytes, cudaStream_t s) {
@@ -203,6 +245,8 @@ blocks &memory() {
 
 void *vbl_cuda_alloc(size_t bytes) { return memory().take(bytes); }
 
+void vbl_cuda::met(void) { memory().met(); }
+
 void vbl_cuda_memory(vbl_device_memory *m, bool reset) { memory().state(m, reset); }
 
 void vbl_cuda_free(void *p, size_t bytes) {
@@ -212,17 +256,17 @@ void vbl_cuda_free(void *p, size_t bytes) {
 
 void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s) {
   if (bytes == 0) return;
-  note(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, (cudaStream_t)s));
-  stop((cudaStream_t)s);  // the host reads it next
+  note(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, queue(s)));
+  stop(queue(s));  // the host reads it next
 }
 
 void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s) {
-  static staging *pinned = new staging;
-  if (bytes > 0) pinned->send(device, (const char *)host, bytes, (cudaStream_t)s);
+  static staging *pinned = new staging[2];  // one a branch
+  if (bytes > 0) pinned[branch_of(queue(s))].send(device, (const char *)host, bytes, queue(s));
 }
 
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err) {
-  stop((cudaStream_t)s);
+  stop(queue(s));
   return failed(err);
 }
 

@@ -87,6 +87,7 @@ static algorithm fastest(const shape &s, operands o, const algorithm *offers, in
   if (other == nullptr) return offers[0];
   o.C = other;
   vbl_cuda_fill(VBL_F32, other, n_other, 0, stream);
+  vbl_cuda::quiet();
   int best = 0;
   double least = -1;
   for (int i = 0; i < n; i++) {

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "kernels/cuda/backend.h"
 
@@ -16,19 +17,21 @@ struct vbl_reading {
   uint64_t number;
   void *pinned;
   cudaEvent_t done;
+  cudaStream_t in;
 };
 
 namespace {
 
-// Readings are kept by size, with their pinned memory and their event; small ones share a page.
+// Readings are kept by size, with their pinned memory and their event; small ones share a page. Each stays in one stream: a copy that nobody waited
+// for is done before the next into the same memory.
 class readings {
  public:
-  vbl_reading *take(size_t bytes) {
+  vbl_reading *take(size_t bytes, cudaStream_t s) {
     std::lock_guard<std::mutex> hold(lock);
     size_t size = SMALLEST;
     while (size < bytes) size *= 2;
-    const auto at = idle.find(size);
-    vbl_reading *r = at != idle.end() ? at->second : fresh(size);
+    const auto at = idle.find({size, s});
+    vbl_reading *r = at != idle.end() ? at->second : fresh(size, s);
     if (at != idle.end()) idle.erase(at);
     if (r != nullptr) r->bytes = bytes, r->number = ++taken;
     return r;
@@ -40,13 +43,13 @@ class readings {
   }
   void put(vbl_reading *r) {
     std::lock_guard<std::mutex> hold(lock);
-    idle.emplace(r->size, r);
+    idle.emplace(std::make_pair(r->size, r->in), r);
   }
 
  private:
   enum : size_t { SMALLEST = 64, PAGE = (size_t)64 << 10 };
   std::mutex lock;
-  std::multimap<size_t, vbl_reading *> idle;
+  std::multimap<std::pair<size_t, cudaStream_t>, vbl_reading *> idle;
   uint64_t taken = 0;
   char *page = nullptr;
   size_t left = 0;
@@ -61,8 +64,8 @@ class readings {
     left -= size;
     return page + left;
   }
-  vbl_reading *fresh(size_t size) {
-    vbl_reading r = {size, 0, 0, pinned(size), {}};
+  vbl_reading *fresh(size_t size, cudaStream_t s) {
+    vbl_reading r = {size, 0, 0, pinned(size), {}, s};
     if (r.pinned != nullptr && cudaEventCreateWithFlags(&r.done, cudaEventDisableTiming) == cudaSuccess) return new vbl_reading(r);
     note_failure(VBL_ENOMEM, "no memory for what is read from the device");
     return nullptr;
@@ -92,11 +95,11 @@ int32_t *vbl_cuda::alarm() {
 }
 
 vbl_reading *vbl_cuda_read_later(const void *device, size_t bytes, bool watched, vbl_stream s) {
-  vbl_reading *r = all().take(bytes);
+  vbl_reading *r = all().take(bytes, queue(s));
   if (r == nullptr) return nullptr;
   if (watched && alarm() != nullptr) VBL_LAUNCH(watch_kernel, 1, WARP, s, (const float *)device, alarm());
-  note(cudaMemcpyAsync(r->pinned, device, bytes, cudaMemcpyDeviceToHost, (cudaStream_t)s));
-  note(cudaEventRecord(r->done, (cudaStream_t)s));
+  note(cudaMemcpyAsync(r->pinned, device, bytes, cudaMemcpyDeviceToHost, queue(s)));
+  note(cudaEventRecord(r->done, queue(s)));
   return r;
 }
 
@@ -105,7 +108,7 @@ vbl_status vbl_cuda_read(vbl_reading *r, void *host, vbl_error *err) {
     wait(r->done, all().is_last(r));
     memcpy(host, r->pinned, r->bytes);
   }
-  all().put(r);  // copies that nobody waited for are in one stream: the next one comes after
+  all().put(r);
   return host != nullptr ? failed(err) : VBL_OK;
 }
 

@@ -36,11 +36,15 @@ class parcels {
     out[p->device] = p;
     return p->device;
   }
+  bool has(void *device) {
+    std::lock_guard<std::mutex> hold(lock);
+    return out.count(device) != 0;
+  }
   bool put(void *device) {
     std::lock_guard<std::mutex> hold(lock);
     const auto at = out.find(device);
     if (at == out.end()) return false;
-    note(cudaEventRecord(at->second->freed, nullptr));
+    note(cudaEventRecord(at->second->freed, current));
     in.push_back(at->second);
     out.erase(at);
     return true;
@@ -97,7 +101,11 @@ parcels &all() {
 }  // namespace
 
 void *vbl_cuda_send(const void *host, size_t bytes, vbl_stream s) {
-  return bytes == 0 ? nullptr : all().send(host, bytes, (cudaStream_t)s);
+  return bytes == 0 ? nullptr : all().send(host, bytes, queue(s));
 }
 
-bool vbl_cuda::returned(void *device) { return all().put(device); }
+// Either branch may have used it.
+bool vbl_cuda::returned(void *device) {
+  if (all().has(device) && apart()) vbl_cuda_meet();
+  return all().put(device);
+}

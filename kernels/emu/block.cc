@@ -267,9 +267,9 @@ void *shared(site *s, size_t bytes, size_t align) {
 }
 
 void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, cudaStream_t stream, void (*fn)(void *), void *args,
-            size_t argument_bytes) {
+            size_t argument_bytes, const touch *touches, size_t touch_count) {
   if (order < 0) init();
-  launched(stream, args, argument_bytes);
+  queued(stream, touches, touch_count);
   if (error != cudaSuccess) return;  // sticky, as on a device
   if (!valid(grid, dim, shared_bytes, argument_bytes)) {
     fprintf(stderr, "emulation: %s<<<(%u,%u,%u), (%u,%u,%u), %zu>>> is not a valid launch\n", name, grid.x, grid.y, grid.z, dim.x,

@@ -11,7 +11,7 @@
 //
 // Only what vbl's kernels use is here. It does not show timing, occupancy, FMA contraction, the order in which tensor cores add, or races between blocks
 // without ThreadSanitizer.
-// defines: the device language; VBL_SHARED, VBL_LAUNCH; the runtime calls of kernels/cuda/memory.cu
+// defines: the device language; VBL_SHARED; the runtime calls of kernels/cuda/memory.cu
 #pragma once
 #include <math.h>
 #include <stddef.h>
@@ -85,8 +85,13 @@ struct place {
 };
 #define VBL_EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
+struct touch {  // of memory, by a kernel or a library
+  const void *p;
+  bool writes;
+};
+
 void launch(const char *name, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void (*run)(void *), void *arguments,
-            size_t argument_bytes);
+            size_t argument_bytes, const touch *touches, size_t touch_count);
 void barrier(const place &at);
 // The values of all lanes of `mask`, by lane. orders: whether what was written before is seen after (__syncwarp).
 const uint64_t *meet(const place &at, unsigned mask, uint64_t value, bool orders);
@@ -98,15 +103,31 @@ struct site {  // a VBL_SHARED declaration; its memory is taken once a block
 };
 void *shared(site *s, size_t bytes, size_t align);
 
+// What a kernel's argument says of the memory that it touches: a pointer to const reads, another writes. What lies in a structure may be a pointer;
+// it is taken to read.
+template <class T>
+void list(touch **to, const T &v) {
+  if constexpr (std::is_pointer_v<T>) {
+    *(*to)++ = {(const void *)v, !std::is_const_v<std::remove_pointer_t<T>>};
+  } else {
+    for (size_t at = 0; at + sizeof(void *) <= sizeof v; at += sizeof(void *)) {
+      memcpy(&(*to)->p, (const char *)&v + at, sizeof(void *));
+      (*to)++->writes = false;
+    }
+  }
+}
+
 template <class... P, class... A>
 void go(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A &&...a) {
   struct call {
     void (*kernel)(P...);
     std::tuple<std::decay_t<P>...> arguments;  // copied once, as a launch does
   } c{kernel, std::tuple<std::decay_t<P>...>(static_cast<std::decay_t<P>>(a)...)};
+  touch touches[(sizeof c + sizeof(void *)) / sizeof(void *)], *end = touches;
+  std::apply([&](const auto &...v) { (list(&end, v), ...); }, c.arguments);
   launch(
       name, grid, block, shared_bytes, stream, [](void *p) { std::apply(((call *)p)->kernel, ((call *)p)->arguments); }, &c,
-      sizeof c);
+      sizeof c, touches, (size_t)(end - touches));
 }
 
 template <class T>
@@ -131,7 +152,6 @@ T from_lane(const place &at, unsigned mask, T value, int lane) {
   typedef T name##_type dims;       \
   static vbl_emu::site name##_site; \
   name##_type &name = *(name##_type *)vbl_emu::shared(&name##_site, sizeof(name##_type), alignof(name##_type))
-#define VBL_LAUNCH(kernel, grid, block, stream, ...) vbl_emu::go(#kernel, kernel, grid, block, 0, stream, __VA_ARGS__)
 
 static inline void __syncthreads(VBL_EMU_HERE) { vbl_emu::barrier({"__syncthreads", file, line}); }
 static inline void __syncwarp(unsigned mask = ~0u, VBL_EMU_HERE) { vbl_emu::meet({"__syncwarp", file, line}, mask, 0, true); }

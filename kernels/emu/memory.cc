@@ -1,5 +1,5 @@
 // The runtime calls that vbl makes, on emulated memory. A block lies between red zones and is full of NaN at first.
-// defines: vbl_emu_guard, vbl_emu::idle, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
+// defines: vbl_emu_guard, vbl_emu::{idle, block_of}, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
 #include "kernels/emu/memory.h"
 
 #include <stdlib.h>
@@ -90,7 +90,7 @@ cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t) {
   return cudaErrorMemoryAllocation;
 }
 
-cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
+cudaError_t cudaFreeAsync(void *p, cudaStream_t stream) {
   if (p == nullptr) return cudaSuccess;
   auto b = blocks->find((char *)p);
   if (b == blocks->end()) abort();
@@ -98,7 +98,7 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
   size_t size = b->second.whole;
   used -= b->second.bytes;
   blocks->erase(b);
-  vbl_emu::forget_streams(at, size);
+  vbl_emu::released(stream, p);
   vbl_emu::asan_poison(at, size);
   auto next = holes.lower_bound(at);
   if (next != holes.end() && at + size == next->first) {
@@ -110,6 +110,14 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t) {
   else
     holes[at] = size;
   return cudaSuccess;
+}
+
+const void *vbl_emu::block_of(const void *p) {
+  if (blocks == nullptr) return nullptr;
+  auto b = blocks->upper_bound((char *)p);
+  if (b == blocks->begin()) return nullptr;
+  --b;
+  return (const char *)p < b->first + (b->second.bytes > 0 ? b->second.bytes : 1) ? b->first : nullptr;
 }
 
 cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {

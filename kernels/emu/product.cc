@@ -60,6 +60,8 @@ const char *run(const shape &s, const operands &o, const algorithm &a, void *str
   vbl_emu::device_memory open;
   const vbl_backend *cpu = vbl_cpu_backend();
   vbl_emu_products.last = (int)a.words[0];
+  const vbl_emu::touch touches[] = {{o.A, false}, {o.B, false}, {o.bias, false}, {o.C, true}};
+  vbl_emu::queued(stream, touches, 4);
   if (vbl_emu::idle()) return nullptr;
   if (s.operands == BF16) {
     if (o.alpha != 1 || (s.sum && o.beta != 1)) return "the emulation has no scaled products of bf16";

@@ -77,7 +77,33 @@ static int play(mistake left_out) {
   return cudaStreamSynchronize(nullptr) != cudaSuccess ? CAUGHT : right ? FINE : WRONG;
 }
 
-static int ended_with(mistake left_out) {
+// Two branches beside each other: which of their waits is left out, or what else goes wrong.
+enum slip { NO_SLIP, AT_FORK, AT_JOIN, USED_AGAIN, BOTH_WRITE, GIVEN_BACK };
+
+static int play(slip s) {
+  cudaStream_t main_one, side;
+  cudaEvent_t fork_at, join_at;
+  float *x, *y, *z, *w;
+  for (cudaStream_t *stream : {&main_one, &side}) cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
+  for (cudaEvent_t *e : {&fork_at, &join_at}) cudaEventCreateWithFlags(e, cudaEventDisableTiming);
+  for (float **p : {&x, &y, &z, &w}) cudaMallocAsync((void **)p, BYTES, main_one);
+  freopen("/dev/null", "w", stderr);
+  for (int step = 0; step < 2; step++) {
+    VBL_LAUNCH(add_kernel, 1, 32, main_one, w, x, N);
+    cudaEventRecord(fork_at, main_one);
+    if (s != AT_FORK) cudaStreamWaitEvent(side, fork_at, 0);
+    VBL_LAUNCH(add_kernel, 1, 32, side, x, y, N);
+    VBL_LAUNCH(add_kernel, 1, 32, main_one, x, s == BOTH_WRITE ? y : s == USED_AGAIN ? x : z, N);  // x: side may still read it
+    if (s == GIVEN_BACK && step == 1) cudaFreeAsync(x, main_one);
+    cudaEventRecord(join_at, side);
+    if (s != AT_JOIN) cudaStreamWaitEvent(main_one, join_at, 0);
+    VBL_LAUNCH(add_kernel, 1, 32, main_one, y, w, N);
+  }
+  return cudaStreamSynchronize(main_one) != cudaSuccess ? CAUGHT : FINE;
+}
+
+template <class T>
+static int ended_with(T left_out) {
   fflush(nullptr);
   const pid_t pid = fork();
   if (pid == 0) _exit(play(left_out));
@@ -93,6 +119,8 @@ static void mistakes() {
   CHECK(ended_with(HOST_WAITS_TO_SEND) == CAUGHT);
   CHECK(ended_with(COPY_WAITS) == CAUGHT);
   CHECK(ended_with(HOST_WAITS_TO_READ) == WRONG);
+  CHECK(ended_with(NO_SLIP) == FINE);
+  for (slip s : {AT_FORK, AT_JOIN, USED_AGAIN, BOTH_WRITE, GIVEN_BACK}) CHECK(ended_with(s) == CAUGHT);
 }
 
 // Steps that send an input ahead, compute, and read a step's result when the next is queued.
@@ -140,12 +168,82 @@ static void many(const vbl_backend *gpu) {
   CHECK(gpu->sync(nullptr, &err) == VBL_OK);
 }
 
+// To whom the allocator gives a block that is freed while the branches are apart.
+static void blocks(const vbl_backend *gpu) {
+  const size_t size = 5000, other = 9000;  // sizes that nothing else here asks for
+  void *old = gpu->alloc(size), *read_by_both = gpu->alloc(other);
+  gpu->meet();
+  gpu->branch(1);
+  void *mine = gpu->alloc(size);
+  gpu->free(mine, size);
+  CHECK(gpu->alloc(size) == mine);  // taken since the meeting, freed by the same branch
+  gpu->free(read_by_both, other);   // from before it
+  CHECK(gpu->alloc(other) != read_by_both);
+  gpu->branch(0);
+  gpu->free(mine, size);  // by the other branch
+  void *fresh = gpu->alloc(size);
+  CHECK(fresh != mine && fresh != old);
+  CHECK(gpu->alloc(other) != read_by_both);
+  gpu->free(fresh, size);
+  gpu->branch(1);
+  CHECK(gpu->alloc(size) != fresh);  // branch 0's
+  gpu->branch(0);
+  gpu->meet();
+  void *a = gpu->alloc(size), *b = gpu->alloc(size);
+  CHECK((a == mine && b == fresh) || (a == fresh && b == mine));
+  CHECK(gpu->alloc(other) == read_by_both);
+  gpu->free(a, size);
+  gpu->branch(1);
+  CHECK(gpu->alloc(size) != a);  // no meeting since
+  gpu->meet();
+  CHECK(gpu->alloc(size) == a);
+  gpu->branch(0);
+  gpu->meet();
+}
+
+// Work, inputs and readings in both branches; what one makes the other reads after a meeting.
+static void branches(const vbl_backend *gpu) {
+  vbl_error err;
+  float host[N], value[2];
+  vbl_reading *reading[2];
+  float *x = (float *)gpu->alloc(BYTES), *y[2];
+  for (int round = 0; round < 40; round++) {
+    for (float &v : host) v = (float)round;
+    gpu->from_host(x, host, BYTES, nullptr);
+    gpu->meet();
+    for (int b = 0; b < 2; b++) {
+      gpu->branch(b);
+      y[b] = (float *)gpu->alloc(BYTES);
+      float *sent = (float *)gpu->send(host, BYTES, nullptr), *half = (float *)gpu->alloc(BYTES);
+      for (float &v : host) v += (float)b;
+      gpu->from_host(half, host, BYTES, nullptr);
+      VBL_LAUNCH(add_kernel, 1, 32, nullptr, b == 0 ? x : sent, y[b], N);
+      VBL_LAUNCH(add_kernel, 1, 32, nullptr, half, y[b], N);
+      gpu->free(half, BYTES);
+      gpu->free(sent, BYTES);
+      reading[b] = gpu->read_later(y[b], sizeof value[b], false, nullptr);
+    }
+    gpu->branch(0);
+    gpu->meet();
+    VBL_LAUNCH(add_kernel, 1, 32, nullptr, y[1], y[0], N);
+    for (int b = 0; b < 2; b++) {
+      CHECK(gpu->read(reading[b], round % 2 == 0 ? &value[b] : nullptr, &err) == VBL_OK);
+      if (round % 2 == 0) CHECK(value[b] == (float)(round + b + 1));
+      gpu->free(y[b], BYTES);
+    }
+  }
+  gpu->free(x, BYTES);
+  CHECK(gpu->sync(nullptr, &err) == VBL_OK);
+}
+
 int main() {
   char message[256];
   mistakes();
   const vbl_backend *gpu = vbl_cuda_open(0, message, sizeof message);
   steps(gpu);
   many(gpu);
+  blocks(gpu);
+  branches(gpu);
   printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 && passed > 0 ? 0 : 1;
 }

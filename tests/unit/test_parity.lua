@@ -124,7 +124,9 @@ check.group("fusion block", function()
     local model = {parameters = function() return list end}
     check.equal(copy_into(model, file), 36)
     local text, vision = file["input.text"]:clone():requires_grad_(true), file["input.vision"]:clone():requires_grad_(true)
-    local t, v = block:forward(F.gather_rows(text:reshape(27, 32), index), vision:reshape(51, 32), tl, vl, {training = false, p = 0})
+    local t, v, ctx = F.gather_rows(text:reshape(27, 32), index), vision:reshape(51, 32), {training = false, p = 0}
+    local tq, vq = block:project("text", t), block:project("vision", v)
+    t, v = block:attend("text", t, tq, vq, tl, vl, ctx), block:attend("vision", v, vq, tq, vl, tl, ctx)
     local text_out, vision_out = F.scatter_rows(t, index, {rows = 27}):reshape(3, 9, 32), v:reshape(3, 17, 32)
     check.near(maximum(text_out, file[case .. ".output.text"]), 0, 1e-4)
     check.near(maximum(vision_out, file[case .. ".output.vision"]), 0, 1e-4)

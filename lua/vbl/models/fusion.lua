@@ -30,20 +30,21 @@ function fusion.block(scope, c, width, dim, heads, co, sites)
   return self
 end
 
-local function stream(m, heads, x, qkv, other_qkv, lay, other_lay, ctx)
-  local attrs = nn.dropout(ctx, m.sites[1], nil, lay.samples)
-  attrs.heads = heads
-  local a = nn.attention(ctx, m.name, qkv, lay, attrs, other_qkv, other_lay)
-  local y = m.norm2:residual(m.proj(a), x, nn.dropout(ctx, m.sites[2], lay.rows))
-  return F.dropout_add(m.fc2(m.fc1(m.norm3(y))), y, nn.dropout(ctx, m.sites[3], lay.rows))
+-- A block's two parts for one stream; between them it needs the other's first part, and nothing else of it. name: "text" or "vision".
+-- rows [N, D] -> queries, keys, values [N, dim] each
+function Block:project(name, x)
+  local m = self[name]
+  return m.qkv(m.norm1(x))
 end
 
--- text [Nt, D], vision [Nv, D] rows -> the same
-function Block:forward(text, vision, text_lay, vision_lay, ctx)
-  local t, v = self.text, self.vision
-  local tq, vq = t.qkv(t.norm1(text)), v.qkv(v.norm1(vision))
-  return stream(t, self.heads, text, tq, self.co and vq, text_lay, vision_lay, ctx),
-         stream(v, self.heads, vision, vq, self.co and tq, vision_lay, text_lay, ctx)
+-- x: the block's input rows [N, D]; qkv, other_qkv: what :project made of both streams' -> the same
+function Block:attend(name, x, qkv, other_qkv, lay, other_lay, ctx)
+  local m = self[name]
+  local attrs = nn.dropout(ctx, m.sites[1], nil, lay.samples)
+  attrs.heads = self.heads
+  local a = nn.attention(ctx, m.name, qkv, lay, attrs, self.co and other_qkv, other_lay)
+  local y = m.norm2:residual(m.proj(a), x, nn.dropout(ctx, m.sites[2], lay.rows))
+  return F.dropout_add(m.fc2(m.fc1(m.norm3(y))), y, nn.dropout(ctx, m.sites[3], lay.rows))
 end
 
 return fusion

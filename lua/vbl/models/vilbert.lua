@@ -94,47 +94,82 @@ local function pass_layouts(self, batch)
   return layout.text(batch.tokens, batch.lengths, samples, c.max_positions, c.packed, device), layout.image(B, P + 1, samples, device)
 end
 
--- Runs encoder layers from..to (from 0, inclusive) of one stream, tapping each.
-local function run_layers(self, stream, name, x, lay, ctx, from, to)
-  for i = from, to do
-    x = stream.layers[i + 1]:forward(x, lay, ctx)
-    ctx.tap(name .. "." .. i, x, lay)
+-- A stream on its way: its rows so far, and what its blocks' projections gave.
+local function stream_of(name, encoder, x, lay) return {name = name, encoder = encoder, x = x, lay = lay, done = 0, qkv = {}} end
+
+local function layers_to(s, ctx, to)
+  for i = s.done, to - 1 do
+    s.x = s.encoder.layers[i + 1]:forward(s.x, s.lay, ctx)
+    ctx.tap(s.name .. "." .. i, s.x, s.lay)
   end
-  return x
+  s.done = math.max(s.done, to)
+end
+
+-- After the last layer.
+local function close(s, ctx)
+  if s.name == "text" then
+    s.x = s.encoder:finish(s.x)
+  else
+    s.x = s.encoder.norm(s.x)
+    ctx.tap("vision.norm", s.x, s.lay)
+  end
+end
+
+-- The parts, functions (s, other), of both streams, between two points where they meet: a part reads of the other what was there at the first. The
+-- images' come first: they are most of the work, and the backward pass, in the other order, has the text's under way before them. A caller's
+-- function that attends is called in the order of the parts.
+local function both(t, v, ctx, parts)
+  local function all(s, other)
+    for _, part in ipairs(parts) do part(s, other) end
+  end
+  if not ctx.attend then return vbl.side_by_side(function() all(v, t) end, function() all(t, v) end) end
+  for _, part in ipairs(parts) do
+    part(t, v)
+    part(v, t)
+  end
+end
+
+-- From one meeting to the next: the second half of a block, layers(s, i), the first half of the next. on(i): whether block i is computed.
+local function through_blocks(self, t, v, ctx, on, layers)
+  for i = 1, #self.blocks + 1 do
+    local before, block = self.blocks[i - 1], self.blocks[i]
+    both(t, v, ctx, {
+      function(s, other)
+        if not before then return end
+        if on(i - 1) then s.x = before:attend(s.name, s.x, s.qkv[i - 1], other.qkv[i - 1], s.lay, other.lay, ctx) end
+        ctx.tap("fusion." .. i - 2 .. "." .. s.name, s.x, s.lay)
+      end,
+      function(s) layers(s, i) end,
+      function(s)
+        if block and on(i) then s.qkv[i] = block:project(s.name, s.x) end
+      end})
+  end
+  return t.x, v.x
 end
 
 local function interleaved(self, t, v, tl, vl, ctx)
-  local c, tdone, vdone = self.config, 0, 0
-  if ctx.cross then
-    for i, block in ipairs(self.blocks) do
-      local ti, vi = c.coattention.text[i], c.coattention.vision[i]
-      t = run_layers(self, self.text, "text", t, tl, ctx, tdone, ti - 1)
-      v = run_layers(self, self.vision, "vision", v, vl, ctx, vdone, vi - 1)
-      tdone, vdone = ti, vi
-      if not ctx.off[i - 1] then t, v = block:forward(t, v, tl, vl, ctx) end
-      ctx.tap("fusion." .. i - 1 .. ".text", t, tl)
-      ctx.tap("fusion." .. i - 1 .. ".vision", v, vl)
-    end
+  local c = self.config
+  t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
+  local function layers(s, i)
+    if self.blocks[i] then return layers_to(s, ctx, c.coattention[s.name][i]) end
+    layers_to(s, ctx, c.layers)
+    close(s, ctx)
   end
-  t = self.text:finish(run_layers(self, self.text, "text", t, tl, ctx, tdone, c.layers - 1))
-  v = self.vision.norm(run_layers(self, self.vision, "vision", v, vl, ctx, vdone, c.layers - 1))
-  ctx.tap("vision.norm", v, vl)
-  return t, v
+  if ctx.cross then return through_blocks(self, t, v, ctx, function(i) return not ctx.off[i - 1] end, layers) end
+  both(t, v, ctx, {function(s) layers(s, #self.blocks + 1) end})
+  return t.x, v.x
 end
 
 local function stacked(self, t, v, tl, vl, ctx)
-  local last = self.config.layers - 1
-  t = self.text:finish(run_layers(self, self.text, "text", t, tl, ctx, 0, last))
-  v = self.vision.norm(run_layers(self, self.vision, "vision", v, vl, ctx, 0, last))
-  ctx.tap("vision.norm", v, vl)
-  local unimodal = {text = t, vision = v}
-  for i, block in ipairs(ctx.fuse and self.blocks or {}) do
-    if (ctx.cross or not block.co) and not ctx.off[i - 1] then
-      t, v = block:forward(t, v, tl, vl, ctx)
-    end
-    ctx.tap("fusion." .. i - 1 .. ".text", t, tl)
-    ctx.tap("fusion." .. i - 1 .. ".vision", v, vl)
-  end
+  t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
+  both(t, v, ctx, {function(s)
+    layers_to(s, ctx, self.config.layers)
+    close(s, ctx)
+  end})
+  local unimodal = {text = t.x, vision = v.x}
+  if not ctx.fuse then return t.x, v.x, unimodal end
+  local function on(i) return (ctx.cross or not self.blocks[i].co) and not ctx.off[i - 1] end
+  t, v = through_blocks(self, t, v, ctx, on, function() end)
   return t, v, unimodal
 end
 
@@ -180,9 +215,11 @@ local function cls_alone(self, name, batch, opts)
   local tl, vl = pass_layouts(self, batch)
   local ctx = {training = self.training, p = self.config.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0, attend = opts.attend,
                tap = function() end}
-  local last = self.config.layers - 1
-  if name == "text" then return self.cls(self.text:finish(run_layers(self, self.text, "text", self.text:embed(tl, ctx), tl, ctx, 0, last)), tl) end
-  return self.cls(self.vision.norm(run_layers(self, self.vision, "vision", self.vision:embed(batch.images, nil, vl, ctx), vl, ctx, 0, last)), vl)
+  local s = name == "text" and stream_of(name, self.text, self.text:embed(tl, ctx), tl) or
+              stream_of(name, self.vision, self.vision:embed(batch.images, nil, vl, ctx), vl)
+  layers_to(s, ctx, self.config.layers)
+  close(s, ctx)
+  return self.cls(s.x, s.lay)
 end
 
 -- The classifier's logits [B, outputs] of a batch; batch and opts as in :run.

@@ -1,0 +1,38 @@
+// The two branches, a stream each, and their meetings. NULL as a stream means that of the current branch.
+// defines: vbl_cuda_branch, vbl_cuda_meet; open_branches, branch_of, apart, quiet
+#include "kernels/cuda/backend.h"
+
+using namespace vbl_cuda;
+
+static cudaStream_t streams[2];
+static cudaEvent_t reached[2];
+static bool parted;
+
+// Streams that do not wait for the default one.
+bool vbl_cuda::open_branches(void) {
+  for (int b = 0; b < 2; b++)
+    if (cudaStreamCreateWithFlags(&streams[b], cudaStreamNonBlocking) != cudaSuccess ||
+        cudaEventCreateWithFlags(&reached[b], cudaEventDisableTiming) != cudaSuccess)
+      return false;
+  current = streams[0];
+  return true;
+}
+
+int vbl_cuda::branch_of(cudaStream_t s) { return s != nullptr && s == streams[1]; }
+bool vbl_cuda::apart(void) { return parted; }
+
+void vbl_cuda::quiet(void) {
+  for (cudaStream_t s : streams) note(cudaStreamSynchronize(s));
+}
+
+void vbl_cuda_branch(int b) {
+  current = streams[b];
+  parted |= b == 1;
+}
+
+void vbl_cuda_meet(void) {
+  for (int b = 0; b < 2; b++) note(cudaEventRecord(reached[b], streams[b]));
+  for (int b = 0; b < 2; b++) note(cudaStreamWaitEvent(streams[b], reached[1 - b], 0));
+  parted = current == streams[1];
+  met();
+}
