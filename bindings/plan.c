@@ -1,5 +1,7 @@
-// vbl.count_memory: what a function would take of a device's memory, counted without the device (kernels/plan.c).
+// vbl.count_memory: what a function would take of a device's memory, and what its kernels would do, counted without the device (kernels/plan.h).
 // defines: vbl_plan_rows, vbl_lua_set_device_memory
+#include "kernels/plan.h"
+
 #include "bindings/tensor_make.h"
 
 #define COUNTING_META "vbl.counting"
@@ -45,6 +47,41 @@ void vbl_lua_set_device_memory(lua_State *L, const vbl_backend *device, const ch
   }
 }
 
+static void set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+// A row's sums over its calls.
+static void push_work(lua_State *L, const vbl_work *w) {
+  const double calls = (double)w->calls;
+  lua_createtable(L, 0, 8);
+  lua_pushstring(L, w->kernel);
+  lua_setfield(L, -2, "kernel");
+  lua_pushstring(L, w->op == NULL ? "" : w->op);
+  lua_setfield(L, -2, "op");
+  lua_pushboolean(L, w->backward);
+  lua_setfield(L, -2, "backward");
+  lua_pushinteger(L, (lua_Integer)w->calls);
+  lua_setfield(L, -2, "calls");
+  lua_pushinteger(L, (lua_Integer)w->calls * w->launches);
+  lua_setfield(L, -2, "launches");
+  set_number(L, "flops", calls * w->flops);
+  set_number(L, "read", calls * w->read);
+  set_number(L, "written", calls * w->written);
+}
+
+static void set_kernels(lua_State *L) {
+  int count;
+  const vbl_work *rows = vbl_plan_work(&count);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    push_work(L, &rows[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "kernels");
+}
+
 static int count_memory(lua_State *L) {
   static const char *const known[] = {"device", "limit", NULL}, *const devices[] = {"cpu", "cuda", NULL};
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -64,16 +101,22 @@ static int count_memory(lua_State *L) {
   lua_call(L, arguments, 0);
   vbl_error err;
   if (vbl_plan_backend()->sync(NULL, &err) != VBL_OK) vbl_lua_raise(L, &err);
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   vbl_lua_set_device_memory(L, vbl_plan_backend(), "");
+  if (gpu) set_kernels(L);
   return 1;
 }
 
 const vbl_fn vbl_plan_rows[] = {
     {"count_memory", count_memory,
-     "count_memory({device = \"cpu\"|\"cuda\", limit = bytes}, fn, ...) -> {peak, most_held, live, held, limit}",
+     "count_memory({device = \"cpu\"|\"cuda\", limit = bytes}, fn, ...) -> {peak, most_held, live, held, limit, kernels}",
      "Calls fn(...) with new tensors on a device that has no memory and computes nothing, and counts the bytes that a CPU's (the "
      "default) or a GPU's allocator would hand out (peak: the most at once) and keep (most_held: with free blocks that wait for "
      "the next "
-     "of their size). limit: out of memory beyond it, as on a card of that size; 0: none. What is read from such a tensor is 0."},
+     "of their size). limit: out of memory beyond it, as on a card of that size; 0: none. What is read from such a tensor is 0.\n"
+     "kernels, of a GPU: what they would compute and move, rows {kernel, op, backward, calls, launches, flops, read, written}, one "
+     "for "
+     "all calls of a kernel that cost the same for one op (\"\": none). flops are those of products and attention; read and "
+     "written are "
+     "bytes of the device's memory, each operand once. A copy from or to the host (from_host, to_host) is a row without launches."},
     {NULL, NULL, NULL, NULL}};

@@ -1,7 +1,9 @@
-// Sizes of memory blocks: rounded up to 8 to 16 steps an octave, so that requests of nearly one size meet the same free blocks.
-// defines: vbl_block_size, vbl_block_class
+// How a device divides things, for those who do it and for the counting backend: sizes of memory blocks, rounded up to 8 to 16 steps an octave, so
+// that requests of nearly one size meet the same free blocks; chunks of rows whose sums are added up.
+// defines: vbl_block_size, vbl_block_class, vbl_row_chunks
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 enum { VBL_BLOCK_LEAST = 512, VBL_BLOCK_CLASSES = 1024 };  // of a device; the CPU's least is 64
 
@@ -18,3 +20,6 @@ static inline int vbl_block_class(size_t size, size_t least) {
   while (size >= 16 * least) size /= 2, octave++;
   return octave * 16 + (int)(size / least);
 }
+
+// Into how many chunks the N rows of a sum over rows are cut.
+static inline int64_t vbl_row_chunks(int64_t N) { return N < 64 ? 1 : N / 32 < 64 ? N / 32 : 64; }

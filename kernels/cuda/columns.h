@@ -2,13 +2,14 @@
 // number of chunks depends on the sizes alone, so the sums repeat bit for bit.
 // defines: vbl_cuda::{chunks_for, chunk_start, columns_add, columns_finish}
 #pragma once
+#include "kernels/blocks.h"
 #include "kernels/cuda/backend.h"
 
 namespace vbl_cuda {
 
 enum { COLUMNS = 32, ROWS = 8 };  // a block's shape: threadIdx.x the column, threadIdx.y every ROWS-th row of the chunk
 
-static inline int64_t chunks_for(int64_t N) { return N < 64 ? 1 : N / 32 < 64 ? N / 32 : 64; }
+static inline int64_t chunks_for(int64_t N) { return vbl_row_chunks(N); }
 static __device__ inline int64_t chunk_start(int64_t N, int64_t chunks, int64_t k) { return N * k / chunks; }
 
 static inline dim3 columns_grid(int64_t N, int64_t D) { return dim3(blocks_for(D, COLUMNS), (unsigned)chunks_for(N)); }

@@ -266,10 +266,13 @@ void *shared(site *s, size_t bytes, size_t align) {
   return s->memory;
 }
 
+int64_t launches;
+
 void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, cudaStream_t stream, void (*fn)(void *), void *args,
             size_t argument_bytes, const touch *touches, size_t touch_count) {
   if (order < 0) init();
   queued(stream, touches, touch_count);
+  launches++;
   if (error != cudaSuccess) return;  // sticky, as on a device
   if (!valid(grid, dim, shared_bytes, argument_bytes)) {
     fprintf(stderr, "emulation: %s<<<(%u,%u,%u), (%u,%u,%u), %zu>>> is not a valid launch\n", name, grid.x, grid.y, grid.z, dim.x,

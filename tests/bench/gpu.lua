@@ -5,43 +5,19 @@
 local vbl = require "vbl"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
-local accumulate = require "vbl.train.accumulate"
 local later = require "vbl.later"
 
 local config = store.json_decode(store.read_file(arg[1]))
 vbl.set_device(config.device)
 local model = vbl.models.vilbert(config.model)
 model:load(config.weights)
-local optimizer = vbl.optim.adamw(model:parameters(), {lr = 1e-4, betas = {0.9, 0.98}, weight_decay = 0.01, clip = 0})
-
-local b = vbl.load(config.batch)  -- tokens and lengths are read by the host, images lie on the device, as a loader leaves them
-local B = b.images:size(1)
-local images = b.images:to(config.device)
-local function batch(tokens, lengths) return {tokens = b[tokens], lengths = b[lengths], images = images} end
-local labels, ap_labels = b.mlm_labels:totable(), b.ap_labels:totable()
-local count = 0
-for _, row in ipairs(labels) do
-  for _, label in ipairs(row) do count = count + (label >= 0 and 1 or 0) end
-end
-for i, label in ipairs(ap_labels) do ap_labels[i] = math.tointeger(label) end
-local works = {
-  mlm = {n = B, count = count, labels = b.mlm_labels, batch = batch("mlm_tokens", "lengths")},
-  ap = {n = B, repeated = {}, labels = ap_labels, batch = batch("ap_tokens", "ap_lengths")},
-  mim = {n = B, repeated = {}, mask = b.mask, batch = batch("tokens", "lengths")},
-}
-local tasks = {vbl.tasks.mlm {}, vbl.tasks.ap {head = "concat"}, vbl.tasks.mim {temperature = 0.07, positions = "unmasked"}}
-
-local function backward()
-  local losses = {}
-  optimizer:zero_grad()
-  for i, task in ipairs(tasks) do losses[task.name] = accumulate.backward(model, task, works[task.name], B, 2 * i, 1) end
-  return losses
-end
+local b = vbl.load(config.batch)
+local run = require "gpu_step"(model, b, config.precision, config.device)
 
 local answers = {}
 
 function answers.gradients(path)
-  local losses, gradients = vbl.autocast(config.precision, backward), {}
+  local losses, gradients = vbl.autocast(config.precision, run.backward), {}
   for _, p in ipairs(model:parameters()) do
     if p.tensor.grad then gradients[p.name] = p.tensor.grad:to "cpu" end
   end
@@ -52,13 +28,7 @@ end
 
 function answers.steps(n)
   local started, losses, norm = system.monotonic(), nil, nil
-  for _ = 1, tonumber(n) do
-    losses = vbl.autocast(config.precision, vbl.scope, function()
-      local found = backward()
-      norm = optimizer:step(nil, {wait = false})
-      return found
-    end)
-  end
+  for _ = 1, tonumber(n) do losses, norm = run.step() end
   later.number(norm)  -- there once the device is done
   local ms = (system.monotonic() - started) * 1e3 / tonumber(n)
   local m = vbl.memory()

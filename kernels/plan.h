@@ -1,0 +1,32 @@
+// The counting backend's parts (plan.c: memory and transfers; plan_kernels.c, plan_layers.c: what each entry costs; plan_work.c: the list of it).
+// defines: vbl_work, vbl_plan_work, vbl_plan_work_start, vbl_plan_add, vbl_plan_short, vbl_plan_scratch, vbl_plan_content, vbl_plan_kernels,
+//          vbl_plan_layers
+#pragma once
+#include "kernels/kernels.h"
+
+// Calls of one kernel on a GPU that cost the same, for one op. A backend's entry may be several kernels, which are rows of their own
+// ("gemm_bf16 rounding"). Bytes are those that the kernel, as it is written in kernels/cuda, has to read and write in the device's memory:
+// each operand once, also where a row is read twice while it is in a cache. FLOPs are those of products and attention (a multiplication and
+// an addition are two) on what is there: no padding.
+typedef struct vbl_work {
+  const char *kernel;
+  const char *op;  // who asked for it (vbl_memory_user); NULL: not known
+  bool backward;
+  int64_t calls;
+  int launches;                 // of one call; of a library's kernels 1, however many it makes of it; 0: a copy to or from the host
+  double flops, read, written;  // of one call
+} vbl_work;
+
+// The rows of the last count on a GPU, in the order in which they came up first; valid until the next one starts.
+const vbl_work *vbl_plan_work(int *count);
+
+void vbl_plan_work_start(bool on);  // forgets all rows; off: nothing is added
+// One call for the op that runs.
+void vbl_plan_add(const char *kernel, int launches, double flops, double read, double written);
+
+void vbl_plan_short(void);                               // there is no memory: the next sync says so
+void vbl_plan_scratch(int blocks, const size_t *bytes);  // working memory of `blocks` <= 2 blocks at once, given back again
+// What the host copied to p, the whole of it and at most a few MB; *bytes up to its end. NULL: not known.
+const void *vbl_plan_content(const void *p, size_t *bytes);
+void vbl_plan_kernels(vbl_backend *b, bool gpu);  // the entries for kernels; gpu: as a GPU has them
+void vbl_plan_layers(vbl_backend *b, bool gpu);   // some of them

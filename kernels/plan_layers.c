@@ -1,0 +1,235 @@
+// The counting backend's kernels of layers, as plan_kernels.c.
+// defines: vbl_plan_layers
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/blocks.h"
+#include "kernels/plan.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+enum { F32 = 4, BF16 = 2, I32 = 4 };
+
+static double times(int64_t a, int64_t b) { return (double)a * (double)b; }
+static void add(const char *kernel, double read, double written) { vbl_plan_add(kernel, 1, 0, read, written); }
+
+// Sums over N rows of `sums` things of D columns: the kernel that reads the rows, then one for each that adds the chunks.
+static void chunks(const char *kernel, const char *finish, int sums, double read, bool accumulate, int64_t N, int64_t D) {
+  const double part = F32 * times(vbl_row_chunks(N), D);
+  add(kernel, read, sums * part);
+  for (int i = 0; i < sums; i++) add(finish, part + (accumulate ? F32 * (double)D : 0), F32 * (double)D);
+}
+static void count_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
+  chunks("column_sum", "column_sum chunks", 1, F32 * times(N, D), accumulate, N, D);
+}
+static void count_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
+                                     vbl_stream s) {
+  add("gelu_backward", 2 * F32 * times(N, D), F32 * times(N, D));
+  if (dbias != NULL) count_column_sum(dh, dbias, accumulate, N, D, s);
+}
+
+static double rows_of(const vbl_dropout *drop, int64_t N) { return drop != NULL && drop->p > 0 ? 2 * I32 * (double)N : 0; }
+
+static void count_layer_norm(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd,
+                             int64_t N, int64_t D, vbl_stream s) {
+  const double n = F32 * times(N, D);
+  if (n > 0) add("layer_norm", n + 2 * F32 * (double)D, n + 2 * F32 * (double)N);
+}
+static void count_residual_norm(const void *x, const void *residual, const vbl_dropout *drop, const void *gamma, const void *beta,
+                                double eps, void *sum, void *y, void *mean, void *rstd, int64_t N, int64_t D, vbl_stream s) {
+  const double n = F32 * times(N, D);
+  if (n > 0) add("residual_norm", 2 * n + 2 * F32 * (double)D + rows_of(drop, N), 2 * n + 2 * F32 * (double)N);
+}
+static void count_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
+                                      const void *dsum, void *dx, void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D,
+                                      vbl_stream s) {
+  const double n = F32 * times(N, D), statistics = 2 * F32 * (double)N;
+  if (dgamma != NULL)
+    chunks("layer_norm_backward parameters", "layer_norm_backward chunks", 2, 2 * n + statistics, accumulate, N, D);
+  if (n > 0) add("layer_norm_backward", (dsum != NULL ? 3 : 2) * n + statistics + F32 * (double)D, n);
+}
+static void count_dropout_add(const void *x, const void *residual, const vbl_dropout *drop, void *y, int64_t N, int64_t D,
+                              vbl_stream s) {
+  const double n = F32 * times(N, D);
+  if (n > 0) add("dropout_add", (residual != NULL ? 2 : 1) * n + rows_of(drop, N), n);
+}
+
+// What is to be known of attention's segments: the rows that they hold, and the pairs of a query and a key.
+typedef struct segments {
+  double q, k, pairs;
+} segments;
+
+// From the tables that the host sent; without them, from the rows that the caller says there are (0: not known).
+static segments segments_of(const int32_t (*q)[2], const int32_t (*k)[2], int64_t B, int64_t q_rows, int64_t k_rows) {
+  size_t q_bytes, k_bytes;
+  const int32_t(*at_q)[2] = vbl_plan_content(q, &q_bytes), (*at_k)[2] = vbl_plan_content(k, &k_bytes);
+  const size_t wanted = (size_t)B * sizeof *q;
+  if (at_q == NULL || at_k == NULL || q_bytes < wanted || k_bytes < wanted)
+    return (segments){(double)q_rows, (double)k_rows, B > 0 ? times(q_rows, k_rows) / (double)B : 0};
+  segments sum = {0, 0, 0};
+  for (int64_t b = 0; b < B; b++) {
+    sum.q += at_q[b][1];
+    sum.k += at_k[b][1];
+    sum.pairs += times(at_q[b][1], at_k[b][1]);
+  }
+  return sum;
+}
+
+static void count_attention(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv,
+                            const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
+                            const vbl_dropout *drop, void *o, int64_t ldo, void *lse, vbl_stream s) {
+  const segments n = segments_of(q_seg, k_seg, B, 0, 0);
+  const double width = F32 * times(H, d), row = F32 * (double)H;
+  vbl_plan_add("attention", 1, 4 * times(H, d) * n.pairs, width * (n.q + 2 * n.k), (width + row) * n.q);
+}
+// Two kernels, which both make the scores and dP: seven products where five would do.
+static void count_attention_backward(const void *q, int64_t ldq, const void *k, int64_t ldk, const void *v, int64_t ldv,
+                                     const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d,
+                                     double scale, const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse,
+                                     const void *dout, int64_t lddo, void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk,
+                                     void *dv, int64_t lddv, vbl_stream s) {
+  const segments n = segments_of(q_seg, k_seg, B, 0, 0);
+  const double width = F32 * times(H, d), row = F32 * (double)H, flops = 2 * times(H, d) * n.pairs;
+  vbl_plan_add("attention_backward q", 1, 3 * flops, width * (3 * n.q + 2 * n.k) + row * n.q, (width + row) * n.q);
+  vbl_plan_add("attention_backward kv", 1, 4 * flops, width * (2 * n.q + 2 * n.k) + 2 * row * n.q, 2 * width * n.k);
+}
+
+// The operands and results of attention in bf16, as attention_bf16.cu lays them out where rows are not padded.
+static void heads(const vbl_heads *a, bool backward) {
+  enum { SPARE = 128 };
+  const size_t width = (size_t)(a->H * a->d) * BF16, q = (size_t)(a->q_rows + SPARE) * width,
+               k = (size_t)(a->k_rows + SPARE) * width;
+  vbl_plan_scratch(1, (size_t[]){backward ? 4 * q + 4 * k + (size_t)(a->B * a->H * a->longest_q) * 4 : 2 * q + 2 * k});
+}
+// Rows to bf16, zeros behind them.
+static void round_rows(int64_t rows, const vbl_heads *a) {
+  enum { SPARE = 128 };
+  const double n = times(rows, a->H * a->d);
+  add("attention_bf16 rounding", F32 * n, BF16 * n);
+  add("attention_bf16 rounding", 0, BF16 * times(SPARE, a->H * a->d));
+}
+// What the plan reads beside the matrices: lengths, offsets, the seed.
+static void control(const vbl_heads *a) {
+  const double B = (double)a->B;
+  add("attention_bf16 control", 4 * I32 * B, 2 * I32 * B + 3 * 8 * (B + 1) + 16);
+}
+static void unpack(double rows, int64_t width, int from) {
+  add("attention_bf16 unpacking", from * rows * (double)width, F32 * rows * (double)width);
+}
+static bool count_attention_bf16(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s) {
+  const segments n = segments_of(a->q_seg, a->k_seg, a->B, a->q_rows, a->k_rows);
+  const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
+  heads(a, false);
+  control(a);
+  round_rows(a->q_rows, a);
+  for (int i = 0; i < 2; i++) round_rows(a->k_rows, a);
+  vbl_plan_add("attention_bf16", 1, 4 * times(a->H, a->d) * n.pairs, width * (n.q + 2 * n.k), (width + row) * n.q);
+  unpack(n.q, a->H * a->d, BF16);
+  unpack(n.q, a->H, F32);
+  return true;
+}
+static bool count_attention_bf16_backward(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout,
+                                          int64_t lddo, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv,
+                                          vbl_stream s) {
+  const segments n = segments_of(a->q_seg, a->k_seg, a->B, a->q_rows, a->k_rows);
+  const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
+  heads(a, true);
+  control(a);
+  for (int i = 0; i < 3; i++) round_rows(a->q_rows, a);  // q, o, do
+  for (int i = 0; i < 2; i++) round_rows(a->k_rows, a);
+  vbl_plan_add("attention_bf16_backward", 1, 10 * times(a->H, a->d) * n.pairs, width * (3 * n.q + 2 * n.k) + row * n.q,
+               width * (n.q + 2 * n.k) + row * n.q);
+  unpack(n.q, a->H * a->d, BF16);
+  for (int i = 0; i < 2; i++) unpack(n.k, a->H * a->d, BF16);
+  return true;
+}
+
+static int by_value(const void *a, const void *b) {
+  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+  return (x > y) - (x < y);
+}
+
+// How many different indices, of those that are not -1, there are among n; all n where they are not known.
+static double different(const int32_t *index, int64_t n) {
+  size_t bytes;
+  const int32_t *at = vbl_plan_content(index, &bytes);
+  if (at == NULL || bytes < (size_t)n * sizeof *at) return (double)n;
+  int32_t *sorted = malloc((size_t)n * sizeof *sorted + 1);
+  if (sorted == NULL) return vbl_plan_short(), (double)n;
+  memcpy(sorted, at, (size_t)n * sizeof *sorted);
+  qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i++) found += sorted[i] >= 0 && (i == 0 || sorted[i] != sorted[i - 1]);
+  free(sorted);
+  return (double)found;
+}
+
+static void count_gather_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s) {
+  if (n * D > 0) add("gather_rows", F32 * different(index, n) * (double)D + I32 * (double)n, F32 * times(n, D));
+}
+static void count_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s) {
+  const double touched = n * D > 0 ? F32 * different(index, n) * (double)D : 0;
+  if (n * D > 0) add("scatter_add_rows", F32 * times(n, D) + I32 * (double)n + touched, touched);
+}
+static void count_text_embedding(const int32_t *ids, const int32_t *pos, const void *word, const void *position, const void *type,
+                                 void *y, int64_t n, int64_t D, vbl_stream s) {
+  if (n * D > 0)
+    add("text_embedding", F32 * (different(ids, n) + different(pos, n) + 1) * (double)D + 2 * I32 * (double)n, F32 * times(n, D));
+}
+static void count_patchify(vbl_dtype T, const void *images, const double *mean, const double *std, const uint8_t *mask,
+                           void *patches, int64_t B, int64_t S_h, int64_t S_w, int64_t p, vbl_stream s) {
+  const double places = times(B, (S_h / p) * (S_w / p)), n = places * (double)(3 * p * p);
+  if (n > 0) add("patchify", n * (double)vbl_dtype_size(T) + (mask != NULL ? places : 0), F32 * n);
+}
+static void count_vit_assemble(const void *patches, const void *cls, const void *pos, void *y, int64_t B, int64_t P, int64_t D,
+                               vbl_stream s) {
+  const double row = F32 * (double)D;
+  if (B * D > 0) add("vit_assemble", row * (times(B, P) + 1 + (double)(P + 1)), row * times(B, P + 1));
+}
+
+static void count_softmax(const void *x, void *y, bool log, int64_t N, int64_t V, vbl_stream s) {
+  add("softmax", F32 * times(N, V), F32 * times(N, V));
+}
+static void count_softmax_backward(const void *y, const void *dy, void *dx, bool log, int64_t N, int64_t V, vbl_stream s) {
+  add("softmax_backward", 2 * F32 * times(N, V), F32 * times(N, V));
+}
+static void count_cross_entropy(const void *x, const int32_t *label, int32_t ignore, void *loss, void *lse, int64_t N, int64_t V,
+                                vbl_stream s) {
+  if (N * V > 0) add("cross_entropy", F32 * times(N, V) + I32 * (double)N, 2 * F32 * (double)N);
+}
+static void count_cross_entropy_backward(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                         double scale, void *dx, int64_t N, int64_t V, vbl_stream s) {
+  const double by_row = (I32 + F32 + (dloss != NULL ? F32 : 0)) * (double)N;
+  if (N * V > 0) add("cross_entropy_backward", F32 * times(N, V) + by_row, F32 * times(N, V));
+}
+static void count_normalize_rows(const void *x, double eps, void *y, void *norm, int64_t N, int64_t D, vbl_stream s) {
+  if (N * D > 0) add("normalize_rows", F32 * times(N, D), F32 * (times(N, D) + (double)N));
+}
+static void count_normalize_rows_backward(const void *y, const void *norm, double eps, const void *dy, void *dx, int64_t N,
+                                          int64_t D, vbl_stream s) {
+  if (N * D > 0) add("normalize_rows_backward", F32 * (2 * times(N, D) + (double)N), F32 * times(N, D));
+}
+
+void vbl_plan_layers(vbl_backend *b, bool gpu) {
+  b->gelu_backward_bias = count_gelu_backward_bias;
+  b->column_sum = count_column_sum;
+  b->layer_norm = count_layer_norm;
+  b->residual_norm = count_residual_norm;
+  b->layer_norm_backward = count_layer_norm_backward;
+  b->dropout_add = count_dropout_add;
+  b->attention = count_attention;
+  b->attention_backward = count_attention_backward;
+  b->gather_rows = count_gather_rows;
+  b->scatter_add_rows = count_scatter_add_rows;
+  b->text_embedding = count_text_embedding;
+  b->patchify = count_patchify;
+  b->vit_assemble = count_vit_assemble;
+  b->softmax = count_softmax;
+  b->softmax_backward = count_softmax_backward;
+  b->cross_entropy = count_cross_entropy;
+  b->cross_entropy_backward = count_cross_entropy_backward;
+  b->normalize_rows = count_normalize_rows;
+  b->normalize_rows_backward = count_normalize_rows_backward;
+  b->attention_bf16 = gpu ? count_attention_bf16 : NULL;
+  b->attention_bf16_backward = gpu ? count_attention_bf16_backward : NULL;
+}

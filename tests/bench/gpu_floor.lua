@@ -1,0 +1,144 @@
+-- What a training step does on a GPU, kernel by kernel, counted without one (vbl.count_memory): calls, launches, FLOPs, bytes, and the time that
+-- each takes at least at the card's rates. Beside it the floor: the same products on the tensor cores, whose operands are hidden behind them, and what
+-- is left in bf16 with everything fused that can be.
+--   vbl tests/bench/gpu_floor.lua [model.dropout=0.1 ...] [batch=48] [precision=bf16] [flops=790e12 bytes=4.3e12]
+-- The step is gpu.py's: base, interleaved late fusion, MLM, AP and MIM, captions of Flickr8k's lengths, packed. Nothing here is measured.
+local vbl = require "vbl"
+local gpu_step = require "gpu_step"
+
+local config = vbl.config {
+  model = {preset = "base", fusion = "interleaved", dropout = 0},
+  batch = 0,               -- samples of a step; 0: 48, 128 and 512
+  precision = "bf16",      -- of the products
+  flops = 790e12,          -- a second, of products in bf16: one of 8192^3 on an H200
+  f32 = 60e12,             -- of products in f32 without tensor cores
+  tf32 = 395e12,           -- of products in TF32
+  bytes = 4.3e12,          -- a second, of the card's memory
+}
+
+-- Captions' tokens, [CLS] and [SEP] included: Flickr8k's quantiles, as in gpu.py.
+local LENGTHS = {7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 16, 17, 17, 18, 19, 19, 20, 22, 25}
+
+local RATES = {gemm = "f32", attention = "f32", attention_backward = "f32", gemm_tf32 = "tf32"}
+
+-- The share of a kernel's bytes that is left where everything is bf16 and fused: rounding and unpacking go, and so do sums of gradients and
+-- copies, which a kernel before them can write; a bias's gradient is a read of bf16. All others, f32 here: half. AdamW's stay, with a gradient
+-- of bf16 and the rounded weights, 28 bytes a parameter, and 2 for the norm.
+local FUSED = {copy = 0, ["copy to bf16"] = 0, fill = 0, scale_add = 0, binary = 0, dropout_add = 0, ["gemm_bf16 gelu"] = 2 / 3, adamw_pieces = 1,
+               ["attention_bf16"] = 1, ["attention_bf16_backward"] = 1, ["adamw_pieces norms"] = 1 / 2, patchify = 3 / 5}
+local function fused(kernel)
+  if FUSED[kernel] then return FUSED[kernel] end
+  return (kernel:find "rounding" or kernel:find "unpacking") and 0 or 1 / 2
+end
+
+-- The batch of B samples, gpu.py's but for the words, which are of no matter here.
+local function batch_of(c, B)
+  local lengths, T = {}, 0
+  for i = 1, B do
+    lengths[i] = LENGTHS[(i - 1) % #LENGTHS + 1]
+    T = math.max(T, lengths[i])
+  end
+  local tokens, labels, inside = {}, {}, 0
+  for b = 1, B do
+    tokens[b], labels[b] = {}, {}
+    for t = 1, T do
+      local word = t > 1 and t < lengths[b]
+      tokens[b][t] = word and 104 + (b * 977 + t * 7919) % (c.vocab - 104) or t <= lengths[b] and 101 or 0
+      labels[b][t] = word and inside % 7 == 0 and tokens[b][t] or -100
+      if word then inside = inside + 1 end
+    end
+  end
+  local mask, ap = {}, {}
+  for b = 1, B do
+    mask[b], ap[b] = {}, b % 2
+    for p = 1, (c.image // c.patch) ^ 2 do mask[b][p] = p % 3 == 1 and 1 or 0 end
+  end
+  local function i32(t) return vbl.tensor(t, {dtype = "i32", device = "cpu"}) end
+  local words, n = i32(tokens), i32(lengths)
+  return {tokens = words, mlm_tokens = words, ap_tokens = words, mlm_labels = i32(labels), lengths = n, ap_lengths = n, ap_labels = i32(ap),
+          mask = vbl.tensor(mask, {dtype = "u8", device = "cpu"})}
+end
+
+-- Rows of `steps` steps of a new model.
+local function counted(steps, B)
+  local model
+  local found = vbl.count_memory({device = "cuda"}, function()
+    model = vbl.models.vilbert(config.model, "empty")
+    local batch = batch_of(model.config, B)
+    batch.images = vbl.empty(B, 3, model.config.image, model.config.image, {dtype = "u8"})
+    local run = gpu_step(model, batch, config.precision, vbl.zeros(1):device())
+    for _ = 1, steps do run.step() end
+  end)
+  return found, model
+end
+
+local function key_of(row)
+  return ("%s|%s|%s|%.0f|%.0f|%.0f"):format(row.kernel, row.op, row.backward, row.flops / row.calls, row.read / row.calls, row.written / row.calls)
+end
+
+-- The rows of one step in a run of many: those of two less those of one.
+local function step_of(B)
+  local two, model = counted(2, B)
+  local one, rows = {}, {}
+  for _, row in ipairs(counted(1, B).kernels) do one[key_of(row)] = row end
+  for _, row in ipairs(two.kernels) do
+    local before = one[key_of(row)] or {calls = 0, launches = 0, flops = 0, read = 0, written = 0}
+    for _, name in ipairs {"calls", "launches", "flops", "read", "written"} do row[name] = row[name] - before[name] end
+    if row.calls > 0 then rows[#rows + 1] = row end
+  end
+  return rows, model, two.peak
+end
+
+local function seconds(row)
+  local rate = RATES[row.kernel:match "^%S+"] or "flops"
+  return math.max(row.flops / config[rate], (row.read + row.written) / config.bytes)
+end
+
+local function least(row)
+  if row.flops > 0 then return row.flops / config.flops end
+  return (row.read + row.written) * fused(row.kernel) / config.bytes
+end
+
+local COLUMNS = {"calls", "launches", "flops", "gigabytes", "ms", "least"}
+
+-- Sums of rows by `name_of`, the longest first, and of all. Transfers (no launches) run beside the rest.
+local function grouped(rows, name_of)
+  local groups, all = {}, {name = "all"}
+  local function add(group, row)
+    local of = {calls = row.calls, launches = row.launches, flops = row.flops, gigabytes = (row.read + row.written) / 1e9,
+                ms = row.launches > 0 and seconds(row) * 1e3 or 0, least = row.launches > 0 and least(row) * 1e3 or 0}
+    for _, column in ipairs(COLUMNS) do group[column] = (group[column] or 0) + of[column] end
+  end
+  for _, row in ipairs(rows) do
+    local name = name_of(row)
+    if not groups[name] then
+      groups[name] = {name = name}
+      groups[#groups + 1] = groups[name]
+    end
+    add(groups[name], row)
+    add(all, row)
+  end
+  table.sort(groups, function(a, b) return a.ms > b.ms or a.ms == b.ms and a.name < b.name end)
+  return groups, all
+end
+
+local function show(title, groups, all)
+  print(("\n| %s | calls | launches | GFLOP | GB | ms | floor, ms | over, ms |\n|---|---|---|---|---|---|---|---|"):format(title))
+  local function line(g)
+    print(("| %s | %d | %d | %.1f | %.2f | %.2f | %.2f | %.2f |"):format(g.name, g.calls, g.launches, g.flops / 1e9, g.gigabytes, g.ms, g.least, g.ms - g.least))
+  end
+  for _, g in ipairs(groups) do line(g) end
+  line(all)
+end
+
+local function of_kernel(row) return row.kernel .. (row.kernel:find "^gemm" and (row.backward and ", backward" or ", forward") or "") end
+local function of_op(row) return row.op == "" and "(no op)" or row.op .. (row.backward and ", backward" or "") end
+
+for _, B in ipairs(config.batch > 0 and {config.batch} or {48, 128, 512}) do
+  local rows, model, peak = step_of(B)
+  print(("\nbatch %d, %s, %d parameters, %.1f GB at the peak"):format(B, config.precision, model:num_parameters(), peak / 1e9))
+  local groups, all = grouped(rows, of_kernel)
+  show("kernel", groups, all)
+  show("op", grouped(rows, of_op))
+  print(("\ncounted %.1f ms, of it %.1f for the FLOPs alone; floor %.1f ms"):format(all.ms, all.flops / config.flops * 1e3, all.least))
+end

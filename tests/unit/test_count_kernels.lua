@@ -1,0 +1,159 @@
+-- What vbl.count_memory counts of a GPU's kernels: bytes and FLOPs against numbers counted by hand on small shapes, a forward pass against
+-- model:flops, a step's products against the profile.
+local check = require "check"
+local vbl = require "vbl"
+local F = vbl.nn.functional
+
+local function counted(fn, precision)
+  local found = vbl.count_memory({device = "cuda"}, vbl.autocast, precision or "f32", fn)
+  return found.kernels, found
+end
+
+-- The one row of a kernel, of an op's forward or backward pass.
+local function row(rows, kernel, backward)
+  local found
+  for _, r in ipairs(rows) do
+    if r.kernel == kernel and r.backward == (backward or false) then
+      check.ok(not found, "two rows of " .. kernel)
+      found = r
+    end
+  end
+  if not found then error("no row of " .. kernel) end
+  return found
+end
+
+local function says(r, calls, launches, flops, read, written)
+  for i, want in ipairs {calls, launches, flops, read, written} do
+    local name = ({"calls", "launches", "flops", "read", "written"})[i]
+    check.ok(r[name] == want, ("%s: %s: counted %s, by hand %s"):format(r.kernel, name, r[name], want))
+  end
+end
+
+local function leaf(...) return vbl.randn(...):requires_grad_(true) end
+
+check.group("a linear layer in bf16", function()
+  local rows = counted(function()
+    local x, w, b = leaf(48, 24), leaf(16, 24), leaf(16)
+    F.linear(x, w, b, {gelu = true}):sum():backward()
+  end, "bf16")
+  -- The weights, 16 x 24, are rounded once for all, and x, 48 x 24, is kept rounded: a copy each.
+  local copies = {}
+  for _, r in ipairs(rows) do
+    if r.kernel == "copy to bf16" and not r.backward then copies[#copies + 1] = r.read end
+  end
+  table.sort(copies)
+  check.equal(table.concat(copies, " "), "1536.0 4608.0")
+  -- y = x w' + b: 2 * 48 * 16 * 24; bf16 operands 2 * (48 * 24 + 24 * 16), bias 4 * 16; y in f32 4 * 48 * 16.
+  says(row(rows, "gemm_bf16"), 1, 1, 36864, 2 * (1152 + 384) + 64, 3072)
+  says(row(rows, "gemm_bf16 gelu"), 1, 1, 0, 3072, 1536)
+  -- dh = dg gelu'(h) in f32; its columns' sums: one chunk of 48 rows, 16 sums of 4 bytes, then they again.
+  says(row(rows, "gelu_backward", true), 1, 1, 0, 2 * 3072, 3072)
+  says(row(rows, "column_sum", true), 1, 1, 0, 3072, 64)
+  says(row(rows, "column_sum chunks", true), 1, 1, 0, 64, 64)
+  -- dh is rounded for each of the two products, which have 36864 FLOPs each.
+  says(row(rows, "gemm_bf16 rounding", true), 2, 2, 0, 2 * 3072, 2 * 1536)
+  local flops, products = 0, 0
+  for _, r in ipairs(rows) do
+    if r.kernel == "gemm_bf16" and r.backward then flops, products = flops + r.flops, products + r.calls end
+  end
+  check.equal(products, 2)
+  check.equal(flops, 2 * 36864.0)
+end)
+
+check.group("a norm", function()
+  local rows = counted(function()
+    local x, gamma, beta = leaf(100, 8), leaf(8), leaf(8)
+    F.layer_norm(x, gamma, beta):sum():backward()
+  end)
+  says(row(rows, "layer_norm"), 1, 1, 0, 4 * 800 + 2 * 32, 4 * 800 + 2 * 400)
+  -- 100 rows are three chunks: x, dy and the statistics are read, three partial sums of each parameter written.
+  says(row(rows, "layer_norm_backward parameters", true), 1, 1, 0, 2 * 3200 + 800, 2 * 3 * 32)
+  says(row(rows, "layer_norm_backward chunks", true), 2, 2, 0, 2 * 96, 2 * 32)
+  says(row(rows, "layer_norm_backward", true), 1, 1, 0, 2 * 3200 + 800 + 32, 3200)
+end)
+
+check.group("attention", function()
+  local function attend()
+    local qkv, seg = leaf(7, 3 * 16), vbl.tensor({{0, 4}, {4, 3}}, {dtype = "i32"})
+    F.self_attention(qkv, seg, seg, {heads = 2, longest_q = 4, longest_k = 4}):sum():backward()
+  end
+  local rows = counted(attend, "bf16")
+  -- Two heads of 8 columns, 4 * 4 + 3 * 3 pairs: 4 FLOPs a pair and column forward, 10 backward. 7 rows of 16 numbers.
+  says(row(rows, "attention_bf16"), 1, 1, 4 * 16 * 25, 3 * 224, 224 + 56)
+  says(row(rows, "attention_bf16_backward", true), 1, 1, 10 * 16 * 25, 5 * 224 + 56, 3 * 224 + 56)
+  local rounded = 0
+  for _, r in ipairs(rows) do rounded = rounded + (r.kernel == "attention_bf16 rounding" and r.read or 0) end
+  check.equal(rounded, (3 + 5) * 7 * 16 * 4.0)
+  rows = counted(attend)
+  says(row(rows, "attention"), 1, 1, 4 * 16 * 25, 3 * 448, 448 + 56)
+  says(row(rows, "attention_backward q", true), 1, 1, 6 * 16 * 25, 5 * 448 + 56, 448 + 56)
+  says(row(rows, "attention_backward kv", true), 1, 1, 8 * 16 * 25, 4 * 448 + 2 * 56, 2 * 448)
+end)
+
+check.group("rows and losses", function()
+  local rows = counted(function()
+    local table_, index = leaf(50, 6), vbl.tensor({3, 7, 3, 3, 49}, {dtype = "i32"})
+    local logits = F.gather_rows(table_, index)
+    F.cross_entropy(logits, vbl.tensor({0, 1, 2, 3, 4}, {dtype = "i32"}), {divisor = 5}):backward()
+  end)
+  -- Three different rows of five.
+  says(row(rows, "gather_rows"), 1, 1, 0, 3 * 24 + 20, 5 * 24)
+  says(row(rows, "scatter_add_rows", true), 1, 1, 0, 5 * 24 + 20 + 3 * 24, 3 * 24)
+  says(row(rows, "cross_entropy"), 1, 1, 0, 120 + 20, 40)
+  says(row(rows, "cross_entropy_backward", true), 1, 1, 0, 120 + 3 * 20, 120)
+end)
+
+check.group("the optimizer", function()
+  local rows = counted(function()
+    local w = leaf(40000)
+    local optimizer = vbl.optim.adamw({{name = "w", tensor = w}}, {lr = 1e-3, clip = 1})
+    w:sum():backward()
+    optimizer:step(1e-3, {wait = false})
+  end)
+  -- 40,000 numbers are two chunks (16 bytes each) of one piece (72): 28 bytes a parameter and a norm's 4.
+  says(row(rows, "adamw_pieces norms"), 1, 1, 0, 160000 + 72 + 32, 16)
+  says(row(rows, "adamw_pieces scale"), 1, 1, 0, 16 + 8, 16 + 4)
+  says(row(rows, "adamw_pieces"), 1, 1, 0, 4 * 160000 + 72 + 32 + 8, 3 * 160000)
+end)
+
+local function sum(rows, pattern, field)
+  local total = 0
+  for _, r in ipairs(rows) do total = total + (r.kernel:find(pattern) and r[field] or 0) end
+  return total
+end
+
+check.group("a model's forward pass and model:flops, a step's products and the profile", function()
+  local model, profile
+  local function batch_of(T)
+    local c = model.config
+    return {tokens = vbl.zeros(3, T, {dtype = "i32", device = "cpu"}) + 5, lengths = vbl.tensor({T, T, T}, {dtype = "i32", device = "cpu"}),
+            images = vbl.empty(3, 3, c.image, c.image, {dtype = "u8"})}
+  end
+  for _, fusion in ipairs {"interleaved", "stacked", "single_stream"} do
+    for _, precision in ipairs {"f32", "bf16"} do
+      local rows = counted(function()
+        model = vbl.models.vilbert({preset = "tiny", fusion = fusion, dropout = 0}, "empty")
+        vbl.no_grad(function() model:run(batch_of(9)) end)
+      end, precision)
+      local flops = sum(rows, "^gemm", "flops") + sum(rows, "^attention", "flops")
+      check.ok(flops == 3 * model:flops(9), ("%s, %s: counted %.0f, model:flops %.0f"):format(fusion, precision, flops, 3 * model:flops(9)))
+    end
+  end
+  local rows = counted(function()
+    model = vbl.models.vilbert({preset = "tiny", dropout = 0.1}, "empty")
+    local optimizer = vbl.optim.adamw(model:parameters(), {lr = 1e-3})
+    profile = vbl.profile(function()
+      local out = model:run(batch_of(7));
+      (out.text:sum() + out.vision:sum()):backward()
+      optimizer:step(1e-3, {wait = false})
+    end)
+  end, "bf16")
+  check.equal(sum(rows, "^gemm", "flops"), profile.rows.gemm.flops)
+  check.equal(sum(rows, "^gemm_bf16$", "calls"), profile.rows.gemm.calls)
+end)
+
+check.group("a CPU's kernels are not counted", function()
+  check.equal(vbl.count_memory({}, function() return vbl.zeros(3) + 1 end).kernels, nil)
+end)
+
+check.done()
