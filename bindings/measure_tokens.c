@@ -1,6 +1,7 @@
 // Measures that do not take plain matrices: max_sim (tokens), attention_entropy (probabilities), linear_probe (labels).
 // defines: vbl_lua_measure_tokens, vbl_lua_doubles
 #include "bindings/measure.h"
+#include "bindings/tensor.h"
 
 // Argument `arg` as tokens [B, T, D] of a real dtype, on the device where `placed`; their data stay reachable from the stack.
 static vbl_tokens check_tokens(lua_State *L, int arg, const char *name, bool placed) {
@@ -42,15 +43,14 @@ static int l_max_sim(lua_State *L) {
 }
 
 const double *vbl_lua_doubles(lua_State *L, int arg, const vbl_tensor *t) {
-  vbl_tensor *wide = NULL, *dense = NULL;
-  VBL_LUA_TRY(L, vbl_tensor_to_dtype(t, VBL_F64, &wide, &err));
+  vbl_tensor *wide = NULL;
+  const vbl_tensor *host = vbl_lua_push_host(L, t);
+  VBL_LUA_TRY(L, vbl_tensor_to_dtype(host, VBL_F64, &wide, &err));
   vbl_lua_push_tensor(L, wide);
-  VBL_LUA_TRY(L, vbl_tensor_contiguous(wide, &dense, &err));
-  vbl_lua_push_tensor(L, dense);
   lua_replace(L, arg);
   lua_pop(L, 1);
   int64_t stride[VBL_MAX_DIMS];
-  return vbl_lua_host_data(L, arg, dense, stride);
+  return vbl_lua_host_data(L, arg, wide, stride);
 }
 
 static int l_attention_entropy(lua_State *L) {

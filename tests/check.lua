@@ -47,7 +47,7 @@ end
 
 function check.group(name, fn)
   local failed = check.failed
-  local ok, message = xpcall(fn, debug.traceback)
+  local ok, message = xpcall(fn, function(e) return debug.traceback(tostring(e)) end)
   if not ok then
     check.failed = check.failed + 1
     io.stderr:write(name, ": ", message, "\n")

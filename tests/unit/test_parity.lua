@@ -1,5 +1,5 @@
 -- Parity with PyTorch, Hugging Face and timm, from the dumps of tests/golden (make_golden.py): hidden states max |difference| <= 1e-4,
--- losses relative 1e-4, every gradient tensor relative L2 1e-4, ten AdamW steps.
+-- losses relative 1e-4, every gradient tensor relative L2 1e-4, ten AdamW steps. On the CPU, or on the device that VBL_TEST_DEVICE names.
 local check = require "check"
 local vbl = require "vbl"
 local F = vbl.nn.functional
@@ -8,15 +8,25 @@ local fusion = require "vbl.models.fusion"
 local layout = require "vbl.models.layout"
 local taps = require "vbl.models.taps"
 
-local function golden(name) return vbl.load("tests/golden/" .. name) end
+local device = os.getenv "VBL_TEST_DEVICE" or "cpu"
+local devices, why = vbl.devices()
+if device ~= "cpu" and not devices[2] then check.skip("no device: " .. why) end
+vbl.set_device(device)
+
+local function golden(name)
+  local file = vbl.load("tests/golden/" .. name)
+  for key, value in pairs(file) do file[key] = type(value) == "userdata" and value:to(device) or value end
+  return file
+end
 local notes = golden "golden.json"
 
 local function maximum(a, b) return (a - b):abs():max():item() end
 
 -- Relative L2 distance; a tensor whose true value is 0 (the gradient of a key bias) is held against `scale`.
 local function relative(got, want, scale)
-  local d = (got:to("f64") - want:to("f64")):square():sum():item() ^ 0.5
-  local n = want:to("f64"):square():sum():item() ^ 0.5
+  got, want = got:to("cpu"):to("f64"), want:to("cpu"):to("f64")
+  local d = (got - want):square():sum():item() ^ 0.5
+  local n = want:square():sum():item() ^ 0.5
   return d / math.max(n, scale or 0, 1e-30)
 end
 

@@ -30,7 +30,7 @@ end
 local function draw(view, batch, key)
   local ok, swapped = pcall(view.swap_captions, view, batch, key)
   if not ok then error("task itm: " .. usage.strip(swapped), 0) end
-  return vbl.tensor(swapped.labels, {dtype = "i32"}), {tokens = swapped.tokens, lengths = swapped.lengths, images = batch.images}
+  return vbl.tensor(swapped.labels, {dtype = "i32", device = "cpu"}), {tokens = swapped.tokens, lengths = swapped.lengths, images = batch.images}
 end
 
 function Task:prepare(view, batch, key)

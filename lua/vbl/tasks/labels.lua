@@ -1,7 +1,7 @@
 -- The kinds of labels that a classifier is fine-tuned on, one row each; which one a data set has, data:labels() says.
 --   labels.kind(data) -> "binary" (two classes, one logit), "multiclass", "multilabel", "soft" (a weight in [0, 1] for each class), or nil
 --   labels[kind].outputs(classes) -> logits a sample
---   labels[kind].targets(y) -> targets, {1 where the label is known, else 0}      y: what View:labels gives
+--   labels[kind].targets(y) -> targets, {1 where the label is known, else 0}      y: what View:labels gives, on the CPU
 --   labels[kind].loss(logits, targets, weights, total) -> scalar: the samples' losses, each with its weight, summed and divided by total
 --     binary     w (log(1 + e^x) - x y)                                 multiclass   -w log softmax(x)[y]
 --     multilabel the mean of the classes' binary losses                 soft         their sum (as VQA is trained: Teney et al. 2018)
@@ -23,7 +23,7 @@ end
 local function zero_if_unknown(y) return y:maximum(0) end
 
 local function binary_loss(logits, targets, weights, total)
-  return F.bce_with_logits(logits, targets, {weight = column(weights), divisor = total})
+  return F.bce_with_logits(logits, targets:to(logits:device()), {weight = column(weights), divisor = total})
 end
 
 labels.binary = {

@@ -1,7 +1,7 @@
 -- Predictions of a split, gathered batch by batch.
 --   local p = predictions.new(kind, classes)      kind: vbl.tasks.labels, classes: names
 --   p:add(ids, logits, targets, known, list)      list: each sample's label as it is written
---   p:close()     then p.n, p.ids, p.scores f32 [n, outputs] (nil where there are too many classes), p.chosen f32 [n] (the largest class),
+--   p:close()     then, on the CPU whatever the model is on, p.n, p.ids, p.scores f32 [n, outputs] (nil where there are too many classes), p.chosen f32 [n] (the largest class),
 --                 p.targets, p.known {0 or 1}, p.credit f32 [n] (soft: the chosen class's weight)
 --   p:known_rows(), p:resample(draw) -> predictions of some rows
 --   p:write(path, header)     SPLIT.jsonl: the header, then {"id", "label", "scores"} a line, in the split's order
@@ -51,11 +51,11 @@ function Predictions:add(ids, logits, targets, known, list)
     if self.kind == "soft" then
       local at, C = best:totable(), scores:size(2)
       for i, class in ipairs(at) do at[i] = (i - 1) * C + class end
-      part.credit = rows(targets:contiguous():reshape(-1), vbl.tensor(at, {dtype = "i32"})):reshape(-1)
+      part.credit = rows(targets:contiguous():reshape(-1), vbl.tensor(at, {dtype = "i32", device = targets:device()})):reshape(-1)
     end
   end
   if self.kind ~= "soft" then part.targets = targets:to("f32") end
-  for name, x in pairs(part) do part[name] = x:detach():contiguous():keep() end
+  for name, x in pairs(part) do part[name] = x:detach():to("cpu"):contiguous():keep() end
   self.n = self.n + #ids
   self.parts[#self.parts + 1] = part
 end
@@ -74,7 +74,7 @@ end
 
 -- index: numbers from 0.
 function Predictions:rows_at(index)
-  local part, at = predictions.new(self.kind, self.classes), vbl.tensor(index, {dtype = "i32"})
+  local part, at = predictions.new(self.kind, self.classes), vbl.tensor(index, {dtype = "i32", device = "cpu"})
   part.n, part.known, part.all = #index, self.known, true
   for _, name in ipairs(fields) do
     local x = self[name]

@@ -27,7 +27,7 @@ local function column(scores, k) return scores:narrow(2, k, 1):contiguous():resh
 local function decide(scores, thresholds)
   local t = {}
   for k = 1, scores:size(2) do t[k] = thresholds and thresholds[k] or 0.5 end
-  return scores:gt(vbl.tensor(t):reshape(1, #t))
+  return scores:gt(vbl.tensor(t, {device = "cpu"}):reshape(1, #t))
 end
 
 local function accuracy(out, name, predicted, truth)
