@@ -1,15 +1,17 @@
-// vbl.scope, vbl.no_grad, vbl.enable_grad, vbl.autocast, vbl.side_by_side: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
+// vbl.scope, vbl.no_grad, vbl.enable_grad, vbl.autocast, vbl.side_by_side, vbl.cuda_graph: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
 // the running C function's stack, so an error keeps its traceback and passes through unchanged.
 // defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording, vbl_lua_set_autocast
 #include <string.h>
 
 #include "bindings/tensor.h"
 #include "core/tensor/branch.h"
+#include "kernels/kernels.h"
 
 #define SCOPE_META     "vbl.scope"
 #define RECORDING_META "vbl.recording"
 #define AUTOCAST_META  "vbl.autocast"
 #define BRANCH_META    "vbl.branch"
+#define CAPTURE_META   "vbl.capture"
 
 static int close_scope(lua_State *L) {
   vbl_scope *scope = lua_touserdata(L, 1);
@@ -164,6 +166,33 @@ static int side_by_side(lua_State *L) {
   return 2;
 }
 
+static const char *capture(bool on) {
+  const vbl_backend *device = vbl_backend_opened();
+  if (vbl_plan_backend() != NULL || device == NULL || device->capture == NULL) return "no GPU is in use";
+  return device->capture(on);
+}
+
+static int close_capture(lua_State *L) {
+  if (*(const bool *)lua_touserdata(L, 1)) (void)capture(false);
+  return 0;
+}
+
+// Within another nothing begins or ends.
+static int cuda_graph(lua_State *L) {
+  luaL_checkany(L, 1);
+  bool *open = lua_newuserdatauv(L, sizeof *open, 0);
+  *open = false;
+  guard(L, CAPTURE_META, close_capture);
+  lua_toclose(L, -1);
+  const char *why = capture(true);
+  *open = why == NULL;
+  const int guard_at = lua_gettop(L), results = call_below_guard(L);
+  if (*open) *open = false, why = capture(false);
+  lua_pushstring(L, why);  // nil for NULL
+  lua_insert(L, guard_at + 1);
+  return results + 1;
+}
+
 static int is_recording(lua_State *L) {
   lua_pushboolean(L, vbl_recording());
   return 1;
@@ -189,5 +218,11 @@ const vbl_fn vbl_scope_rows[] = {
      "work of few rows. Results are those of one after the other, bit for bit. f and g compute with ops and read values; "
      "optimizers and measures come "
      "after them."},
+    {"cuda_graph", cuda_graph, "cuda_graph(fn, ...) -> nil or why not, results of fn",
+     "Calls fn(...) and gives what it asks of a GPU to it in one call, as one CUDA graph, when fn has returned. What no graph can "
+     "hold (the host waits for a "
+     "number, memory is asked for, sizes are new) ends the graph there, and the rest is queued as ever: results are the same. Then "
+     "the first result says "
+     "what it was."},
     {"is_grad_enabled", is_recording, "is_grad_enabled() -> boolean", "Whether ops are recorded for backward."},
     {NULL, NULL, NULL, NULL}};

@@ -116,6 +116,10 @@ typedef struct vbl_backend {
   // by the last meeting (core/tensor/branch.h sees to it), and memory may be freed at any time: the allocator gives it to none too early.
   void (*branch)(int b);
   void (*meet)(void);
+  // on: work is recorded from now on, and none of it begins. off: what was recorded goes to the device in one call, as a graph. Returns NULL where
+  // that was all work since, else a few words on what could not be recorded (a wait of the host, new memory): what came before it has gone to the
+  // device then, and what came after it went there as ever. In any case it is done in the order in which it was queued. NULL: nothing is recorded.
+  const char *(*capture)(bool on);
   // What a device was asked for since it was opened: memory, and stops of the host until it is done. NULL on the CPU.
   void (*counts)(int64_t *allocations, int64_t *stops);
   void (*memory)(vbl_device_memory *m, bool reset);  // reset: the peaks start again at what is there now. NULL on the CPU.

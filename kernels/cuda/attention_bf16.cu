@@ -150,6 +150,7 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
     bool ordered;
   } ways[] = {{EVEN, true}, {RAGGED, true}, {PADDED, true}, {EVEN, false}, {PADDED, false}};
   char why[512] = "";
+  uncapture("new sizes of attention");
   graph *g = new graph;
   for (const auto &way : ways) {
     if ((way.rows == EVEN) != a->even || (!way.ordered && deterministic())) continue;

@@ -26,6 +26,7 @@ static vbl_backend make_table(void) {
   ENTRY(send);
   ENTRY(branch);
   ENTRY(meet);
+  ENTRY(capture);
   ENTRY(counts);
   ENTRY(memory);
   ENTRY(set_deterministic);

@@ -1,5 +1,6 @@
 // The CUDA backend's functions, one per entry of vbl_backend with its contract (kernels/kernels.h), and what its files share.
-// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, alarm, returned, open_branches, branch_of, quiet, met}
+// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, alarm, returned, open_branches, branch_of, quiet, met, stream_of_branch, uncapture, mark,
+// is_captured}
 #pragma once
 #include "kernels/cuda/cuda.h"
 #ifndef __CUDACC__
@@ -17,6 +18,7 @@ void vbl_cuda_calm(vbl_stream s);
 void *vbl_cuda_send(const void *host, size_t bytes, vbl_stream s);
 void vbl_cuda_branch(int b);
 void vbl_cuda_meet(void);
+const char *vbl_cuda_capture(bool on);
 void vbl_cuda_counts(int64_t *allocations, int64_t *stops);
 void vbl_cuda_memory(vbl_device_memory *m, bool reset);
 void vbl_cuda_set_deterministic(bool on);
@@ -103,7 +105,12 @@ int32_t *alarm();                        // on the device; not 0: the optimizer 
 bool returned(void *device);             // takes back what vbl_cuda_send gave; false: it is none of its
 bool open_branches(void);                // their streams; false: the runtime has none
 int branch_of(cudaStream_t s);           // 1: of the second branch; 0: any other stream
-bool apart(void);                        // branch 1 may have queued something since the last meeting
-void met(void);                          // the allocator is told of a meeting
-void quiet(void);                        // waits for all branches, to time something on a device that does nothing else
+cudaStream_t stream_of_branch(int b);
+bool apart(void);                 // branch 1 may have queued something since the last meeting
+void met(void);                   // the allocator is told of a meeting
+void uncapture(const char *why);  // where work is recorded: it is given to the device, and no more is recorded
+void mark(cudaEvent_t e,
+          cudaStream_t s);        // an event that the host asks for: recorded now, or behind the graph that is being recorded
+bool is_captured(cudaEvent_t e);  // whether that graph is still being recorded
+void quiet(void);                 // waits for all branches, to time something on a device that does nothing else
 }  // namespace vbl_cuda

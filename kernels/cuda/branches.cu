@@ -1,5 +1,5 @@
 // The two branches, a stream each, and their meetings. NULL as a stream means that of the current branch.
-// defines: vbl_cuda_branch, vbl_cuda_meet; open_branches, branch_of, apart, quiet
+// defines: vbl_cuda_branch, vbl_cuda_meet; open_branches, branch_of, stream_of_branch, apart, quiet
 #include "kernels/cuda/backend.h"
 
 using namespace vbl_cuda;
@@ -19,9 +19,11 @@ bool vbl_cuda::open_branches(void) {
 }
 
 int vbl_cuda::branch_of(cudaStream_t s) { return s != nullptr && s == streams[1]; }
+cudaStream_t vbl_cuda::stream_of_branch(int b) { return streams[b]; }
 bool vbl_cuda::apart(void) { return parted; }
 
 void vbl_cuda::quiet(void) {
+  uncapture("the host waits for the device");
   for (cudaStream_t s : streams) note(cudaStreamSynchronize(s));
 }
 

@@ -47,6 +47,7 @@ vbl_status vbl_cuda::failed(vbl_error *err) {
 void vbl_cuda::count_allocation() { allocations++; }
 
 static void stop(cudaStream_t s) {
+  uncapture("the host waits for the device");
   stops++;
   note(cudaStreamSynchronize(s));
 }
@@ -78,7 +79,7 @@ bool caching() {
 class blocks {
  public:
   void *take(size_t bytes) {
-    std::lock_guard<std::mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(lock);
     const size_t size = class_of(bytes);
     void *p = nullptr;
     if ((p = kept(size)) == nullptr && (p = fresh(size)) == nullptr) {
@@ -92,7 +93,7 @@ class blocks {
     return p;
   }
   void put(void *p) {
-    std::lock_guard<std::mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(lock);
     const auto at = out.find(p);
     if (at == out.end()) return note_failure(VBL_EDEVICE, "a block was freed that was not handed out");
     const given b = at->second;
@@ -105,12 +106,12 @@ class blocks {
       later.emplace_back(b.size, p);
   }
   void met() {
-    std::lock_guard<std::mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(lock);
     meetings++;
     collect();
   }
   void state(vbl_device_memory *m, bool reset) {
-    std::lock_guard<std::mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(lock);
     size_t free = 0, total = 0;
     note(cudaMemGetInfo(&free, &total));
     *m = now;
@@ -119,7 +120,7 @@ class blocks {
   }
 
  private:
-  std::mutex lock;
+  std::recursive_mutex lock;  // asking the driver ends a recording, which makes the branches meet
   vbl_device_memory now = {};
   enum { BOTH = 2 };
   struct given {
@@ -151,8 +152,9 @@ class blocks {
   // The branches have met.
   void collect() {
     for (int b = 0; b < BOTH; b++) idle[BOTH].insert(idle[b].begin(), idle[b].end()), idle[b].clear();
-    for (const auto &block : later) keep(BOTH, block.first, block.second);
+    const auto now_free = std::move(later);
     later.clear();
+    for (const auto &block : now_free) keep(BOTH, block.first, block.second);
   }
 
   static size_t class_of(size_t bytes) { return caching() ? vbl_block_size(bytes, VBL_BLOCK_LEAST) : bytes > 0 ? bytes : 1; }
@@ -171,11 +173,13 @@ class blocks {
 #endif
   }
   void drop(size_t size, void *p) {
+    uncapture("memory is given back");
     note(cudaFreeAsync(p, current));
     now.held -= size;
   }
   void *fresh(size_t size) {
     void *p = nullptr;
+    uncapture("new memory");  // in a graph it would be the graph's, and end with it
     count_allocation();
     if (cudaMallocAsync(&p, size, current) == cudaSuccess) return now.held += size, p;
     (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
@@ -196,6 +200,7 @@ class staging {
   void send(void *device, const char *host, size_t bytes, cudaStream_t s) {
     std::lock_guard<std::mutex> hold(lock);
     if (!open()) {
+      uncapture("a copy from memory that is not pinned");
       stops++;  // from memory that is not pinned the driver waits
       return note(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, s));
     }
@@ -221,6 +226,7 @@ class staging {
   bool open() {
     if (tried) return start != nullptr;
     tried = true;
+    uncapture("new memory");
     for (cudaEvent_t &e : sent)
       if (cudaEventCreateWithFlags(&e, cudaEventDisableTiming) != cudaSuccess) return false;
     if (cudaHostAlloc((void **)&start, PART * PARTS, cudaHostAllocDefault) != cudaSuccess) start = nullptr;
@@ -228,6 +234,7 @@ class staging {
     return start != nullptr;
   }
   void turn(cudaStream_t s) {
+    uncapture("the pinned memory is full");  // the host has to know when this part is read
     note(cudaEventRecord(sent[part], s));
     part = (part + 1) % PARTS;
     used = 0;
@@ -256,6 +263,7 @@ void vbl_cuda_free(void *p, size_t bytes) {
 
 void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s) {
   if (bytes == 0) return;
+  uncapture("the host waits for the device");
   note(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, queue(s)));
   stop(queue(s));  // the host reads it next
 }

@@ -1,5 +1,5 @@
 // Matrix products by the algorithm that is fastest for their sizes. The first product of a kind is timed with each algorithm that the
-// library offers, and what won is kept on disk by sizes, types, epilogue, device and version, so that a machine tunes once.
+// library offers, and what won is kept on disk by sizes (nearly), types, epilogue, device and version, so that a machine tunes once.
 // defines: vbl_product::{shape, operands, algorithm, run, cache_file}; vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
 #pragma once
 #include <stddef.h>

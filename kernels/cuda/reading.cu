@@ -65,6 +65,7 @@ class readings {
     return page + left;
   }
   vbl_reading *fresh(size_t size, cudaStream_t s) {
+    uncapture("new memory");
     vbl_reading r = {size, 0, 0, pinned(size), {}, s};
     if (r.pinned != nullptr && cudaEventCreateWithFlags(&r.done, cudaEventDisableTiming) == cudaSuccess) return new vbl_reading(r);
     note_failure(VBL_ENOMEM, "no memory for what is read from the device");
@@ -99,12 +100,13 @@ vbl_reading *vbl_cuda_read_later(const void *device, size_t bytes, bool watched,
   if (r == nullptr) return nullptr;
   if (watched && alarm() != nullptr) VBL_LAUNCH(watch_kernel, 1, WARP, s, (const float *)device, alarm());
   note(cudaMemcpyAsync(r->pinned, device, bytes, cudaMemcpyDeviceToHost, queue(s)));
-  note(cudaEventRecord(r->done, queue(s)));
+  mark(r->done, queue(s));
   return r;
 }
 
 vbl_status vbl_cuda_read(vbl_reading *r, void *host, vbl_error *err) {
   if (host != nullptr) {
+    if (is_captured(r->done)) uncapture("the host waits for a number");
     wait(r->done, all().is_last(r));
     memcpy(host, r->pinned, r->bytes);
   }

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -268,11 +270,8 @@ void *shared(site *s, size_t bytes, size_t align) {
 
 int64_t launches;
 
-void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, cudaStream_t stream, void (*fn)(void *), void *args,
-            size_t argument_bytes, const touch *touches, size_t touch_count) {
-  if (order < 0) init();
-  queued(stream, touches, touch_count);
-  launches++;
+static void play(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, void (*fn)(void *), void *args,
+                 size_t argument_bytes) {
   if (error != cudaSuccess) return;  // sticky, as on a device
   if (!valid(grid, dim, shared_bytes, argument_bytes)) {
     fprintf(stderr, "emulation: %s<<<(%u,%u,%u), (%u,%u,%u), %zu>>> is not a valid launch\n", name, grid.x, grid.y, grid.z, dim.x,
@@ -302,6 +301,22 @@ void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, cudaStre
   if (failed)
     for (int i = 0; i < THREADS; i++) asan_unpoison(stacks + (size_t)i * STACK + 4096, STACK - 4096);
   tsan_acquire(&end_token);
+}
+
+void launch(const char *name, dim3 grid, dim3 dim, size_t shared_bytes, cudaStream_t stream, void (*fn)(void *), void *args,
+            size_t argument_bytes, const touch *touches, size_t touch_count) {
+  if (order < 0) init();
+  launches++;
+  std::shared_ptr<std::max_align_t[]> copied;  // of the arguments, for a graph that is launched later
+  if (is_captured(stream)) {
+    copied.reset(new std::max_align_t[argument_bytes / sizeof(std::max_align_t) + 1]);
+    memcpy(copied.get(), args, argument_bytes);
+    args = copied.get();
+  }
+  perform(stream, KERNEL, {touches, touches + touch_count}, [=](int, int64_t) {
+    (void)copied;  // lives as long as this
+    play(name, grid, dim, shared_bytes, fn, args, argument_bytes);
+  });
 }
 
 cudaError_t peek_error() { return error; }

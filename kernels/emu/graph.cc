@@ -218,13 +218,14 @@ void drop(plan *p) { delete p; }
 size_t workspace(const plan *) { return 0; }
 
 const char *run(const plan *p, const bindings &b, void *, void *stream) {
-  vbl_emu::touch touches[ROLES];
+  std::vector<vbl_emu::touch> touches;
   for (int r = 0; r < ROLES; r++)
-    touches[r] = {b.at[r], r == O || r == STATS || r == DQ || r == DK || r == DV || r == DELTA || r == DQ_SUM};
-  vbl_emu::queued(stream, touches, ROLES);
-  if (vbl_emu::idle()) return nullptr;
-  vbl_emu::device_memory open;
-  machine(p->g, b);
+    touches.push_back({b.at[r], r == O || r == STATS || r == DQ || r == DK || r == DV || r == DELTA || r == DQ_SUM});
+  vbl_emu::perform(stream, vbl_emu::ATTENTION, touches, [=](int, int64_t) {
+    if (vbl_emu::idle()) return;
+    vbl_emu::device_memory open;
+    machine(p->g, b);
+  });
   return nullptr;
 }
 

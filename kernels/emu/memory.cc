@@ -2,6 +2,7 @@
 // defines: vbl_emu_guard, vbl_emu::{idle, block_of}, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
 #include "kernels/emu/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -67,8 +68,10 @@ bool vbl_emu::idle() {
   return on;
 }
 
-cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream) {
   init();
+  if (vbl_emu::is_captured(stream))
+    return fprintf(stderr, "emulation: memory is asked for in a capture\n"), cudaErrorStreamCaptureUnsupported;
   vbl_emu::device_memory open;
   const size_t whole = RED + (bytes + ALIGN - 1) / ALIGN * ALIGN + RED;
   *p = nullptr;
@@ -92,6 +95,8 @@ cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t) {
 
 cudaError_t cudaFreeAsync(void *p, cudaStream_t stream) {
   if (p == nullptr) return cudaSuccess;
+  if (vbl_emu::is_captured(stream))
+    return fprintf(stderr, "emulation: memory is given back in a capture\n"), cudaErrorStreamCaptureUnsupported;
   auto b = blocks->find((char *)p);
   if (b == blocks->end()) abort();
   char *at = b->first - RED;
@@ -141,6 +146,15 @@ const char *cudaGetErrorString(cudaError_t e) {
       return "invalid configuration argument";
     case cudaErrorNotReady:
       return "device not ready";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorCapturedEvent:
+      return "operation not permitted on an event last recorded in a capturing stream";
+    case cudaErrorGraphExecUpdateFailure:
+      return "the graph update was not performed because it included changes which violated constraints specific to instantiated "
+             "graph update";
     case cudaErrorLaunchFailure:
       return "unspecified launch failure";
   }

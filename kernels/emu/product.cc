@@ -56,28 +56,31 @@ struct operand {
   std::vector<float> copy;
 };
 
-const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
+static void multiply(const shape &s, const operands &o) {
+  if (vbl_emu::idle()) return;
   vbl_emu::device_memory open;
   const vbl_backend *cpu = vbl_cpu_backend();
-  vbl_emu_products.last = (int)a.words[0];
-  const vbl_emu::touch touches[] = {{o.A, false}, {o.B, false}, {o.bias, false}, {o.C, true}};
-  vbl_emu::queued(stream, touches, 4);
-  if (vbl_emu::idle()) return nullptr;
   if (s.operands == BF16) {
-    if (o.alpha != 1 || (s.sum && o.beta != 1)) return "the emulation has no scaled products of bf16";
     cpu->gemm_bf16(s.ta, s.tb, s.M, s.N, s.K, VBL_BF16, o.A, s.lda, VBL_BF16, o.B, s.ldb, s.sum, o.C, s.ldc, o.bias, nullptr,
-                   stream);
-  } else {
-    if (s.bias) return "the emulation has no f32 product with a bias";
-    const bool rounded = s.operands == TF32;
-    const operand left(o.A, s.lda, s.ta ? s.K : s.M, s.ta ? s.M : s.K, rounded),
-        right(o.B, s.ldb, s.tb ? s.N : s.K, s.tb ? s.K : s.N, rounded);
-    cpu->gemm(s.ta, s.tb, s.M, s.N, s.K, o.alpha, left.data, s.lda, right.data, s.ldb, o.beta, o.C, s.ldc, stream);
+                   nullptr);
+    return;
   }
+  const bool rounded = s.operands == TF32;
+  const operand left(o.A, s.lda, s.ta ? s.K : s.M, s.ta ? s.M : s.K, rounded),
+      right(o.B, s.ldb, s.tb ? s.N : s.K, s.tb ? s.K : s.N, rounded);
+  cpu->gemm(s.ta, s.tb, s.M, s.N, s.K, o.alpha, left.data, s.lda, right.data, s.ldb, o.beta, o.C, s.ldc, nullptr);
+}
+
+const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
+  vbl_emu_products.last = (int)a.words[0];
+  if (s.operands == BF16 && (o.alpha != 1 || (s.sum && o.beta != 1))) return "the emulation has no scaled products of bf16";
+  if (s.operands != BF16 && s.bias) return "the emulation has no f32 product with a bias";
+  vbl_emu::perform(stream, vbl_emu::PRODUCT, {{o.A, false}, {o.B, false}, {o.bias, false}, {o.C, true}},
+                   [=](int, int64_t) { multiply(s, o); });
   return nullptr;
 }
 
-bool capturing(void *) { return vbl_emu_products.captured; }
+bool capturing(void *stream) { return vbl_emu_products.captured || vbl_emu::is_captured(stream); }
 
 // Nothing is timed or kept unless a test names the folder.
 const char *identity(void) { return getenv("VBL_CUDA_CACHE") != nullptr ? "emulated" : ""; }

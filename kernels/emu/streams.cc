@@ -5,7 +5,9 @@
 // And what no wait orders is a failed launch, with a sentence on stderr: pinned memory that is sent again before the host knows that the copy out
 // of it is done; memory that one stream reads or writes, or that is given back, while another may still write or read it. Kernels, library calls and
 // copies are known by their pointer arguments: one to const reads, another writes. What lies behind pointers in memory is not looked at.
-// defines: cudaStream*, cudaEvent*, cudaMemcpyAsync, cudaHostAlloc, cudaFreeHost; vbl_emu::{queued, released}
+// defines: cudaStream*, cudaEvent*, cudaMemcpyAsync, cudaHostAlloc, cudaFreeHost; vbl_emu::{before, queue, broken, at_once, perform, released}
+#include "kernels/emu/streams.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,23 +17,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/emu/memory.h"
+using namespace vbl_emu;
 
-enum { STREAMS = 8 };
-
-// How many operations of each stream are done before what comes next.
-struct order {
-  int64_t done[STREAMS];
-  void join(const order &o) {
-    for (int i = 0; i < STREAMS; i++) done[i] = done[i] > o.done[i] ? done[i] : o.done[i];
-  }
-};
-
-struct vbl_emu_event {
-  int stream;
-  int64_t at, clock;  // the stream's operation; of all operations
-  order before;
-};
+order vbl_emu::before[STREAMS];
 
 namespace {
 
@@ -59,7 +47,7 @@ struct block_use {
   std::map<const void *, last> written_at;
 };
 
-order host, before[STREAMS];
+order host;
 int streams = 1;
 int64_t operations;
 // Never destroyed: memory may be freed while the program ends.
@@ -68,21 +56,9 @@ std::vector<sending> &outbound = *new std::vector<sending>;
 std::vector<arriving> &inbound = *new std::vector<arriving>;
 std::unordered_map<const void *, block_use> &uses = *new std::unordered_map<const void *, block_use>;
 
-int number(cudaStream_t s) { return (int)(intptr_t)s; }
-
 int64_t lag() {
   static const char *text = getenv("VBL_EMU_LAG");
   return text != nullptr ? atoll(text) : 0;
-}
-
-int64_t queue(int s) {
-  operations++;
-  return ++before[s].done[s];
-}
-
-void broken(const char *what) {
-  fprintf(stderr, "emulation: %s\n", what);
-  vbl_emu::raise_error();
 }
 
 bool is_pinned(const void *p) {
@@ -126,21 +102,52 @@ void use(int s, int64_t at, const void *p, bool writes) {
   }
 }
 
-void send(int s, int64_t at, const void *from, size_t bytes) {
+bool on_its_way(const void *from, size_t bytes) {
   for (const sending &o : outbound)
-    if (o.from.meets(from, bytes)) broken("pinned memory is sent again while it may still be being sent");
-  if (is_pinned(from)) outbound.push_back({{(const char *)from, bytes}, s, at});
+    if (o.from.meets(from, bytes)) return true;
+  return false;
+}
+
+// A copy's effect, as operation `at` of stream s.
+void copy(int s, int64_t at, void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
+  if (kind == cudaMemcpyHostToDevice) {
+    if (on_its_way(from, bytes)) broken("pinned memory is sent again while it may still be being sent");
+    if (is_pinned(from)) outbound.push_back({{(const char *)from, bytes}, s, at});
+  }
+  if (vbl_emu::idle() && kind != cudaMemcpyDeviceToHost) return;
+  vbl_emu::device_memory open;
+  if (kind == cudaMemcpyDeviceToHost && is_pinned(to)) {
+    inbound.push_back({(char *)to, {(const char *)from, (const char *)from + bytes}, s, at});
+    memset(to, 0xFF, bytes);
+  } else {
+    memmove(to, from, bytes);
+  }
 }
 
 }  // namespace
 
-void vbl_emu::queued(cudaStream_t stream, const touch *touches, size_t count) {
-  const int s = number(stream);
+int64_t vbl_emu::queue(int s) {
+  operations++;
+  return ++before[s].done[s];
+}
+
+void vbl_emu::broken(const char *what) {
+  fprintf(stderr, "emulation: %s\n", what);
+  raise_error();
+}
+
+void vbl_emu::at_once(int s, const operation &o) {
   const int64_t at = queue(s);
-  for (size_t i = 0; i < count; i++)
-    if (!touches[i].writes) use(s, at, touches[i].p, false);
-  for (size_t i = 0; i < count; i++)
-    if (touches[i].writes) use(s, at, touches[i].p, true);
+  for (const touch &t : o.touches)
+    if (!t.writes) use(s, at, t.p, false);
+  for (const touch &t : o.touches)
+    if (t.writes) use(s, at, t.p, true);
+  o.play(s, at);
+}
+
+void vbl_emu::perform(cudaStream_t stream, int kind, std::vector<touch> touches, playing play) {
+  const operation o = {kind, std::move(touches), std::move(play)};
+  if (!captured(number(stream), o)) at_once(number(stream), o);
 }
 
 void vbl_emu::released(cudaStream_t stream, const void *block) {
@@ -153,19 +160,12 @@ void vbl_emu::released(cudaStream_t stream, const void *block) {
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  vbl_emu::device_memory open;
-  const int s = number(stream);
-  const int64_t at = queue(s);
-  if (kind != cudaMemcpyHostToDevice) use(s, at, from, false);
-  if (kind != cudaMemcpyDeviceToHost) use(s, at, to, true);
-  if (kind == cudaMemcpyHostToDevice) send(s, at, from, bytes);
-  if (vbl_emu::idle() && kind != cudaMemcpyDeviceToHost) return cudaSuccess;
-  if (kind == cudaMemcpyDeviceToHost && is_pinned(to)) {
-    inbound.push_back({(char *)to, {(const char *)from, (const char *)from + bytes}, s, at});
-    memset(to, 0xFF, bytes);
-  } else {
-    memmove(to, from, bytes);
-  }
+  std::vector<touch> touches;
+  if (kind != cudaMemcpyHostToDevice) touches.push_back({from, false});
+  if (kind != cudaMemcpyDeviceToHost) touches.push_back({to, true});
+  // Until the graph is launched.
+  if (is_captured(stream) && kind == cudaMemcpyDeviceToHost) memset(to, 0xFF, bytes);
+  perform(stream, COPY + kind, touches, [=](int s, int64_t at) { copy(s, at, to, from, bytes, kind); });
   return cudaSuccess;
 }
 
@@ -184,12 +184,13 @@ cudaError_t cudaFreeHost(void *p) {
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) {
-  if (streams == STREAMS) return cudaErrorMemoryAllocation;
+  if (streams == REPLAYED) return cudaErrorMemoryAllocation;
   *s = (cudaStream_t)(intptr_t)streams++;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  if (forbidden(is_captured(s), "the host waits for a stream that is captured")) return cudaErrorStreamCaptureUnsupported;
   learn(before[number(s)]);
   return vbl_emu::take_error();
 }
@@ -202,7 +203,7 @@ static bool forgotten() {
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
-  if (forgotten()) return cudaSuccess;
+  if (forgotten() || captured_wait(number(s), e)) return cudaSuccess;
   before[number(s)].join(e->before);
   return cudaSuccess;
 }
@@ -213,6 +214,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+  if (captured_record(number(s), e)) return cudaSuccess;
   e->stream = number(s);
   e->at = queue(e->stream);
   e->clock = operations;
@@ -221,12 +223,14 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t e) {
+  if (forbidden(e->capture != 0, "the host asks for an event that was recorded in a capture")) return cudaErrorCapturedEvent;
   if (host.done[e->stream] < e->at && e->clock + lag() > operations) return cudaErrorNotReady;
   learn(e->before);
   return vbl_emu::peek_error();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  if (forbidden(e->capture != 0, "the host asks for an event that was recorded in a capture")) return cudaErrorCapturedEvent;
   learn(e->before);
   return vbl_emu::take_error();
 }

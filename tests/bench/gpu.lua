@@ -2,6 +2,7 @@
 --   vbl tests/bench/gpu.lua CONFIG.json     {model=, weights=, batch=, device=, precision=}: files that gpu.py wrote, names as in the peer
 --   gradients PATH   losses and gradients of one step without an update; gradients go to PATH    -> {"mlm": loss, "ap": loss, "mim": loss}
 --   steps N          N training steps                                                          -> {"ms": per step, "loss": of the last}
+--   graphs N         the same, each step given to the device as one CUDA graph (vbl.cuda_graph)  -> and "whole": how many were that
 local vbl = require "vbl"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -26,13 +27,26 @@ function answers.gradients(path)
   return losses
 end
 
-function answers.steps(n)
+local function steps(n, step)
   local started, losses, norm = system.monotonic(), nil, nil
-  for _ = 1, tonumber(n) do losses, norm = run.step() end
+  for _ = 1, tonumber(n) do losses, norm = step() end
   later.number(norm)  -- there once the device is done
   local ms = (system.monotonic() - started) * 1e3 / tonumber(n)
   local m = vbl.memory()
   return {ms = ms, loss = later.number(losses.mlm + losses.ap + losses.mim), peak = m.peak, stops = m.device_stops, allocations = m.device_allocations}
+end
+
+function answers.steps(n) return steps(n, run.step) end
+
+function answers.graphs(n)
+  local whole = 0
+  local found = steps(n, function()
+    local why, losses, norm = vbl.cuda_graph(run.step)
+    if not why then whole = whole + 1 end
+    return losses, norm
+  end)
+  found.whole = whole
+  return found
 end
 
 print(store.json_encode {ready = true, version = vbl.version, devices = #vbl.devices()})

@@ -208,19 +208,23 @@ def measure(c, B, args, folder, table):
         peers[name].memory = peers[name].peak()
         print(f"B {B}: PyTorch {name}: {peers[name].first:.1f} ms", flush=True)
     best = min((n for n in names if n != "thesis"), key=lambda n: peers[n].first)
-    vbl.ask(f"steps {args.unmeasured}")
-    times = {"vbl": [], best: [], "thesis": []}
+    ways = {"vbl": "steps", "vbl graphs": "graphs"}  # side -> what vbl is asked for
+    for way in ways.values():
+        vbl.ask(f"{way} {args.unmeasured}")
+    times = {"vbl": [], "vbl graphs": [], best: [], "thesis": []}
     for _ in range(args.rounds):
-        for side in (best, "vbl", "vbl", best):
-            times[side].append(vbl.ask(f"steps {args.steps}")["ms"] if side == "vbl" else peers[side].steps(args.steps))
+        for side in (best, "vbl", "vbl graphs", "vbl graphs", "vbl", best):
+            times[side].append(vbl.ask(f"{ways[side]} {args.steps}")["ms"] if side in ways else peers[side].steps(args.steps))
         times["thesis"].append(peers["thesis"].steps(args.steps))
     last = vbl.ask("steps 1")
+    whole = vbl.ask(f"graphs {args.steps}")["whole"]
+    print(f"B {B}: {whole} of {args.steps} steps are CUDA graphs where they are asked for", flush=True)
     own = statistics.median(times["vbl"])
     work = flops(c, batch)
     for side, values in times.items():
         ms = statistics.median(values)
-        name = "vbl bf16" if side == "vbl" else f"PyTorch {side}"
-        memory = last["peak"] if side == "vbl" else peers[side].memory
+        name = {"vbl": "vbl bf16", "vbl graphs": "vbl bf16, CUDA graphs"}.get(side, f"PyTorch {side}")
+        memory = last["peak"] if side in ways else peers[side].memory
         table.append((B, name, ms, min(values), max(values), B / ms * 1e3, 100 * work / (ms * 1e-3) / (args.peak * 1e12), memory / 2**30, ms / own))
     vbl.close()
     return True

@@ -10,16 +10,9 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/emu/memory.h"
+#include "tests/check.h"
 
 extern "C" const vbl_backend *vbl_cuda_open(int device, char *message, size_t size);
-
-static int passed, failed;
-
-static void check(bool right, const char *what, int line) {
-  right ? passed++ : failed++;
-  if (!right) fprintf(stderr, "%s:%d: %s\n", __FILE__, line, what);
-}
-#define CHECK(condition) check(condition, #condition, __LINE__)
 
 enum { N = 100, BYTES = N * sizeof(float) };
 
@@ -244,6 +237,5 @@ int main() {
   many(gpu);
   blocks(gpu);
   branches(gpu);
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed == 0 && passed > 0 ? 0 : 1;
+  return check_done();
 }

@@ -114,11 +114,21 @@ end
 -- The last step that was queued.
 local function reached(s) return s.queued and s.queued.step or s.step end
 
+-- Once each: the first step that is a CUDA graph, and the first that is none for another reason than that its sizes are new.
+local function tell_graph(run, job, q)
+  local said, why = job.graph_said or {}, q.no_graph
+  local key = why and not why:find "^new " and "none" or not why and "one" or nil
+  if key and not said[key] then run:log(why and "step %d is no CUDA graph: %s" or "step %d is one CUDA graph", q.step, why) end
+  if key then said[key] = true end
+  job.graph_said = said
+end
+
 local function train_step(job, run, s, batch)
   busy(job, run, s, function()
     local number, due = reached(s) + 1, s.queued
     local q = step_of.queue(job, batch, number, {separate = number % job.config.log_every == 0, last_good = s.saved,
                                                  again = function() return batch_again(job, number) end})
+    if job.config.cuda_graph then tell_graph(run, job, q) end
     if q.update then s.queued = q else due = q end
     return due and count(job, run, s, due)
   end)

@@ -13,6 +13,7 @@ local common = {
   weight_decay = {"number", 0.01, "decoupled decay of tensors of two or more dims", from = 0},
   precision = {"string", "f32", "f32, or bf16: mixed precision (operands of the linear layers' products rounded, sums and all else f32); tf32: on a GPU, those operands with 10 bits"},
   deterministic = {"boolean", false, "a GPU gives the same bits in every process (the CPU always does); costs speed: vbl.deterministic"},
+  cuda_graph = {"boolean", false, "each step is given to a GPU in one call, as a CUDA graph: vbl.cuda_graph"},
   betas = {"table", {0.9, 0.98}, "AdamW's decay rates"},
   clip = {"number", 1.0, "global gradient norm to clip at; 0: none", from = 0},
   freeze = {"table", {}, "parameters that stay as they are, by name pattern: {\"bert.*\"}"},

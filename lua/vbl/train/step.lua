@@ -5,7 +5,8 @@
 --   step.settle(job, queued) -> values    name -> value: loss.*, accuracy.*, grad_norm, lr, and with separate each task's share norm.<task> and each
 --     group's share.<group> of the gradient. Once a step; on the CPU before the next is queued
 --   step.now(job, batch, number) -> values      both
--- queued: {step =, epoch =, n =, separate =, update = what a device was asked for (vbl.optim), nil on the CPU}.
+-- queued: {step =, epoch =, n =, separate =, update = what a device was asked for (vbl.optim), nil on the CPU, no_graph = what kept it from being a
+-- CUDA graph (config cuda_graph)}.
 -- A loss or a gradient that is not finite is an error that says where it began, and no weight has changed: on the CPU because the optimizer is not
 -- called, or refuses; on a device because its kernels see it, for this step and those queued after it, until the host does.
 local vbl = require "vbl"
@@ -96,6 +97,12 @@ local function hold_collector(model)
   return setmetatable({}, {__close = function() collectgarbage "restart" end})
 end
 
+-- What asks the device for the step, and why that was no CUDA graph where the config wants one.
+local function asked_for(job, fn)
+  if not job.config.cuda_graph then return fn() end
+  return (vbl.cuda_graph(fn))
+end
+
 function step.queue(job, batch, number, opts)
   local _ <close> = hold_collector(job.model)
   local q = {step = number, epoch = batch.epoch, n = batch.n, separate = opts.separate, last_good = opts.last_good, again = opts.again,
@@ -103,10 +110,12 @@ function step.queue(job, batch, number, opts)
   vbl.autocast(job.config.precision, vbl.scope, function()
     local works = prepared(job, batch, number)
     send(job, works)
-    q.result = backward(job, works, q)
-    local bad = bad_loss(job, q)
-    if bad then explain(job, q, works, batch, bad) end
-    bad, q.norm, q.update = told(job.optimizer.step, job.optimizer, q.rate, {wait = false})
+    local bad
+    q.no_graph = asked_for(job, function()
+      q.result = backward(job, works, q)
+      bad = bad_loss(job, q)
+      if not bad then bad, q.norm, q.update = told(job.optimizer.step, job.optimizer, q.rate, {wait = false}) end
+    end)
     if bad then explain(job, q, works, batch, bad) end
   end)
   return q
