@@ -5,7 +5,7 @@
 // threads of the block (loops around one have the same count for all), no reliance on a warp running in step, any size by loops whose
 // stride is the grid, 64-bit indices. A result depends on sizes alone, never on the order in which blocks run: no floating-point atomics.
 // A stream that is NULL is the current branch's (branches.cu).
-// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{queue, blocks_for, group_reduce, group_sum, group_max, walk, walk_of, locate, site, site_of, keep4, scratch}
+// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{queue, blocks_for, group_reduce, group_sum, group_max, divider, divide, walk, walk_of, locate, site, site_of, keep4, scratch}
 #pragma once
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
@@ -28,6 +28,13 @@ extern "C" {
 namespace vbl_cuda {
 
 enum { THREADS = 256, WARP = 32 };
+
+// From this width on a block takes a row, below it a warp. The emulation's rows are short.
+#ifdef __CUDACC__
+enum { LONG = 1024 };
+#else
+enum { LONG = 200 };
+#endif
 
 // The stream of the branch that work goes to. Not CUDA's default stream: that one waits for others, and cannot be captured.
 inline cudaStream_t current;
@@ -92,31 +99,70 @@ __device__ int64_t row_step() {
   return (int64_t)gridDim.x * (THREADS / N);
 }
 
-// Two arrays walked together in the row-major order of one shape, each with its own strides.
-struct walk {
-  int ndim;
-  int64_t shape[VBL_MAX_DIMS], a[VBL_MAX_DIMS], b[VBL_MAX_DIMS];
+// Division by a number that all threads share, of what is below 2^31: a multiplication and a shift (Granlund and Montgomery 1994). 64-bit
+// division is some hundred instructions.
+struct divider {
+  uint32_t by, factor;
+  int shift;
 };
 
-static inline walk walk_of(int ndim, const int64_t *shape, const int64_t *a, const int64_t *b, int64_t *n) {
-  walk w = {ndim, {0}, {0}, {0}};
+static inline divider divider_of(int64_t by) {
+  divider d = {(uint32_t)by, 0, 0};
+  while ((int64_t)1 << d.shift < by) d.shift++;
+  if (by > 0 && by < (int64_t)1 << 31) d.factor = (uint32_t)(((((uint64_t)1 << d.shift) - (uint64_t)by) << 32) / (uint64_t)by + 1);
+  return d;
+}
+static __device__ inline uint32_t divide(uint32_t n, const divider &d) {
+  return (uint32_t)(((uint64_t)n * d.factor >> 32) + n) >> d.shift;
+}
+
+// Two arrays walked together in the row-major order of one shape, each with its own strides. Dims that lie as one in both are one.
+struct walk {
+  int ndim;
+  bool small;  // the elements' numbers are below 2^31
+  int64_t shape[VBL_MAX_DIMS], a[VBL_MAX_DIMS], b[VBL_MAX_DIMS];
+  divider by[VBL_MAX_DIMS];
+};
+
+// Adds a dim inside of those that are there.
+static inline void walk_add(walk *w, int64_t size, int64_t a, int64_t b) {
+  int k = w->ndim - 1;
+  if (size == 1) return;
+  if (k >= 0 && w->a[k] == size * a && w->b[k] == size * b)
+    w->shape[k] *= size;
+  else
+    w->shape[k = w->ndim++] = size;
+  w->a[k] = a, w->b[k] = b;
+}
+
+static inline void walk_measure(walk *w, int64_t *n) {
   *n = 1;
-  for (int dim = 0; dim < ndim; dim++) {
-    w.shape[dim] = shape[dim], w.a[dim] = a[dim], w.b[dim] = b[dim];
-    *n *= shape[dim];
+  for (int dim = 0; dim < w->ndim; dim++) {
+    *n *= w->shape[dim];
+    w->by[dim] = divider_of(w->shape[dim]);
   }
+  w->small = *n < (int64_t)1 << 31;
+}
+
+static inline walk walk_of(int ndim, const int64_t *shape, const int64_t *a, const int64_t *b, int64_t *n) {
+  walk w = {};
+  for (int dim = 0; dim < ndim; dim++) walk_add(&w, shape[dim], a[dim], b[dim]);
+  walk_measure(&w, n);
   return w;
 }
 
 // Where element i lies in both.
 static __device__ inline void locate(const walk &w, int64_t i, int64_t *a, int64_t *b) {
   *a = *b = 0;
-  for (int dim = w.ndim - 1; dim >= 0; dim--) {
-    const int64_t index = i % w.shape[dim];
-    i /= w.shape[dim];
+  for (int dim = w.ndim - 1; dim > 0; dim--) {
+    const int64_t rest = w.small ? divide((uint32_t)i, w.by[dim]) : i / w.shape[dim], index = i - rest * w.shape[dim];
+    i = rest;
     *a += index * w.a[dim];
     *b += index * w.b[dim];
   }
+  if (w.ndim == 0) return;
+  *a += i * w.a[0];
+  *b += i * w.b[0];
 }
 
 // A dropout site as kernels take it (vbl_dropout): u >= p is an integer comparison, since u has 24 bits.

@@ -5,63 +5,105 @@
 
 using namespace vbl_cuda;
 
-struct sum_state {
-  double total;
+// A state of one number, and how two are put together; both orders give the same.
+struct sums {
+  typedef double state;
+  bool mean;
+  __device__ state none() const { return 0; }
+  __device__ state of(float x, int64_t) const { return x; }
+  __device__ state both(state a, state b) const { return a + b; }
+  __device__ static state from_lane(state v, int x) { return __shfl_xor_sync(~0u, v, x); }
+  __device__ void put(state a, int64_t n, float *y, int32_t *) const { *y = (float)(mean ? a / (double)n : a); }
 };
-struct extreme_state {
-  float value;
-  int64_t index;  // -1: nothing seen
+
+struct extremes {
+  struct state {
+    float value;
+    int64_t index;  // -1: nothing seen
+  };
+  bool max;
+  __device__ bool beats(float candidate, float best) const {
+    if (isnan(best)) return false;
+    if (isnan(candidate)) return true;
+    return max ? candidate > best : candidate < best;
+  }
+  __device__ state none() const { return {0, -1}; }
+  __device__ state of(float x, int64_t j) const { return {x, j}; }
+  __device__ state both(state a, state b) const {
+    if (a.index < 0 || b.index < 0) return a.index < 0 ? b : a;
+    if (beats(b.value, a.value)) return b;
+    if (beats(a.value, b.value)) return a;
+    return a.index < b.index ? a : b;
+  }
+  __device__ static state from_lane(state v, int x) { return {__shfl_xor_sync(~0u, v.value, x), __shfl_xor_sync(~0u, v.index, x)}; }
+  __device__ void put(state a, int64_t, float *y, int32_t *index) const {
+    *y = a.value;
+    if (index != nullptr) *index = (int32_t)a.index;
+  }
 };
 
-static __device__ bool beats(bool max, float candidate, float best) {
-  if (isnan(best)) return false;
-  if (isnan(candidate)) return true;
-  return max ? candidate > best : candidate < best;
-}
-
-static __device__ extreme_state better(bool max, extreme_state a, extreme_state b) {
-  if (a.index < 0 || b.index < 0) return a.index < 0 ? b : a;
-  if (beats(max, b.value, a.value)) return b;
-  if (beats(max, a.value, b.value)) return a;
-  return a.index < b.index ? a : b;
-}
-
-static __device__ sum_state xor_lane(sum_state v, int x) { return {__shfl_xor_sync(~0u, v.total, x)}; }
-static __device__ extreme_state xor_lane(extreme_state v, int x) {
-  return {__shfl_xor_sync(~0u, v.value, x), __shfl_xor_sync(~0u, v.index, x)};
-}
-
-// One warp a line: x[o, :, i] for line = o * inner + i.
-static __global__ void sum_kernel(bool mean, const float *x, float *y, int64_t lines, int64_t n, int64_t inner) {
-  for (int64_t line = first_row<WARP>(); line < lines; line += row_step<WARP>()) {
+// A group of G threads a line: x[o, :, i] for line = o * inner + i. All threads of a block take part in as many lines.
+template <int G, class R>
+static __global__ void lines_kernel(R r, const float *x, float *y, int32_t *index, int64_t lines, int64_t n, int64_t inner) {
+  typedef typename R::state state;
+  const int lane = (int)threadIdx.x % G;
+  for (int64_t line = first_row<G>(); line < lines; line += row_step<G>()) {
     const float *from = x + line / inner * n * inner + line % inner;
-    sum_state a = {0};
-    for (int64_t j = threadIdx.x % WARP; j < n; j += WARP) a.total += from[j * inner];
-    for (int k = 16; k > 0; k /= 2) a.total += xor_lane(a, k).total;
-    if (threadIdx.x % WARP == 0) y[line] = (float)(mean ? a.total / (double)n : a.total);
+    state a = r.none();
+    for (int64_t j = lane; j < n; j += G) a = r.both(a, r.of(from[j * inner], j));
+    for (int k = 16; k > 0; k /= 2) a = r.both(a, R::from_lane(a, k));
+    if (G > WARP) {
+      VBL_SHARED(state, part, [G / WARP]);
+      if (lane % WARP == 0) part[lane / WARP] = a;
+      __syncthreads();
+      a = part[0];
+      for (int k = 1; k < G / WARP; k++) a = r.both(a, part[k]);
+      __syncthreads();  // part is used again
+    }
+    if (lane == 0) r.put(a, n, y + line, index != nullptr ? index + line : nullptr);
   }
 }
 
-static __global__ void extreme_kernel(bool max, const float *x, float *y, int32_t *index, int64_t lines, int64_t n, int64_t inner) {
-  for (int64_t line = first_row<WARP>(); line < lines; line += row_step<WARP>()) {
-    const float *from = x + line / inner * n * inner + line % inner;
-    extreme_state a = {0, -1};
-    for (int64_t j = threadIdx.x % WARP; j < n; j += WARP) a = better(max, a, {from[j * inner], j});
-    for (int k = 16; k > 0; k /= 2) a = better(max, a, xor_lane(a, k));
-    if (threadIdx.x % WARP != 0) continue;
-    y[line] = a.value;
-    if (index != nullptr) index[line] = (int32_t)a.index;
+// 32 lines side by side, whose numbers are then read side by side: threadIdx.y takes every ROWS-th number of each.
+enum { ROWS = THREADS / WARP };
+template <class R>
+static __global__ void beside_kernel(R r, const float *x, float *y, int32_t *index, int64_t outer, int64_t n, int64_t inner) {
+  typedef typename R::state state;
+  VBL_SHARED(state, part, [ROWS][WARP]);
+  for (int64_t o = blockIdx.y; o < outer; o += gridDim.y) {
+    for (int64_t first = (int64_t)blockIdx.x * WARP; first < inner; first += (int64_t)gridDim.x * WARP) {
+      const int64_t i = first + threadIdx.x, line = o * inner + i;
+      state a = r.none();
+      for (int64_t j = threadIdx.y; j < n && i < inner; j += ROWS) a = r.both(a, r.of(x[(o * n + j) * inner + i], j));
+      part[threadIdx.y][threadIdx.x] = a;
+      __syncthreads();
+      if (threadIdx.y == 0 && i < inner) {
+        for (int k = 1; k < ROWS; k++) a = r.both(a, part[k][threadIdx.x]);
+        r.put(a, n, y + line, index != nullptr ? index + line : nullptr);
+      }
+      __syncthreads();
+    }
   }
+}
+
+template <class R>
+static void reduce(R r, const float *x, float *y, int32_t *index, int64_t outer, int64_t n, int64_t inner, vbl_stream s) {
+  const int64_t lines = outer * inner;
+  if (inner >= WARP)
+    VBL_LAUNCH(beside_kernel<R>, dim3(blocks_for(inner, WARP), blocks_for(outer, 1)), dim3(WARP, ROWS), s, r, x, y, index, outer, n,
+               inner);
+  else if (n < LONG)
+    VBL_LAUNCH((lines_kernel<WARP, R>), blocks_for(lines, THREADS / WARP), THREADS, s, r, x, y, index, lines, n, inner);
+  else
+    VBL_LAUNCH((lines_kernel<THREADS, R>), blocks_for(lines, 1), THREADS, s, r, x, y, index, lines, n, inner);
 }
 
 void vbl_cuda_reduce(vbl_reduce f, const void *x, void *y, int32_t *index, int64_t outer, int64_t n, int64_t inner, vbl_stream s) {
-  const int64_t lines = outer * inner;
-  const unsigned blocks = blocks_for(lines, THREADS / WARP);
-  if (lines == 0) return;
+  if (outer * inner == 0) return;
   if (f == VBL_SUM || f == VBL_MEAN)
-    VBL_LAUNCH(sum_kernel, blocks, THREADS, s, f == VBL_MEAN, (const float *)x, (float *)y, lines, n, inner);
+    reduce(sums{f == VBL_MEAN}, (const float *)x, (float *)y, nullptr, outer, n, inner, s);
   else if (n > 0)
-    VBL_LAUNCH(extreme_kernel, blocks, THREADS, s, f == VBL_MAX, (const float *)x, (float *)y, index, lines, n, inner);
+    reduce(extremes{f == VBL_MAX}, (const float *)x, (float *)y, index, outer, n, inner, s);
 }
 
 struct squares {

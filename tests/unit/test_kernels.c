@@ -112,12 +112,20 @@ static void copy(void) {
         copy_case((vbl_dtype)from, (vbl_dtype)to, 2, (int64_t[]){n, 31}, (int64_t[]){1, n}, (int64_t[]){40, 1}, 31 * n, 40 * n);
         copy_case((vbl_dtype)from, (vbl_dtype)to, 3, (int64_t[]){3, n, 5}, (int64_t[]){0, 6, 1}, (int64_t[]){5 * n, 5, 1}, 6 * n,
                   15 * n);
+        // rows of eights, apart from each other, and in a block
+        copy_case((vbl_dtype)from, (vbl_dtype)to, 2, (int64_t[]){n, 24}, (int64_t[]){40, 1}, (int64_t[]){24, 1}, 40 * n, 24 * n);
+        copy_case((vbl_dtype)from, (vbl_dtype)to, 3, (int64_t[]){2, n, 8}, (int64_t[]){8, 16, 1}, (int64_t[]){8 * n, 8, 1}, 16 * n,
+                  16 * n);
       }
     }
-    uint8_t bytes[7 * 8], *other = shared_new(sizeof bytes);
-    ref->fill((vbl_dtype)from, bytes, 7, -3.75, NULL);
-    cpu->fill((vbl_dtype)from, other, 7, -3.75, NULL);
-    CHECK(memcmp(bytes, other, 7 * vbl_dtype_size((vbl_dtype)from)) == 0);
+    enum { N = 37 };
+    uint8_t bytes[N * 8], *other = shared_new(sizeof bytes);
+    for (int64_t first = 0; first < 2; first++) {  // the second is not aligned
+      const size_t size = vbl_dtype_size((vbl_dtype)from);
+      ref->fill((vbl_dtype)from, bytes, N - 1, -3.75, NULL);
+      cpu->fill((vbl_dtype)from, other + (size_t)first * size, N - 1, -3.75, NULL);
+      CHECK(memcmp(bytes, other + (size_t)first * size, (N - 1) * size) == 0);
+    }
     shared_free(other);
   }
 }
@@ -222,6 +230,11 @@ static void losses(void) {
         cpu->softmax_backward(y.f, dy.f, dx.f, log, N, V, NULL);
         ref->softmax_backward(y.d, dy.d, dx.d, log, N, V, NULL);
         pair_check("softmax backward", dx, log ? e * (double)V : e, e);
+        pair z = pair_new(N * V + 1);
+        z.f++, z.d++, z.n--;  // not aligned as x is
+        cpu->softmax(x.f, z.f, log, N, V, NULL);
+        ref->softmax(x.d, z.d, log, N, V, NULL);
+        pair_check("softmax, not aligned", z, log ? 2 * e + 16 * u : 0, e);
       }
       for (int64_t i = 0; i < N; i++) label[i] = i % 4 == 2 ? -100 : (int32_t)(i * 31 % V);
       const pair loss = pair_new(N), lse = pair_new(N), dx = pair_copy(x), dn = pair_new(N * V);
