@@ -165,11 +165,29 @@ static void steps(const vbl_backend *gpu) {
   CHECK(gpu->sync(nullptr, &err) == VBL_OK);
 }
 
+// A capture that is lost is an error that says what to do, at the next look; then it goes on.
+static void lost(const vbl_backend *gpu) {
+  vbl_error err;
+  float *x = (float *)gpu->alloc(BYTES), value;
+  for (bool lose : {true, false}) {
+    CHECK(gpu->capture(true) == nullptr);
+    VBL_LAUNCH(add_kernel, 1, 32, nullptr, x, x, 0, N);
+    vbl_reading *r = gpu->read_later(x, sizeof value, false, nullptr);
+    if (lose) CHECK(cudaStreamSynchronize(vbl_cuda::current) != cudaSuccess);  // behind the backend's back
+    (void)gpu->capture(false);
+    const vbl_status status = gpu->read(r, &value, &err);
+    CHECK(lose ? status == VBL_EDEVICE && strstr(err.message, "cuda_graph = false") != nullptr : status == VBL_OK);
+  }
+  gpu->free(x, BYTES);
+  CHECK(gpu->sync(nullptr, &err) == VBL_OK);
+}
+
 int main() {
   char message[256];
   mistakes();
   graphs();
   const vbl_backend *gpu = vbl_cuda_open(0, message, sizeof message);
   steps(gpu);
+  lost(gpu);
   return check_done();
 }
