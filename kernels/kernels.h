@@ -141,7 +141,7 @@ typedef struct vbl_backend {
   void (*binary)(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride,
                  void *out, int ndim, const int64_t *shape, vbl_stream s);
   void (*scale_add)(double alpha, const void *x, double beta, void *y, int64_t n,
-                    vbl_stream s);  // real: y = alpha x + beta y (beta 0: y is not read)
+                    vbl_stream s);  // real: y = alpha x + beta y (beta 0: y is not read, and x may be y)
   // real: x [outer, n, inner] -> y [outer, inner]; index (i32, may be NULL) gets the first arg of max/min
   void (*reduce)(vbl_reduce f, const void *x, void *y, int32_t *index, int64_t outer, int64_t n, int64_t inner, vbl_stream s);
 

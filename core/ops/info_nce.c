@@ -3,33 +3,82 @@
 #include <inttypes.h>
 
 #include "core/ops/loss.h"
+#include "core/ops/product.h"
+#include "core/tape/profile.h"
 
-// The scores of N queries against M keys are never all in memory: CHUNK elements of them at a time, recomputed in backward.
-enum { CHUNK = 1 << 22 };
+// The scores of N queries against M keys are never all in memory: so many of them at a time, recomputed in backward. On a device more, since
+// each time all keys are read, and fewer rows would not fill it.
+enum { CHUNK = 1 << 22, DEVICE_CHUNK = 1 << 25 };
+
+// q and k for products. Under bf16 on a device they are rounded once for all, q divided by the temperature, which its gradient then is at last.
+typedef struct operands {
+  const vbl_tensor *q, *k;
+  bool rounded;
+  double temperature;
+} operands;
 
 // One direction: row i of a [n,D] has row i of b [m,D], m >= n, as its positive and b's other rows as negatives.
 typedef struct direction {
   const vbl_tensor *a, *b, *label;  // label: i32 0, 1, ...
+  bool rounded;
   int64_t n, m, D, chunk;
-  double temperature;
-  vbl_tensor *scores;  // [chunk, m]
+  double alpha;                // of the products: 1 / temperature, where an operand does not have it in it
+  vbl_tensor *scores, *slope;  // [chunk, m]; slope: their gradient in bf16
 } direction;
 
-static vbl_status direction_of(vbl_call *c, const vbl_real *r, const vbl_tensor *a, const vbl_tensor *b, int64_t n, direction *d,
-                               vbl_error *err) {
+static vbl_status rounded(vbl_call *c, const vbl_real *r, double alpha, const vbl_tensor *x, const vbl_tensor **out,
+                          vbl_error *err) {
+  vbl_tensor *scaled = (vbl_tensor *)x, *narrow;
+  if (alpha != 1) {
+    VBL_TRY(vbl_temp_real(c, r, 2, x->shape, &scaled, err));
+    r->be->scale_add(alpha, vbl_tensor_data(x), 0, vbl_tensor_data(scaled), vbl_tensor_numel(x), NULL);
+  }
+  VBL_TRY(vbl_tensor_to_dtype(scaled, VBL_BF16, &narrow, err));
+  *out = narrow;
+  return vbl_temp_keep(c, narrow, err);
+}
+
+static vbl_status operands_of(vbl_call *c, const vbl_real *r, const vbl_tensor *q, const vbl_tensor *k, operands *o,
+                              vbl_error *err) {
+  *o = (operands){q, k, vbl_products(c, r) == VBL_BF16 && !r->memory->host, c->attrs.v[0]};
+  if (!o->rounded) return VBL_OK;
+  VBL_TRY(rounded(c, r, 1 / o->temperature, q, &o->q, err));
+  return rounded(c, r, 1, k, &o->k, err);
+}
+
+static vbl_status direction_of(vbl_call *c, const vbl_real *r, const operands *o, bool from_keys, int64_t n, bool backward,
+                               direction *d, vbl_error *err) {
   vbl_tensor *label;
-  *d = (direction){.a = a, .b = b, .n = n, .m = b->shape[0], .D = a->shape[1], .temperature = c->attrs.v[0]};
-  d->chunk = d->m > 0 && CHUNK / d->m > 1 ? CHUNK / d->m : 1;
+  *d = (direction){.a = from_keys ? o->k : o->q, .b = from_keys ? o->q : o->k, .rounded = o->rounded, .n = n, .D = o->q->shape[1]};
+  d->m = d->b->shape[0];
+  d->alpha = o->rounded ? 1 : 1 / o->temperature;
+  const int64_t most = r->memory->host ? CHUNK : DEVICE_CHUNK;
+  d->chunk = d->m > 0 && most / d->m > 1 ? most / d->m : 1;
   if (d->chunk > n) d->chunk = n;
   VBL_TRY(vbl_temp_arange(c, r->memory, n, &label, err));
   d->label = label;
-  return vbl_temp_real(c, r, 2, (int64_t[]){d->chunk, d->m}, &d->scores, err);
+  const int64_t shape[] = {d->chunk, d->m};
+  if (o->rounded && backward) VBL_TRY(vbl_temp_new(c, r->memory, VBL_BF16, 2, shape, &d->slope, err));
+  return vbl_temp_real(c, r, 2, shape, &d->scores, err);
+}
+
+// C (+)= alpha op(A) op(B), of f32, or of bf16 where d is rounded.
+static void product(const vbl_real *r, const direction *d, bool ta, bool tb, int64_t M, int64_t N, int64_t K, const void *A,
+                    int64_t lda, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc) {
+  if (!d->rounded) {
+    vbl_mm(r, ta, tb, M, N, K, d->alpha, A, lda, B, ldb, accumulate ? 1 : 0, C, ldc);
+    return;
+  }
+  vbl_span span;
+  vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
+  r->be->gemm_bf16(ta, tb, M, N, K, VBL_BF16, A, lda, VBL_BF16, B, ldb, accumulate, C, ldc, NULL, NULL, NULL);
+  vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
 }
 
 // scores = a[from .. from + rows] b' / temperature
 static void scores(const vbl_real *r, const direction *d, int64_t from, int64_t rows) {
-  vbl_mm(r, false, true, rows, d->m, d->D, 1 / d->temperature, vbl_at(d->a, from * d->D), d->D, vbl_tensor_data(d->b), d->D, 0,
-         vbl_tensor_data(d->scores), d->m);
+  product(r, d, false, true, rows, d->m, d->D, vbl_at(d->a, from * d->D), d->D, vbl_tensor_data(d->b), d->D, false,
+          vbl_tensor_data(d->scores), d->m);
 }
 
 static void direction_forward(const vbl_real *r, const direction *d, vbl_tensor *loss, int64_t at, vbl_tensor *lse) {
@@ -41,22 +90,29 @@ static void direction_forward(const vbl_real *r, const direction *d, vbl_tensor 
   }
 }
 
-// da (+)= ds b / temperature, db (+)= ds' a / temperature, where ds is the gradient of the scores. add: both hold sums already;
-// else both are written. db NULL: not wanted.
+// The gradient of the scores as the products take it.
+static const void *slope_of(const vbl_real *r, const direction *d, int64_t rows) {
+  const int64_t one = 1, n = rows * d->m;
+  if (!d->rounded) return vbl_tensor_data(d->scores);
+  r->be->copy(VBL_F32, vbl_tensor_data(d->scores), &one, VBL_BF16, vbl_tensor_data(d->slope), &one, 1, &n, NULL);
+  return vbl_tensor_data(d->slope);
+}
+
+// da (+)= ds b / temperature, db (+)= ds' a / temperature, where ds is the gradient of the scores (rounded: without the temperature in b or a).
+// add: both hold sums already; else both are written. db NULL: not wanted.
 static void direction_backward(const vbl_real *r, const direction *d, const vbl_tensor *lse, const vbl_tensor *dloss, double scale,
                                vbl_tensor *da, vbl_tensor *db, bool add) {
-  const double t = 1 / d->temperature;
   if (!add && db != NULL && d->n == 0) vbl_zero(r, db);
   for (int64_t i = 0; i < d->n; i += d->chunk) {
     const int64_t rows = d->n - i < d->chunk ? d->n - i : d->chunk;
     void *s = vbl_tensor_data(d->scores);
     scores(r, d, i, rows);
     r->be->cross_entropy_backward(s, vbl_at(d->label, i), -1, vbl_at(lse, i), vbl_at(dloss, i), scale, s, rows, d->m, NULL);
+    const void *ds = slope_of(r, d, rows);
     if (da != NULL)
-      vbl_mm(r, false, false, rows, d->D, d->m, t, s, d->m, vbl_tensor_data(d->b), d->D, add ? 1 : 0, vbl_at(da, i * d->D), d->D);
+      product(r, d, false, false, rows, d->D, d->m, ds, d->m, vbl_tensor_data(d->b), d->D, add, vbl_at(da, i * d->D), d->D);
     if (db != NULL)
-      vbl_mm(r, true, false, d->m, d->D, rows, t, s, d->m, vbl_at(d->a, i * d->D), d->D, add || i > 0 ? 1 : 0, vbl_tensor_data(db),
-             d->D);
+      product(r, d, true, false, d->m, d->D, rows, ds, d->m, vbl_at(d->a, i * d->D), d->D, add || i > 0, vbl_tensor_data(db), d->D);
   }
 }
 
@@ -88,6 +144,7 @@ static vbl_status check(const vbl_call *c, vbl_error *err) {
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
   vbl_tensor *q, *k, *loss, *lse[2];
+  operands o;
   direction d;
   VBL_TRY(vbl_op_real(c, &r, err));
   VBL_TRY(check(c, err));
@@ -97,9 +154,10 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   const int64_t N = q->shape[0], ways = c->attrs.n[0] == 1 ? 2 : 1, rows = ways * N;
   c->attrs.alpha = (double)(ways * (c->attrs.n[1] > 0 ? c->attrs.n[1] : N));
   VBL_TRY(vbl_temp_real(c, &r, 1, &rows, &loss, err));
+  VBL_TRY(operands_of(c, &r, q, k, &o, err));
   for (int way = 0; way < ways; way++) {
     VBL_TRY(vbl_temp_real(c, &r, 1, &N, &lse[way], err));
-    VBL_TRY(direction_of(c, &r, way == 0 ? q : k, way == 0 ? k : q, N, &d, err));
+    VBL_TRY(direction_of(c, &r, &o, way == 1, N, false, &d, err));
     direction_forward(&r, &d, loss, way * N, lse[way]);
     VBL_TRY(vbl_save(c, 2 + way, lse[way], err));
   }
@@ -130,16 +188,20 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   const int64_t N = q->shape[0], ways = c->attrs.n[0] == 1 ? 2 : 1;
   const double scale = c->attrs.alpha > 0 ? 1 / c->attrs.alpha : 0;
   vbl_tensor *rows, *dq = NULL, *dk = NULL;
+  operands o;
   direction d;
   VBL_TRY(vbl_loss_rows(c, &r, grad[0], N, &rows, err));
   if (c->needs_grad[0] || c->needs_grad[2]) VBL_TRY(vbl_temp_real(c, &r, 2, q->shape, &dq, err));
   if (c->needs_grad[1]) VBL_TRY(vbl_temp_real(c, &r, 2, k->shape, &dk, err));
-  VBL_TRY(direction_of(c, &r, q, k, N, &d, err));
+  VBL_TRY(operands_of(c, &r, q, k, &o, err));
+  VBL_TRY(direction_of(c, &r, &o, false, N, true, &d, err));
   direction_backward(&r, &d, c->saved[2], rows, scale, dq, dk, false);
   if (ways == 2) {
-    VBL_TRY(direction_of(c, &r, k, q, N, &d, err));
+    VBL_TRY(direction_of(c, &r, &o, true, N, true, &d, err));
     direction_backward(&r, &d, c->saved[3], rows, scale, dk, dq, true);
   }
+  if (o.rounded && dq != NULL)
+    r.be->scale_add(1 / o.temperature, vbl_tensor_data(dq), 0, vbl_tensor_data(dq), vbl_tensor_numel(dq), NULL);
   if (c->needs_grad[0]) VBL_TRY(vbl_grad_give(c, 0, dq, err));
   if (c->needs_grad[1]) VBL_TRY(vbl_grad_give(c, 1, dk, err));
   return c->needs_grad[2] ? temperature_backward(c, &r, q, dq, err) : VBL_OK;

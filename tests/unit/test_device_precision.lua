@@ -41,6 +41,36 @@ check.group("products in tf32", function()
   check.ok(y:to("cpu"):allclose(F.linear(x, w), {rtol = 0, atol = 0}))
 end)
 
+-- Scores of rows of length 1 are off by at most e = 2^-8 / t where both operands are rounded to bf16, the loss so by 2 e, and a probability p by p (exp(2 e) - 1);
+-- with the rounding of (p - 1) and of the other operand, |dq| and |dk| in norm by ((exp(2 e) - 1) + 2^-7) / t. Both directions' mean too.
+check.group("InfoNCE in bf16", function()
+  vbl.manual_seed(8)
+  local t, tie = 0.5, 1 + 2 ^ -8
+  local e = 2 ^ -8 / t * tie
+  local slope = (math.exp(2 * e) - 1 + 2 ^ -7) / t * tie
+  for _, sizes in ipairs {{7, 7, 5, true}, {20, 33, 24, false}, {65, 65, 40, true}} do
+    local N, M, D, symmetric = table.unpack(sizes)
+    local q, k = F.normalize_rows(vbl.randn(N, D)), F.normalize_rows(vbl.randn(M, D))
+    local function run(device, precision)
+      local a, b = q:to(device):detach():requires_grad_(true), k:to(device):detach():requires_grad_(true)
+      local loss = vbl.autocast(precision, F.info_nce, a, b, {temperature = t, symmetric = symmetric})
+      loss:backward()
+      return loss:item(), a.grad:to "cpu", b.grad:to "cpu"
+    end
+    local function norm(x) return math.sqrt((x * x):sum():item()) end
+    local loss, dq, dk = run("cpu", "f32")
+    local same, same_q, same_k = run("cpu", "bf16")  -- the CPU's losses are f32
+    check.ok(same == loss and norm(same_q - dq) == 0 and norm(same_k - dk) == 0)
+    local other, other_q, other_k = run("cuda", "f32")
+    check.near(other, loss, 1e-5)
+    check.ok(norm(other_q - dq) <= 1e-5 and norm(other_k - dk) <= 1e-5)
+    other, other_q, other_k = run("cuda", "bf16")
+    check.near(other, loss, 2 * e)
+    check.ok(norm(other_q - dq) <= slope and norm(other_k - dk) <= slope, ("%g, %g of %g"):format(norm(other_q - dq), norm(other_k - dk), slope))
+    check.ok(norm(other_q - dq) > 1e-5 * norm(dq) and norm(other_k - dk) > 1e-5 * norm(dk), "nothing was rounded")
+  end
+end)
+
 check.group("tf32 on the CPU is refused", function()
   check.error(function() vbl.autocast("tf32", F.linear, vbl.zeros(2, 3), vbl.zeros(4, 3)) end, "linear: products in tf32 are a GPU's", "on cpu")
   check.error(function() vbl.autocast("tf23", print) end, "expected 'f32', 'bf16' or 'tf32', got 'tf23'")
