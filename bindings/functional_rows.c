@@ -22,7 +22,10 @@
 #define LENGTHS_HELP                                                                                                        \
   "Promises for a device's kernels, which cannot see the segments beforehand: longest_q, longest_k: no segment is longer; " \
   "even: all are as long, one after another. "
-#define ROWS_HELP "rows i32 [N, 2]: sample in the effective batch, position in the sample; needed where p > 0. "
+#define NARROW \
+  { "narrow", VBL_AT_BOOL, 0, 0 }
+#define NARROW_HELP "narrow: y is read by products alone, and bf16 on a device under autocast(\"bf16\"). "
+#define ROWS_HELP   "rows i32 [N, 2]: sample in the effective batch, position in the sample; needed where p > 0. "
 #define UNARY(op, text) \
   { #op, &vbl_op_##op, {IN("x") }, {{.name = NULL } }, #op "(x) -> y", text }
 #define BINARY(op, text) \
@@ -38,9 +41,11 @@ const vbl_functional vbl_functional_rows[] = {
     {"linear",
      &vbl_op_linear,
      {IN("x"), IN("w"), MAYBE("b")},
-     {{"gelu", VBL_AT_BOOL, 0, 0}},
-     "linear(x, w, [b], [{gelu = false}]) -> y",
-     "y = x w' + b, then GELU (erf) where gelu is true. x [.., K], w [M, K], b [M], y [.., M]."},
+     {{"gelu", VBL_AT_BOOL, 0, 0}, {"wide", VBL_AT_BOOL, 1, 0}},
+     "linear(x, w, [b], [{gelu = false, wide = false}]) -> y",
+     "y = x w' + b, then GELU (erf) where gelu is true. x [.., K], w [M, K], b [M], y [.., M]. Under autocast(\"bf16\") y is bf16 "
+     "with "
+     "gelu, and on a device always; wide keeps it f32 there (logits), but not with gelu."},
     {"linear_group",
      &vbl_op_linear_group,
      {IN("x"), LIST("w"), LIST("b")},
@@ -52,15 +57,15 @@ const vbl_functional vbl_functional_rows[] = {
     {"layer_norm",
      &vbl_op_layer_norm,
      {IN("x"), IN("gamma"), IN("beta")},
-     {{"eps", VBL_AT_EPS, 0, 1e-5}},
-     "layer_norm(x, gamma, beta, [{eps = 1e-5}]) -> y",
-     "Layer normalisation over the last dim: x [.., D], gamma and beta [D]."},
+     {{"eps", VBL_AT_EPS, 0, 1e-5}, NARROW},
+     "layer_norm(x, gamma, beta, [{eps = 1e-5, narrow = false}]) -> y",
+     "Layer normalisation over the last dim: x [.., D], gamma and beta [D]. " NARROW_HELP},
     {"residual_norm",
      &vbl_op_residual_norm,
      {IN("x"), IN("residual"), IN("gamma"), IN("beta"), OPTION("rows")},
-     {{"eps", VBL_AT_EPS, 0, 1e-5}, DROPOUT, ALSO("rows")},
-     "residual_norm(x, residual, gamma, beta, [{eps = 1e-5, p=, rows=, seed=, site=, step=}]) -> sum, y",
-     "sum = residual + dropout(x); y = layer_norm(sum). x, residual [N, D]; gamma, beta [D]. " DROPOUT_HELP ROWS_HELP},
+     {{"eps", VBL_AT_EPS, 0, 1e-5}, NARROW, DROPOUT, ALSO("rows")},
+     "residual_norm(x, residual, gamma, beta, [{eps = 1e-5, narrow = false, p=, rows=, seed=, site=, step=}]) -> sum, y",
+     "sum = residual + dropout(x); y = layer_norm(sum). x, residual [N, D]; gamma, beta [D]. " NARROW_HELP DROPOUT_HELP ROWS_HELP},
     {"dropout_add",
      &vbl_op_dropout_add,
      {IN("x"), MAYBE("residual"), OPTION("rows")},

@@ -22,4 +22,4 @@ static inline int vbl_block_class(size_t size, size_t least) {
 }
 
 // Into how many chunks the N rows of a sum over rows are cut.
-static inline int64_t vbl_row_chunks(int64_t N) { return N < 64 ? 1 : N / 32 < 64 ? N / 32 : 64; }
+static inline int64_t vbl_row_chunks(int64_t N) { return N < 64 ? 1 : N / 32 < 128 ? N / 32 : 128; }

@@ -61,8 +61,9 @@ typedef enum vbl_reduce { VBL_SUM, VBL_MEAN, VBL_MAX, VBL_MIN } vbl_reduce;
 
 // The operands of attention_bf16, as attention's arguments of the same names, and what the host knows of the segments.
 typedef struct vbl_heads {
-  const void *q, *k, *v;  // f32
+  const void *q, *k, *v;  // bf16
   int64_t ldq, ldk, ldv, q_rows, k_rows;
+  int64_t ldo, lddq, lddk, lddv;  // of o and dout, and of the gradients
   const int32_t (*q_seg)[2], (*k_seg)[2];
   int64_t B, H, d;
   int64_t longest_q, longest_k;  // no segment is longer; 0: not known
@@ -125,7 +126,9 @@ typedef struct vbl_backend {
   void (*memory)(vbl_device_memory *m, bool reset);  // reset: the peaks start again at what is there now. NULL on the CPU.
   // on: only what gives the same bits in every process on one device, nothing chosen by its time. NULL: there is nothing else.
   void (*set_deterministic)(bool on);
-  bool rounds_weights;  // products of bf16 take the weights from a rounded copy, which is kept until they change
+  // kernels/mixed.h: under bf16 products, what passes between them is bf16 too, and weights are read from a rounded copy that is kept until
+  // they change. NULL: activations and gradients stay f32.
+  const struct vbl_mixed_kernels *mixed;
   // What `vbl doctor` says of a device: lines of state (ok, warn, missing) TAB what TAB sentence. It computes a little, to see that the
   // device does. NULL on the CPU.
   void (*describe)(char *text, size_t size);
@@ -137,7 +140,7 @@ typedef struct vbl_backend {
   // real: y[i] = f(x[i]);  dx[i] = dy[i] * f'(x[i]) (y[i] = f(x[i]) is given too)
   void (*unary)(vbl_unary f, const void *x, void *y, int64_t n, vbl_stream s);
   void (*unary_backward)(vbl_unary f, const void *x, const void *y, const void *dy, void *dx, int64_t n, vbl_stream s);
-  // real, or i32 with integer results; broadcasting by stride 0; out is contiguous of `shape`.
+  // real, i32 with integer results, or (with `mixed`) bf16; broadcasting by stride 0; out is contiguous of `shape`.
   void (*binary)(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride,
                  void *out, int ndim, const int64_t *shape, vbl_stream s);
   void (*scale_add)(double alpha, const void *x, double beta, void *y, int64_t n,
@@ -196,12 +199,12 @@ typedef struct vbl_backend {
                              const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
                              const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
                              void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
-  // The same with bf16 operands: q, k, v, dout, the probabilities and their gradients are rounded to bf16, sums are f32. Where a library
-  // computes it results are rounded too, and dropout's mask is the library's own: it repeats with (site, step, first sample, sizes), and is
-  // not attention's. NULL, or false with nothing done: not for these operands here, in both directions; core then calls the f32 one.
-  bool (*attention_bf16)(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s);
-  bool (*attention_bf16_backward)(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
-                                  void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
+  // The same in bf16: q, k, v, o, dout, dq, dk, dv, the probabilities and their gradients are bf16, sums and lse f32. Where a library
+  // computes it dropout's mask is the library's own: it repeats with (site, step, first sample, sizes), and is not attention's. NULL, or
+  // false with nothing done: not for these operands here, in both directions; core then calls the f32 one.
+  bool (*attention_bf16)(const vbl_heads *a, void *o, void *lse, vbl_stream s);
+  bool (*attention_bf16_backward)(const vbl_heads *a, const void *o, const void *lse, const void *dout, void *dq, void *dk,
+                                  void *dv, vbl_stream s);
 
   // Rows: y[i,:] = x[index[i],:] (index -1 gives zeros);  y[index[i],:] += x[i,:] (indices may repeat; -1 is skipped; deterministic).
   void (*gather_rows)(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels/blocks.h"
+#include "kernels/mixed.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
@@ -195,7 +196,7 @@ static vbl_backend plan = {
 };
 
 void vbl_plan_start(bool gpu, size_t limit) {
-  plan.rounds_weights = gpu;
+  plan.mixed = gpu ? &vbl_plan_mixed : NULL;
   plan.branch = gpu ? plan_branch : NULL;
   plan.meet = gpu ? plan_meet : NULL;
   plan.read_later = gpu ? read_later : NULL;

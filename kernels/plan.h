@@ -1,6 +1,6 @@
-// The counting backend's parts (plan.c: memory and transfers; plan_kernels.c, plan_layers.c: what each entry costs; plan_work.c: the list of it).
-// defines: vbl_work, vbl_plan_work, vbl_plan_work_start, vbl_plan_add, vbl_plan_short, vbl_plan_scratch, vbl_plan_content, vbl_plan_kernels,
-//          vbl_plan_layers
+// The counting backend's parts (plan.c: memory and transfers; plan_kernels.c, plan_layers.c, plan_mixed.c: what each entry costs; plan_work.c: the list of it).
+// defines: vbl_work, vbl_plan_work, vbl_plan_work_start, vbl_plan_{add, chunks, rounded, short, scratch, content, kernels},
+//          vbl_plan_layers, vbl_plan_mixed
 #pragma once
 #include "kernels/kernels.h"
 
@@ -24,9 +24,16 @@ void vbl_plan_work_start(bool on);  // forgets all rows; off: nothing is added
 // One call for the op that runs.
 void vbl_plan_add(const char *kernel, int launches, double flops, double read, double written);
 
+// Sums over N rows of `sums` things of D columns: the kernel that reads the rows (and writes `written`), then one for each that adds the chunks.
+void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double read, double written, bool accumulate, int64_t N,
+                     int64_t D);
+// Bytes of an operand of f32, [rows, columns], rounded into working memory for a product (gemm.cu); 0 where it is bf16.
+size_t vbl_plan_rounded(vbl_dtype T, int64_t rows, int64_t columns);
+
 void vbl_plan_short(void);                               // there is no memory: the next sync says so
 void vbl_plan_scratch(int blocks, const size_t *bytes);  // working memory of `blocks` <= 2 blocks at once, given back again
 // What the host copied to p, the whole of it and at most a few MB; *bytes up to its end. NULL: not known.
 const void *vbl_plan_content(const void *p, size_t *bytes);
 void vbl_plan_kernels(vbl_backend *b, bool gpu);  // the entries for kernels; gpu: as a GPU has them
 void vbl_plan_layers(vbl_backend *b, bool gpu);   // some of them
+extern const struct vbl_mixed_kernels vbl_plan_mixed;

@@ -1,7 +1,7 @@
 // What each entry of the CUDA backend costs, kernel by kernel, from its arguments: the counting backend's kernels. They follow kernels/cuda line
 // by line; a kernel there that reads or writes something else needs another formula here (test_plan_launches compares the launches,
 // test_count_kernels the bytes with some counted by hand).
-// defines: vbl_plan_kernels
+// defines: vbl_plan_kernels, vbl_plan_rounded
 #include "kernels/plan.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -42,7 +42,8 @@ static void count_unary_backward(vbl_unary f, const void *x, const void *y, cons
 static void count_binary(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_stride, const void *b, const int64_t *b_stride,
                          void *out, int ndim, const int64_t *shape, vbl_stream s) {
   const double n = product_of(ndim, shape);
-  if (n > 0) add("binary", F32 * (elements(ndim, shape, a_stride) + elements(ndim, shape, b_stride)), F32 * n);
+  const double width = size_of(T);
+  if (n > 0) add("binary", width * (elements(ndim, shape, a_stride) + elements(ndim, shape, b_stride)), width * n);
 }
 static void count_scale_add(double alpha, const void *x, double beta, void *y, int64_t n, vbl_stream s) {
   add("scale_add", (beta == 0 ? 1 : 2) * F32 * (double)n, F32 * (double)n);
@@ -69,8 +70,7 @@ static void count_gemm_tf32(bool ta, bool tb, int64_t M, int64_t N, int64_t K, c
   product("gemm_tf32", M, N, K, F32, accumulate, false);
 }
 
-// An operand of f32, [rows, columns], rounded into working memory (gemm.cu).
-static size_t rounded(vbl_dtype T, int64_t rows, int64_t columns) {
+size_t vbl_plan_rounded(vbl_dtype T, int64_t rows, int64_t columns) {
   if (T == VBL_BF16) return 0;
   add("gemm_bf16 rounding", F32 * times(rows, columns), BF16 * times(rows, columns));
   return (size_t)(rows * ((columns + 7) / 8 * 8)) * 2;
@@ -79,7 +79,7 @@ static void count_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, v
                             vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
                             void *gelu, vbl_stream s) {
   if (M == 0 || N == 0) return;
-  if (K > 0) vbl_plan_scratch(2, (size_t[]){rounded(a_type, ta ? K : M, ta ? M : K), rounded(b_type, tb ? N : K, tb ? K : N)});
+  if (K > 0) vbl_plan_scratch(2, (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N)});
   product("gemm_bf16", M, N, K, BF16, accumulate, bias != NULL);
   if (gelu != NULL) add("gemm_bf16 gelu", F32 * times(M, N), BF16 * times(M, N));
 }

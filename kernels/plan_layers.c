@@ -1,5 +1,5 @@
 // The counting backend's kernels of layers, as plan_kernels.c.
-// defines: vbl_plan_layers
+// defines: vbl_plan_layers, vbl_plan_chunks
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,19 +13,22 @@ enum { F32 = 4, BF16 = 2, I32 = 4 };
 static double times(int64_t a, int64_t b) { return (double)a * (double)b; }
 static void add(const char *kernel, double read, double written) { vbl_plan_add(kernel, 1, 0, read, written); }
 
-// Sums over N rows of `sums` things of D columns: the kernel that reads the rows, then one for each that adds the chunks.
-static void chunks(const char *kernel, const char *finish, int sums, double read, bool accumulate, int64_t N, int64_t D) {
+void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double read, double written, bool accumulate, int64_t N,
+                     int64_t D) {
   const double part = F32 * times(vbl_row_chunks(N), D);
-  add(kernel, read, sums * part);
+  add(kernel, read, written + sums * part);
   for (int i = 0; i < sums; i++) add(finish, part + (accumulate ? F32 * (double)D : 0), F32 * (double)D);
 }
 static void count_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
-  chunks("column_sum", "column_sum chunks", 1, F32 * times(N, D), accumulate, N, D);
+  vbl_plan_chunks("column_sum", "column_sum chunks", 1, F32 * times(N, D), 0, accumulate, N, D);
 }
 static void count_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
                                      vbl_stream s) {
-  add("gelu_backward", 2 * F32 * times(N, D), F32 * times(N, D));
-  if (dbias != NULL) count_column_sum(dh, dbias, accumulate, N, D, s);
+  const double n = F32 * times(N, D), part = F32 * times(vbl_row_chunks(N), D);
+  if (dbias != NULL)
+    vbl_plan_chunks("gelu_backward", "column_sum chunks", 1, 2 * n, n, accumulate, N, D);
+  else
+    add("gelu_backward", 2 * n, n + part);
 }
 
 static double rows_of(const vbl_dropout *drop, int64_t N) { return drop != NULL && drop->p > 0 ? 2 * I32 * (double)N : 0; }
@@ -45,7 +48,7 @@ static void count_layer_norm_backward(const void *x, const void *mean, const voi
                                       vbl_stream s) {
   const double n = F32 * times(N, D), statistics = 2 * F32 * (double)N;
   if (dgamma != NULL)
-    chunks("layer_norm_backward parameters", "layer_norm_backward chunks", 2, 2 * n + statistics, accumulate, N, D);
+    vbl_plan_chunks("layer_norm_backward parameters", "layer_norm_backward chunks", 2, 2 * n + statistics, 0, accumulate, N, D);
   if (n > 0) add("layer_norm_backward", (dsum != NULL ? 3 : 2) * n + statistics + F32 * (double)D, n);
 }
 static void count_dropout_add(const void *x, const void *residual, const vbl_dropout *drop, void *y, int64_t N, int64_t D,
@@ -94,53 +97,53 @@ static void count_attention_backward(const void *q, int64_t ldq, const void *k, 
   vbl_plan_add("attention_backward kv", 1, 4 * flops, width * (2 * n.q + 2 * n.k) + 2 * row * n.q, 2 * width * n.k);
 }
 
-// The operands and results of attention in bf16, as attention_bf16.cu lays them out where rows are not padded.
+enum { SPARE = 128 };
+
+// The packed operands and results of attention in bf16, as attention_bf16.cu lays them out where rows are neither padded nor read in place.
 static void heads(const vbl_heads *a, bool backward) {
-  enum { SPARE = 128 };
   const size_t width = (size_t)(a->H * a->d) * BF16, q = (size_t)(a->q_rows + SPARE) * width,
-               k = (size_t)(a->k_rows + SPARE) * width;
-  vbl_plan_scratch(1, (size_t[]){backward ? 4 * q + 4 * k + (size_t)(a->B * a->H * a->longest_q) * 4 : 2 * q + 2 * k});
+               k = (size_t)(a->k_rows + SPARE) * width, packed = backward ? 4 * q + 4 * k : 2 * q + 2 * k;
+  vbl_plan_scratch(1, (size_t[]){(a->even ? 0 : packed) + (backward ? (size_t)(a->B * a->H * a->longest_q) * 4 : 0)});
 }
-// Rows to bf16, zeros behind them.
-static void round_rows(int64_t rows, const vbl_heads *a) {
-  enum { SPARE = 128 };
+// Rows packed, zeros behind them.
+static void pack_rows(int64_t rows, const vbl_heads *a) {
   const double n = times(rows, a->H * a->d);
-  add("attention_bf16 rounding", F32 * n, BF16 * n);
-  add("attention_bf16 rounding", 0, BF16 * times(SPARE, a->H * a->d));
+  if (a->even) return;
+  add("attention_bf16 packing", BF16 * n, BF16 * n);
+  add("attention_bf16 packing", 0, BF16 * times(SPARE, a->H * a->d));
 }
 // What the plan reads beside the matrices: lengths, offsets, the seed.
 static void control(const vbl_heads *a) {
   const double B = (double)a->B;
   add("attention_bf16 control", 4 * I32 * B, 2 * I32 * B + 3 * 8 * (B + 1) + 16);
 }
-static void unpack(double rows, int64_t width, int from) {
-  add("attention_bf16 unpacking", from * rows * (double)width, F32 * rows * (double)width);
+static void unpack(const vbl_heads *a, double rows, double width) {
+  if (!a->even) add("attention_bf16 unpacking", rows * width, rows * width);
 }
-static bool count_attention_bf16(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s) {
+static bool count_attention_bf16(const vbl_heads *a, void *o, void *lse, vbl_stream s) {
   const segments n = segments_of(a->q_seg, a->k_seg, a->B, a->q_rows, a->k_rows);
   const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
   heads(a, false);
   control(a);
-  round_rows(a->q_rows, a);
-  for (int i = 0; i < 2; i++) round_rows(a->k_rows, a);
+  pack_rows(a->q_rows, a);
+  for (int i = 0; i < 2; i++) pack_rows(a->k_rows, a);
   vbl_plan_add("attention_bf16", 1, 4 * times(a->H, a->d) * n.pairs, width * (n.q + 2 * n.k), (width + row) * n.q);
-  unpack(n.q, a->H * a->d, BF16);
-  unpack(n.q, a->H, F32);
+  unpack(a, n.q, width);
+  unpack(a, n.q, row);
   return true;
 }
-static bool count_attention_bf16_backward(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout,
-                                          int64_t lddo, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv,
-                                          vbl_stream s) {
+static bool count_attention_bf16_backward(const vbl_heads *a, const void *o, const void *lse, const void *dout, void *dq, void *dk,
+                                          void *dv, vbl_stream s) {
   const segments n = segments_of(a->q_seg, a->k_seg, a->B, a->q_rows, a->k_rows);
   const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
   heads(a, true);
   control(a);
-  for (int i = 0; i < 3; i++) round_rows(a->q_rows, a);  // q, o, do
-  for (int i = 0; i < 2; i++) round_rows(a->k_rows, a);
+  for (int i = 0; i < 3; i++) pack_rows(a->q_rows, a);  // q, o, do
+  for (int i = 0; i < 2; i++) pack_rows(a->k_rows, a);
   vbl_plan_add("attention_bf16_backward", 1, 10 * times(a->H, a->d) * n.pairs, width * (3 * n.q + 2 * n.k) + row * n.q,
                width * (n.q + 2 * n.k) + row * n.q);
-  unpack(n.q, a->H * a->d, BF16);
-  for (int i = 0; i < 2; i++) unpack(n.k, a->H * a->d, BF16);
+  unpack(a, n.q, width);
+  for (int i = 0; i < 2; i++) unpack(a, n.k, width);
   return true;
 }
 

@@ -1,5 +1,5 @@
 // Inputs, outputs and checks of ops.
-// defines: vbl_op_real, vbl_real_of, vbl_in_*, vbl_out_real, vbl_temp_real, vbl_temp_arange, vbl_row_*, vbl_expect*,
+// defines: vbl_op_real, vbl_real_of, vbl_in_*, vbl_out_real, vbl_temp_real, vbl_temp_arange, vbl_row_*, vbl_sum_rows, vbl_expect*,
 // vbl_check_index
 #include "core/ops/common.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/tape/node.h"
+#include "kernels/mixed.h"
 
 static bool one_memory(const vbl_backend *a, const vbl_backend *b) { return a == b || (a->host && b->host); }
 
@@ -30,14 +31,15 @@ vbl_status vbl_op_real(const vbl_call *c, vbl_real *r, vbl_error *err) {
   r->memory = first->storage->backend;
   r->T = wide != NULL ? VBL_F64 : VBL_F32;
   r->be = vbl_kernels(r->memory, r->T);
+  r->mixed = r->be->mixed;
   if (r->T == VBL_F32 && r->be == vbl_reference_backend())
     return vbl_fail(err, VBL_EINVAL, "the reference backend computes in f64 only; make the tensors f64 or keep them on the CPU");
   return VBL_OK;
 }
 
 vbl_real vbl_real_of(const vbl_tensor *grad) {
-  const vbl_backend *memory = grad->storage->backend;
-  return (vbl_real){.memory = memory, .be = vbl_kernels(memory, grad->dtype), .T = grad->dtype};
+  const vbl_backend *memory = grad->storage->backend, *be = vbl_kernels(memory, grad->dtype);
+  return (vbl_real){.memory = memory, .be = be, .T = grad->dtype == VBL_F64 ? VBL_F64 : VBL_F32, .mixed = be->mixed};
 }
 
 vbl_status vbl_in_strided(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vbl_error *err) {
@@ -56,6 +58,20 @@ static vbl_status made_contiguous(vbl_call *c, vbl_tensor **x, vbl_error *err) {
 vbl_status vbl_in_real(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vbl_error *err) {
   VBL_TRY(vbl_in_strided(c, r, i, x, err));
   return made_contiguous(c, x, err);
+}
+
+vbl_status vbl_in_mixed(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vbl_error *err) {
+  if (r->mixed == NULL || c->in[i]->dtype != VBL_BF16) return vbl_in_real(c, r, i, x, err);
+  *x = c->in[i];
+  return made_contiguous(c, x, err);
+}
+
+void vbl_sum_rows(const vbl_real *r, const vbl_tensor *x, void *sum, bool accumulate) {
+  const int64_t N = vbl_row_count(x), D = vbl_width(x);
+  if (x->dtype == VBL_BF16)
+    r->mixed->column_sum(vbl_tensor_data(x), sum, accumulate, N, D, NULL);
+  else
+    r->be->column_sum(vbl_tensor_data(x), sum, accumulate, N, D, NULL);
 }
 
 int64_t vbl_row_count(const vbl_tensor *t) {

@@ -8,9 +8,10 @@
 #include "kernels/kernels.h"
 
 typedef struct vbl_real {
-  const vbl_backend *memory;  // whose memory
-  const vbl_backend *be;      // whose kernels
-  vbl_dtype T;                // VBL_F32 or VBL_F64
+  const vbl_backend *memory;              // whose memory
+  const vbl_backend *be;                  // whose kernels
+  vbl_dtype T;                            // VBL_F32 or VBL_F64
+  const struct vbl_mixed_kernels *mixed;  // its kernels between bf16 tensors; NULL: there are none, or the op is of f64
 } vbl_real;
 
 // From all inputs of a forward call. VBL_EINVAL: tensors of two devices, f64 mixed with f32 or bf16.
@@ -22,6 +23,8 @@ vbl_status vbl_in_real(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vb
 vbl_status vbl_in_strided(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vbl_error *err);
 // Input i as rows of `width` (its last dim) with one distance ld >= width between them, copied only where it has to be.
 vbl_status vbl_in_rows(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, int64_t *ld, vbl_error *err);
+// Input i, contiguous: bf16 where it is that and r has kernels for it, else of r's dtype.
+vbl_status vbl_in_mixed(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vbl_error *err);
 // Input i as contiguous i32; NULL input gives NULL.
 vbl_status vbl_in_i32(vbl_call *c, int i, const char *what, vbl_tensor **x, vbl_error *err);
 
@@ -49,6 +52,8 @@ void vbl_mm(const vbl_real *r, bool ta, bool tb, int64_t M, int64_t N, int64_t K
             const void *B, int64_t ldb, double beta, void *C, int64_t ldc);
 void *vbl_at(const vbl_tensor *t, int64_t element);  // address of an element of a contiguous tensor
 void vbl_zero(const vbl_real *r, vbl_tensor *t);     // t is contiguous
+// sum [D] of r's dtype (+)= sum over the rows of x, which may be bf16 where r has kernels for it
+void vbl_sum_rows(const vbl_real *r, const vbl_tensor *x, void *sum, bool accumulate);
 
 // For kernels that can only write. buffer: memory of input i's gradient shape (what it holds is undefined); commit delivers it
 // once it is written. Where nobody wants the gradient the buffer is a temporary and commit does nothing.

@@ -42,10 +42,11 @@ static vbl_status weights(vbl_call *c, const vbl_real *r, int64_t G, vbl_tensor 
   return VBL_OK;
 }
 
-// x [..,K], w1..wG [M,K], b1..bG? [M] -> y [..,G*M]; n[0] = G. Formulas as linear's, per block of columns.
+// x [..,K], w1..wG [M,K], b1..bG? [M] -> y [..,G*M], of vbl_activations; n[0] = G. Formulas as linear's, per block of columns.
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
-  vbl_tensor *x, *w[3], *bias, *y;
+  vbl_tensor *x, *w[3], *b;
+  const void *bias;
   const int64_t G = c->attrs.n[0];
   int64_t ld, shape[VBL_MAX_DIMS];
   if (G < 2 || G > 3 || (c->inputs != 1 + G && c->inputs != 1 + 2 * G))
@@ -58,15 +59,19 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   bool keep = false;
   for (int g = 0; g < G; g++) keep |= c->needs_grad[1 + g];
   VBL_TRY(vbl_product_rows(c, &r, 0, keep, &x, &ld, err));
-  VBL_TRY(joined_bias(c, &r, G, M, &bias, err));
+  VBL_TRY(joined_bias(c, &r, G, M, &b, err));
   memcpy(shape, x->shape, sizeof shape);
   shape[x->ndim - 1] = G * M;
-  VBL_TRY(vbl_out_real(c, &r, 0, x->ndim, shape, &y, err));
+  const vbl_dtype T = vbl_activations(c, &r);
+  VBL_TRY(vbl_product_bias(c, &r, (int)(1 + G), b, G * M, T, &bias, err));
+  VBL_TRY(vbl_tensor_new(r.memory, T, x->ndim, shape, &c->out[0], err));
   const int64_t N = vbl_row_count(x), width = G * M, blocks = neighbours(w, G) ? 1 : G, step = width / blocks;
+  const bool after = blocks > 1 && T == r.T;  // of r's dtype a product adds a bias where its result has no gaps
   for (int64_t g = 0; g < blocks; g++)
-    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_weight_at(c, &r, w[g], true), false, vbl_at(y, g * M), width,
-                blocks == 1 && bias != NULL ? vbl_tensor_data(bias) : NULL);
-  if (blocks > 1 && bias != NULL) r.be->bias_add(vbl_tensor_data(y), vbl_tensor_data(bias), N, width, NULL);
+    vbl_product(c, &r, N, step, K, vbl_matrix_at(x, 0, ld, false), vbl_weight_at(c, &r, w[g], true), false, T,
+                vbl_at(c->out[0], g * M), width,
+                bias == NULL || after ? NULL : (const char *)bias + g * step * (int64_t)vbl_dtype_size(T));
+  if (after && bias != NULL) r.be->bias_add(vbl_tensor_data(c->out[0]), bias, N, width, NULL);
   VBL_TRY(vbl_save(c, 0, x, err));
   for (int g = 0; g < G; g++) VBL_TRY(vbl_save(c, 1 + g, w[g], err));
   return VBL_OK;
@@ -81,7 +86,7 @@ static vbl_status bias_backward(vbl_call *c, const vbl_real *r, const vbl_tensor
   vbl_tensor *sum, *target;
   bool accumulate;
   VBL_TRY(vbl_temp_real(c, r, 1, &width, &sum, err));
-  r->be->column_sum(vbl_tensor_data(dy), vbl_tensor_data(sum), false, vbl_row_count(dy), width, NULL);
+  vbl_sum_rows(r, dy, vbl_tensor_data(sum), false);
   for (int g = 0; g < G; g++) {
     const int i = (int)(1 + G) + g;
     if (!c->needs_grad[i]) continue;
@@ -107,25 +112,26 @@ static vbl_status weight_backward(vbl_call *c, const vbl_real *r, const vbl_tens
   for (int g = 0; g < (one ? 1 : G); g++) {
     if (!c->needs_grad[1 + g]) continue;
     vbl_product(c, r, one ? G * M : M, K, N, vbl_matrix_at(dy, g * M, G * M, true), vbl_matrix_at(x, 0, vbl_row_stride(x), false),
-                accumulate[g], vbl_tensor_data(target[g]), K, NULL);
+                accumulate[g], r->T, vbl_tensor_data(target[g]), K, NULL);
   }
   return VBL_OK;
 }
 
 static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   const vbl_real r = vbl_real_of(grad[0]);
-  const vbl_tensor *dy = grad[0];
-  const int64_t G = c->attrs.n[0], M = c->saved[1]->shape[0], K = c->saved[1]->shape[1], N = vbl_row_count(dy);
-  VBL_TRY(bias_backward(c, &r, dy, G, M, err));
+  const int64_t G = c->attrs.n[0], M = c->saved[1]->shape[0], K = c->saved[1]->shape[1], N = vbl_row_count(grad[0]);
+  vbl_tensor *dy;
+  VBL_TRY(bias_backward(c, &r, grad[0], G, M, err));
+  VBL_TRY(vbl_product_gradient(c, &r, grad[0], &dy, err));
   VBL_TRY(weight_backward(c, &r, dy, G, M, K, err));
   if (!c->needs_grad[0]) return VBL_OK;
   vbl_tensor *dx;
   bool accumulate;
-  VBL_TRY(vbl_grad_target(c, 0, &dx, &accumulate, err));
+  VBL_TRY(vbl_grad_target_narrow(c, 0, &dx, &accumulate, err));
   const int64_t blocks = neighbours(&c->saved[1], G) ? 1 : G, step = G * M / blocks;
   for (int64_t g = 0; g < blocks; g++)
     vbl_product(c, &r, N, K, step, vbl_matrix_at(dy, g * M, G * M, false), vbl_weight_at(c, &r, c->saved[1 + g], false),
-                accumulate || g > 0, vbl_tensor_data(dx), K, NULL);
+                accumulate || g > 0, dx->dtype, vbl_tensor_data(dx), K, NULL);
   return VBL_OK;
 }
 

@@ -1,13 +1,17 @@
-// defines: vbl_products, vbl_product_rows, vbl_matrix_at, vbl_product_weight, vbl_weight_at, vbl_product, vbl_product_gelu
+// defines: vbl_products, vbl_activations, vbl_product_rows, vbl_product_gradient, vbl_matrix_at, vbl_product_weight, vbl_weight_at,
+//          vbl_product_bias, vbl_product, vbl_product_gelu
 #include "core/ops/product.h"
 
 #include "core/tape/profile.h"
 #include "core/tensor/branch.h"
 #include "core/tensor/storage.h"
+#include "kernels/mixed.h"
 
 vbl_dtype vbl_products(const vbl_call *c, const vbl_real *r) {
   return r->T == VBL_F32 && c->attrs.products == VBL_PRECISION_BF16 ? VBL_BF16 : r->T;
 }
+
+vbl_dtype vbl_activations(const vbl_call *c, const vbl_real *r) { return r->mixed != NULL ? vbl_products(c, r) : r->T; }
 
 static bool in_tf32(const vbl_call *c, const vbl_real *r) { return r->T == VBL_F32 && c->attrs.products == VBL_PRECISION_TF32; }
 
@@ -28,6 +32,13 @@ vbl_status vbl_product_rows(vbl_call *c, const vbl_real *r, int i, bool keep, vb
   return vbl_temp_keep(c, *x, err);
 }
 
+vbl_status vbl_product_gradient(vbl_call *c, const vbl_real *r, vbl_tensor *dy, vbl_tensor **rounded, vbl_error *err) {
+  *rounded = dy;
+  if (vbl_activations(c, r) != VBL_BF16 || dy->dtype == VBL_BF16) return VBL_OK;
+  VBL_TRY(vbl_tensor_to_dtype(dy, VBL_BF16, rounded, err));
+  return vbl_temp_keep(c, *rounded, err);
+}
+
 vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool transposed) {
   return (vbl_matrix){.data = vbl_at(t, first), .ld = ld, .T = t->dtype, .transposed = transposed};
 }
@@ -35,8 +46,7 @@ vbl_matrix vbl_matrix_at(const vbl_tensor *t, int64_t first, int64_t ld, bool tr
 // A leaf's own memory lasts; that of a conversion ends with the call.
 vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const vbl_tensor *w, vbl_error *err) {
   vbl_storage *s = w->storage;
-  if (vbl_products(c, r) != VBL_BF16 || !r->memory->rounds_weights || w != c->in[i] || w->node != NULL || w->dtype != VBL_F32)
-    return VBL_OK;
+  if (vbl_products(c, r) != VBL_BF16 || r->mixed == NULL || w != c->in[i] || w->node != NULL || w->dtype != VBL_F32) return VBL_OK;
   if (s->narrow != NULL) {
     const bool write = s->narrow_version != s->version;
     vbl_branch_await(&s->narrow->marks, write);
@@ -55,22 +65,46 @@ vbl_status vbl_product_weight(const vbl_call *c, const vbl_real *r, int i, const
   return VBL_OK;
 }
 
-vbl_matrix vbl_weight_at(const vbl_call *c, const vbl_real *r, const vbl_tensor *w, bool transposed) {
+// Where the rounded copy has what w's memory holds from w's first element on; NULL: there is none, or it is not aligned.
+static const void *narrow_copy(const vbl_call *c, const vbl_real *r, const vbl_tensor *w) {
   const vbl_storage *s = w->storage;
-  vbl_matrix m = vbl_matrix_at(w, 0, vbl_width(w), transposed);
-  if (vbl_products(c, r) != VBL_BF16 || s->narrow == NULL || s->narrow_version != s->version) return m;
+  if (vbl_products(c, r) != VBL_BF16 || s->narrow == NULL || s->narrow_version != s->version) return NULL;
   const char *data = (const char *)s->narrow->data + w->offset * 2;
-  if ((uintptr_t)data % 16 != 0 || m.ld % 8 != 0) return m;  // a backend that rounds it aligns it too
+  return (uintptr_t)data % 16 == 0 ? data : NULL;
+}
+
+vbl_matrix vbl_weight_at(const vbl_call *c, const vbl_real *r, const vbl_tensor *w, bool transposed) {
+  vbl_matrix m = vbl_matrix_at(w, 0, vbl_width(w), transposed);
+  const void *data = m.ld % 8 == 0 ? narrow_copy(c, r, w) : NULL;
+  if (data == NULL) return m;  // a backend that rounds it aligns it too
   m.data = data;
   m.T = VBL_BF16;
   return m;
 }
 
-static void rounded(const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate, void *C,
-                    int64_t ldc, const void *bias, void *g) {
+vbl_status vbl_product_bias(vbl_call *c, const vbl_real *r, int i, const vbl_tensor *b, int64_t n, vbl_dtype T, const void **bias,
+                            vbl_error *err) {
+  vbl_tensor *wide, *rounded;
+  *bias = b == NULL ? NULL : vbl_tensor_data(b);
+  if (b == NULL || T == r->T) return VBL_OK;
+  VBL_TRY(vbl_product_weight(c, r, i, b, err));
+  *bias = narrow_copy(c, r, b);
+  if (*bias != NULL) return VBL_OK;
+  VBL_TRY(vbl_tensor_as_strided(b, 1, &n, (int64_t[]){1}, b->offset, &wide, err));
+  VBL_TRY(vbl_temp_keep(c, wide, err));
+  VBL_TRY(vbl_tensor_to_dtype(wide, VBL_BF16, &rounded, err));
+  *bias = vbl_tensor_data(rounded);
+  return vbl_temp_keep(c, rounded, err);
+}
+
+static void rounded(const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate, vbl_dtype T,
+                    void *C, int64_t ldc, const void *bias, void *g) {
   vbl_span span;
   vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
-  r->be->gemm_bf16(A.transposed, B.transposed, M, N, K, A.T, A.data, A.ld, B.T, B.data, B.ld, accumulate, C, ldc, bias, g, NULL);
+  if (r->mixed != NULL)
+    r->mixed->gemm(A.transposed, B.transposed, M, N, K, A.T, A.data, A.ld, B.T, B.data, B.ld, accumulate, T, C, ldc, bias, NULL);
+  else
+    r->be->gemm_bf16(A.transposed, B.transposed, M, N, K, A.T, A.data, A.ld, B.T, B.data, B.ld, accumulate, C, ldc, bias, g, NULL);
   vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
 }
 
@@ -88,9 +122,9 @@ static void whole(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, in
 }
 
 void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, bool accumulate,
-                 void *C, int64_t ldc, const void *bias) {
+                 vbl_dtype T, void *C, int64_t ldc, const void *bias) {
   if (vbl_products(c, r) == VBL_BF16) {
-    rounded(r, M, N, K, A, B, accumulate, C, ldc, bias, NULL);
+    rounded(r, M, N, K, A, B, accumulate, T, C, ldc, bias, NULL);
     return;
   }
   whole(c, r, M, N, K, A, B, accumulate, C, ldc);
@@ -99,8 +133,10 @@ void vbl_product(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int
 
 void vbl_product_gelu(const vbl_call *c, const vbl_real *r, int64_t M, int64_t N, int64_t K, vbl_matrix A, vbl_matrix B, void *C,
                       const void *bias, void *g) {
+  const vbl_dtype T = vbl_activations(c, r);
   if (vbl_products(c, r) == VBL_BF16) {
-    rounded(r, M, N, K, A, B, false, C, N, bias, g);
+    rounded(r, M, N, K, A, B, false, T, C, N, bias, g);
+    if (T == VBL_BF16) r->mixed->gelu(C, g, M * N, NULL);
     return;
   }
   whole(c, r, M, N, K, A, B, false, C, N);

@@ -5,6 +5,7 @@
 
 #include "core/ops/common.h"
 #include "core/tensor/storage.h"
+#include "kernels/mixed.h"
 
 static vbl_status check_count(const vbl_call *c, vbl_error *err) {
   const int64_t count = c->attrs.n[0];
@@ -71,28 +72,37 @@ static vbl_status slice_forward(vbl_call *c, vbl_error *err) {
   return vbl_tensor_narrow(c->in[0], (int)n[0], n[1], n[2], &c->out[0], err);
 }
 
-// Adds dy to a strided part of a gradient.
+// Adds dy to a strided part of a gradient of the same dtype.
 static vbl_status add_to_part(vbl_call *c, const vbl_real *r, vbl_tensor *part, const vbl_tensor *dy, vbl_error *err) {
   vbl_tensor *sum;
+  const vbl_dtype T = part->dtype;
+  void *to = vbl_tensor_data(part), *from = vbl_tensor_data(dy);
   if (vbl_tensor_is_contiguous(part)) {
-    r->be->scale_add(1, vbl_tensor_data(dy), 1, vbl_tensor_data(part), vbl_tensor_numel(dy), NULL);
+    if (T == VBL_BF16)
+      r->mixed->scale_add(1, T, from, 1, T, to, vbl_tensor_numel(dy), NULL);
+    else
+      r->be->scale_add(1, from, 1, to, vbl_tensor_numel(dy), NULL);
     return VBL_OK;
   }
-  VBL_TRY(vbl_ew_binary(c, r, VBL_ADD, part, dy, dy->ndim, dy->shape, &sum, err));
+  VBL_TRY(vbl_temp_new(c, r->memory, T, dy->ndim, dy->shape, &sum, err));
+  if (vbl_tensor_numel(dy) > 0)
+    r->be->binary(VBL_ADD, T, to, part->stride, from, dy->stride, vbl_tensor_data(sum), dy->ndim, dy->shape, NULL);
   return vbl_tensor_copy(part, sum, err);
 }
 
 static vbl_status slice_backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   const vbl_real r = vbl_real_of(grad[0]);
   const int64_t *n = c->attrs.n;
-  vbl_tensor *dx, *part;
+  vbl_tensor *dx, *part, *dy;
   bool accumulate;
-  VBL_TRY(vbl_grad_target(c, 0, &dx, &accumulate, err));
+  VBL_TRY(vbl_grad_target_narrow(c, 0, &dx, &accumulate, err));
   if (!accumulate) vbl_zero(&r, dx);
   VBL_TRY(vbl_tensor_narrow(dx, (int)n[0], n[1], n[2], &part, err));
-  vbl_status status = accumulate ? add_to_part(c, &r, part, grad[0], err) : vbl_tensor_copy(part, grad[0], err);
-  vbl_tensor_release(part);
-  return status;
+  VBL_TRY(vbl_temp_keep(c, part, err));
+  if (!accumulate) return vbl_tensor_copy(part, grad[0], err);
+  VBL_TRY(vbl_tensor_to_dtype(grad[0], dx->dtype, &dy, err));
+  VBL_TRY(vbl_temp_keep(c, dy, err));
+  return add_to_part(c, &r, part, dy, err);
 }
 
 // n[0] = count, n[1..] = shape: dims align at the end, size 1 repeats.
@@ -116,7 +126,10 @@ static vbl_status expand_forward(vbl_call *c, vbl_error *err) {
 
 static vbl_status expand_backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   const vbl_real r = vbl_real_of(grad[0]);
-  return vbl_grad_broadcast(c, &r, 0, grad[0], err);
+  vbl_tensor *dy;
+  VBL_TRY(vbl_tensor_to_dtype(grad[0], r.T, &dy, err));  // sums are not taken in bf16
+  VBL_TRY(vbl_temp_keep(c, dy, err));
+  return vbl_grad_broadcast(c, &r, 0, dy, err);
 }
 
 // Always a tensor record of its own, because it gets a history of its own; the memory is shared where x is contiguous already.

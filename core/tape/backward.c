@@ -31,12 +31,25 @@ static vbl_status check_unchanged(const struct vbl_node *node, vbl_error *err) {
   return VBL_OK;
 }
 
+// The gradient of a narrow result is bf16, also where ops that know only f32 have summed it.
+static vbl_status narrow_gradients(struct vbl_node *node, vbl_error *err) {
+  for (int i = 0; i < node->outputs; i++) {
+    vbl_tensor *grad = node->grad[i], *typed;
+    if (grad == NULL || !node->narrow[i]) continue;
+    VBL_TRY(vbl_tensor_to_dtype(grad, VBL_BF16, &typed, err));
+    node->grad[i] = typed;
+    vbl_tensor_release(grad);
+  }
+  return VBL_OK;
+}
+
 static vbl_status run_op(struct vbl_node *node, vbl_error *err) {
   VBL_TRY(check_unchanged(node, err));
   vbl_call c = {.op = node->op, .attrs = node->attrs, .inputs = node->inputs, .outputs = node->outputs, .node = node};
   memcpy(c.saved, node->saved, sizeof c.saved);
   for (int i = 0; i < node->inputs; i++) c.needs_grad[i] = vbl_edge_wants(&node->edges[i]);
   vbl_branch(node->branch);
+  VBL_TRY(narrow_gradients(node, err));
   // One list: an await after a note would leave the note behind.
   vbl_tensor *read[VBL_MAX_SAVED + VBL_MAX_OUTPUTS];
   memcpy(read, node->saved, sizeof node->saved);

@@ -2,12 +2,15 @@
 //
 // A finished gradient is shared, not copied, with the node it flows to. So one tensor may be the gradient of several outputs
 // at once, and a sum is added to in place only while nobody else holds its tensor or storage.
-// defines: vbl_edge_give, vbl_edge_target, vbl_grad_give, vbl_grad_target, vbl_input_meta
+//
+// Where gradients of results may be bf16 (vbl_narrow_gradient) a sum is of the type of what came first, f32 or bf16.
+// defines: vbl_edge_give, vbl_edge_target, vbl_grad_give, vbl_grad_target, vbl_grad_target_narrow, vbl_grad_narrow, vbl_input_meta
 #include <string.h>
 
 #include "core/tape/node.h"
 #include "core/tensor/branch.h"
 #include "kernels/kernels.h"
+#include "kernels/mixed.h"
 
 const vbl_meta *vbl_input_meta(const vbl_call *c, int i) { return &c->node->edges[i].meta; }
 
@@ -19,24 +22,30 @@ static vbl_status check_shape(const vbl_edge *e, const vbl_tensor *grad, vbl_err
                   vbl_shape_text(grad->ndim, grad->shape, b));
 }
 
+static bool may_be_narrow(const vbl_edge *e) { return e->leaf == NULL && vbl_narrow_gradient(e->meta.backend, e->meta.dtype); }
+
 static void add_to(vbl_tensor *sum, const vbl_tensor *grad) {
   const vbl_backend *be = vbl_kernels(sum->storage->backend, sum->dtype);
-  be->scale_add(1, vbl_tensor_data(grad), 1, vbl_tensor_data(sum), vbl_tensor_numel(sum), NULL);
+  const int64_t n = vbl_tensor_numel(sum);
+  if (sum->dtype == VBL_BF16 || grad->dtype == VBL_BF16)
+    be->mixed->scale_add(1, grad->dtype, vbl_tensor_data(grad), 1, sum->dtype, vbl_tensor_data(sum), n, NULL);
+  else
+    be->scale_add(1, vbl_tensor_data(grad), 1, vbl_tensor_data(sum), n, NULL);
 }
 
-// A tensor of its own in *slot, with the same content.
-static vbl_status make_exclusive(vbl_tensor **slot, vbl_error *err) {
+// A tensor of its own in *slot, with the same content, of this type.
+static vbl_status make_exclusive(vbl_tensor **slot, vbl_dtype dtype, vbl_error *err) {
   vbl_tensor *own;
-  if ((*slot)->refs == 1 && (*slot)->storage->refs == 1) return VBL_OK;
-  VBL_TRY(vbl_tensor_like(*slot, &own, err));
+  if ((*slot)->dtype == dtype && (*slot)->refs == 1 && (*slot)->storage->refs == 1) return VBL_OK;
+  VBL_TRY(vbl_tensor_new((*slot)->storage->backend, dtype, (*slot)->ndim, (*slot)->shape, &own, err));
   vbl_status status = vbl_tensor_copy(own, *slot, err);
   vbl_tensor_release(*slot);
   *slot = own;
   return status;
 }
 
-static vbl_status new_grad(const vbl_meta *m, vbl_tensor **out, vbl_error *err) {
-  return vbl_tensor_new(m->backend, vbl_grad_dtype(m->dtype), m->ndim, m->shape, out, err);
+static vbl_status new_grad(const vbl_meta *m, bool narrow, vbl_tensor **out, vbl_error *err) {
+  return vbl_tensor_new(m->backend, narrow ? VBL_BF16 : vbl_grad_dtype(m->dtype), m->ndim, m->shape, out, err);
 }
 
 static void writes(vbl_marks *m) {
@@ -44,11 +53,11 @@ static void writes(vbl_marks *m) {
   vbl_branch_note(m, true);
 }
 
-vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, vbl_error *err) {
+vbl_status vbl_edge_target(vbl_edge *e, bool narrow, vbl_tensor **target, bool *accumulate, vbl_error *err) {
   vbl_tensor **slot = e->leaf != NULL ? &e->leaf->grad : &e->node->grad[e->output];
   if (e->leaf != NULL) {
     if (*slot == NULL) {
-      VBL_TRY(new_grad(&e->meta, slot, err));
+      VBL_TRY(new_grad(&e->meta, false, slot, err));
       e->leaf->has_grad = false;
     }
     VBL_TRY(check_shape(e, *slot, err));
@@ -57,14 +66,17 @@ vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, v
     writes(&e->leaf->grad_marks);
   } else {
     *accumulate = *slot != NULL;
-    VBL_TRY(*slot == NULL ? new_grad(&e->meta, slot, err) : make_exclusive(slot, err));
+    if (*slot == NULL)
+      VBL_TRY(new_grad(&e->meta, narrow && may_be_narrow(e), slot, err));
+    else
+      VBL_TRY(make_exclusive(slot, narrow ? (*slot)->dtype : vbl_grad_dtype((*slot)->dtype), err));
     writes(&(*slot)->storage->marks);
   }
   *target = *slot;
   return VBL_OK;
 }
 
-// grad is contiguous and of the gradient's dtype.
+// grad is contiguous and of a dtype that the gradient may have.
 static vbl_status deliver(vbl_edge *e, vbl_tensor *grad, vbl_error *err) {
   if (e->leaf == NULL && e->node->grad[e->output] == NULL) {
     e->node->grad[e->output] = vbl_tensor_retain(grad);
@@ -72,7 +84,7 @@ static vbl_status deliver(vbl_edge *e, vbl_tensor *grad, vbl_error *err) {
   }
   vbl_tensor *target;
   bool accumulate;
-  VBL_TRY(vbl_edge_target(e, &target, &accumulate, err));
+  VBL_TRY(vbl_edge_target(e, true, &target, &accumulate, err));
   if (!accumulate) return vbl_tensor_copy(target, grad, err);
   vbl_branch_await(&grad->storage->marks, false);
   vbl_branch_note(&grad->storage->marks, false);
@@ -84,7 +96,8 @@ vbl_status vbl_edge_give(vbl_edge *e, vbl_tensor *grad, vbl_error *err) {
   VBL_TRY(check_shape(e, grad, err));
   vbl_tensor *dense, *typed;
   VBL_TRY(vbl_tensor_contiguous(grad, &dense, err));
-  vbl_status status = vbl_tensor_to_dtype(dense, vbl_grad_dtype(e->meta.dtype), &typed, err);
+  const bool narrow = grad->dtype == VBL_BF16 && may_be_narrow(e);
+  vbl_status status = vbl_tensor_to_dtype(dense, narrow ? VBL_BF16 : vbl_grad_dtype(e->meta.dtype), &typed, err);
   vbl_tensor_release(dense);
   if (status != VBL_OK) return status;
   status = deliver(e, typed, err);
@@ -97,5 +110,11 @@ vbl_status vbl_grad_give(vbl_call *c, int i, vbl_tensor *grad, vbl_error *err) {
 }
 
 vbl_status vbl_grad_target(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err) {
-  return vbl_edge_target(&c->node->edges[i], target, accumulate, err);
+  return vbl_edge_target(&c->node->edges[i], false, target, accumulate, err);
 }
+
+vbl_status vbl_grad_target_narrow(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err) {
+  return vbl_edge_target(&c->node->edges[i], true, target, accumulate, err);
+}
+
+bool vbl_grad_narrow(const vbl_call *c, int i) { return may_be_narrow(&c->node->edges[i]); }

@@ -1,11 +1,14 @@
 // Making and freeing nodes.
-// defines: vbl_node_new, vbl_node_attach, vbl_node_spend, vbl_node_clear_grads, vbl_node_release
+// defines: vbl_narrow_gradient, vbl_node_new, vbl_node_attach, vbl_node_spend, vbl_node_clear_grads, vbl_node_release
 #include "core/tape/node.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/tensor/branch.h"
+#include "kernels/kernels.h"
+
+bool vbl_narrow_gradient(const vbl_backend *backend, vbl_dtype dtype) { return dtype == VBL_BF16 && backend->mixed != NULL; }
 
 static void edge_from(vbl_edge *e, vbl_tensor *t) {
   if (t == NULL) return;
@@ -24,7 +27,7 @@ static void edge_from(vbl_edge *e, vbl_tensor *t) {
 vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int outputs, struct vbl_node **out, vbl_error *err) {
   static uint64_t sequence;
   const size_t edges = (size_t)inputs * sizeof(vbl_edge), grads = (size_t)outputs * sizeof(vbl_tensor *);
-  struct vbl_node *node = calloc(1, sizeof *node + edges + grads);
+  struct vbl_node *node = calloc(1, sizeof *node + edges + grads + (size_t)outputs * sizeof(bool));
   if (node == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for the tape");
   node->refs = 1;
   node->sequence = ++sequence;
@@ -34,6 +37,7 @@ vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int
   node->outputs = outputs;
   node->edges = (vbl_edge *)(node + 1);
   node->grad = (vbl_tensor **)(node->edges + inputs);
+  node->narrow = (bool *)(node->grad + outputs);
   for (int i = 0; i < inputs; i++) edge_from(&node->edges[i], in[i]);
   *out = node;
   return VBL_OK;
@@ -42,6 +46,7 @@ vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int
 void vbl_node_attach(struct vbl_node *node, vbl_tensor *t, int output) {
   if (!vbl_is_real(t->dtype)) return;
   node->refs++;
+  node->narrow[output] = vbl_narrow_gradient(t->storage->backend, t->dtype);
   t->node = node;
   t->output = output;
   t->requires_grad = true;

@@ -24,6 +24,7 @@ struct vbl_node {
   int inputs, outputs;
   vbl_edge *edges;    // [inputs]
   vbl_tensor **grad;  // [outputs], during a backward walk: sums of what flowed in so far
+  bool *narrow;       // [outputs]: an op's backward takes its gradient in bf16 (vbl_narrow_gradient)
   vbl_tensor *saved[VBL_MAX_SAVED];
   uint32_t version[VBL_MAX_SAVED];  // of the saved tensors' storages when they were saved
   int branch;                       // of a device, that it was queued in (core/tensor/branch.h)
@@ -36,8 +37,10 @@ static inline bool vbl_edge_wants(const vbl_edge *e) { return e->node != NULL ||
 
 static inline bool vbl_is_real(vbl_dtype d) { return d == VBL_F32 || d == VBL_F64 || d == VBL_BF16; }
 static inline bool vbl_wants_grad(const vbl_tensor *t) { return t != NULL && t->requires_grad && vbl_is_real(t->dtype); }
-// bf16 has its gradient in f32.
+// What a gradient is summed in: bf16 has its own in f32; but where a backend's activations are bf16 (vbl_backend.mixed) that of a bf16
+// result may be bf16, a leaf's never.
 static inline vbl_dtype vbl_grad_dtype(vbl_dtype d) { return d == VBL_F64 ? VBL_F64 : VBL_F32; }
+bool vbl_narrow_gradient(const struct vbl_backend *backend, vbl_dtype dtype);
 
 // A node with edges to the inputs (NULL allowed) and one reference.
 vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int outputs, struct vbl_node **out, vbl_error *err);
@@ -47,7 +50,8 @@ void vbl_node_spend(struct vbl_node *node);  // frees saved tensors and edges
 void vbl_node_clear_grads(struct vbl_node *node);
 
 vbl_status vbl_edge_give(vbl_edge *e, vbl_tensor *grad, vbl_error *err);
-vbl_status vbl_edge_target(vbl_edge *e, vbl_tensor **target, bool *accumulate, vbl_error *err);
+// narrow: the target may be bf16.
+vbl_status vbl_edge_target(vbl_edge *e, bool narrow, vbl_tensor **target, bool *accumulate, vbl_error *err);
 
 // What a host kernel could not do (scratch memory), as an error. A device reports at its own sync points.
 vbl_status vbl_kernels_failed(const vbl_tensor *result, vbl_error *err);

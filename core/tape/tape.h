@@ -45,7 +45,8 @@ typedef struct vbl_op {
   const char *name;
   int min_inputs, max_inputs, outputs;
   vbl_status (*forward)(vbl_call *c, vbl_error *err);
-  // grad[i]: gradient of output i, contiguous, or NULL when nothing flowed into it. Gives input gradients through
+  // grad[i]: gradient of output i, contiguous, or NULL when nothing flowed into it; f32 (f64), but bf16 where the output is and the backend's
+  // activations are (vbl_backend.mixed). Gives input gradients through
   // vbl_grad_give or vbl_grad_target. NULL = not differentiable (argmax, comparisons).
   vbl_status (*backward)(vbl_call *c, vbl_tensor *const *grad, vbl_error *err);
 } vbl_op;
@@ -77,6 +78,9 @@ vbl_status vbl_grad_give(vbl_call *c, int i, vbl_tensor *grad, vbl_error *err);
 // target: where to write or add it directly (contiguous, f32 or f64). *accumulate says whether it holds a sum to be added to
 // (GEMMs pass it on as beta). The tensor stays the tape's. Parameters' .grad are filled this way, without a temporary.
 vbl_status vbl_grad_target(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err);
+// The same for those who can write bf16 too: the target may be of it, where vbl_grad_narrow says that input i's gradient may.
+vbl_status vbl_grad_target_narrow(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err);
+bool vbl_grad_narrow(const vbl_call *c, int i);
 
 // Gradients of sum(seed * t) into the leaves' .grad (accumulated). seed NULL = ones, t must then have one element. Frees the
 // graph behind t unless keep_graph. A second call on a freed graph is an error that says so. After any other error (memory, an
@@ -90,8 +94,9 @@ bool vbl_recording(void);
 bool vbl_set_recording(bool on);
 
 // Mixed precision, with the meaning of torch.autocast: BF16 lets linear and linear_group of f32 tensors round the operands of their
-// products (x, weights, gradients) to bf16 and sum in f32, forward and in the backward of what was recorded so. Everything else
-// stays f32: weights and their gradients, attention, norms, losses. TF32 rounds the same operands to TF32, on a device only, and keeps
+// products (x, weights, gradients) to bf16 and sum in f32, forward and in the backward of what was recorded so. On a backend with
+// `mixed` (kernels/mixed.h) their results, attention and the norms' results that products read are bf16, and so are the gradients of these.
+// Everything else stays f32: weights and their gradients, the residual stream, statistics, losses. TF32 rounds the same operands to TF32, on a device only, and keeps
 // all tensors f32. F32 (the start) rounds nothing. Returns the old value.
 vbl_precision vbl_autocast(void);
 vbl_precision vbl_set_autocast(vbl_precision p);

@@ -1,7 +1,9 @@
-// Attention with bf16 operands through cuDNN's fused graphs (sdpa.h): operands are rounded into working memory, the plan of their shape is
-// run, results are brought back to f32. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
+// Attention with bf16 operands through cuDNN's fused graphs (sdpa.h). Segments of one length are read and written where they lie; others go
+// through working memory, packed with zeros behind the last row, or padded: cuDNN's tiles may read past a sample's end, and what lies there
+// must be numbers. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
 // a machine without it: vbl's own kernels (flash.cu). Heads that these do not take either: false, and the caller's f32 kernels do it.
 // defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward
+#include <array>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -24,6 +26,7 @@ namespace {
 
 struct plans {
   sdpa shape;
+  bool in_place;
   vbl_cudnn::plan *forward, *backward;  // both or neither
 };
 
@@ -40,24 +43,32 @@ struct side {
 
 // Sample b's rows to [b, 0 .. S - 1], zeros past its length.
 template <class T>
-static __global__ void pad_kernel(const float *x, int64_t ld, side a, int64_t W, T *y) {
+static __global__ void pad_kernel(const T *x, int64_t ld, side a, int64_t W, T *y) {
   for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
     const int64_t first = a.seg[b][0], n = a.seg[b][1];
     for (int64_t r = blockIdx.x; r < a.S; r += gridDim.x)
-      for (int64_t c = threadIdx.x; c < W; c += blockDim.x)
-        store(y + (b * a.S + r) * W + c, r < n ? x[(first + r) * ld + c] : 0.0f);
+      for (int64_t c = threadIdx.x; c < W; c += blockDim.x) {
+        if (r < n)
+          y[(b * a.S + r) * W + c] = x[(first + r) * ld + c];
+        else
+          store(y + (b * a.S + r) * W + c, 0);
+      }
   }
 }
 
 // The rows of the segments back to [rows, ld]; `empty` where the sample has nothing on the other side.
 template <class T>
-static __global__ void unpack_kernel(const T *y, side a, int64_t W, float empty, float *x, int64_t ld) {
+static __global__ void unpack_kernel(const T *y, side a, int64_t W, float empty, T *x, int64_t ld) {
   for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
     const int64_t first = a.seg[b][0], n = a.seg[b][1], from = a.padded ? b * a.S : first;
     const bool none = a.other[b][1] == 0;
     for (int64_t r = blockIdx.x; r < n; r += gridDim.x)
-      for (int64_t c = threadIdx.x; c < W; c += blockDim.x)
-        x[(first + r) * ld + c] = none ? empty : (float)load(y[(from + r) * W + c]);
+      for (int64_t c = threadIdx.x; c < W; c += blockDim.x) {
+        if (none)
+          store(x + (first + r) * ld + c, empty);
+        else
+          x[(first + r) * ld + c] = y[(from + r) * W + c];
+      }
   }
 }
 
@@ -129,32 +140,44 @@ static void bind_control(const control &c, bindings *b) {
   b->at[OFFSET] = c.seed + 1;
 }
 
-// Rows of x (f32) as bf16 in working memory.
-static void round_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_stream s) {
-  if (a.padded) return VBL_LAUNCH(pad_kernel<bf16>, rows_grid(a), THREADS, s, (const float *)x, ld, a, a.W, y);
+// The segments' rows in working memory.
+static void pack_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_stream s) {
+  if (a.padded) return VBL_LAUNCH(pad_kernel<bf16>, rows_grid(a), THREADS, s, (const bf16 *)x, ld, a, a.W, y);
   const int64_t from[] = {ld, 1}, to[] = {a.W, 1}, shape[] = {a.rows, a.W};
-  vbl_cuda_copy(VBL_F32, x, from, VBL_BF16, y, to, 2, shape, s);
+  vbl_cuda_copy(VBL_BF16, x, from, VBL_BF16, y, to, 2, shape, s);
   vbl_cuda_fill(VBL_BF16, y + a.rows * a.W, SPARE * a.W, 0, s);
 }
 
 static bf16 *take_rows(pieces *m, const side &a) { return m->take<bf16>((a.places() + (a.padded ? 0 : (int64_t)SPARE)) * a.W); }
 
 static void unpack(const bf16 *y, const side &a, void *x, int64_t ld, vbl_stream s) {
-  VBL_LAUNCH(unpack_kernel<bf16>, rows_grid(a), THREADS, s, y, a, a.W, 0.0f, (float *)x, ld);
+  VBL_LAUNCH(unpack_kernel<bf16>, rows_grid(a), THREADS, s, y, a, a.W, 0.0f, (bf16 *)x, ld);
+}
+
+// Whether cuDNN can read the matrices where they lie; what is written core has made, aligned as whole matrices are.
+static bool aligned_rows(const vbl_heads *a) {
+  const int64_t pitches = a->ldq | a->ldk | a->ldv | a->ldo | a->lddq | a->lddk | a->lddv;
+  return pitches % 8 == 0 && ((uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v) % 16 == 0;
 }
 
 // The first layout that cuDNN takes in both directions. Sums in a fixed order come first, so that runs repeat bit for bit.
 static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
   static const struct {
     layout rows;
-    bool ordered;
-  } ways[] = {{EVEN, true}, {RAGGED, true}, {PADDED, true}, {EVEN, false}, {PADDED, false}};
+    bool ordered, in_place;
+  } ways[] = {{EVEN, true, true},  {EVEN, true, false},  {RAGGED, true, false}, {PADDED, true, false},
+              {EVEN, false, true}, {EVEN, false, false}, {PADDED, false, false}};
+  const pitches given = {a->ldq, a->ldk, a->ldv, a->ldo, a->lddq, a->lddk, a->lddv}, compact = {};
   char why[512] = "";
   uncapture("new sizes of attention");
   graph *g = new graph;
   for (const auto &way : ways) {
-    if ((way.rows == EVEN) != a->even || (!way.ordered && deterministic())) continue;
-    plans p = {{a->B, a->H, a->d, S_q, S_k, way.rows, a->drop != nullptr ? a->drop->p : 0, way.ordered}, nullptr, nullptr};
+    if ((way.rows == EVEN) != a->even || (!way.ordered && deterministic()) || (way.in_place && !aligned_rows(a))) continue;
+    plans p = {
+        {a->B, a->H, a->d, S_q, S_k, way.rows, a->drop != nullptr ? a->drop->p : 0, way.ordered, way.in_place ? given : compact},
+        way.in_place,
+        nullptr,
+        nullptr};
     sdpa_forward(p.shape, (float)a->scale, g);
     p.forward = vbl_cudnn::make(*g, why, sizeof why);
     if (p.forward == nullptr) continue;
@@ -167,7 +190,7 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
     vbl_cudnn::drop(p.forward);
   }
   delete g;
-  return {{}, nullptr, nullptr};
+  return {{}, false, nullptr, nullptr};
 }
 
 static int64_t bucket(int64_t S, bool even) { return even ? S : (S + BUCKET - 1) / BUCKET * BUCKET; }
@@ -180,13 +203,15 @@ static bool wanted(void) {
 
 // The plans for a shape, NULL where there are none.
 static const plans *plans_for(const vbl_heads *a) {
-  typedef std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, bool, double, double, bool> key;
+  typedef std::tuple<std::array<int64_t, 12>, bool, double, double, bool> key;
   static std::map<key, plans> *known = new std::map<key, plans>;
   static std::mutex lock;
   static const bool on = wanted();
   if (!on || a->B == 0 || a->H == 0 || a->d == 0 || a->longest_q == 0 || a->longest_k == 0) return nullptr;
   const int64_t S_q = bucket(a->longest_q, a->even), S_k = bucket(a->longest_k, a->even);
-  const key k(a->B, a->H, a->d, S_q, S_k, a->even, a->drop != nullptr ? a->drop->p : 0, a->scale, deterministic());
+  std::array<int64_t, 12> sizes = {a->B, a->H, a->d, S_q, S_k};
+  if (a->even && aligned_rows(a)) sizes = {a->B, a->H, a->d, S_q, S_k, a->ldq, a->ldk, a->ldv, a->ldo, a->lddq, a->lddk, a->lddv};
+  const key k(sizes, a->even, a->drop != nullptr ? a->drop->p : 0, a->scale, deterministic());
   std::lock_guard<std::mutex> hold(lock);
   auto at = known->find(k);
   if (at == known->end()) at = known->emplace(k, make_plans(a, S_q, S_k)).first;
@@ -198,42 +223,57 @@ namespace {
 // The working memory of one call: laid out twice, first to count it.
 struct work {
   side q, k;
+  bool in_place;
   control c;
   bf16 *Q_, *K_, *V_, *O_, *dO, *dQ, *dK, *dV;
   float *stats, *delta, *dq_sum;
   void *workspace;
 
-  work(const vbl_heads *a, const sdpa &shape) {
-    const bool padded = shape.rows == PADDED;
-    q = {a->q_seg, a->k_seg, a->B, shape.S_q, a->q_rows, a->H * a->d, a->H, padded};
-    k = {a->k_seg, a->q_seg, a->B, shape.S_k, a->k_rows, a->H * a->d, a->H, padded};
+  work(const vbl_heads *a, const plans &p) : in_place(p.in_place) {
+    const bool padded = p.shape.rows == PADDED;
+    q = {a->q_seg, a->k_seg, a->B, p.shape.S_q, a->q_rows, a->H * a->d, a->H, padded};
+    k = {a->k_seg, a->q_seg, a->B, p.shape.S_k, a->k_rows, a->H * a->d, a->H, padded};
   }
   int64_t lay_out(char *start, const sdpa &shape, size_t workspace_bytes, bool backward) {
     pieces m(start);
     c = take_control(&m, shape.B);
-    Q_ = take_rows(&m, q);
-    K_ = take_rows(&m, k);
-    V_ = take_rows(&m, k);
-    O_ = take_rows(&m, q);
-    stats = m.take<float>(q.padded ? q.places() * q.H : 0);
-    if (backward) {
+    if (!in_place) {
+      Q_ = take_rows(&m, q);
+      K_ = take_rows(&m, k);
+      V_ = take_rows(&m, k);
+      O_ = take_rows(&m, q);
+    }
+    if (!in_place && backward) {
       dO = take_rows(&m, q);
       dQ = take_rows(&m, q);
       dK = take_rows(&m, k);
       dV = take_rows(&m, k);
+    }
+    stats = m.take<float>(q.padded ? q.places() * q.H : 0);
+    if (backward) {
       delta = m.take<float>(shape.B * shape.H * shape.S_q);
       dq_sum = m.take<float>(shape.ordered ? 0 : shape.B * shape.H * shape.S_q * shape.d);
     }
     workspace = m.take<char>((int64_t)workspace_bytes);
     return m.bytes();
   }
+  // The operand where the plan is to read it: itself, or its rows packed into `space`.
+  void *given(const void *x, int64_t ld, const side &a, bf16 *space, vbl_stream s) const {
+    if (in_place) return (void *)x;
+    pack_rows(x, ld, a, space, s);
+    return space;
+  }
+  // Where the plan is to write a result; `taken` brings it where it belongs.
+  void *space(void *x, bf16 *own) const { return in_place ? x : own; }
+  void taken(const bf16 *own, const side &a, void *x, int64_t ld, vbl_stream s) const {
+    if (!in_place) unpack(own, a, x, ld, s);
+  }
   void start(const vbl_heads *a, bindings *b, vbl_stream s) {
     VBL_LAUNCH(control_kernel, blocks_for(q.B + 1), THREADS, s, c, q, k, site_of(a->drop));
-    round_rows(a->q, a->ldq, q, Q_, s);
-    round_rows(a->k, a->ldk, k, K_, s);
-    round_rows(a->v, a->ldv, k, V_, s);
     bind_control(c, b);
-    b->at[Q] = Q_, b->at[K] = K_, b->at[V] = V_, b->at[O] = O_;
+    b->at[Q] = given(a->q, a->ldq, q, Q_, s);
+    b->at[K] = given(a->k, a->ldk, k, K_, s);
+    b->at[V] = given(a->v, a->ldv, k, V_, s);
   }
 };
 
@@ -244,44 +284,45 @@ void execute(const vbl_cudnn::plan *p, const bindings &b, void *workspace, vbl_s
 
 }  // namespace
 
-bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s) {
+bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, void *lse, vbl_stream s) {
   const plans *p = plans_for(a);
-  if (p == nullptr) return flash_forward(a, o, ldo, lse, s);
-  work w(a, p->shape);
+  if (p == nullptr) return flash_forward(a, o, lse, s);
+  work w(a, *p);
   const size_t bytes = vbl_cudnn::workspace(p->forward);
   scratch memory((size_t)w.lay_out(nullptr, p->shape, bytes, false), s);
   if (memory.p == nullptr) return true;
   w.lay_out((char *)memory.p, p->shape, bytes, false);
   bindings b = {};
   w.start(a, &b, s);
+  b.at[O] = w.space(o, w.O_);
   b.at[STATS] = w.q.padded ? (void *)w.stats : lse;
   execute(p->forward, b, w.workspace, s);
-  unpack(w.O_, w.q, o, ldo, s);
+  w.taken(w.O_, w.q, o, a->ldo, s);
   const float *stats = (const float *)b.at[STATS];
-  VBL_LAUNCH(unpack_kernel<float>, rows_grid(w.q), THREADS, s, stats, w.q, w.q.H, -INFINITY, (float *)lse, w.q.H);
+  if (!a->even) VBL_LAUNCH(unpack_kernel<float>, rows_grid(w.q), THREADS, s, stats, w.q, w.q.H, -INFINITY, (float *)lse, w.q.H);
   return true;
 }
 
-bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout,
-                                      int64_t lddo, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv,
-                                      vbl_stream s) {
+bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, const void *lse, const void *dout, void *dq, void *dk,
+                                      void *dv, vbl_stream s) {
   const plans *p = plans_for(a);
-  if (p == nullptr) return flash_backward(a, o, ldo, lse, dout, lddo, dq, lddq, dk, lddk, dv, lddv, s);
-  work w(a, p->shape);
+  if (p == nullptr) return flash_backward(a, o, lse, dout, dq, dk, dv, s);
+  work w(a, *p);
   const size_t bytes = vbl_cudnn::workspace(p->backward);
   scratch memory((size_t)w.lay_out(nullptr, p->shape, bytes, true), s);
   if (memory.p == nullptr) return true;
   w.lay_out((char *)memory.p, p->shape, bytes, true);
   bindings b = {};
   w.start(a, &b, s);
-  round_rows(o, ldo, w.q, w.O_, s);
-  round_rows(dout, lddo, w.q, w.dO, s);
+  b.at[O] = w.given(o, a->ldo, w.q, w.O_, s);
+  b.at[DO] = w.given(dout, a->ldo, w.q, w.dO, s);
   if (w.q.padded) VBL_LAUNCH(pad_kernel<float>, rows_grid(w.q), THREADS, s, (const float *)lse, w.q.H, w.q, w.q.H, w.stats);
   b.at[STATS] = w.q.padded ? (void *)w.stats : (void *)lse;
-  b.at[DO] = w.dO, b.at[DQ] = w.dQ, b.at[DK] = w.dK, b.at[DV] = w.dV, b.at[DELTA] = w.delta, b.at[DQ_SUM] = w.dq_sum;
+  b.at[DQ] = w.space(dq, w.dQ), b.at[DK] = w.space(dk, w.dK), b.at[DV] = w.space(dv, w.dV);
+  b.at[DELTA] = w.delta, b.at[DQ_SUM] = w.dq_sum;
   execute(p->backward, b, w.workspace, s);
-  unpack(w.dQ, w.q, dq, lddq, s);
-  unpack(w.dK, w.k, dk, lddk, s);
-  unpack(w.dV, w.k, dv, lddv, s);
+  w.taken(w.dQ, w.q, dq, a->lddq, s);
+  w.taken(w.dK, w.k, dk, a->lddk, s);
+  w.taken(w.dV, w.k, dv, a->lddv, s);
   return true;
 }

@@ -1,5 +1,5 @@
 // The backend's table, and opening a device.
-// defines: vbl_cuda_open, vbl_cuda_set_deterministic, deterministic
+// defines: vbl_cuda_open, vbl_cuda_set_deterministic, deterministic, vbl_cuda_mixed_kernels
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,13 +7,20 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/facts.h"
 #include "kernels/cuda/measure.h"
+#include "kernels/cuda/mixed.h"
 
 using namespace vbl_cuda;
+
+const vbl_mixed_kernels vbl_cuda_mixed_kernels = {
+    vbl_cuda_mixed_gemm,       vbl_cuda_mixed_gelu,          vbl_cuda_mixed_gelu_backward,       vbl_cuda_mixed_column_sum,
+    vbl_cuda_mixed_layer_norm, vbl_cuda_mixed_residual_norm, vbl_cuda_mixed_layer_norm_backward, vbl_cuda_mixed_dropout_add,
+    vbl_cuda_mixed_scale_add,
+};
 
 static vbl_backend make_table(void) {
   vbl_backend b = {};
   b.host = false;
-  b.rounds_weights = true;
+  b.mixed = &vbl_cuda_mixed_kernels;
 #define ENTRY(name) b.name = vbl_cuda_##name
   ENTRY(alloc);
   ENTRY(free);

@@ -61,10 +61,9 @@ void vbl_cuda_attention_backward(const void *q, int64_t ldq, const void *k, int6
                                  double scale, const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse,
                                  const void *dout, int64_t lddo, void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk,
                                  void *dv, int64_t lddv, vbl_stream s);
-bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s);
-bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout,
-                                      int64_t lddo, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv,
-                                      vbl_stream s);
+bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, void *lse, vbl_stream s);
+bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, const void *lse, const void *dout, void *dq, void *dk,
+                                      void *dv, vbl_stream s);
 void vbl_cuda_gather_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s);
 void vbl_cuda_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s);
 void vbl_cuda_text_embedding(const int32_t *ids, const int32_t *pos, const void *word, const void *position, const void *type,

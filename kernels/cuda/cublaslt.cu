@@ -1,4 +1,5 @@
-// Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums, algorithms chosen by the caller.
+// Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums, algorithms chosen by the caller. A bias is of C's type, which
+// is what the library takes where it is told nothing else.
 // defines: vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
 #ifdef __CUDACC__
 #include <cublasLt.h>
@@ -40,7 +41,7 @@ class description {
     }
     then(cublasLtMatrixLayoutCreate(&a, T, (uint64_t)(s.tb ? s.K : s.N), (uint64_t)(s.tb ? s.N : s.K), s.ldb));
     then(cublasLtMatrixLayoutCreate(&b, T, (uint64_t)(s.ta ? s.M : s.K), (uint64_t)(s.ta ? s.K : s.M), s.lda));
-    then(cublasLtMatrixLayoutCreate(&c, CUDA_R_32F, (uint64_t)s.N, (uint64_t)s.M, s.ldc));
+    then(cublasLtMatrixLayoutCreate(&c, s.result == BF16 ? CUDA_R_16BF : CUDA_R_32F, (uint64_t)s.N, (uint64_t)s.M, s.ldc));
   }
   ~description() {
     cublasLtMatrixLayoutDestroy(c);
@@ -69,12 +70,13 @@ static cublasLtMatmulAlgo_t native(const algorithm &a) {
   return n;
 }
 
-// Split sums meet in the workspace in a fixed order, not by additions in place: runs repeat bit for bit.
+// Split sums meet in the workspace in a fixed order, not by additions in place, and in f32: runs repeat bit for bit.
 static cublasLtMatmulPreference_t preference(const shape &s) {
   cublasLtMatmulPreference_t p = nullptr;
   const size_t bytes = WORKSPACE;
   const uint32_t aligned = (uint32_t)s.alignment;
-  const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  const uint32_t schemes =
+      CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | (s.result == BF16 ? 0u : (uint32_t)CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE);
   if (cublasLtMatmulPreferenceCreate(&p) != CUBLAS_STATUS_SUCCESS) return nullptr;
   bool set = cublasLtMatmulPreferenceSetAttribute(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes) ==
                  CUBLAS_STATUS_SUCCESS &&

@@ -5,16 +5,18 @@
 // threads of the block (loops around one have the same count for all), no reliance on a warp running in step, any size by loops whose
 // stride is the grid, 64-bit indices. A result depends on sizes alone, never on the order in which blocks run: no floating-point atomics.
 // A stream that is NULL is the current branch's (branches.cu).
-// defines: VBL_SHARED, VBL_LAUNCH, VBL_EACH, vbl_cuda::{queue, blocks_for, group_reduce, group_sum, group_max, divider, divide, walk, walk_of, locate, site, site_of, keep4, scratch}
+// defines: VBL_SHARED, VBL_LAUNCH, VBL_UNROLL, VBL_EACH, vbl_cuda::{queue, blocks_for, group_reduce, group_sum, group_max, divider, divide, walk, walk_of, locate, site, site_of, keep4, scratch}
 #pragma once
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #define VBL_SHARED(T, name, dims)                    __shared__ T name dims
 #define VBL_LAUNCH(kernel, grid, block, stream, ...) kernel<<<(grid), (block), 0, vbl_cuda::queue(stream)>>>(__VA_ARGS__)
+#define VBL_UNROLL                                   _Pragma("unroll")  // arrays stay in registers only where their indices are constants
 #else
 #include "kernels/emu/emu.h"
 #define VBL_LAUNCH(kernel, grid, block, stream, ...) \
   vbl_emu::go(#kernel, kernel, grid, block, 0, vbl_cuda::queue(stream), __VA_ARGS__)
+#define VBL_UNROLL
 #endif
 
 extern "C" {

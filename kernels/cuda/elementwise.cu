@@ -1,6 +1,8 @@
 // Elementwise functions and their derivatives, broadcasting binary functions, y = alpha x + beta y.
-// defines: vbl_cuda_unary, vbl_cuda_unary_backward, vbl_cuda_binary, vbl_cuda_scale_add
+// defines: vbl_cuda_unary, vbl_cuda_unary_backward, vbl_cuda_binary, vbl_cuda_scale_add, vbl_cuda_mixed_scale_add
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/mixed.h"
+#include "kernels/cuda/parts.h"
 
 using namespace vbl_cuda;
 
@@ -79,8 +81,18 @@ static __global__ void unary_backward_kernel(vbl_unary f, const float *x, const 
   VBL_EACH(i, n) dx[i] = dy[i] * slope(f, x[i], y[i]);
 }
 
-static __global__ void scale_add_kernel(float alpha, const float *x, float beta, float *y, int64_t n) {
-  VBL_EACH(i, n) y[i] = beta == 0 ? alpha * x[i] : alpha * x[i] + beta * y[i];
+template <class X, class Y>
+static __global__ void scale_add_kernel(float alpha, const X *x, float beta, Y *y, int64_t n, bool aligned) {
+  VBL_EACH(i, (n + PART - 1) / PART) {
+    const int64_t j = i * PART;
+    const bool whole = aligned && n - j >= PART;
+    float v[PART], sum[PART] = {};
+    load_part(x + j, n - j, whole, v);
+    if (beta != 0) load_part(y + j, n - j, whole, sum);
+    VBL_UNROLL
+    for (int k = 0; k < PART; k++) v[k] = beta == 0 ? alpha * v[k] : alpha * v[k] + beta * sum[k];
+    store_part(y + j, n - j, whole, v);
+  }
 }
 
 void vbl_cuda_unary(vbl_unary f, const void *x, void *y, int64_t n, vbl_stream s) {
@@ -94,7 +106,18 @@ void vbl_cuda_unary_backward(vbl_unary f, const void *x, const void *y, const vo
 }
 
 void vbl_cuda_scale_add(double alpha, const void *x, double beta, void *y, int64_t n, vbl_stream s) {
-  if (n > 0) VBL_LAUNCH(scale_add_kernel, blocks_for(n), THREADS, s, (float)alpha, (const float *)x, (float)beta, (float *)y, n);
+  vbl_cuda_mixed_scale_add(alpha, VBL_F32, x, beta, VBL_F32, y, n, s);
+}
+
+template <class X, class Y>
+static void scale_add(float alpha, const X *x, float beta, Y *y, int64_t n, vbl_stream s) {
+  const bool aligned = whole_parts(0, (const void *)x, (const void *)y);
+  if (n > 0) VBL_LAUNCH((scale_add_kernel<X, Y>), blocks_for(n, THREADS * PART), THREADS, s, alpha, x, beta, y, n, aligned);
+}
+
+void vbl_cuda_mixed_scale_add(double alpha, vbl_dtype x_type, const void *x, double beta, vbl_dtype y_type, void *y, int64_t n,
+                              vbl_stream s) {
+  VBL_BY_TYPE(x_type, X, VBL_BY_TYPE(y_type, Y, scale_add((float)alpha, (const X *)x, (float)beta, (Y *)y, n, s)));
 }
 
 static __device__ float real_binary(vbl_binary f, float a, float b) {
@@ -175,6 +198,11 @@ static __device__ int64_t integer_binary(vbl_binary f, int64_t a, int64_t b) {
 
 static __device__ float compute(vbl_binary f, float a, float b) { return real_binary(f, a, b); }
 static __device__ int32_t compute(vbl_binary f, int32_t a, int32_t b) { return (int32_t)(uint32_t)integer_binary(f, a, b); }
+static __device__ bf16 compute(vbl_binary f, bf16 a, bf16 b) {
+  bf16 y;
+  store(&y, real_binary(f, (float)load(a), (float)load(b)));
+  return y;
+}
 
 template <class T>
 static __global__ void binary_kernel(vbl_binary f, const T *a, const T *b, T *out, walk w, int64_t n) {
@@ -192,6 +220,8 @@ void vbl_cuda_binary(vbl_binary f, vbl_dtype T, const void *a, const int64_t *a_
   if (n == 0) return;
   if (T == VBL_I32)
     VBL_LAUNCH(binary_kernel<int32_t>, blocks_for(n), THREADS, s, f, (const int32_t *)a, (const int32_t *)b, (int32_t *)out, w, n);
+  else if (T == VBL_BF16)
+    VBL_LAUNCH(binary_kernel<bf16>, blocks_for(n), THREADS, s, f, (const bf16 *)a, (const bf16 *)b, (bf16 *)out, w, n);
   else
     VBL_LAUNCH(binary_kernel<float>, blocks_for(n), THREADS, s, f, (const float *)a, (const float *)b, (float *)out, w, n);
 }

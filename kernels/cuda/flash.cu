@@ -3,14 +3,14 @@
 // length, dropout with the CPU's masks.
 //
 // A block takes OWN rows of one head, 16 a warp: queries in the forward and in dq, keys in dk and dv. It walks over the other side in tiles.
-// Operands are f32 in memory and rounded on their way into shared memory; P and dS are rounded in registers, where the fragment that one
-// product leaves is the operand that the next one takes. Sums and results are f32. No atomics: results repeat bit for bit.
+// Operands and results are bf16; P and dS are rounded in registers, where the fragment that one product leaves is the operand that the next
+// one takes. Sums and lse are f32. No atomics: results repeat bit for bit.
 //   S = scale Q K',  P = softmax(S),  O = (P m) V;  dV = (P m)' dO,  dP = (dO V') m,  dS = P (dP - delta),  dQ = scale dS K,
 //   dK = scale dS' Q, with m the dropout factors and delta = rowsum(dO O)
 // dq's kernel and dk's are one: each makes dS from its own rows X, Y and the tile's U, W, and sums dS U; dk's also sums (P m)' W.
 //
 // Floor, per head: 4 q k d FLOP forward (2 products) and 10 q k d backward (5); these do 4 and 14, since both kernels of the backward make S and
-// dP. Bytes: q, k, v once (f32, from L2 once per OWN rows of the other side), o and lse; backward: q, k, v, o, dO and the gradients.
+// dP. Bytes: q, k, v once (from L2 once per OWN rows of the other side), o and lse; backward: q, k, v, o, dO and the gradients.
 // defines: vbl_cuda::{flash_forward, flash_backward}
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/flash.h"
@@ -26,21 +26,22 @@ enum { WARPS = 4, OWN = 16 * WARPS, TILE = 32, WIDEST = 128 };
 namespace {
 
 struct gradients {
-  const float *o, *lse, *dout;
-  float *delta, *dq, *dk, *dv;
-  int64_t ldo, lddo, lddq, lddk, lddv;
+  const bf16 *o, *dout;
+  const float *lse;
+  float *delta;
+  bf16 *dq, *dk, *dv;
 };
 
 // A head of one sample's rows: row 0 at x.
 struct matrix {
-  const float *x;
+  const bf16 *x;
   int64_t ld, n;
 };
 
 }  // namespace
 
 static __device__ inline matrix head_of(const void *x, int64_t ld, const int32_t *seg, int64_t h, int64_t d) {
-  return {(const float *)x + seg[0] * ld + h * d, ld, seg[1]};
+  return {(const bf16 *)x + seg[0] * ld + h * d, ld, seg[1]};
 }
 
 // The OWN rows that a block takes of a segment, and the samples.
@@ -77,7 +78,7 @@ static __device__ inline void soften(float (*s)[4], float scale, int64_t tile, i
 }
 
 template <int D>
-static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(vbl_heads a, site drop, float *o, int64_t ldo, float *lse) {
+static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(vbl_heads a, site drop, bf16 *o, float *lse) {
   VBL_SHARED(rows<D>, Q, [OWN]);
   VBL_SHARED(rows<D>, K, [TILE]);
   VBL_SHARED(rows<D>, V, [TILE]);
@@ -118,7 +119,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(vbl_head
         factor[r] = k.n > 0 ? drop.scale / sum : 0;
         if (lane % 4 == 0 && i < q.n) lse[(q0 + i) * a.H + h] = k.n > 0 ? (m[r] + log2f(sum)) * LN_2 : -INFINITY;
       }
-      write_rows<D>(acc, factor, o + q0 * ldo + h * a.d, ldo, first, q.n, a.d);
+      write_rows<D>(acc, factor, o + q0 * a.ldo + h * a.d, a.ldo, first, q.n, a.d);
     }
   }
 }
@@ -133,11 +134,11 @@ static __device__ inline void row_sums(const vbl_heads &a, const gradients &g, c
     const int own = lane / 4 + 8 * r;
     const int64_t row = q0 + first + own;
     const bool in = first + own < queries;
-    const float *o = g.o + row * g.ldo + h * a.d + 2 * t;
+    const bf16 *o = g.o + row * a.ldo + h * a.d + 2 * t;
     float sum = 0;
     for (int n = 0; 8 * n < a.d && in; n++) {
       const uint32_t pair = dO[own][n].pair[t];
-      sum += __uint_as_float(pair << 16) * o[8 * n] + __uint_as_float(pair & 0xffff0000u) * o[8 * n + 1];
+      sum += __uint_as_float(pair << 16) * (float)load(o[8 * n]) + __uint_as_float(pair & 0xffff0000u) * (float)load(o[8 * n + 1]);
     }
     delta[r] = quad_sum(sum);
     lse[r] = in ? g.lse[row * a.H + h] * LOG2_E : 0;
@@ -159,7 +160,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(vbl_hea
   const float scale = (float)a.scale * LOG2_E;
   EACH_SAMPLE(b, a.B) {
     const matrix q = head_of(a.q, a.ldq, a.q_seg[b], h, a.d), k = head_of(a.k, a.ldk, a.k_seg[b], h, a.d),
-                 v = head_of(a.v, a.ldv, a.k_seg[b], h, a.d), dout = head_of(g.dout, g.lddo, a.q_seg[b], h, a.d);
+                 v = head_of(a.v, a.ldv, a.k_seg[b], h, a.d), dout = head_of(g.dout, a.ldo, a.q_seg[b], h, a.d);
     const matrix x = KEYS ? k : q, y = KEYS ? v : dout, u = KEYS ? q : k, w = KEYS ? dout : v;
     const int64_t q0 = a.q_seg[b][0], k0 = a.k_seg[b][0];
     EACH_OWN(block, x.n) {
@@ -202,10 +203,10 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(vbl_hea
       if (first >= x.n) continue;
       const float scales[] = {(float)a.scale, (float)a.scale}, keeps[] = {drop.scale, drop.scale};
       if (KEYS) {
-        write_rows<D>(du, scales, g.dk + k0 * g.lddk + h * a.d, g.lddk, first, x.n, a.d);
-        write_rows<D>(dw, keeps, g.dv + k0 * g.lddv + h * a.d, g.lddv, first, x.n, a.d);
+        write_rows<D>(du, scales, g.dk + k0 * a.lddk + h * a.d, a.lddk, first, x.n, a.d);
+        write_rows<D>(dw, keeps, g.dv + k0 * a.lddv + h * a.d, a.lddv, first, x.n, a.d);
       } else {
-        write_rows<D>(du, scales, g.dq + q0 * g.lddq + h * a.d, g.lddq, first, x.n, a.d);
+        write_rows<D>(du, scales, g.dq + q0 * a.lddq + h * a.d, a.lddq, first, x.n, a.d);
       }
     }
   }
@@ -219,8 +220,8 @@ static dim3 grid_of(const vbl_heads &a, int64_t longest) {
 static bool takes(const vbl_heads *a) { return a->B > 0 && a->H > 0 && a->d > 0 && a->d % 8 == 0 && a->d <= WIDEST; }
 
 template <int D>
-static void forward(const vbl_heads &a, float *o, int64_t ldo, float *lse, vbl_stream s) {
-  VBL_LAUNCH(forward_kernel<D>, grid_of(a, a.longest_q), WARPS * WARP, s, a, site_of(a.drop), o, ldo, lse);
+static void forward(const vbl_heads &a, bf16 *o, float *lse, vbl_stream s) {
+  VBL_LAUNCH(forward_kernel<D>, grid_of(a, a.longest_q), WARPS * WARP, s, a, site_of(a.drop), o, lse);
 }
 
 // At the widest head the tiles are halved, so that they fit the 48 KiB of shared memory that every device gives without being asked.
@@ -231,33 +232,23 @@ static void backward(const vbl_heads &a, const gradients &g, vbl_stream s) {
   VBL_LAUNCH((backward_kernel<D, N, true>), grid_of(a, a.longest_k), WARPS * WARP, s, a, site_of(a.drop), g);
 }
 
-bool vbl_cuda::flash_forward(const vbl_heads *a, void *o, int64_t ldo, void *lse, vbl_stream s) {
-  static void (*const by_width[])(const vbl_heads &, float *, int64_t, float *, vbl_stream) = {forward<32>, forward<64>,
-                                                                                               forward<96>, forward<128>};
+bool vbl_cuda::flash_forward(const vbl_heads *a, void *o, void *lse, vbl_stream s) {
+  static void (*const by_width[])(const vbl_heads &, bf16 *, float *, vbl_stream) = {forward<32>, forward<64>, forward<96>,
+                                                                                     forward<128>};
   if (!takes(a)) return false;
-  by_width[(a->d - 1) / 32](*a, (float *)o, ldo, (float *)lse, s);
+  by_width[(a->d - 1) / 32](*a, (bf16 *)o, (float *)lse, s);
   return true;
 }
 
-bool vbl_cuda::flash_backward(const vbl_heads *a, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
-                              void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s) {
+bool vbl_cuda::flash_backward(const vbl_heads *a, const void *o, const void *lse, const void *dout, void *dq, void *dk, void *dv,
+                              vbl_stream s) {
   static void (*const by_width[])(const vbl_heads &, const gradients &, vbl_stream) = {backward<32>, backward<64>, backward<96>,
                                                                                        backward<128>};
   if (!takes(a)) return false;
   scratch delta((size_t)(a->q_rows * a->H) * sizeof(float), s);
   if (delta.p == nullptr) return true;  // the next sync reports it
-  const gradients g = {(const float *)o,
-                       (const float *)lse,
-                       (const float *)dout,
-                       (float *)delta.p,
-                       (float *)dq,
-                       (float *)dk,
-                       (float *)dv,
-                       ldo,
-                       lddo,
-                       lddq,
-                       lddk,
-                       lddv};
+  const gradients g = {(const bf16 *)o, (const bf16 *)dout, (const float *)lse, (float *)delta.p,
+                       (bf16 *)dq,      (bf16 *)dk,         (bf16 *)dv};
   by_width[(a->d - 1) / 32](*a, g, s);
   return true;
 }

@@ -4,30 +4,12 @@
 //   A 16 x 16: a[0] row g, columns 2t and 2t + 1; a[1] row g + 8; a[2], a[3] the same rows, columns 8 further right
 //   B 16 x 8:  b[0] rows 2t and 2t + 1 of column g; b[1] 8 rows further down
 //   C 16 x 8:  c[0], c[1] row g, columns 2t and 2t + 1; c[2], c[3] row g + 8
-// defines: vbl_cuda::{chunk, pack, mma, ldmatrix, ldmatrix_transposed}; VBL_UNROLL
+// defines: vbl_cuda::{mma, ldmatrix, ldmatrix_transposed}
 #pragma once
 #include "kernels/cuda/numbers.h"
 
-namespace vbl_cuda {
-
-// Eight bf16 side by side: the row of an 8 x 8 matrix, as ldmatrix reads it.
-struct alignas(16) chunk {
-  uint32_t pair[4];
-};
-
-}  // namespace vbl_cuda
-
 #ifdef __CUDACC__
-#define VBL_UNROLL _Pragma("unroll")  // arrays of fragments stay in registers only where their indices are constants
-
 namespace vbl_cuda {
-
-// Two numbers, rounded to nearest even.
-static __device__ inline uint32_t pack(float low, float high) {
-  uint32_t both;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-}
 
 // C += A B, products exact, sums in f32 (in the hardware's order).
 static __device__ inline void mma(float *c, const uint32_t *a, const uint32_t *b) {
@@ -36,7 +18,7 @@ static __device__ inline void mma(float *c, const uint32_t *a, const uint32_t *b
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Four 8 x 8 matrices from shared memory: lane l brings the address of row l % 8 of matrix l / 8. Register i gets of matrix i the columns
+// Four 8 x 8 matrices from shared memory (a chunk is a row of one): lane l brings the address of row l % 8 of matrix l / 8. Register i gets of matrix i the columns
 // 2t and 2t + 1 of row g; transposed: the rows 2t and 2t + 1 of column g.
 static __device__ inline void ldmatrix(uint32_t *r, const chunk *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -54,16 +36,7 @@ static __device__ inline void ldmatrix_transposed(uint32_t *r, const chunk *row)
 }  // namespace vbl_cuda
 
 #else
-#define VBL_UNROLL
-
 namespace vbl_cuda {
-
-static inline uint32_t pack(float low, float high) {
-  bf16 a, b;
-  store(&a, low);
-  store(&b, high);
-  return (uint32_t)a.bits | (uint32_t)b.bits << 16;
-}
 
 // The left (0) or right (1) one of a register's two numbers.
 static inline float half_of(uint32_t pair, int right) { return __uint_as_float(right ? pair & 0xffff0000u : pair << 16); }

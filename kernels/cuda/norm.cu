@@ -1,130 +1,144 @@
-// LayerNorm (Ba, Kiros, Hinton 2016; biased variance), alone and after dropout + residual, and its backward; dropout alone. One warp a
-// row; mean and variance in two passes.
-//   y = n gamma + beta with n = (x - mean) rstd;  dx = rstd (g - mean(g) - n mean(g n)), g = dy gamma;  dgamma = sum dy n, dbeta = sum dy
-// defines: vbl_cuda_layer_norm, vbl_cuda_residual_norm, vbl_cuda_layer_norm_backward, vbl_cuda_dropout_add
-#include "kernels/cuda/columns.h"
+// LayerNorm (Ba, Kiros, Hinton 2016; biased variance), alone and after dropout + residual; dropout alone. One warp a row; mean and variance
+// in two passes.
+// defines: vbl_cuda_layer_norm, vbl_cuda_residual_norm, vbl_cuda_dropout_add, vbl_cuda_mixed_layer_norm, vbl_cuda_mixed_residual_norm,
+//          vbl_cuda_mixed_dropout_add
+#include "kernels/cuda/lane_row.h"
+#include "kernels/cuda/mixed.h"
 
 using namespace vbl_cuda;
 
-// One row by one warp. Each lane reads only columns that it wrote itself (4 in a row, every 128), so no order of memory is needed.
-#define EACH_COLUMN(j, D)                                                      \
-  for (int64_t j##_4 = threadIdx.x % WARP * 4; j##_4 < (D); j##_4 += 4 * WARP) \
-    for (int64_t j = j##_4; j < (D) && j < j##_4 + 4; j++)
+namespace {
 
-static __device__ void normalize_row(const float *x, const float *gamma, const float *beta, float eps, float *y, float *mean,
-                                     float *rstd, int64_t D) {
-  float total = 0, squares = 0;
-  EACH_COLUMN(j, D) total += x[j];
+struct affine {
+  const float *gamma, *beta;
+  float eps;
+};
+
+}  // namespace
+
+template <int SPANS, class Y>
+static __device__ void normalize_row(lane_row<SPANS, float> &x, const affine &a, Y *y, float *mean, float *rstd, int64_t D,
+                                     bool whole) {
+  float total = 0, squares = 0, g[PART], b[PART], out[PART];
+  VBL_EACH_PART(k, j, n, D) {
+    const float *v = x.get(k, j, n);
+    VBL_EACH_OF(i, n) total += v[i];
+  }
   const float m = group_sum<WARP>(total) / (float)D;
-  EACH_COLUMN(j, D) squares += (x[j] - m) * (x[j] - m);
-  const float r = 1 / sqrtf(group_sum<WARP>(squares) / (float)D + eps);
-  EACH_COLUMN(j, D) y[j] = (x[j] - m) * r * gamma[j] + beta[j];
+  VBL_EACH_PART(k, j, n, D) {
+    const float *v = x.get(k, j, n);
+    VBL_EACH_OF(i, n) squares += (v[i] - m) * (v[i] - m);
+  }
+  const float r = 1 / sqrtf(group_sum<WARP>(squares) / (float)D + a.eps);
+  VBL_EACH_PART(k, j, n, D) {
+    const float *v = x.get(k, j, n);
+    load_part(a.gamma + j, n, whole, g);
+    load_part(a.beta + j, n, whole, b);
+    VBL_EACH_OF(i, n) out[i] = (v[i] - m) * r * g[i] + b[i];
+    store_part(y + j, n, whole, out);
+  }
   if (threadIdx.x % WARP == 0) *mean = m, *rstd = r;
 }
 
-// y = dropout(x) + residual of one row.
-static __device__ void dropout_row(const site &drop, int64_t row, const float *x, const float *residual, float *y, int64_t D) {
-  for (int64_t j = threadIdx.x % WARP * 4; j < D; j += 4 * WARP) {
-    float4 k;
-    k.x = k.y = k.z = k.w = 1;
-    if (drop.on) k = keep4(drop, drop.rows[2 * row], drop.rows[2 * row + 1], j / 4);
-    for (int c = 0; c < 4 && j + c < D; c++) {
-      const float kept = x[j + c] * at(k, c);
-      y[j + c] = residual != nullptr ? residual[j + c] + kept : kept;
-    }
-  }
+// v = dropout(x) + residual
+template <class X>
+static __device__ void add_part(const site &drop, int64_t row, int64_t j, int64_t n, const X *x, const float *residual, bool whole,
+                                float *v) {
+  float r[PART];
+  load_part(x, n, whole, v);
+  drop_part(drop, row, j, v);
+  if (residual == nullptr) return;
+  load_part(residual, n, whole, r);
+  VBL_UNROLL
+  for (int i = 0; i < PART; i++) v[i] += r[i];
 }
 
-static __global__ void layer_norm_kernel(const float *x, const float *gamma, const float *beta, float eps, float *y, float *mean,
-                                         float *rstd, int64_t N, int64_t D) {
-  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>())
-    normalize_row(x + i * D, gamma, beta, eps, y + i * D, mean + i, rstd + i, D);
-}
-
-static __global__ void residual_norm_kernel(const float *x, const float *residual, site drop, const float *gamma, const float *beta,
-                                            float eps, float *sum, float *y, float *mean, float *rstd, int64_t N, int64_t D) {
+template <int SPANS, class Y>
+static __global__ void layer_norm_kernel(const float *x, affine a, Y *y, float *mean, float *rstd, int64_t N, int64_t D,
+                                         bool whole) {
   for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) {
-    dropout_row(drop, i, x + i * D, residual + i * D, sum + i * D, D);
-    normalize_row(sum + i * D, gamma, beta, eps, y + i * D, mean + i, rstd + i, D);
+    lane_row<SPANS, float> row(x + i * D, whole);
+    row.read(D);
+    normalize_row(row, a, y + i * D, mean + i, rstd + i, D, whole);
   }
 }
 
-static __global__ void dropout_kernel(const float *x, const float *residual, site drop, float *y, int64_t N, int64_t D) {
-  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>())
-    dropout_row(drop, i, x + i * D, residual != nullptr ? residual + i * D : nullptr, y + i * D, D);
+template <int SPANS, class X, class Y>
+static __global__ void residual_norm_kernel(const X *x, const float *residual, site drop, affine a, float *sum, Y *y, float *mean,
+                                            float *rstd, int64_t N, int64_t D, bool whole) {
+  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) {
+    lane_row<SPANS, float> row(sum + i * D, whole);
+    VBL_EACH_PART(k, j, n, D) {
+      add_part(drop, i, j, n, x + i * D + j, residual + i * D + j, whole, row.part(k));
+      store_part(sum + i * D + j, n, whole, row.part(k));
+    }
+    normalize_row(row, a, y + i * D, mean + i, rstd + i, D, whole);
+  }
+}
+
+template <class X, class Y>
+static __global__ void dropout_kernel(const X *x, const float *residual, site drop, Y *y, int64_t N, int64_t D, bool whole) {
+  constexpr int SPANS = ANY;
+  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) VBL_EACH_PART(k, j, n, D) {
+      float v[PART];
+      add_part(drop, i, j, n, x + i * D + j, residual != nullptr ? residual + i * D + j : nullptr, whole, v);
+      store_part(y + i * D + j, n, whole, v);
+    }
+}
+
+template <class Y>
+static void layer_norm(const void *x, const void *gamma, const void *beta, double eps, Y *y, void *mean, void *rstd, int64_t N,
+                       int64_t D, vbl_stream s) {
+  const affine a = {(const float *)gamma, (const float *)beta, (float)eps};
+  const bool whole = whole_parts(D, x, gamma, beta, (const void *)y);
+  if (N * D == 0) return;
+  VBL_BY_WIDTH(D, VBL_LAUNCH((layer_norm_kernel<SPANS, Y>), row_blocks(N), THREADS, s, (const float *)x, a, y, (float *)mean,
+                             (float *)rstd, N, D, whole));
+}
+
+template <class X, class Y>
+static void residual_norm(const X *x, const void *residual, const vbl_dropout *drop, const void *gamma, const void *beta,
+                          double eps, void *sum, Y *y, void *mean, void *rstd, int64_t N, int64_t D, vbl_stream s) {
+  const affine a = {(const float *)gamma, (const float *)beta, (float)eps};
+  const bool whole = whole_parts(D, (const void *)x, residual, gamma, beta, (const void *)sum, (const void *)y);
+  if (N * D == 0) return;
+  VBL_BY_WIDTH(D, VBL_LAUNCH((residual_norm_kernel<SPANS, X, Y>), row_blocks(N), THREADS, s, x, (const float *)residual,
+                             site_of(drop), a, (float *)sum, y, (float *)mean, (float *)rstd, N, D, whole));
+}
+
+template <class X, class Y>
+static void dropout_add(const X *x, const void *residual, const vbl_dropout *drop, Y *y, int64_t N, int64_t D, vbl_stream s) {
+  const bool whole = whole_parts(D, (const void *)x, residual, (const void *)y);
+  if (N * D > 0)
+    VBL_LAUNCH((dropout_kernel<X, Y>), row_blocks(N), THREADS, s, x, (const float *)residual, site_of(drop), y, N, D, whole);
 }
 
 void vbl_cuda_layer_norm(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd, int64_t N,
                          int64_t D, vbl_stream s) {
-  if (N * D > 0)
-    VBL_LAUNCH(layer_norm_kernel, blocks_for(N, THREADS / WARP), THREADS, s, (const float *)x, (const float *)gamma,
-               (const float *)beta, (float)eps, (float *)y, (float *)mean, (float *)rstd, N, D);
+  layer_norm(x, gamma, beta, eps, (float *)y, mean, rstd, N, D, s);
+}
+void vbl_cuda_mixed_layer_norm(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd,
+                               int64_t N, int64_t D, vbl_stream s) {
+  layer_norm(x, gamma, beta, eps, (bf16 *)y, mean, rstd, N, D, s);
 }
 
 void vbl_cuda_residual_norm(const void *x, const void *residual, const vbl_dropout *drop, const void *gamma, const void *beta,
                             double eps, void *sum, void *y, void *mean, void *rstd, int64_t N, int64_t D, vbl_stream s) {
-  if (N * D > 0)
-    VBL_LAUNCH(residual_norm_kernel, blocks_for(N, THREADS / WARP), THREADS, s, (const float *)x, (const float *)residual,
-               site_of(drop), (const float *)gamma, (const float *)beta, (float)eps, (float *)sum, (float *)y, (float *)mean,
-               (float *)rstd, N, D);
+  residual_norm((const float *)x, residual, drop, gamma, beta, eps, sum, (float *)y, mean, rstd, N, D, s);
+}
+void vbl_cuda_mixed_residual_norm(vbl_dtype x_type, const void *x, const void *residual, const vbl_dropout *drop, const void *gamma,
+                                  const void *beta, double eps, void *sum, vbl_dtype y_type, void *y, void *mean, void *rstd,
+                                  int64_t N, int64_t D, vbl_stream s) {
+  VBL_BY_TYPE(
+      x_type, X,
+      VBL_BY_TYPE(y_type, Y, residual_norm((const X *)x, residual, drop, gamma, beta, eps, sum, (Y *)y, mean, rstd, N, D, s)));
 }
 
 void vbl_cuda_dropout_add(const void *x, const void *residual, const vbl_dropout *drop, void *y, int64_t N, int64_t D,
                           vbl_stream s) {
-  if (N * D > 0)
-    VBL_LAUNCH(dropout_kernel, blocks_for(N, THREADS / WARP), THREADS, s, (const float *)x, (const float *)residual, site_of(drop),
-               (float *)y, N, D);
+  dropout_add((const float *)x, residual, drop, (float *)y, N, D, s);
 }
-
-// dx may lie on dy or dsum: a lane writes a column after it read it.
-static __global__ void backward_kernel(const float *x, const float *mean, const float *rstd, const float *gamma, const float *dy,
-                                       const float *dsum, float *dx, int64_t N, int64_t D) {
-  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) {
-    const float *row = x + i * D, *grad = dy + i * D, m = mean[i], r = rstd[i];
-    float g_sum = 0, gn_sum = 0;
-    EACH_COLUMN(j, D) {
-      const float g = grad[j] * gamma[j];
-      g_sum += g;
-      gn_sum += g * ((row[j] - m) * r);
-    }
-    const float a = group_sum<WARP>(g_sum) / (float)D, b = group_sum<WARP>(gn_sum) / (float)D;
-    EACH_COLUMN(j, D) {
-      const float v = r * (grad[j] * gamma[j] - a - (row[j] - m) * r * b);
-      dx[i * D + j] = dsum != nullptr ? v + dsum[i * D + j] : v;
-    }
-  }
-}
-
-static __global__ void parameters_kernel(const float *x, const float *mean, const float *rstd, const float *dy, float *gamma_part,
-                                         float *beta_part, int64_t N, int64_t D) {
-  const int64_t from = chunk_start(N, gridDim.y, blockIdx.y), to = chunk_start(N, gridDim.y, blockIdx.y + 1);
-  for (int64_t first = (int64_t)blockIdx.x * COLUMNS; first < D; first += (int64_t)gridDim.x * COLUMNS) {
-    const int64_t col = first + threadIdx.x;
-    float gamma = 0, beta = 0;
-    for (int64_t i = from + threadIdx.y; i < to && col < D; i += ROWS) {
-      gamma += dy[i * D + col] * ((x[i * D + col] - mean[i]) * rstd[i]);
-      beta += dy[i * D + col];
-    }
-    columns_add(gamma, gamma_part, col, D);
-    columns_add(beta, beta_part, col, D);
-  }
-}
-
-void vbl_cuda_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
-                                  const void *dsum, void *dx, void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D,
-                                  vbl_stream s) {
-  if (D == 0) return;
-  if (dgamma != nullptr) {  // first: dx may overwrite dy
-    const int64_t size = chunks_for(N) * D;
-    scratch part((size_t)(2 * size) * sizeof(float), s);
-    if (part.p == nullptr) return;
-    float *g = (float *)part.p, *b = g + size;
-    VBL_LAUNCH(parameters_kernel, columns_grid(N, D), columns_block(), s, (const float *)x, (const float *)mean,
-               (const float *)rstd, (const float *)dy, g, b, N, D);
-    columns_finish(g, (float *)dgamma, accumulate, N, D, s);
-    columns_finish(b, (float *)dbeta, accumulate, N, D, s);
-  }
-  if (N > 0)
-    VBL_LAUNCH(backward_kernel, blocks_for(N, THREADS / WARP), THREADS, s, (const float *)x, (const float *)mean,
-               (const float *)rstd, (const float *)gamma, (const float *)dy, (const float *)dsum, (float *)dx, N, D);
+void vbl_cuda_mixed_dropout_add(vbl_dtype x_type, const void *x, const void *residual, const vbl_dropout *drop, vbl_dtype y_type,
+                                void *y, int64_t N, int64_t D, vbl_stream s) {
+  VBL_BY_TYPE(x_type, X, VBL_BY_TYPE(y_type, Y, dropout_add((const X *)x, residual, drop, (Y *)y, N, D, s)));
 }

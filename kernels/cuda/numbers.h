@@ -1,5 +1,5 @@
 // Numbers of every dtype in kernels: loads, stores with their roundings, GELU.
-// defines: vbl_cuda::{bf16, load, store, gelu_erf, gelu_slope}
+// defines: vbl_cuda::{bf16, load, store, chunk, pack, gelu_erf, gelu_slope}
 #pragma once
 #include "kernels/cuda/cuda.h"
 
@@ -28,6 +28,25 @@ static __device__ inline void store(uint8_t *to, double v) { *to = (uint8_t)trun
 static __device__ inline void store(bf16 *to, double v) {
   const uint32_t bits = __float_as_uint((float)v);
   to->bits = isnan(v) ? (uint16_t)(bits >> 16 | 0x40u) : (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+// Eight bf16 side by side, two in a register, the left one in its lower half.
+struct alignas(16) chunk {
+  uint32_t pair[4];
+};
+
+// Two numbers, rounded to nearest even.
+static __device__ inline uint32_t pack(float low, float high) {
+#ifdef __CUDACC__
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+#else
+  bf16 a, b;
+  store(&a, low);
+  store(&b, high);
+  return (uint32_t)a.bits | (uint32_t)b.bits << 16;
+#endif
 }
 
 // gelu(x) = x Phi(x) (Hendrycks, Gimpel 2016), exact form.

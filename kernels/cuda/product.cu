@@ -47,9 +47,10 @@ static shape nearly(shape s) {
 static std::string key_of(const shape &s) {
   static const char *const operands[] = {"f32", "bf16", "tf32"};
   char text[512];
-  snprintf(text, sizeof text, "%s %c%c %s%s%s %" PRId64 "x%" PRId64 "x%" PRId64 " ld %" PRId64 ",%" PRId64 ",%" PRId64 " align %d",
-           vbl_lt::identity(), s.ta ? 't' : 'n', s.tb ? 't' : 'n', operands[s.operands], s.sum ? "+sum" : "", s.bias ? "+bias" : "",
-           s.M, s.N, s.K, s.lda, s.ldb, s.ldc, s.alignment);
+  snprintf(text, sizeof text,
+           "%s %c%c %s%s%s%s %" PRId64 "x%" PRId64 "x%" PRId64 " ld %" PRId64 ",%" PRId64 ",%" PRId64 " align %d",
+           vbl_lt::identity(), s.ta ? 't' : 'n', s.tb ? 't' : 'n', operands[s.operands], s.result == BF16 ? "=bf16" : "",
+           s.sum ? "+sum" : "", s.bias ? "+bias" : "", s.M, s.N, s.K, s.lda, s.ldb, s.ldc, s.alignment);
   return text;
 }
 
@@ -96,7 +97,7 @@ static void append(const char *path, const std::string &key, const algorithm &a)
 // Timed on another output: beta C would add up. Where there is no memory for it, the first offer is taken.
 static algorithm fastest(const shape &s, operands o, const algorithm *offers, int n, void *stream) {
   const int64_t n_other = (s.M - 1) * s.ldc + s.N;
-  void *other = vbl_cuda_alloc((size_t)n_other * sizeof(float));
+  void *other = vbl_cuda_alloc((size_t)n_other * sizeof(float));  // bf16 takes half
   if (other == nullptr) return offers[0];
   o.C = other;
   vbl_cuda_fill(VBL_F32, other, n_other, 0, stream);

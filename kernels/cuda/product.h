@@ -9,10 +9,10 @@ namespace vbl_product {
 
 enum precision { F32, BF16, TF32 };  // TF32: f32 in memory, rounded by the library as it multiplies
 
-// Row-major C[M,N] (f32) = alpha op(A) op(B) + beta C, then + bias [N] (f32) where there is one. Sums are f32.
+// Row-major C[M,N] = alpha op(A) op(B) + beta C, then + bias [N] where there is one. Sums are f32; C and bias too, or bf16.
 struct shape {
   bool ta, tb;
-  precision operands;
+  precision operands, result;
   bool sum /* beta is not 0 */, bias;
   int64_t M, N, K, lda, ldb, ldc;
   int alignment;  // of all pointers and rows, in bytes, at most 16

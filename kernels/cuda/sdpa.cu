@@ -30,24 +30,16 @@ struct builder {
   int like(int x, dtype T) { return inner(T, g->t[x].dim[2], g->t[x].dim[3]); }
   int offsets(role name) { return a.rows == RAGGED ? add({I64, REAL, name, {a.B + 1, 1, 1, 1}, {1, 1, 1, 1}, -1, -1, 0}) : -1; }
 
-  // Rows of H heads, `width` columns each, side by side.
-  int rows(dtype T, role name, bool keys, int64_t width, role where) {
+  // Rows of H heads, `width` columns each, side by side, `ld` elements from row to row.
+  int rows(dtype T, role name, bool keys, int64_t width, int64_t ld, role where) {
     const int64_t S = keys ? a.S_k : a.S_q;
     const int at = offsets(where);
-    return add({T,
-                REAL,
-                name,
-                {a.B, a.H, S, width},
-                {S * a.H * width, width, a.H * width, 1},
-                at,
-                at < 0 ? -1
-                : keys ? lengths_k
-                       : lengths_q,
-                0});
+    return add({T, REAL, name, {a.B, a.H, S, width}, {S * ld, width, ld, 1}, at, at < 0 ? -1 : keys ? lengths_k : lengths_q, 0});
   }
-  int queries(role name) { return rows(BF16, name, false, a.d, OFFSETS_Q); }
-  int keys(role name) { return rows(BF16, name, true, a.d, OFFSETS_K); }
-  int stats() { return rows(F32, STATS, false, 1, OFFSETS_STATS); }
+  int64_t pitch(int64_t given) const { return given != 0 ? given : a.H * a.d; }
+  int queries(role name, int64_t ld) { return rows(BF16, name, false, a.d, pitch(ld), OFFSETS_Q); }
+  int keys(role name, int64_t ld) { return rows(BF16, name, true, a.d, pitch(ld), OFFSETS_K); }
+  int stats() { return rows(F32, STATS, false, 1, a.H, OFFSETS_STATS); }
   // The same memory as x, rows and columns exchanged.
   int turned(int x, kind where) {
     tensor t = g->t[x];
@@ -112,7 +104,8 @@ builder start(const sdpa &a, float scale, graph *g) {
 
 void sdpa_forward(const sdpa &a, float scale, graph *g) {
   builder b = start(a, scale, g);
-  const int q = b.queries(Q), k = b.turned(b.keys(K), REAL), v = b.keys(V), o = b.queries(O), stats = b.stats();
+  const int q = b.queries(Q, a.ld.q), k = b.turned(b.keys(K, a.ld.k), REAL), v = b.keys(V, a.ld.v), o = b.queries(O, a.ld.o),
+            stats = b.stats();
   const int s = b.scores(q, k, true), largest = b.reduce(MAX_OF, s);
   const int e = b.then(EXP, b.then(SUB, s, largest)), sum = b.reduce(SUM_OF, e);
   b.to(ADD, largest, b.then(LOG, sum), stats);
@@ -129,8 +122,9 @@ void sdpa_forward(const sdpa &a, float scale, graph *g) {
 
 void sdpa_backward(const sdpa &a, float scale, graph *g) {
   builder b = start(a, scale, g);
-  const int q = b.queries(Q), k = b.turned(b.keys(K), REAL), v = b.turned(b.keys(V), REAL), o = b.queries(O), stats = b.stats();
-  const int dout = b.queries(DO), dq = b.queries(DQ), dk = b.keys(DK), dv = b.keys(DV);
+  const int q = b.queries(Q, a.ld.q), k = b.turned(b.keys(K, a.ld.k), REAL), v = b.turned(b.keys(V, a.ld.v), REAL),
+            o = b.queries(O, a.ld.o), stats = b.stats();
+  const int dout = b.queries(DO, a.ld.o), dq = b.queries(DQ, a.ld.dq), dk = b.keys(DK, a.ld.dk), dv = b.keys(DV, a.ld.dv);
   const bool drop = a.p > 0;
   const int shape = b.inner(F32, a.S_q, a.S_k), m = drop ? b.mask(shape) : -1;
   const int product = b.add({F32, VIRTUAL, NO_ROLE, {a.B, a.H, a.S_q, a.d}, {a.H * a.S_q * a.d, a.d, a.H * a.d, 1}, -1, -1, 0});

@@ -12,23 +12,21 @@ namespace vbl_cuda {
 template <int D>
 using rows = chunk[D / 8 + 1];
 
-static __device__ inline chunk round_chunk(const float *x) {
-  float4 a, b;
-  if ((uintptr_t)x % 16 == 0) {
-    a = *(const float4 *)x, b = *(const float4 *)(x + 4);
-  } else {
-    a.x = x[0], a.y = x[1], a.z = x[2], a.w = x[3], b.x = x[4], b.y = x[5], b.z = x[6], b.w = x[7];
-  }
-  return {{pack(a.x, a.y), pack(a.z, a.w), pack(b.x, b.y), pack(b.z, b.w)}};
+static __device__ inline chunk load_chunk(const bf16 *x) {
+  if ((uintptr_t)x % 16 == 0) return *(const chunk *)x;
+  chunk c;
+  VBL_UNROLL
+  for (int i = 0; i < 4; i++) c.pair[i] = (uint32_t)x[2 * i].bits | (uint32_t)x[2 * i + 1].bits << 16;
+  return c;
 }
 
-// N rows of an f32 matrix from `first` on (row 0 at x, d columns, a multiple of 8), rounded; zeros past `end` and from d to D. The whole block.
+// N rows of a matrix from `first` on (row 0 at x, d columns, a multiple of 8); zeros past `end` and from d to D. The whole block.
 template <int D, int N>
-static __device__ void fill_rows(rows<D> *to, const float *x, int64_t ld, int64_t first, int64_t end, int64_t d) {
+static __device__ void fill_rows(rows<D> *to, const bf16 *x, int64_t ld, int64_t first, int64_t end, int64_t d) {
   const chunk zeros = {{0, 0, 0, 0}};
   for (int i = (int)threadIdx.x; i < N * (D / 8); i += (int)blockDim.x) {
     const int r = i / (D / 8), c = i % (D / 8);
-    to[r][c] = first + r < end && 8 * c < d ? round_chunk(x + (first + r) * ld + 8 * c) : zeros;
+    to[r][c] = first + r < end && 8 * c < d ? load_chunk(x + (first + r) * ld + 8 * c) : zeros;
   }
 }
 
@@ -78,17 +76,25 @@ static __device__ inline float quad_max(float v) {
   return fmaxf(v, __shfl_xor_sync(~0u, v, 2));
 }
 
-// Row g + 8 r of the warp's 16, times factor[r], to row first + g + 8 r of an f32 matrix (row 0 at x, d columns), up to `end`.
+// Row g + 8 r of the warp's 16, times factor[r], rounded, to row first + g + 8 r of a matrix (row 0 at x, d columns), up to `end`.
 template <int D>
-static __device__ inline void write_rows(const float (*sum)[4], const float *factor, float *x, int64_t ld, int64_t first,
+static __device__ inline void write_rows(const float (*sum)[4], const float *factor, bf16 *x, int64_t ld, int64_t first,
                                          int64_t end, int64_t d) {
   const int lane = (int)threadIdx.x % WARP;
+  const bool pairs = (uintptr_t)x % 4 == 0 && ld % 2 == 0;
   VBL_UNROLL
-  for (int e = 0; e < 4; e++) {
-    const int64_t row = first + lane / 4 + e / 2 * 8;
+  for (int r = 0; r < 2; r++) {
+    const int64_t row = first + lane / 4 + r * 8;
     VBL_UNROLL
-    for (int n = 0; n < D / 8; n++)
-      if (row < end && 8 * n < d) x[row * ld + 8 * n + lane % 4 * 2 + e % 2] = sum[n][e] * factor[e / 2];
+    for (int n = 0; n < D / 8; n++) {
+      if (row >= end || 8 * n >= d) continue;
+      bf16 *to = x + row * ld + 8 * n + lane % 4 * 2;
+      const uint32_t both = pack(sum[n][2 * r] * factor[r], sum[n][2 * r + 1] * factor[r]);
+      if (pairs)
+        *(uint32_t *)to = both;
+      else
+        to[0].bits = (uint16_t)both, to[1].bits = (uint16_t)(both >> 16);
+    }
   }
 }
 

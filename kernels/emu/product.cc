@@ -11,10 +11,12 @@
 extern "C" {
 #include "kernels/kernels.h"
 }
+#include "kernels/cuda/numbers.h"
 #include "kernels/cuda/product.h"
 #include "kernels/emu/memory.h"
 
 using namespace vbl_product;
+using vbl_cuda::bf16, vbl_cuda::load, vbl_cuda::store;
 
 vbl_emu_product_counts vbl_emu_products;
 
@@ -56,12 +58,38 @@ struct operand {
   std::vector<float> copy;
 };
 
+// C and the bias where the sums are taken: themselves, or f32 copies of what is bf16, which end as C.
+struct result {
+  result(const shape &s, const operands &o)
+      : sums((float *)o.C), bias((const float *)o.bias), to((bf16 *)o.C), M(s.M), N(s.N), ldc(s.ldc) {
+    if (s.result != BF16) return;
+    c.resize((size_t)((M - 1) * ldc + N));
+    for (int64_t i = 0; i < M && s.sum; i++)
+      for (int64_t j = 0; j < N; j++) c[(size_t)(i * ldc + j)] = (float)load(to[i * ldc + j]);
+    for (int64_t j = 0; j < N && s.bias; j++) b.push_back((float)load(((const bf16 *)o.bias)[j]));
+    sums = c.data();
+    if (s.bias) bias = b.data();
+  }
+  ~result() {
+    for (int64_t i = 0; i < M && !c.empty(); i++)
+      for (int64_t j = 0; j < N; j++) store(to + i * ldc + j, c[(size_t)(i * ldc + j)]);
+  }
+  float *sums;
+  const float *bias;
+
+ private:
+  bf16 *to;
+  int64_t M, N, ldc;
+  std::vector<float> c, b;
+};
+
 static void multiply(const shape &s, const operands &o) {
   if (vbl_emu::idle()) return;
   vbl_emu::device_memory open;
   const vbl_backend *cpu = vbl_cpu_backend();
   if (s.operands == BF16) {
-    cpu->gemm_bf16(s.ta, s.tb, s.M, s.N, s.K, VBL_BF16, o.A, s.lda, VBL_BF16, o.B, s.ldb, s.sum, o.C, s.ldc, o.bias, nullptr,
+    const result c(s, o);
+    cpu->gemm_bf16(s.ta, s.tb, s.M, s.N, s.K, VBL_BF16, o.A, s.lda, VBL_BF16, o.B, s.ldb, s.sum, c.sums, s.ldc, c.bias, nullptr,
                    nullptr);
     return;
   }

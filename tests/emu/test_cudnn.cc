@@ -66,16 +66,19 @@ static void check(const architecture &arch, const char *device) {
   for (const family &f : families)
     for (double p : {0.0, 0.1}) {
       const bool blackwell_drop = arch.sm == 100 && p > 0;  // no engine with sums in order there: atomic ones are used
-      const sdpa a = {48, f.H, f.d, f.S_q, f.S_k, f.even ? EVEN : PADDED, p, !blackwell_drop};
+      const sdpa a = {48, f.H, f.d, f.S_q, f.S_k, f.even ? EVEN : PADDED, p, !blackwell_drop, {}};
       expect(true, a, false, device, arch.sm);
       expect(true, a, true, device, arch.sm);
+      const int64_t W = f.H * f.d;  // queries, keys and values side by side in one matrix, and so their gradients
+      const sdpa in_place = {48, f.H, f.d, f.S_q, f.S_k, EVEN, p, !blackwell_drop, {3 * W, 3 * W, 3 * W, W, 3 * W, 3 * W, 3 * W}};
+      if (f.even) expect(true, in_place, false, device, arch.sm), expect(true, in_place, true, device, arch.sm);
       if (f.even || arch.sm != 90) continue;
-      const sdpa packed = {48, f.H, f.d, f.S_q, f.S_k, RAGGED, p, true};
+      const sdpa packed = {48, f.H, f.d, f.S_q, f.S_k, RAGGED, p, true, {}};
       expect(true, packed, false, device, arch.sm);
       expect(true, packed, true, device, arch.sm);
     }
   for (int64_t d : {61, 100}) {
-    const sdpa odd = {48, 8, d, 64, 64, PADDED, 0, true};
+    const sdpa odd = {48, 8, d, 64, 64, PADDED, 0, true, {}};
     expect(false, odd, false, device, arch.sm);
     expect(false, odd, true, device, arch.sm);
   }
@@ -86,7 +89,7 @@ int main() {
   if (vbl_cudnn::missing() != nullptr) return printf("SKIPPED: %s\n", vbl_cudnn::missing()), 77;
   describe(architectures[3], json, sizeof json);
   static graph g;
-  sdpa_forward({48, 12, 64, 197, 197, EVEN, 0, true}, 0.125f, &g);
+  sdpa_forward({48, 12, 64, 197, 197, EVEN, 0, true, {}}, 0.125f, &g);
   if (dlopen("libcuda.so.1", RTLD_NOW) == nullptr) return printf("SKIPPED: no libcuda.so.1, not even the toolkit's stub\n"), 77;
   if (!vbl_cudnn::supports(g, json, why, sizeof why)) return printf("FAILED: %s\n", why), 1;
   for (const architecture &arch : architectures) {

@@ -7,6 +7,7 @@
 #include <functional>
 
 extern "C" {
+#include "kernels/mixed.h"
 #include "kernels/plan.h"
 }
 #include "kernels/emu/memory.h"
@@ -93,13 +94,15 @@ static void attention(const vbl_backend *gpu) {
                           m.f(5), 16, m.f(6), m.f(7), 16, m.f(8), 16, m.f(9), 16, nullptr);
   });
   for (bool backward : {false, true})
-    check("attention_bf16", gpu, [backward](const vbl_backend *b, const memory &m) {
-      vbl_heads a = {m.f(0), m.f(1), m.f(2), 16, 16, 16, 40, 40, m.segments, m.segments, 2, 2, 8, 24, 24, false, 1, nullptr};
-      if (backward)
-        b->attention_bf16_backward(&a, m.f(3), 16, m.f(4), m.f(5), 16, m.f(7), 16, m.f(8), 16, m.f(9), 16, nullptr);
-      else
-        b->attention_bf16(&a, m.f(3), 16, m.f(4), nullptr);
-    });
+    for (bool even : {false, true})
+      check("attention_bf16", gpu, [backward, even](const vbl_backend *b, const memory &m) {
+        const vbl_heads a = {m.f(0),     m.f(1), m.f(2), 16, 16, 16,           40, 40, 16, 16, 16, 16,
+                             m.segments, m.segments, 2, 2,  8,  even ? 20 : 24, even ? 20 : 24, even, 1, nullptr};
+        if (backward)
+          b->attention_bf16_backward(&a, m.f(3), m.f(4), m.f(5), m.f(7), m.f(8), m.f(9), nullptr);
+        else
+          b->attention_bf16(&a, m.f(3), m.f(4), nullptr);
+      });
 }
 
 static void norms(const vbl_backend *gpu) {
@@ -112,6 +115,26 @@ static void norms(const vbl_backend *gpu) {
     check("layer_norm_backward", gpu, [parameters](const vbl_backend *b, const memory &m) {
       b->layer_norm_backward(m.f(0), m.f(1), m.f(2), m.f(3), m.f(4), nullptr, m.f(5), parameters ? m.f(6) : nullptr,
                              parameters ? m.f(7) : nullptr, false, 70, 8, nullptr);
+    });
+}
+
+static void mixed(const vbl_backend *gpu) {
+  for (int kind = 0; kind < 16; kind++)
+    check("between bf16 tensors", gpu, [kind](const vbl_backend *b, const memory &m) {
+      const vbl_mixed_kernels *k = b->mixed;
+      const vbl_dtype x = kind & 1 ? VBL_BF16 : VBL_F32, y = kind & 2 ? VBL_BF16 : VBL_F32;
+      void *maybe = kind & 4 ? m.at(10) : nullptr, *sums = kind & 8 ? m.at(11) : nullptr;
+      k->gemm(false, true, 5, 8, 16, x, m.f(0), 16, VBL_BF16, m.f(1), 16, false, y, m.f(2), 8, maybe, nullptr);
+      k->gemm(false, true, 5, 8, 0, x, m.f(0), 16, VBL_BF16, m.f(1), 16, true, y, m.f(2), 8, maybe, nullptr);
+      k->gelu(m.f(0), m.f(1), 35, nullptr);
+      k->gelu_backward(m.f(0), m.f(1), m.f(2), sums, true, 70, 7, nullptr);
+      k->column_sum(m.f(0), m.f(1), false, 70, 7, nullptr);
+      k->layer_norm(m.f(0), m.f(1), m.f(2), 1e-5, m.f(3), m.f(4), m.f(5), 6, 8, nullptr);
+      k->residual_norm(x, m.f(0), m.f(6), nullptr, m.f(1), m.f(2), 1e-5, m.f(7), y, m.f(3), m.f(4), m.f(5), 6, 8, nullptr);
+      k->layer_norm_backward(m.f(0), m.f(1), m.f(2), m.f(3), x, m.f(4), nullptr, m.f(5), nullptr, maybe, sums, sums, false, 70, 8,
+                             nullptr);
+      k->dropout_add(x, m.f(0), nullptr, nullptr, y, m.f(1), 6, 8, nullptr);
+      k->scale_add(1, x, m.f(0), 1, y, m.f(1), 5, nullptr);
     });
 }
 
@@ -176,6 +199,7 @@ int main(void) {
   products(gpu);
   attention(gpu);
   norms(gpu);
+  mixed(gpu);
   rows_and_losses(gpu);
   elements_and_optimizers(gpu);
   return failures > 0;

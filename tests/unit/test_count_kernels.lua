@@ -36,28 +36,52 @@ check.group("a linear layer in bf16", function()
     local x, w, b = leaf(48, 24), leaf(16, 24), leaf(16)
     F.linear(x, w, b, {gelu = true}):sum():backward()
   end, "bf16")
-  -- The weights, 16 x 24, are rounded once for all, and x, 48 x 24, is kept rounded: a copy each.
+  -- The weights, 16 x 24, and the bias are rounded once for all, and x, 48 x 24, is kept rounded: a copy each.
   local copies = {}
   for _, r in ipairs(rows) do
     if r.kernel == "copy to bf16" and not r.backward then copies[#copies + 1] = r.read end
   end
   table.sort(copies)
-  check.equal(table.concat(copies, " "), "1536.0 4608.0")
-  -- y = x w' + b: 2 * 48 * 16 * 24; bf16 operands 2 * (48 * 24 + 24 * 16), bias 4 * 16; y in f32 4 * 48 * 16.
-  says(row(rows, "gemm_bf16"), 1, 1, 36864, 2 * (1152 + 384) + 64, 3072)
-  says(row(rows, "gemm_bf16 gelu"), 1, 1, 0, 3072, 1536)
-  -- dh = dg gelu'(h) in f32; its columns' sums: one chunk of 48 rows, 16 sums of 4 bytes, then they again.
-  says(row(rows, "gelu_backward", true), 1, 1, 0, 2 * 3072, 3072)
-  says(row(rows, "column_sum", true), 1, 1, 0, 3072, 64)
+  check.equal(table.concat(copies, " "), "64.0 1536.0 4608.0")
+  -- h = x w' + b: 2 * 48 * 16 * 24; bf16 operands 2 * (48 * 24 + 24 * 16), bias 2 * 16; h in bf16 2 * 48 * 16.
+  says(row(rows, "gemm_bf16"), 1, 1, 36864, 2 * (1152 + 384) + 32, 1536)
+  says(row(rows, "gelu bf16"), 1, 1, 0, 1536, 1536)
+  -- The sum's gradient is f32, g bf16.
+  says(row(rows, "copy to bf16", true), 1, 1, 0, 3072, 1536)
+  -- dh = dg gelu'(h) in bf16 and its columns' sums: one chunk of 48 rows, 16 sums of 4 bytes, then they again.
+  says(row(rows, "gelu_backward bf16", true), 1, 1, 0, 2 * 1536, 1536 + 64)
   says(row(rows, "column_sum chunks", true), 1, 1, 0, 64, 64)
-  -- dh is rounded for each of the two products, which have 36864 FLOPs each.
-  says(row(rows, "gemm_bf16 rounding", true), 2, 2, 0, 2 * 3072, 2 * 1536)
+  -- dh is read by two products, which have 36864 FLOPs each.
   local flops, products = 0, 0
   for _, r in ipairs(rows) do
+    check.ok(not r.kernel:find "rounding", "an operand was rounded by itself")
     if r.kernel == "gemm_bf16" and r.backward then flops, products = flops + r.flops, products + r.calls end
   end
   check.equal(products, 2)
   check.equal(flops, 2 * 36864.0)
+end)
+
+check.group("a block's way in bf16: a norm, a product, dropout and the sum with a norm behind it", function()
+  local rows = counted(function()
+    local x, gamma, beta, w = leaf(100, 8), leaf(8), leaf(8), leaf(8, 8)
+    local a = F.linear(F.layer_norm(x, gamma, beta, {narrow = true}), w)
+    local sum, y = F.residual_norm(a, x, gamma, beta, {narrow = true})
+    local z = F.dropout_add(F.linear(y, w), sum)
+    z:sum():backward()
+  end, "bf16")
+  local n, statistics, affine = 800, 2 * 400, 2 * 32
+  says(row(rows, "layer_norm bf16"), 1, 1, 0, 4 * n + affine, 2 * n + statistics)
+  says(row(rows, "residual_norm bf16"), 1, 1, 0, 2 * n + 4 * n + affine, 4 * n + 2 * n + statistics)
+  says(row(rows, "dropout_add bf16"), 1, 1, 0, 2 * n + 4 * n, 4 * n)
+  -- Backward: of the sum f32 to f32 and bf16; of the norm behind it, then that of the first one, which adds to the stream's gradient.
+  says(row(rows, "dropout_add bf16", true), 1, 1, 0, 4 * n, 2 * n)
+  local found = {}
+  for _, r in ipairs(rows) do
+    if r.kernel == "layer_norm_backward bf16" then found[#found + 1] = ("%.0f %.0f"):format(r.read, r.written) end
+    check.ok(r.kernel ~= "scale_add" and not r.kernel:find "rounding", r.kernel)
+  end
+  local read = 4 * n + 2 * n + 4 * n + statistics + 32
+  check.equal(table.concat(found, ", "), ("%d %d, %d %d"):format(read, 6 * n, read, 4 * n))
 end)
 
 check.group("a norm", function()
@@ -81,9 +105,15 @@ check.group("attention", function()
   -- Two heads of 8 columns, 4 * 4 + 3 * 3 pairs: 4 FLOPs a pair and column forward, 10 backward. 7 rows of 16 numbers.
   says(row(rows, "attention_bf16"), 1, 1, 4 * 16 * 25, 3 * 224, 224 + 56)
   says(row(rows, "attention_bf16_backward", true), 1, 1, 10 * 16 * 25, 5 * 224 + 56, 3 * 224 + 56)
-  local rounded = 0
-  for _, r in ipairs(rows) do rounded = rounded + (r.kernel == "attention_bf16 rounding" and r.read or 0) end
-  check.equal(rounded, (3 + 5) * 7 * 16 * 4.0)
+  local packed = 0
+  for _, r in ipairs(rows) do packed = packed + (r.kernel == "attention_bf16 packing" and r.read or 0) end
+  check.equal(packed, (3 + 5) * 7 * 16 * 2.0)
+  -- Samples of one length are read and written where they lie.
+  rows = counted(function()
+    local qkv, seg = leaf(8, 3 * 16), vbl.tensor({{0, 4}, {4, 4}}, {dtype = "i32"})
+    F.self_attention(qkv, seg, seg, {heads = 2, longest_q = 4, longest_k = 4, even = true}):sum():backward()
+  end, "bf16")
+  for _, r in ipairs(rows) do check.ok(not r.kernel:find "packing", r.kernel) end
   rows = counted(attend)
   says(row(rows, "attention"), 1, 1, 4 * 16 * 25, 3 * 448, 448 + 56)
   says(row(rows, "attention_backward q", true), 1, 1, 6 * 16 * 25, 5 * 448 + 56, 448 + 56)

@@ -9,15 +9,16 @@ local Layer = {}
 Layer.__index = Layer
 
 local function layer(scope, c, sites, name)
-  local D = c.dim
+  local D, pre = c.dim, c.text_norm == "pre"
+  local norm = {narrow = pre}  -- post-LN's results are the residual stream
   return setmetatable({
-    name = name, heads = c.attention_heads, pre = c.text_norm == "pre", sites = {sites(), sites(), sites()},
+    name = name, heads = c.attention_heads, pre = pre, sites = {sites(), sites(), sites()},
     qkv = nn.LinearGroup(scope, {"attention.self.query", "attention.self.key", "attention.self.value"}, D, D),
     out = nn.Linear(scope, "attention.output.dense", D, D),
-    norm1 = nn.LayerNorm(scope, "attention.output.LayerNorm", D, c.text_eps),
+    norm1 = nn.LayerNorm(scope, "attention.output.LayerNorm", D, c.text_eps, norm),
     fc1 = nn.Linear(scope, "intermediate.dense", D, c.mlp, {gelu = true}),
     fc2 = nn.Linear(scope, "output.dense", c.mlp, D),
-    norm2 = nn.LayerNorm(scope, "output.LayerNorm", D, c.text_eps),
+    norm2 = nn.LayerNorm(scope, "output.LayerNorm", D, c.text_eps, norm),
   }, Layer)
 end
 

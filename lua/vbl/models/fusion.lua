@@ -18,11 +18,11 @@ function fusion.block(scope, c, width, dim, heads, co, sites)
     self[name] = {
       name = s.prefix:sub(1, -2),
       sites = {sites(), sites(), sites()},
-      norm1 = nn.LayerNorm(s, "norm1", width, 1e-5),
+      norm1 = nn.LayerNorm(s, "norm1", width, 1e-5, {narrow = true}),
       qkv = nn.LinearGroup(s, {"query", "key", "value"}, width, dim),
       proj = nn.Linear(s, "proj", dim, width),
       norm2 = nn.LayerNorm(s, "norm2", width, 1e-5),
-      norm3 = nn.LayerNorm(s, "norm3", width, 1e-5),
+      norm3 = nn.LayerNorm(s, "norm3", width, 1e-5, {narrow = true}),
       fc1 = nn.Linear(s, "fc1", width, c.mlp, {gelu = true}),
       fc2 = nn.Linear(s, "fc2", c.mlp, width),
     }

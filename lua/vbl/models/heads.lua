@@ -11,12 +11,14 @@ local vbl = require "vbl"
 
 local heads = {}
 
+local wide = {wide = true}  -- logits: a loss reads them
+
 function heads.build(scope, c)
   local s, D, made = scope:child("heads"), c.dim, {}
   for _, name in ipairs(c.heads) do
-    if name == "mlm" then made.mlm = nn.Linear(s, "mlm", D, c.vocab) end
-    if name == "ap" then made.ap = nn.Linear(s, "ap", 2 * D, 1) end
-    if name == "ap_similarity" then made.ap_similarity = nn.Linear(s, "ap_similarity", D, 1) end
+    if name == "mlm" then made.mlm = nn.Linear(s, "mlm", D, c.vocab, wide) end
+    if name == "ap" then made.ap = nn.Linear(s, "ap", 2 * D, 1, wide) end
+    if name == "ap_similarity" then made.ap_similarity = nn.Linear(s, "ap_similarity", D, 1, wide) end
     -- exp of this leaf is the temperature; 0.07 to start with, as in CLIP (Radford et al. 2021).
     if name == "temperature" then
       made.log_temperature = s:parameter("log_temperature", {1}, function() return vbl.full({1}, math.log(0.07)) end)
@@ -72,8 +74,8 @@ end
 function heads.classifier(scope, c, site)
   if not c.classifier then return nil end
   local o = c.classifier
-  local fc1 = nn.Linear(scope, "classifier.fc1", o.reads == "both" and o.fusion == "concat" and 2 * c.dim or c.dim, o.hidden)
-  local fc2 = nn.Linear(scope, "classifier.fc2", o.hidden, o.outputs)
+  local fc1 = nn.Linear(scope, "classifier.fc1", o.reads == "both" and o.fusion == "concat" and 2 * c.dim or c.dim, o.hidden, wide)
+  local fc2 = nn.Linear(scope, "classifier.fc2", o.hidden, o.outputs, wide)
   return function(text, vision, ctx)
     local x = o.reads == "text" and text or o.reads == "vision" and vision or join[o.fusion](text, vision)
     local h = fc1(x):relu()

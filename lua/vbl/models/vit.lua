@@ -12,10 +12,10 @@ local function block(scope, c, sites, name)
   local D = c.dim
   return setmetatable({
     name = name, heads = c.attention_heads, sites = {sites(), sites(), sites()},
-    norm1 = nn.LayerNorm(scope, "norm1", D, c.vision_eps),
+    norm1 = nn.LayerNorm(scope, "norm1", D, c.vision_eps, {narrow = true}),
     qkv = nn.Linear(scope, "attn.qkv", D, 3 * D),
     proj = nn.Linear(scope, "attn.proj", D, D),
-    norm2 = nn.LayerNorm(scope, "norm2", D, c.vision_eps),
+    norm2 = nn.LayerNorm(scope, "norm2", D, c.vision_eps, {narrow = true}),
     fc1 = nn.Linear(scope, "mlp.fc1", D, c.mlp, {gelu = true}),
     fc2 = nn.Linear(scope, "mlp.fc2", c.mlp, D),
   }, Block)
@@ -55,7 +55,7 @@ function Vit:embed(images, mask, lay, ctx)
   images, mask = images:to(device), mask and mask:to(device)
   local token = mask and self.mask_token
   local patches = F.patchify(images, {patch = self.patch, mean = self.mean, std = self.std, mask = not token and mask and mask:reshape(-1) or nil})
-  local x = nn.at(self.path .. "patch_embed.proj", F.linear, patches, self.weight:reshape(self.weight:size(1), -1), self.bias)
+  local x = nn.at(self.path .. "patch_embed.proj", F.linear, patches, self.weight:reshape(self.weight:size(1), -1), self.bias, {wide = true})
   if token then
     local hidden = mask:reshape(-1, 1):to("f32")
     x = x * (1 - hidden) + hidden:matmul(token)

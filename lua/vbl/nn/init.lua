@@ -80,7 +80,7 @@ local function module(class)
   return class
 end
 
--- y = x W' + b [, then GELU (erf)]. weight [out, in], bias [out].
+-- y = x W' + b [, then GELU (erf)]. weight [out, in], bias [out]. opts: F.linear's (gelu, wide).
 local Linear = module {}
 function nn.Linear(scope, name, inputs, outputs, opts)
   local s = child(scope, name, "Linear(scope, name, inputs, outputs)")
@@ -109,18 +109,19 @@ end
 function LinearGroup:forward(x) return nn.at(self.path, F.linear_group, x, self.weights, self.biases) end
 function LinearGroup:__tostring() return string.format("LinearGroup(%d -> %d x %d)", self.inputs, #self.weights, self.outputs) end
 
+-- opts.narrow: its result is read by products alone (F.layer_norm).
 local LayerNorm = module {}
-function nn.LayerNorm(scope, name, width, eps)
+function nn.LayerNorm(scope, name, width, eps, opts)
   local s = child(scope, name, "LayerNorm(scope, name, width, eps)")
   return setmetatable({
-    path = scope.prefix .. name, width = width, eps = eps,
+    path = scope.prefix .. name, width = width, eps = eps, narrow = opts and opts.narrow,
     weight = s:parameter("weight", {width}, nn.init.ones), bias = s:parameter("bias", {width}, nn.init.zeros),
   }, LayerNorm)
 end
-function LayerNorm:forward(x) return nn.at(self.path, F.layer_norm, x, self.weight, self.bias, {eps = self.eps}) end
+function LayerNorm:forward(x) return nn.at(self.path, F.layer_norm, x, self.weight, self.bias, {eps = self.eps, narrow = self.narrow}) end
 -- sum = residual + dropout(x), y = norm(sum); drop: nn.dropout's result. Returns y, sum.
 function LayerNorm:residual(x, residual, drop)
-  local attrs = {eps = self.eps}
+  local attrs = {eps = self.eps, narrow = self.narrow}
   for k, v in pairs(drop) do attrs[k] = v end
   local sum, y = nn.at(self.path, F.residual_norm, x, residual, self.weight, self.bias, attrs)
   return y, sum
