@@ -79,7 +79,9 @@ static void count_gemm_bf16(bool ta, bool tb, int64_t M, int64_t N, int64_t K, v
                             vbl_dtype b_type, const void *B, int64_t ldb, bool accumulate, void *C, int64_t ldc, const void *bias,
                             void *gelu, vbl_stream s) {
   if (M == 0 || N == 0) return;
-  if (K > 0) vbl_plan_scratch(2, (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N)});
+  if (K > 0)
+    vbl_plan_scratch(
+        2, (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N)});
   product("gemm_bf16", M, N, K, BF16, accumulate, bias != NULL);
   if (gelu != NULL) add("gemm_bf16 gelu", F32 * times(M, N), BF16 * times(M, N));
 }

@@ -17,17 +17,20 @@ static double rows_of(const vbl_dropout *drop, int64_t N) { return drop != NULL 
 static const char *named(bool narrow, const char *wide, const char *mixed) { return narrow ? mixed : wide; }
 
 static void gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda, vbl_dtype b_type,
-                 const void *B, int64_t ldb, bool accumulate, vbl_dtype c_type, void *C, int64_t ldc, const void *bias, vbl_stream s) {
+                 const void *B, int64_t ldb, bool accumulate, vbl_dtype c_type, void *C, int64_t ldc, const void *bias,
+                 vbl_stream s) {
   const double width = size_of(c_type), out = width * times(M, N);
   if (M == 0 || N == 0) return;
   if (K == 0) return add("gemm_bf16 of nothing", (accumulate ? out : 0) + (bias != NULL ? width * (double)N : 0), out);
-  vbl_plan_scratch(2, (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N)});
+  vbl_plan_scratch(2,
+                   (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N)});
   vbl_plan_add("gemm_bf16", 1, 2 * times(M, N) * (double)K,
                BF16 * (times(M, K) + times(K, N)) + (accumulate ? out : 0) + (bias != NULL ? width * (double)N : 0), out);
 }
 
 static void gelu(const void *h, void *g, int64_t n, vbl_stream s) { add("gelu bf16", BF16 * (double)n, BF16 * (double)n); }
-static void gelu_backward(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
+static void gelu_backward(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
+                          vbl_stream s) {
   const double n = BF16 * times(N, D), part = F32 * times(vbl_row_chunks(N), D);
   if (dbias != NULL)
     vbl_plan_chunks("gelu_backward bf16", "column_sum chunks", 1, 2 * n, n, accumulate, N, D);
@@ -51,9 +54,9 @@ static void residual_norm(vbl_dtype x_type, const void *x, const void *residual,
     add(named(x_type == VBL_BF16 || y_type == VBL_BF16, "residual_norm", "residual_norm bf16"),
         (size_of(x_type) + F32) * n + 2 * F32 * (double)D + rows_of(drop, N), (F32 + size_of(y_type)) * n + 2 * F32 * (double)N);
 }
-static void layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, vbl_dtype dy_type, const void *dy,
-                                const void *dsum, void *dx, const vbl_dropout *drop, void *branch, void *dgamma, void *dbeta,
-                                bool accumulate, int64_t N, int64_t D, vbl_stream s) {
+static void layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, vbl_dtype dy_type,
+                                const void *dy, const void *dsum, void *dx, const vbl_dropout *drop, void *branch, void *dgamma,
+                                void *dbeta, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
   const double n = times(N, D), statistics = 2 * F32 * (double)N, read = (F32 + size_of(dy_type)) * n + statistics;
   const bool narrow = dy_type == VBL_BF16;
   if (dgamma != NULL)
@@ -71,10 +74,11 @@ static void dropout_add(vbl_dtype x_type, const void *x, const void *residual, c
     add(named(x_type == VBL_BF16 || y_type == VBL_BF16, "dropout_add", "dropout_add bf16"),
         (size_of(x_type) + (residual != NULL ? F32 : 0)) * n + rows_of(drop, N), size_of(y_type) * n);
 }
-static void scale_add(double alpha, vbl_dtype x_type, const void *x, double beta, vbl_dtype y_type, void *y, int64_t n, vbl_stream s) {
+static void scale_add(double alpha, vbl_dtype x_type, const void *x, double beta, vbl_dtype y_type, void *y, int64_t n,
+                      vbl_stream s) {
   add(named(x_type == VBL_BF16 || y_type == VBL_BF16, "scale_add", "scale_add bf16"),
       (size_of(x_type) + (beta == 0 ? 0 : size_of(y_type))) * (double)n, size_of(y_type) * (double)n);
 }
 
-const vbl_mixed_kernels vbl_plan_mixed = {gemm,          gelu,        gelu_backward, column_sum, layer_norm, residual_norm,
-                                          layer_norm_backward, dropout_add, scale_add};
+const vbl_mixed_kernels vbl_plan_mixed = {
+    gemm, gelu, gelu_backward, column_sum, layer_norm, residual_norm, layer_norm_backward, dropout_add, scale_add};

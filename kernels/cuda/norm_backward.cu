@@ -15,18 +15,17 @@ struct operands {
   const float *x, *mean, *rstd, *gamma;
   const T *dy;
   const float *dsum;
-  float *dx;
-  bf16 *branch;  // NULL: none
   int64_t N, D;
   bool whole;
 };
 
 }  // namespace
 
-// dx may lie on dy (where that is f32) or dsum: a lane writes a column after it read it. Two blocks at once where
+// dx may lie on dy (where that is f32) or dsum, branch may be NULL: a lane writes a column after it read it. Two blocks at once where
 // registers allow it: 16 rows of up to 6 KB are on their way to a multiprocessor, more than the memory's answer takes.
 template <int SPANS, class T>
-static __global__ void __launch_bounds__(THREADS, SPANS < 4 ? 2 : 1) backward_kernel(operands<T> a, site drop) {
+static __global__ void __launch_bounds__(THREADS, SPANS < 4 ? 2 : 1)
+    backward_kernel(operands<T> a, float *dx, site drop, bf16 *branch) {
   const int64_t D = a.D;
   for (int64_t row = first_row<WARP>(); row < a.N; row += row_step<WARP>()) {
     lane_row<SPANS, float> xs(a.x + row * D, a.whole);
@@ -51,10 +50,10 @@ static __global__ void __launch_bounds__(THREADS, SPANS < 4 ? 2 : 1) backward_ke
       load_part(a.gamma + j, n, a.whole, gamma);
       if (a.dsum != nullptr) load_part(a.dsum + row * D + j, n, a.whole, dsum);
       VBL_EACH_OF(i, n) out[i] = rstd * (dy[i] * gamma[i] - g_mean - (x[i] - mean) * rstd * gn_mean) + dsum[i];
-      store_part(a.dx + row * D + j, n, a.whole, out);
-      if (a.branch == nullptr) continue;
+      store_part(dx + row * D + j, n, a.whole, out);
+      if (branch == nullptr) continue;
       drop_part(drop, row, j, out);
-      store_part(a.branch + row * D + j, n, a.whole, out);
+      store_part(branch + row * D + j, n, a.whole, out);
     }
   }
 }
@@ -78,10 +77,11 @@ static __global__ void parameters_kernel(operands<T> a, float *gamma_part, float
 }
 
 template <class T>
-static void backward(operands<T> a, const vbl_dropout *drop, void *dgamma, void *dbeta, bool accumulate, vbl_stream s) {
+static void backward(operands<T> a, void *dx, const vbl_dropout *drop, void *branch, void *dgamma, void *dbeta, bool accumulate,
+                     vbl_stream s) {
   if (a.D == 0) return;
-  a.whole = whole_parts(a.D, (const void *)a.x, (const void *)a.gamma, (const void *)a.dy, (const void *)a.dsum, (const void *)a.dx,
-                        (const void *)a.branch);
+  a.whole = whole_parts(a.D, (const void *)a.x, (const void *)a.gamma, (const void *)a.dy, (const void *)a.dsum, (const void *)dx,
+                        (const void *)branch);
   if (dgamma != nullptr) {  // first: dx may overwrite dy
     const int64_t size = chunks_for(a.N) * a.D;
     scratch part((size_t)(2 * size) * sizeof(float), s);
@@ -91,7 +91,9 @@ static void backward(operands<T> a, const vbl_dropout *drop, void *dgamma, void 
     columns_finish(g, (float *)dgamma, accumulate, a.N, a.D, s);
     columns_finish(b, (float *)dbeta, accumulate, a.N, a.D, s);
   }
-  if (a.N > 0) VBL_BY_WIDTH(a.D, VBL_LAUNCH((backward_kernel<SPANS, T>), row_blocks(a.N), THREADS, s, a, site_of(drop)));
+  if (a.N > 0)
+    VBL_BY_WIDTH(
+        a.D, VBL_LAUNCH((backward_kernel<SPANS, T>), row_blocks(a.N), THREADS, s, a, (float *)dx, site_of(drop), (bf16 *)branch));
 }
 
 void vbl_cuda_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
@@ -106,6 +108,6 @@ void vbl_cuda_mixed_layer_norm_backward(const void *x, const void *mean, const v
                                         void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
   VBL_BY_TYPE(dy_type, T,
               backward(operands<T>{(const float *)x, (const float *)mean, (const float *)rstd, (const float *)gamma, (const T *)dy,
-                                   (const float *)dsum, (float *)dx, (bf16 *)branch, N, D, false},
-                       drop, dgamma, dbeta, accumulate, s));
+                                   (const float *)dsum, N, D, false},
+                       dx, drop, branch, dgamma, dbeta, accumulate, s));
 }

@@ -128,8 +128,12 @@ void list(touch **to, const T &v) {
   if constexpr (std::is_pointer_v<T>) {
     *(*to)++ = {(const void *)v, !std::is_const_v<std::remove_pointer_t<T>>};
   } else {
+    T dense = v;
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&dense);  // which may hold half of an old pointer
+#endif
     for (size_t at = 0; at + sizeof(void *) <= sizeof v; at += sizeof(void *)) {
-      memcpy(&(*to)->p, (const char *)&v + at, sizeof(void *));
+      memcpy(&(*to)->p, (const char *)&dense + at, sizeof(void *));
       (*to)++->writes = false;
     }
   }

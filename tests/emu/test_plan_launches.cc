@@ -96,8 +96,9 @@ static void attention(const vbl_backend *gpu) {
   for (bool backward : {false, true})
     for (bool even : {false, true})
       check("attention_bf16", gpu, [backward, even](const vbl_backend *b, const memory &m) {
-        const vbl_heads a = {m.f(0),     m.f(1), m.f(2), 16, 16, 16,           40, 40, 16, 16, 16, 16,
-                             m.segments, m.segments, 2, 2,  8,  even ? 20 : 24, even ? 20 : 24, even, 1, nullptr};
+        const vbl_heads a = {
+            m.f(0), m.f(1),         m.f(2),         16,   16, 16,     40, 40, 16, 16, 16, 16, m.segments, m.segments, 2, 2,
+            8,      even ? 20 : 24, even ? 20 : 24, even, 1,  nullptr};
         if (backward)
           b->attention_bf16_backward(&a, m.f(3), m.f(4), m.f(5), m.f(7), m.f(8), m.f(9), nullptr);
         else
