@@ -12,13 +12,13 @@ static int by_start(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// Each [start, length] lies within `rows`, and is as `longest` (0: nothing) and `even` promise; *covered: they are all rows, none twice.
-// apart: an overlap is an error.
+// Each [start, length] lies within `rows`, and is as `longest` (0: nothing) and `even` promise; *covered: they are all rows, none twice (a
+// device's are not seen: where it is promised). apart: an overlap is an error.
 static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_t rows, bool apart, int64_t longest, bool even,
                                  bool *covered, vbl_error *err) {
   const int64_t B = seg->shape[0];
   int64_t total = 0, end = 0;
-  *covered = false;
+  *covered = even && longest > 0 && B * longest == rows;
   if (!seg->storage->backend->host) return VBL_OK;
   const size_t bytes = (size_t)B * 2 * sizeof(int32_t);
   int32_t(*s)[2] = malloc(bytes + 1);

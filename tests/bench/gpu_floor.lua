@@ -21,14 +21,16 @@ local LENGTHS = {7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14
 
 local RATES = {gemm = "f32", attention = "f32", attention_backward = "f32", gemm_tf32 = "tf32"}
 
--- The share of a kernel's bytes that is left where everything is bf16 and fused: rounding and unpacking go, and so do sums of gradients and
--- copies, which a kernel before them can write; a bias's gradient is a read of bf16. All others, f32 here: half. AdamW's stay, with a gradient
--- of bf16 and the rounded weights, 28 bytes a parameter, and 2 for the norm.
+-- The share of a kernel's bytes that is left where everything, the residual stream too, is bf16 and fused: rounding and packing go, and so do sums of
+-- gradients and copies, which a kernel before them can write; a bias's gradient is a read of bf16. All others, f32 here: half; of those between
+-- bf16 tensors, what is f32 in them half. AdamW's stay, with a gradient of bf16 and the rounded weights, 28 bytes a parameter, and 2 for the norm.
 local FUSED = {copy = 0, ["copy to bf16"] = 0, fill = 0, scale_add = 0, binary = 0, dropout_add = 0, ["gemm_bf16 gelu"] = 2 / 3, adamw_pieces = 1,
-               ["attention_bf16"] = 1, ["attention_bf16_backward"] = 1, ["adamw_pieces norms"] = 1 / 2, patchify = 3 / 5}
+               ["attention_bf16"] = 1, ["attention_bf16_backward"] = 1, ["gelu bf16"] = 1, ["gelu_backward bf16"] = 1,
+               ["column_sum bf16"] = 1, ["scale_add bf16"] = 0, ["dropout_add bf16"] = 0, ["layer_norm bf16"] = 2 / 3, ["residual_norm bf16"] = 2 / 3,
+               ["layer_norm_backward parameters bf16"] = 2 / 3, ["adamw_pieces norms"] = 1 / 2, patchify = 3 / 5}
 local function fused(kernel)
   if FUSED[kernel] then return FUSED[kernel] end
-  return (kernel:find "rounding" or kernel:find "unpacking") and 0 or 1 / 2
+  return (kernel:find "rounding" or kernel:find "packing") and 0 or 1 / 2
 end
 
 -- The batch of B samples, gpu.py's but for the words, which are of no matter here.

@@ -116,6 +116,52 @@ check.group("a training step in bf16", function()
   check.equal(first, second)
 end)
 
+check.group("what is bf16 under autocast on a device", function()
+  vbl.set_device "cuda"
+  local function gaussian(...) return vbl.randn(...):requires_grad_(true) end
+  local x, w, gamma, beta = gaussian(6, 16), gaussian(48, 16), gaussian(16), gaussian(16)
+  local seg = vbl.tensor({{0, 3}, {3, 3}}, {dtype = "i32"})
+  local got = vbl.autocast("bf16", function()
+    local n = F.layer_norm(x, gamma, beta, {narrow = true})
+    local qkv = F.linear(n, w)
+    local o = F.self_attention(qkv, seg, seg, {heads = 2, longest_q = 3, longest_k = 3, even = true})
+    local sum, y = F.residual_norm(o, x, gamma, beta, {narrow = true})
+    return {n = n, qkv = qkv, o = o, y = y, sum = sum, logits = F.linear(y, w, nil, {wide = true}), z = F.dropout_add(o, sum), plain = F.layer_norm(x, gamma, beta)}
+  end)
+  for name, dtype in pairs {n = "bf16", qkv = "bf16", o = "bf16", y = "bf16", sum = "f32", logits = "f32", z = "f32", plain = "f32"} do
+    check.equal(got[name]:dtype(), dtype)
+  end
+  -- Other ops take bf16 and give f32, values and gradients; parts of one matrix keep it.
+  local q = got.qkv
+  check.equal(q:narrow(2, 17, 16):dtype(), "bf16")
+  check.equal(vbl.cat({q, q}, 1):dtype(), "bf16")
+  check.equal(vbl.cat({q, got.logits}, 2):dtype(), "f32")
+  for _, t in ipairs {q * 2, q + x:narrow(2, 1, 1), q:relu(), q:sum(), F.gather_rows(q, vbl.tensor({5, 0}, {dtype = "i32"})), F.normalize_rows(q), q:softmax()} do
+    check.equal(t:dtype(), "f32")
+  end
+  check.ok((q:to("f32") * 2 - q * 2):abs():max():item() == 0)
+  -- Gradients that reach a bf16 result from its parts, as f32 and as bf16, meet in one sum.
+  local function gradient(dtype)
+    x.grad = nil
+    local function f()
+      local h = F.linear(x, w)
+      if dtype then h = h:to(dtype) end
+      local all = h:narrow(2, 1, 16) * h:narrow(2, 17, 16) + h:narrow(2, 33, 16):expand(6, 16):relu() + F.linear(h:narrow(2, 3, 16):contiguous(), w):narrow(2, 1, 16)
+      all:sum():backward()
+      return x.grad:to("cpu")
+    end
+    return vbl.autocast("bf16", f)
+  end
+  local narrow, wide = gradient(), gradient "f32"
+  check.ok((narrow - wide):square():sum():item() <= (2 ^ -7) ^ 2 * wide:square():sum():item())
+  check.equal(x.grad:dtype(), "f32")
+  -- A leaf that is bf16 has its gradient in f32, as on the CPU.
+  local leaf = vbl.randn(4, 3):to("bf16"):detach():requires_grad_(true);
+  (leaf * 3):sum():backward()
+  check.equal(leaf.grad:dtype(), "f32")
+  vbl.set_device "cpu"
+end)
+
 check.group("doctor", function()
   local text = found[2].describe()
   check.ok(text:find("ok\tself-check\ta product and a softmax are right\n", 1, true), text)
