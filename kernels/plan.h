@@ -24,7 +24,8 @@ void vbl_plan_work_start(bool on);  // forgets all rows; off: nothing is added
 // One call for the op that runs.
 void vbl_plan_add(const char *kernel, int launches, double flops, double read, double written);
 
-// Sums over N rows of `sums` things of D columns: the kernel that reads the rows (and writes `written`), then one for each that adds the chunks.
+// Sums over N rows of `sums` things of D columns: the kernel that reads the rows (and writes `written`), then one for each that
+// adds the chunks (finish NULL: nobody wants the sums).
 void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double read, double written, bool accumulate, int64_t N,
                      int64_t D);
 // Bytes of an operand of f32, [rows, columns], rounded into working memory for a product (gemm.cu); 0 where it is bf16.

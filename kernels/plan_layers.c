@@ -17,18 +17,15 @@ void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double re
                      int64_t D) {
   const double part = F32 * times(vbl_row_chunks(N), D);
   add(kernel, read, written + sums * part);
-  for (int i = 0; i < sums; i++) add(finish, part + (accumulate ? F32 * (double)D : 0), F32 * (double)D);
+  for (int i = 0; i < sums && finish != NULL; i++) add(finish, part + (accumulate ? F32 * (double)D : 0), F32 * (double)D);
 }
 static void count_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
   vbl_plan_chunks("column_sum", "column_sum chunks", 1, F32 * times(N, D), 0, accumulate, N, D);
 }
 static void count_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
                                      vbl_stream s) {
-  const double n = F32 * times(N, D), part = F32 * times(vbl_row_chunks(N), D);
-  if (dbias != NULL)
-    vbl_plan_chunks("gelu_backward", "column_sum chunks", 1, 2 * n, n, accumulate, N, D);
-  else
-    add("gelu_backward", 2 * n, n + part);
+  const double n = F32 * times(N, D);
+  vbl_plan_chunks("gelu_backward", dbias != NULL ? "column_sum chunks" : NULL, 1, 2 * n, n, accumulate, N, D);
 }
 
 static double rows_of(const vbl_dropout *drop, int64_t N) { return drop != NULL && drop->p > 0 ? 2 * I32 * (double)N : 0; }

@@ -1,6 +1,5 @@
 // The counting backend's kernels between bf16 tensors (kernels/mixed.h), as plan_kernels.c.
 // defines: vbl_plan_mixed
-#include "kernels/blocks.h"
 #include "kernels/mixed.h"
 #include "kernels/plan.h"
 
@@ -31,11 +30,8 @@ static void gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_
 static void gelu(const void *h, void *g, int64_t n, vbl_stream s) { add("gelu bf16", BF16 * (double)n, BF16 * (double)n); }
 static void gelu_backward(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,
                           vbl_stream s) {
-  const double n = BF16 * times(N, D), part = F32 * times(vbl_row_chunks(N), D);
-  if (dbias != NULL)
-    vbl_plan_chunks("gelu_backward bf16", "column_sum chunks", 1, 2 * n, n, accumulate, N, D);
-  else
-    add("gelu_backward bf16", 2 * n, n + part);
+  const double n = BF16 * times(N, D);
+  vbl_plan_chunks("gelu_backward bf16", dbias != NULL ? "column_sum chunks" : NULL, 1, 2 * n, n, accumulate, N, D);
 }
 static void column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
   vbl_plan_chunks("column_sum bf16", "column_sum chunks", 1, BF16 * times(N, D), 0, accumulate, N, D);
