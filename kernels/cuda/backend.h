@@ -1,6 +1,6 @@
 // The CUDA backend's functions, one per entry of vbl_backend with its contract (kernels/kernels.h), and what its files share.
-// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, alarm, returned, open_branches, branch_of, quiet, met, stream_of_branch, uncapture, mark,
-// is_captured}
+// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, count_stop, alarm, returned, make_room, met, quiet};
+//          of branches.cu and capture.cu: {open_branches, branch_of, stream_of_branch, apart, uncapture, mark, is_captured}
 #pragma once
 #include "kernels/cuda/cuda.h"
 #ifndef __CUDACC__
@@ -99,17 +99,19 @@ bool deterministic(void);  // nothing may be chosen by its time, or summed in an
 void note(cudaError_t e);  // the same, of a call of the runtime
 vbl_status failed(vbl_error *err);       // what was noted since the last time, without waiting for the device
 void wait(cudaEvent_t e, bool counted);  // counted: as a stop, where it has not happened yet
+void count_stop();                       // the host has to wait
 void count_allocation();                 // the driver is asked for memory
 int32_t *alarm();                        // on the device; not 0: the optimizer changes nothing. NULL: no memory, which is noted
 bool returned(void *device);             // takes back what vbl_cuda_send gave; false: it is none of its
+void make_room(void);                    // in pinned memory, for what a graph is to copy from there
 bool open_branches(void);                // their streams; false: the runtime has none
 int branch_of(cudaStream_t s);           // 1: of the second branch; 0: any other stream
 cudaStream_t stream_of_branch(int b);
 bool apart(void);                 // branch 1 may have queued something since the last meeting
 void met(void);                   // the allocator is told of a meeting
-void uncapture(const char *why);  // where work is recorded: it is given to the device, and no more is recorded
-void mark(cudaEvent_t e,
-          cudaStream_t s);        // an event that the host asks for: recorded now, or behind the graph that is being recorded
-bool is_captured(cudaEvent_t e);  // whether that graph is still being recorded
 void quiet(void);                 // waits for all branches, to time something on a device that does nothing else
+void uncapture(const char *why);  // where work is recorded: it is given to the device, and no more is recorded
+// An event that the host asks for: recorded now, or behind the graph that is being recorded; whether that is so.
+void mark(cudaEvent_t e, cudaStream_t s);
+bool is_captured(cudaEvent_t e);
 }  // namespace vbl_cuda

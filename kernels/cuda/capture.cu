@@ -88,6 +88,7 @@ void finish() {
 bool begin() {
   for (cudaEvent_t *e : {&forked, &joined})
     if (*e == nullptr && cudaEventCreateWithFlags(e, cudaEventDisableTiming) != cudaSuccess) return false;
+  make_room();
   vbl_cuda_meet();  // what the graph's branch 1 needs is before the launch
   if (cudaStreamBeginCapture(stream_of_branch(0), cudaStreamCaptureModeRelaxed) != cudaSuccess) return false;
   note(cudaEventRecord(forked, stream_of_branch(0)));

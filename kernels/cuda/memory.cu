@@ -1,4 +1,4 @@
-// Memory and copies in stream order, and the record of what failed until the next sync.
+// Memory in stream order, copies to the host, and the record of what failed until the next sync.
 //
 // Freed blocks are kept by size and handed out again to the branch (branches.cu) that freed them, where that alone can have used them since the
 // branches met last: in stream order its work is done before what their next owner queues. That is so where the other has queued nothing since,
@@ -6,9 +6,9 @@
 // used by both, and waits for the next meeting, which gives all free blocks to both.
 //
 // Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a step whose sizes repeat asks the
-// driver for nothing. What goes to the device goes through pinned memory, so that the host does not wait.
-// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_from_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, scratch;
-//          note_failure, note, failed, wait, count_allocation, met
+// driver for nothing.
+// defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, scratch;
+//          note_failure, note, failed, wait, count_allocation, count_stop, met
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,6 +45,7 @@ vbl_status vbl_cuda::failed(vbl_error *err) {
 }
 
 void vbl_cuda::count_allocation() { allocations++; }
+void vbl_cuda::count_stop() { stops++; }
 
 static void stop(cudaStream_t s) {
   uncapture("the host waits for the device");
@@ -194,54 +195,6 @@ class blocks {
   }
 };
 
-// Pinned memory in parts, each used again once the copies out of it, all in one stream, are done.
-class staging {
- public:
-  void send(void *device, const char *host, size_t bytes, cudaStream_t s) {
-    std::lock_guard<std::mutex> hold(lock);
-    if (!open()) {
-      uncapture("a copy from memory that is not pinned");
-      stops++;  // from memory that is not pinned the driver waits
-      return note(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, s));
-    }
-    while (bytes > 0) {
-      if (used == PART) turn(s);
-      const size_t n = bytes < PART - used ? bytes : PART - used;
-      char *to = start + part * PART + used;
-      memcpy(to, host, n);
-      note(cudaMemcpyAsync(device, to, n, cudaMemcpyHostToDevice, s));
-      used += n;
-      host += n, device = (char *)device + n, bytes -= n;
-    }
-  }
-
- private:
-  enum : size_t { PART = (size_t)16 << 20, PARTS = 3 };
-  std::mutex lock;
-  char *start = nullptr;
-  bool tried = false;
-  cudaEvent_t sent[PARTS];
-  size_t part = 0, used = 0;
-
-  bool open() {
-    if (tried) return start != nullptr;
-    tried = true;
-    uncapture("new memory");
-    for (cudaEvent_t &e : sent)
-      if (cudaEventCreateWithFlags(&e, cudaEventDisableTiming) != cudaSuccess) return false;
-    if (cudaHostAlloc((void **)&start, PART * PARTS, cudaHostAllocDefault) != cudaSuccess) start = nullptr;
-    (void)cudaGetLastError();  // without pinned memory it goes the slow way
-    return start != nullptr;
-  }
-  void turn(cudaStream_t s) {
-    uncapture("the pinned memory is full");  // the host has to know when this part is read
-    note(cudaEventRecord(sent[part], s));
-    part = (part + 1) % PARTS;
-    used = 0;
-    wait(sent[part], true);
-  }
-};
-
 // Never destroyed: tensors may be freed while the program ends.
 blocks &memory() {
   static blocks *b = new blocks;
@@ -266,11 +219,6 @@ void vbl_cuda_to_host(void *host, const void *device, size_t bytes, vbl_stream s
   uncapture("the host waits for the device");
   note(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, queue(s)));
   stop(queue(s));  // the host reads it next
-}
-
-void vbl_cuda_from_host(void *device, const void *host, size_t bytes, vbl_stream s) {
-  static staging *pinned = new staging[2];  // one a branch
-  if (bytes > 0) pinned[branch_of(queue(s))].send(device, (const char *)host, bytes, queue(s));
 }
 
 vbl_status vbl_cuda_sync(vbl_stream s, vbl_error *err) {

@@ -13,7 +13,7 @@
 
 extern "C" const vbl_backend *vbl_cuda_open(int device, char *message, size_t size);
 
-enum { N = 100, BYTES = N * sizeof(float) };
+enum { N = 100, BYTES = N * sizeof(float), LARGE = 1 << 20 };
 
 static __global__ void add_kernel(const float *x, float *y, float more, int n) { VBL_EACH(i, n) y[i] = x[i] + more; }
 
@@ -127,6 +127,7 @@ static void steps(const vbl_backend *gpu) {
   vbl_reading *before = nullptr;
   int whole = 0;
   float expected_before = 0;
+  char *large = (char *)calloc(1, LARGE), *table = (char *)gpu->alloc(LARGE);  // in 16 steps more than pinned memory has a part for
   for (int step = 0; step < 60; step++) {
     float host[N] = {}, value;
     float *sent = (float *)gpu->send((const void *)host, BYTES, nullptr);
@@ -134,6 +135,7 @@ static void steps(const vbl_backend *gpu) {
     for (float &v : host) v = (float)step;
     float *x = (float *)gpu->alloc(BYTES), *y[2];
     gpu->from_host(x, host, BYTES, nullptr);
+    gpu->from_host(table, large, LARGE, nullptr);
     for (float &v : host) v = -1;
     gpu->meet();
     for (int b = 0; b < 2; b++) {
@@ -161,6 +163,8 @@ static void steps(const vbl_backend *gpu) {
     expected_before = (float)(step + 3);
   }
   CHECK(whole == 55);
+  gpu->free(table, LARGE);
+  free(large);
   CHECK(gpu->read(before, nullptr, &err) == VBL_OK);
   CHECK(gpu->sync(nullptr, &err) == VBL_OK);
 }
