@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "bindings/tensor.h"
+#include "core/base/interrupt.h"
 
 // What a checkpoint remembers: its function, and its inputs without history.
 typedef struct checkpoint {
@@ -59,7 +60,9 @@ static int rerun_protected(lua_State *L) {
     roots[count] = vbl_lua_check_tensor(L, -r->outputs + i);
     seeds[count++] = r->out_grads[i];
   }
-  if (count > 0) VBL_LUA_TRY(L, vbl_backward_many(roots, seeds, count, false, &err));
+  // Tried once: a second walk, as VBL_LUA_TRY would begin after a refusal of memory, finds half of the graph freed.
+  vbl_error err;
+  if (count > 0 && vbl_backward_many(roots, seeds, count, false, &err) != VBL_OK) vbl_lua_raise(L, &err);
   for (int i = 0; i < c->inputs; i++)
     if (leaves[i]->grad != NULL && leaves[i]->has_grad) r->in_grads[i] = vbl_tensor_retain(leaves[i]->grad);
   return 0;
@@ -83,6 +86,10 @@ static vbl_status run_checkpoint(void *context, vbl_tensor *const *out_grads, in
   state->seed = seed;
   state->draws = draws;
   if (failed == LUA_OK) return VBL_OK;
+  if (vbl_interrupt_check(err) != VBL_OK) {
+    lua_pop(L, 1);
+    return VBL_EINTERRUPT;
+  }
   const char *message = lua_tostring(L, -1);
   vbl_fail(err, failed == LUA_ERRMEM ? VBL_ENOMEM : VBL_EINVAL, "in a checkpoint's second run: %s",
            message == NULL ? "an error that is no string" : message);

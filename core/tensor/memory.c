@@ -85,6 +85,6 @@ vbl_status vbl_memory_refused(const vbl_backend *memory, size_t bytes, vbl_error
   }
   return vbl_fail(err, VBL_ENOMEM,
                   "%s: out of memory for %.1f MiB%s%s. Less is needed with a smaller micro_batch (the gradient stays the batch's), "
-                  "with precision=bf16, or with a smaller batch, image or model.preset",
+                  "with checkpointing=true, with precision=bf16, or with a smaller batch, image or model.preset",
                   memory->name, (double)bytes / 0x1p20, room, largest);
 }

@@ -67,6 +67,8 @@ check.group("the plan against the allocator", function()
       compare(("%s, batch %d in micro-batches of %d"):format(precision, sizes[1], sizes[2]), precision, sizes[1], sizes[2])
     end
   end
+  compare("f32, checkpointing", "f32", 16, 5, {checkpointing = true})
+  compare("bf16, checkpointing", "bf16", 16, 16, {checkpointing = true})
   compare("f32, frozen text", "f32", 8, 2, {freeze = {"bert.*"}})
   compare("bf16, no AP, gradients weighted", "bf16", 6, 6, {mix = {weighting = "gradient"}, tasks = {mlm = {batch = 4}, mim = {}}})
   model.fusion, model.placement = "interleaved", "full"
@@ -188,7 +190,7 @@ check.group("out of memory in a run", function()
   check.ok(not text:find "in micro%-batches of 16,", text)
   text, code = run(9000000, {training, "--device", "cuda", "--out", folder})
   check.equal(code, 1)
-  says(text, "config: a step takes at least ", "in micro-batches of 1, and cuda:0 has 9 MB for it")
+  says(text, "config: a step takes at least ", "in micro-batches of 1, and cuda:0 has 9 MB for it: checkpointing=true, precision=bf16, ")
 end)
 
 store.remove(folder)

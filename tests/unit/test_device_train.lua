@@ -50,6 +50,23 @@ check.group("steps of the trainer: no stop, and the CPU's numbers", function()
   for i, p in ipairs(weights.cpu) do check.ok(weights.cuda[i].tensor:allclose(p.tensor, {atol = 6e-3}), p.name) end  -- three steps of at most 2 lr
 end)
 
+check.group("checkpointed layers: the same bits", function()
+  for _, precision in ipairs {"f32", "bf16"} do
+    local weights, values = {}, {}
+    for _, on in ipairs {false, true} do
+      local job, batch = job_of("cuda", {vbl.tasks.mlm(), vbl.tasks.ap {head = "similarity", contrastive = {learnable = true}}, vbl.tasks.mim()})
+      job.config.precision, job.model.checkpointing, job.micro = precision, on, 1
+      values[on] = train(job, batch, 1, 2, 1)
+      weights[on] = job.model.list
+    end
+    for i, step in ipairs(values[false]) do
+      for name, value in pairs(step) do check.equal(values[true][i][name], value) end
+    end
+    for i, p in ipairs(weights[false]) do check.ok(weights[true][i].tensor:allclose(p.tensor, {rtol = 0, atol = 0}), precision .. " " .. p.name) end
+  end
+  vbl.set_device "cpu"
+end)
+
 -- The second step's loss is broken, and two more steps are queued before anybody looks.
 local function broken(device, break_it)
   local job, batch = job_of(device, {vbl.tasks.mlm()})

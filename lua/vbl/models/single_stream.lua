@@ -4,6 +4,7 @@
 --   single.layout(text_lay, vision_lay, positions) -> the layout of the joint rows: a sample's patches, then its text
 --   single.run(model, t, v, text_lay, vision_lay, ctx) -> text rows, vision rows
 local vbl = require "vbl"
+local nn = require "vbl.nn"
 local F = require "vbl.nn.functional"
 
 local single = {}
@@ -36,9 +37,13 @@ function single.layout(tl, vl)
           from = i32(device, from), text = i32(device, text), vision = i32(device, vision)}
 end
 
+local function encode(block, x, lay, ctx)
+  return nn.checkpoint(ctx, function(rows) return block:forward(rows, lay, ctx) end, x)
+end
+
 local function apart(model, t, v, tl, vl, ctx)
   for i, block in ipairs(model.vision.layers) do
-    t, v = block:forward(t, tl, ctx), block:forward(v, vl, ctx)
+    t, v = encode(block, t, tl, ctx), encode(block, v, vl, ctx)
     ctx.tap("text." .. i - 1, t, tl)
     ctx.tap("vision." .. i - 1, v, vl)
   end
@@ -52,7 +57,7 @@ function single.run(model, t, v, tl, vl, ctx)
   local x = F.gather_rows(vbl.cat({t, v}, 1), lay.from)
   local function side(name, rows) return F.gather_rows(rows, lay[name]) end
   for i, block in ipairs(model.vision.layers) do
-    x = block:forward(x, lay, ctx)
+    x = encode(block, x, lay, ctx)
     if model.tapped["text." .. i - 1] then ctx.tap("text." .. i - 1, side("text", x), tl) end
     if model.tapped["vision." .. i - 1] then ctx.tap("vision." .. i - 1, side("vision", x), vl) end
   end

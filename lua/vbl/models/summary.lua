@@ -63,7 +63,7 @@ function summary.flops(model, T)
   return total
 end
 
--- Bytes that one sample keeps for backward: per row of an encoder layer about qkv, attention and its output, two normalised inputs, two
+-- Bytes that one sample keeps for backward (with checkpointing each layer's input, and all of one layer or block): per row of an encoder layer about qkv, attention and its output, two normalised inputs, two
 -- residual sums and the MLP's two hidden widths; a fusion block adds one more norm.
 function summary.activation_bytes(model, T)
   local c = model.config
@@ -71,7 +71,8 @@ function summary.activation_bytes(model, T)
   local dim = c.coattention and c.coattention.dim or c.dim
   local layer = 9 * c.dim + 2 * c.mlp
   local block = 7 * c.dim + 4 * dim + 2 * c.mlp
-  return 4 * rows * (c.layers * layer + #model.blocks * block + 4 * c.dim)
+  local kept = model.checkpointing and (c.layers + #model.blocks) * c.dim + math.max(layer, block) or c.layers * layer + #model.blocks * block
+  return 4 * rows * (kept + 4 * c.dim)
 end
 
 return summary

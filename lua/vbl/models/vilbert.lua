@@ -42,6 +42,7 @@ local function build_fusion(self, scope, c, sites)
 end
 
 -- given: see vbl.models.vilbert_config.schema. Draws from vbl.manual_seed's stream. The result is in training mode.
+-- model.checkpointing = true: of every encoder layer and fusion block only the input is kept for backward, which runs it again (vbl.checkpoint).
 -- dry: parameters are shapes without memory, to be counted and not run; "empty": they are tensors, with nothing in them.
 local function new(given, dry)
   local found = given and given.weights and weights.open(given.weights)
@@ -99,7 +100,8 @@ local function stream_of(name, encoder, x, lay) return {name = name, encoder = e
 
 local function layers_to(s, ctx, to)
   for i = s.done, to - 1 do
-    s.x = s.encoder.layers[i + 1]:forward(s.x, s.lay, ctx)
+    local layer = s.encoder.layers[i + 1]
+    s.x = nn.checkpoint(ctx, function(x) return layer:forward(x, s.lay, ctx) end, s.x)
     ctx.tap(s.name .. "." .. i, s.x, s.lay)
   end
   s.done = math.max(s.done, to)
@@ -129,8 +131,26 @@ local function both(t, v, ctx, parts)
   end
 end
 
+-- Blocks of which the inputs alone are kept, so each is run as a whole. Sums of gradients are in the order of those below.
+local function through_checkpointed(self, t, v, ctx, on, layers)
+  for i = 1, #self.blocks + 1 do
+    local block = self.blocks[i]
+    both(t, v, ctx, {function(s) layers(s, i) end})
+    if block and on(i) then
+      t.x, v.x = nn.checkpoint(ctx, function(text, vision)
+        local vq, tq = block:project("vision", vision), block:project("text", text)
+        local out = block:attend("vision", vision, vq, tq, v.lay, t.lay, ctx)
+        return block:attend("text", text, tq, vq, t.lay, v.lay, ctx), out
+      end, t.x, v.x)
+    end
+    for _, s in ipairs(block and {t, v} or {}) do ctx.tap("fusion." .. i - 1 .. "." .. s.name, s.x, s.lay) end
+  end
+  return t.x, v.x
+end
+
 -- From one meeting to the next: the second half of a block, layers(s, i), the first half of the next. on(i): whether block i is computed.
 local function through_blocks(self, t, v, ctx, on, layers)
+  if ctx.checkpointing then return through_checkpointed(self, t, v, ctx, on, layers) end
   for i = 1, #self.blocks + 1 do
     local before, block = self.blocks[i - 1], self.blocks[i]
     both(t, v, ctx, {
@@ -160,13 +180,17 @@ local function interleaved(self, t, v, tl, vl, ctx)
   return t.x, v.x
 end
 
+-- The same rows, for other users than the fusion: the gradients of each are summed by themselves first, so that checkpointed blocks give the same bits.
+local function own_gradient(x) return x:reshape(x:size(1), x:size(2)) end
+
 local function stacked(self, t, v, tl, vl, ctx)
   t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
   both(t, v, ctx, {function(s)
     layers_to(s, ctx, self.config.layers)
     close(s, ctx)
+    s.alone = own_gradient(s.x)
   end})
-  local unimodal = {text = t.x, vision = v.x}
+  local unimodal = {text = t.alone, vision = v.alone}
   if not ctx.fuse then return t.x, v.x, unimodal end
   local function on(i) return (ctx.cross or not self.blocks[i].co) and not ctx.off[i - 1] end
   t, v = through_blocks(self, t, v, ctx, on, function() end)
@@ -186,7 +210,7 @@ function Vilbert:run(batch, opts)
   local found = {}
   local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
                off = self.training and {} or self.off, cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false,
-               attend = opts.attend, tap = taps.collector(self.tapped, found)}
+               attend = opts.attend, checkpointing = self.checkpointing and not opts.attend, tap = taps.collector(self.tapped, found)}
   local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
   ctx.tap("text.embeddings", t, tl)
   ctx.tap("vision.embeddings", v, vl)
@@ -214,7 +238,7 @@ end
 local function cls_alone(self, name, batch, opts)
   local tl, vl = pass_layouts(self, batch)
   local ctx = {training = self.training, p = self.config.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0, attend = opts.attend,
-               tap = function() end}
+               checkpointing = self.checkpointing and not opts.attend, tap = function() end}
   local s = name == "text" and stream_of(name, self.text, self.text:embed(tl, ctx), tl) or
               stream_of(name, self.vision, self.vision:embed(batch.images, nil, vl, ctx), vl)
   layers_to(s, ctx, self.config.layers)

@@ -148,6 +148,13 @@ function nn.dropout(ctx, site, rows, samples)
   return {p = ctx.p, seed = ctx.seed, step = ctx.step, site = site + 1024 * ctx.pass, rows = rows, samples = samples}
 end
 
+-- fn(x, ...), tensors in and out: with ctx.checkpointing only what goes in is kept for backward, which runs fn again (vbl.checkpoint). Its gradients
+-- are then those without, bit for bit, where nothing but fn needs a gradient of what goes in: sums are in the same order.
+function nn.checkpoint(ctx, fn, ...)
+  if ctx.checkpointing then return vbl.checkpoint(fn, ...) end
+  return fn(...)
+end
+
 -- The attention of a layer, called `name` as its tap ("text.0", "vision.3", "fusion.1.text"): queries in qkv [N, 3 W] over its own keys and
 -- values or those of `other` [M, 3 W], by the fused kernel, which keeps the probabilities nowhere. ctx.attend(name, qkv, other or qkv, q_seg,
 -- k_seg, attrs) -> [N, W], where it is set, does it in its place (vbl.analysis.attention).

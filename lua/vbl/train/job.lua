@@ -31,8 +31,8 @@ local function fit_device(self, device)
   local micro = memory.fit(self, limit)
   if micro then return micro end
   local least = memory.of(self, "cuda", 1)
-  error(("config: a step takes at least %.0f MB, in micro-batches of 1, and %s has %.0f MB for it: precision=bf16, a smaller batch, image or model.preset need less")
-        :format(least.peak / 1e6, device, limit / 1e6), 0)
+  error(("config: a step takes at least %.0f MB, in micro-batches of 1, and %s has %.0f MB for it: %sprecision=bf16, a smaller batch, image or model.preset need less")
+        :format(least.peak / 1e6, device, limit / 1e6, self.model.checkpointing and "" or "checkpointing=true, "), 0)
 end
 
 -- On the CPU as many samples as half of the free memory holds, halving from the whole batch.
@@ -113,7 +113,7 @@ local function build(config, parts, dry)
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   kind.model(self, model_config)
   self.model = parts.model or vbl.models.vilbert(model_config, dry)
-  self.model.rng.seed = config.flags.seed
+  self.model.rng.seed, self.model.checkpointing = config.flags.seed, config.checkpointing
   check_positions(self)
   for _, task in ipairs(self.tasks) do if task.check then task:check(self.model, self.data) end end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end

@@ -15,8 +15,8 @@ local function megabytes(n) return ("%.0f MB"):format(n / 1e6) end
 
 local function on_card(job, size)
   local micro, found = memory.fit(job, (size - APART) * 2 ^ 30)
-  if not micro then return "does not fit" end
-  return ("micro-batches of %d, %s at the peak of a step"):format(micro, megabytes(found.peak))
+  if micro then return ("micro-batches of %d, %s at the peak of a step"):format(micro, megabytes(found.peak)) end
+  return job.model.checkpointing and "does not fit" or "does not fit; checkpointing=true needs less"
 end
 
 -- Of a run that trains: line(name, format, ...) writes. Without a GPU here the micro-batch is chosen where there is one.
@@ -36,7 +36,7 @@ function plan.text(job)
   local T = job.data:mean_length()
   local forward = model:flops(math.floor(T + 0.5))
   local step = 0
-  for _, task in ipairs(job.tasks) do step = step + (task.batch or config.batch) * (passes[task.name] or 1) * 3 * forward end
+  for _, task in ipairs(job.tasks) do step = step + (task.batch or config.batch) * (passes[task.name] or 1) * (model.checkpointing and 4 or 3) * forward end
   local lines = {model:summary(), ""}
   local function line(name, format, ...) lines[#lines + 1] = string.format("%-24s " .. format, name, ...) end
   line("training pairs", "%d, held out %d, about %.1f tokens a caption", job.train:size(), job.test:size(), T)

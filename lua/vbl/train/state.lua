@@ -13,10 +13,11 @@ local usage = require "vbl.usage"
 
 local state = {}
 
--- What decides what is computed, the config's keys and the data; two runs with equal ones are the same run.
+-- What decides what is computed, the config's keys and the data; two runs with equal ones are the same run. Checkpointed layers change no bit.
 local function fingerprint(job)
   local f = {seed = job.config.flags.seed, data_hash = job.data:hash()}
   for key in pairs(require("vbl.train.options")[job.kind.name]) do f[key] = job.config[key] or nil end  -- a switch that is off says nothing
+  f.checkpointing = nil
   return f
 end
 
