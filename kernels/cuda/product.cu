@@ -13,6 +13,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/product.h"
@@ -123,32 +124,50 @@ static bool first_offer(const shape &s, const std::string &key, algorithm *out) 
   return true;
 }
 
-static bool choose(const shape &s, const operands &o, void *stream, algorithm *out) {
-  static std::mutex lock;
+enum choice { NONE, FOR_NOW, FOR_GOOD };
+
+static choice choose(const shape &s, const operands &o, void *stream, algorithm *out) {
   static std::map<std::string, algorithm> *known = read_file(cache_file());
-  std::lock_guard<std::mutex> hold(lock);
   static std::set<std::string> *used = new std::set<std::string>;   // what the library loads for it is there
   static std::set<std::string> *timed = new std::set<std::string>;  // by this process
   const std::string key = key_of(nearly(s));
   if (used->insert(key).second) vbl_cuda::uncapture("new sizes of a product");
-  if (vbl_cuda::deterministic()) return first_offer(s, key_of(s), out);
+  if (vbl_cuda::deterministic()) return first_offer(s, key_of(s), out) ? FOR_GOOD : NONE;
   const auto at = known->find(key);
-  if (at != known->end() && vbl_lt::accepts(s, at->second)) return *out = at->second, true;
-  if (timed->count(key) > 0) return first_offer(s, key_of(s), out);  // it was for nearly these sizes, and is not for these
+  if (at != known->end() && vbl_lt::accepts(s, at->second)) return *out = at->second, FOR_GOOD;
+  if (timed->count(key) > 0)
+    return first_offer(s, key_of(s), out) ? FOR_GOOD : NONE;  // it was for nearly these sizes, not for these
   algorithm offers[vbl_lt::MOST];
   const int n = vbl_lt::candidates(s, offers);
-  if (n == 0) return false;
+  if (n == 0) return NONE;
   *out = offers[0];
-  if (vbl_lt::capturing(stream)) return true;
+  if (vbl_lt::capturing(stream)) return FOR_NOW;
   if (n > 1 && cache_file()[0] != '\0') *out = fastest(s, o, offers, n, stream), append(cache_file(), key, *out);
   (*known)[key] = *out;
   timed->insert(key);
-  return true;
+  return FOR_GOOD;
+}
+
+// Choosing takes some microseconds, and a step has thousands of products: what was chosen for a shape is looked up by its numbers.
+static bool chosen(const shape &s, const operands &o, void *stream, algorithm *out) {
+  typedef std::tuple<int, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int> exact;
+  enum { MOST = 1 << 16 };
+  static std::map<exact, algorithm> *made = new std::map<exact, algorithm>;
+  static std::mutex lock;
+  const int form = s.ta | s.tb << 1 | s.sum << 2 | s.bias << 3 | s.operands << 4 | s.result << 6 | vbl_cuda::deterministic() << 8;
+  const exact key(form, s.M, s.N, s.K, s.lda, s.ldb, s.ldc, s.alignment);
+  std::lock_guard<std::mutex> hold(lock);
+  const auto at = made->find(key);
+  if (at != made->end()) return *out = at->second, true;
+  const choice c = choose(s, o, stream, out);
+  if (made->size() == MOST) made->clear();
+  if (c == FOR_GOOD) (*made)[key] = *out;
+  return c != NONE;
 }
 
 const char *run(const shape &s, const operands &o, void *stream) {
   algorithm a;
-  return choose(s, o, stream, &a) ? vbl_lt::run(s, o, a, stream) : "cuBLASLt has no algorithm for a product";
+  return chosen(s, o, stream, &a) ? vbl_lt::run(s, o, a, stream) : "cuBLASLt has no algorithm for a product";
 }
 
 }  // namespace vbl_product
