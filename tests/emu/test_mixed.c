@@ -1,6 +1,8 @@
 // The kernels between bf16 tensors (kernels/mixed.h) against the reference backend in f64, on operands that bf16 holds: a result that is
 // rounded to bf16 is off by 2^-8 of itself beside what f32's sums are, one that is f32 by those alone.
+#ifndef VBL_TEST_CUDA
 #define VBL_TEST_CUDA
+#endif
 #include "kernels/mixed.h"
 #include "tests/unit/kernel_data.h"
 
@@ -23,7 +25,7 @@ static void copy_all(vbl_dtype from, const void *x, vbl_dtype to, void *y, int64
 }
 
 static both both_of(pair p) {
-  both b = {.p = p, .block = malloc((size_t)(p.n + 2 * GUARD) * sizeof(uint16_t))};
+  both b = {.p = p, .block = shared_new((size_t)(p.n + 2 * GUARD) * sizeof(uint16_t))};
   if (kept_count == KEPT) abort();
   kept[kept_count++] = b.block;
   b.h = b.block + GUARD;
@@ -49,7 +51,7 @@ static void check(const char *what, both x, vbl_dtype T, double absolute, double
 }
 
 static void all_free(void) {
-  while (kept_count > 0) free(kept[--kept_count]);
+  while (kept_count > 0) shared_free(kept[--kept_count]);
   pairs_free();
 }
 
@@ -106,7 +108,7 @@ static void gelu(void) {
 }
 
 static int32_t *dropout_rows(int64_t N) {
-  int32_t *rows = malloc((size_t)(2 * N) * sizeof *rows);
+  int32_t *rows = shared_new((size_t)(2 * N) * sizeof *rows);
   for (int64_t i = 0; i < N; i++) rows[2 * i] = (int32_t)(i / 7 + 5), rows[2 * i + 1] = (int32_t)(i % 7);
   return rows;
 }
@@ -132,7 +134,7 @@ static void norm(void) {
     ref->layer_norm(x.p.d, gamma.p.d, beta.p.d, eps, y.p.d, mean.p.d, rstd.p.d, N, D, NULL);
     check("layer_norm", y, VBL_BF16, 16 * e, 4 * e);
     check("layer_norm rstd", rstd, VBL_F32, 0, 4 * e);
-    free(rows);
+    shared_free(rows);
     all_free();
   }
 }
@@ -161,7 +163,7 @@ static void norm_backward(void) {
                                NULL, NULL, NULL, false, N, D, NULL);
     ref->layer_norm_backward(x.p.d, mean.p.d, rstd.p.d, gamma.p.d, dy.p.d, over.p.d, over.p.d, NULL, NULL, false, N, D, NULL);
     check("layer_norm_backward over dsum", over, VBL_F32, 128 * e, 16 * e);
-    free(rows);
+    shared_free(rows);
     all_free();
   }
 }
@@ -184,7 +186,7 @@ static void sums(void) {
     mixed->scale_add(0.7, (vbl_dtype)X, at(x, (vbl_dtype)X), 0, (vbl_dtype)Y, at(w, (vbl_dtype)Y), N * D, NULL);
     ref->scale_add(0.7, x.p.d, 0, w.p.d, N * D, NULL);
     check("scale_add written", w, (vbl_dtype)Y, 0, 4 * u);
-    free(rows);
+    shared_free(rows);
     all_free();
   }
 }

@@ -29,7 +29,8 @@ static void *shared_new(size_t bytes) {
     fprintf(stderr, "no managed memory for %zu bytes\n", bytes);
     exit(1);
   }
-  return memset(p, 0x5A, bytes);
+  memset(p, 0x5A, bytes);
+  return p;
 }
 static void shared_free(void *p) { cudaFree(p); }
 #else
