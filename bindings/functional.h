@@ -45,7 +45,7 @@ typedef struct vbl_functional_attr {
   double fallback;
 } vbl_functional_attr;
 
-enum { VBL_FUNCTIONAL_INPUTS = 7, VBL_FUNCTIONAL_ATTRS = 12 };  // one more than the longest list: its end
+enum { VBL_FUNCTIONAL_INPUTS = 7, VBL_FUNCTIONAL_ATTRS = 13 };  // one more than the longest list: its end
 typedef struct vbl_functional {
   const char *name;
   const vbl_op *op;

@@ -17,11 +17,13 @@
 #define DROPOUT_HELP                                                                                                      \
   "Dropout: p in [0, 1), 0 by default; its mask follows from seed, site (the place in the model), step and the samples' " \
   "numbers and positions alone. "
-#define LENGTHS \
-  {"longest_q", VBL_AT_INTEGER, 3, 0}, {"longest_k", VBL_AT_INTEGER, 4, 0}, { "even", VBL_AT_BOOL, 5, 0 }
+#define LENGTHS                                                                                            \
+  {"longest_q", VBL_AT_INTEGER, 3, 0}, {"longest_k", VBL_AT_INTEGER, 4, 0}, {"even", VBL_AT_BOOL, 5, 0}, { \
+    "whole", VBL_AT_BOOL, 6, 0                                                                             \
+  }
 #define LENGTHS_HELP                                                                                                        \
   "Promises for a device's kernels, which cannot see the segments beforehand: longest_q, longest_k: no segment is longer; " \
-  "even: all are as long, one after another. "
+  "even: all are as long, one after another; whole: the segments of q are all its rows, once, and those of k all of k's. "
 #define NARROW \
   { "narrow", VBL_AT_BOOL, 0, 0 }
 #define NARROW_HELP "narrow: y is read by products alone, and bf16 on a device under autocast(\"bf16\"). "
@@ -76,7 +78,8 @@ const vbl_functional vbl_functional_rows[] = {
      &vbl_op_attention,
      {IN("q"), IN("k"), IN("v"), IN("q_seg"), IN("k_seg"), OPTION("samples")},
      {{"heads", VBL_AT_INTEGER, 0, VBL_REQUIRED}, {"scale", VBL_AT_ALPHA, 0, 0}, LENGTHS, DROPOUT, ALSO("samples")},
-     "attention(q, k, v, q_seg, k_seg, {heads=, scale=, longest_q=, longest_k=, even=, p=, samples=, seed=, site=, step=}) -> o",
+     "attention(q, k, v, q_seg, k_seg, {heads=, scale=, longest_q=, longest_k=, even=, whole=, p=, samples=, seed=, site=, step=}) "
+     "-> o",
      "softmax(q k' scale) v by sample and head. q [Nq, W], k and v [Nk, W] hold the samples' rows one after another and may be "
      "column blocks of "
      "wider matrices. Sample b's queries are rows q_seg[b][0] .. + q_seg[b][1] (i32 [B, 2]; rows from 0), its keys and values "
@@ -87,7 +90,8 @@ const vbl_functional vbl_functional_rows[] = {
      &vbl_op_self_attention,
      {IN("qkv"), IN("q_seg"), IN("k_seg"), OPTION("samples")},
      {{"heads", VBL_AT_INTEGER, 0, VBL_REQUIRED}, {"scale", VBL_AT_ALPHA, 0, 0}, LENGTHS, DROPOUT, ALSO("samples")},
-     "self_attention(qkv, q_seg, k_seg, {heads=, scale=, longest_q=, longest_k=, even=, p=, samples=, seed=, site=, step=}) -> o",
+     "self_attention(qkv, q_seg, k_seg, {heads=, scale=, longest_q=, longest_k=, even=, whole=, p=, samples=, seed=, site=, "
+     "step=}) -> o",
      "attention of one matrix qkv [N, 3 W] that holds queries, keys and values side by side (linear_group makes it). o [N, W]."},
     {"text_embedding",
      &vbl_op_text_embedding,

@@ -12,21 +12,27 @@ static int by_start(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// Each [start, length] lies within `rows`, and is as `longest` (0: nothing) and `even` promise; *covered: they are all rows, none twice (a
-// device's are not seen: where it is promised). apart: an overlap is an error.
-static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_t rows, bool apart, int64_t longest, bool even,
-                                 bool *covered, vbl_error *err) {
+// What a call promises of segments that a device's host cannot see (attributes n[3..6]).
+typedef struct promise {
+  int64_t longest;   // no segment has more rows; 0: not said
+  bool even, whole;  // all are as long, one after another; they are all rows
+} promise;
+
+// Each [start, length] lies within `rows`, and is as promised; *covered: they are all rows, none twice (a device's: where it is promised).
+// apart: an overlap is an error.
+static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_t rows, bool apart, promise p, bool *covered,
+                                 vbl_error *err) {
   const int64_t B = seg->shape[0];
   int64_t total = 0, end = 0;
-  *covered = even && longest > 0 && B * longest == rows;
+  *covered = p.whole || (p.even && p.longest > 0 && B * p.longest == rows);
   if (!seg->storage->backend->host) return VBL_OK;
   const size_t bytes = (size_t)B * 2 * sizeof(int32_t);
   int32_t(*s)[2] = malloc(bytes + 1);
   if (s == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for %" PRId64 " segments", B);
   if (B > 0) memcpy(s, vbl_tensor_data(seg), bytes);
   bool short_enough = true;
-  for (int64_t b = 0; b < B && longest > 0; b++)
-    short_enough &= even ? s[b][0] == b * longest && s[b][1] == longest : s[b][1] <= longest;
+  for (int64_t b = 0; b < B && p.longest > 0; b++)
+    short_enough &= p.even ? s[b][0] == b * p.longest && s[b][1] == p.longest : s[b][1] <= p.longest;
   qsort(s, (size_t)B, sizeof *s, by_start);
   bool inside = true, overlap = false;
   for (int64_t b = 0; b < B; b++) {
@@ -39,10 +45,12 @@ static vbl_status check_segments(const vbl_tensor *seg, const char *what, int64_
   if (!inside) return vbl_fail(err, VBL_EINVAL, "a segment of %s (start, length) leaves the %" PRId64 " rows", what, rows);
   if (!short_enough)
     return vbl_fail(err, VBL_EINVAL, "segments of %s are not %s %" PRId64 " rows, as was promised", what,
-                    even ? "one after another, each of" : "at most", longest);
+                    p.even ? "one after another, each of" : "at most", p.longest);
   if (overlap && apart)
     return vbl_fail(err, VBL_EINVAL, "segments of %s overlap; rows that two samples share have no gradient", what);
   *covered = !overlap && total == rows;
+  if (p.whole && !*covered)
+    return vbl_fail(err, VBL_EINVAL, "segments of %s are not all %" PRId64 " rows once, as was promised", what, rows);
   return VBL_OK;
 }
 
@@ -107,8 +115,8 @@ static vbl_status inputs(vbl_call *c, const vbl_real *r, operands *o, vbl_error 
   VBL_TRY(vbl_in_i32(c, seg + 1, "k_seg", &o->k_seg, err));
   bool q_covered, k_covered;
   const int64_t *n = c->attrs.n;
-  VBL_TRY(check_segments(o->q_seg, "q", o->Nq, true, n[3], n[5], &q_covered, err));
-  VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, n[4], n[5], &k_covered, err));
+  VBL_TRY(check_segments(o->q_seg, "q", o->Nq, true, (promise){n[3], n[5], n[6]}, &q_covered, err));
+  VBL_TRY(check_segments(o->k_seg, "k", o->Nk, c->recording, (promise){n[4], n[5], n[6]}, &k_covered, err));
   c->attrs.n[1] = q_covered;
   c->attrs.n[2] = k_covered;
   if (c->attrs.alpha == 0) c->attrs.alpha = 1 / sqrt((double)o->width / (double)o->H);
@@ -176,7 +184,7 @@ static vbl_status attend(vbl_call *c, const vbl_real *r, operands *a, const vbl_
 // q [Nq,H*d], k, v [Nk,H*d] (column blocks of wider matrices are read in place) or qkv [N,3*H*d], q_seg, k_seg i32 [B,2], samples?
 // i32 [B] -> o [Nq,H*d] = softmax(alpha q k') v per sample and head; rows of q outside all segments give 0. alpha 0: 1/sqrt(d).
 // n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered. Promises, for kernels that want them: n[3], n[4]: no
-// segment of q, of k is longer (0: not said); n[5]: all are as long, one after another. Where activations are bf16 and the backend attends
+// segment of q, of k is longer (0: not said); n[5]: all are as long, one after another; n[6]: they are all rows, once. Where activations are bf16 and the backend attends
 // in bf16, o is bf16.
 static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_real r;

@@ -9,7 +9,7 @@
 //   residual_norm       x, residual [N,D], gamma, beta, rows? -> sum, y       eps, p, rng, step; rows i32 [N,2] needed when p > 0
 //   dropout_add         x, residual? [N,D], rows? -> y                        p, rng, step
 //   attention           q [Nq,H*d], k, v [Nk,H*d], q_seg i32 [B,2], k_seg i32 [B,2], samples? i32 [B] -> o [Nq,H*d]
-//                                                                             alpha = scale (0: 1/sqrt(d)), n[0] = H, n[3..5] (attention.c), p, rng, step
+//                                                                             alpha = scale (0: 1/sqrt(d)), n[0] = H, n[3..6] (attention.c), p, rng, step
 //   self_attention      qkv [N,3*H*d], q_seg, k_seg, samples? -> o [N,H*d]    as attention, q, k and v side by side
 //   text_embedding      ids i32 [N], pos i32 [N], word [V,D], position [L,D], type [2,D] -> y [N,D]
 //   patchify            images u8 or real [B,3,S,S], mask? u8 [B*P] -> [B*P, 3pp]    n[0] = patch; v[0..2] mean, v[3..5] std (u8 only)

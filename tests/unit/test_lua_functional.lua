@@ -208,4 +208,17 @@ check.group("what somebody who knows PyTorch types first", function()
   check.error(function() vbl.load "weights.pt" end, "convert_pt.py")
 end)
 
+check.group("what is promised of attention's segments is checked where the host sees them", function()
+  local qkv = vbl.randn(7, 12)
+  local function attend(seg, promise)
+    seg, promise.heads = vbl.tensor(seg, {dtype = "i32"}), 2
+    return F.self_attention(qkv, seg, seg, promise)
+  end
+  local plain = attend({{0, 4}, {4, 3}}, {})
+  check.ok(attend({{0, 4}, {4, 3}}, {longest_q = 4, longest_k = 5, whole = true}):allclose(plain, {rtol = 0, atol = 0}))
+  check.error(function() attend({{0, 4}, {4, 3}}, {longest_q = 3}) end, "segments of q are not at most 3 rows, as was promised")
+  check.error(function() attend({{0, 4}, {4, 3}}, {longest_k = 4, even = true}) end, "segments of k are not one after another, each of 4 rows, as was promised")
+  check.error(function() attend({{0, 3}, {4, 3}}, {whole = true}) end, "segments of q are not all 7 rows once, as was promised")
+end)
+
 check.done()

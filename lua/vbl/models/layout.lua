@@ -13,7 +13,7 @@ end
 
 -- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters);
 -- device: where the index tensors go (where new tensors go).
--- Returns {B, T, N, longest (segment), lengths, first, counts, numbers (Lua arrays of B: first row, rows, samples), ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
+-- Returns {B, T, N, longest (segment), whole (seg and keys are all rows), lengths, first, counts, numbers (Lua arrays of B: first row, rows, samples), ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
 function layout.text(tokens, lengths, samples, max_positions, packed, device)
   local B, T = tokens:size(1), tokens:size(2)
   local rows_of, len = tokens:totable(), lengths:totable()
@@ -38,7 +38,7 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
       scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
     end
   end
-  return {B = B, T = T, N = n, longest = longest, lengths = len, first = first, counts = counts, numbers = samples, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
+  return {B = B, T = T, N = n, longest = longest, whole = packed, lengths = len, first = first, counts = counts, numbers = samples, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
           rows = i32(device, rows, 2), cls = i32(device, cls), scatter = i32(device, scatter), samples = i32(device, samples)}
 end
 
@@ -64,7 +64,7 @@ function layout.image(B, P, samples, device)
       n = n + 2
     end
   end
-  return {B = B, P = P, N = B * P, longest = P, even = true, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
+  return {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
 end
 
 return layout

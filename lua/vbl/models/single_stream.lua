@@ -33,7 +33,7 @@ function single.layout(tl, vl)
       n = n + 1
     end
   end
-  return {B = tl.B, N = n, longest = P + tl.longest, seg = i32(device, seg, 2), keys = i32(device, keys, 2), rows = i32(device, rows, 2), samples = tl.samples,
+  return {B = tl.B, N = n, longest = P + tl.longest, whole = tl.whole, seg = i32(device, seg, 2), keys = i32(device, keys, 2), rows = i32(device, rows, 2), samples = tl.samples,
           from = i32(device, from), text = i32(device, text), vision = i32(device, vision)}
 end
 

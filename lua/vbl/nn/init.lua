@@ -162,6 +162,7 @@ function nn.attention(ctx, name, qkv, lay, attrs, other, other_lay)
   other_lay = other and other_lay or lay
   local keys = other_lay.keys
   attrs.longest_q, attrs.longest_k, attrs.even = lay.longest, other_lay.longest, lay.even and other_lay.even
+  attrs.whole = lay.whole and other_lay.whole
   if ctx.attend then return ctx.attend(name, qkv, other or qkv, lay.seg, keys, attrs) end
   if other then return F.cross_attention(qkv, other, lay.seg, keys, attrs) end
   return F.self_attention(qkv, lay.seg, keys, attrs)
