@@ -1,6 +1,6 @@
 // How a device divides things, for those who do it and for the counting backend: sizes of memory blocks, rounded up to 8 to 16 steps an octave, so
 // that requests of nearly one size meet the same free blocks; chunks of rows whose sums are added up.
-// defines: vbl_block_size, vbl_block_class, vbl_row_chunks
+// defines: vbl_block_size, vbl_block_class, vbl_row_chunks, vbl_norm_chunks
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -23,3 +23,8 @@ static inline int vbl_block_class(size_t size, size_t least) {
 
 // Into how many chunks the N rows of a sum over rows are cut.
 static inline int64_t vbl_row_chunks(int64_t N) { return N < 64 ? 1 : N / 32 < 128 ? N / 32 : 128; }
+
+// The backward of a norm: its parameters' sums are taken with dx in rows of up to VBL_NORM_WIDEST columns; in so many chunks of rows, which are
+// the blocks then: two a multiprocessor of the largest device, 16 rows and more each.
+enum { VBL_NORM_WIDEST = 1024 };
+static inline int64_t vbl_norm_chunks(int64_t N) { return N < 32 ? 1 : N / 16 < 264 ? N / 16 : 264; }

@@ -1,5 +1,5 @@
 // The counting backend's parts (plan.c: memory and transfers; plan_kernels.c, plan_layers.c, plan_mixed.c: what each entry costs; plan_work.c: the list of it).
-// defines: vbl_work, vbl_plan_work, vbl_plan_work_start, vbl_plan_{add, chunks, rounded, short, scratch, content, kernels},
+// defines: vbl_work, vbl_plan_work, vbl_plan_work_start, vbl_plan_{add, chunks, norm_backward, rounded, short, scratch, content, kernels},
 //          vbl_plan_layers, vbl_plan_mixed
 #pragma once
 #include "kernels/kernels.h"
@@ -28,6 +28,9 @@ void vbl_plan_add(const char *kernel, int launches, double flops, double read, d
 // adds the chunks (finish NULL: nobody wants the sums).
 void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double read, double written, bool accumulate, int64_t N,
                      int64_t D);
+// A norm's backward on N rows of D columns that reads and writes so much for dx; `both` is what x, dy and the statistics are of it.
+void vbl_plan_norm_backward(const char *kernel, const char *parameters, double read, double both, double written, bool sums,
+                            bool accumulate, int64_t N, int64_t D);
 // Bytes of an operand of f32, [rows, columns], rounded into working memory for a product (gemm.cu); 0 where it is bf16.
 size_t vbl_plan_rounded(vbl_dtype T, int64_t rows, int64_t columns);
 

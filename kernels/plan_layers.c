@@ -1,5 +1,5 @@
 // The counting backend's kernels of layers, as plan_kernels.c.
-// defines: vbl_plan_layers, vbl_plan_chunks
+// defines: vbl_plan_layers, vbl_plan_chunks, vbl_plan_norm_backward
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +13,22 @@ enum { F32 = 4, BF16 = 2, I32 = 4 };
 static double times(int64_t a, int64_t b) { return (double)a * (double)b; }
 static void add(const char *kernel, double read, double written) { vbl_plan_add(kernel, 1, 0, read, written); }
 
+// Adds `sums` sums of D columns that lie in `chunks` chunks.
+static void finish_chunks(const char *finish, int sums, int64_t chunks, bool accumulate, int64_t D) {
+  for (int i = 0; i < sums; i++) add(finish, F32 * times(chunks + (accumulate ? 1 : 0), D), F32 * (double)D);
+}
 void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double read, double written, bool accumulate, int64_t N,
                      int64_t D) {
-  const double part = F32 * times(vbl_row_chunks(N), D);
-  add(kernel, read, written + sums * part);
-  for (int i = 0; i < sums && finish != NULL; i++) add(finish, part + (accumulate ? F32 * (double)D : 0), F32 * (double)D);
+  add(kernel, read, written + sums * F32 * times(vbl_row_chunks(N), D));
+  if (finish != NULL) finish_chunks(finish, sums, vbl_row_chunks(N), accumulate, D);
+}
+void vbl_plan_norm_backward(const char *kernel, const char *parameters, double read, double both, double written, bool sums,
+                            bool accumulate, int64_t N, int64_t D) {
+  const double parts = 2 * F32 * times(vbl_norm_chunks(N), D);
+  const bool at_once = sums && D <= VBL_NORM_WIDEST && N > 0;
+  if (sums && !at_once) add(parameters, both, parts);
+  if (N > 0) add(kernel, read, written + (at_once ? parts : 0));
+  if (sums) finish_chunks("layer_norm_backward chunks", 2, vbl_norm_chunks(N), accumulate, D);
 }
 static void count_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
   vbl_plan_chunks("column_sum", "column_sum chunks", 1, F32 * times(N, D), 0, accumulate, N, D);
@@ -43,10 +54,9 @@ static void count_residual_norm(const void *x, const void *residual, const vbl_d
 static void count_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
                                       const void *dsum, void *dx, void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D,
                                       vbl_stream s) {
-  const double n = F32 * times(N, D), statistics = 2 * F32 * (double)N;
-  if (dgamma != NULL)
-    vbl_plan_chunks("layer_norm_backward parameters", "layer_norm_backward chunks", 2, 2 * n + statistics, 0, accumulate, N, D);
-  if (n > 0) add("layer_norm_backward", (dsum != NULL ? 3 : 2) * n + statistics + F32 * (double)D, n);
+  const double n = F32 * times(N, D), both = 2 * n + 2 * F32 * (double)N;
+  vbl_plan_norm_backward("layer_norm_backward", "layer_norm_backward parameters", both + (dsum != NULL ? n : 0) + F32 * (double)D,
+                         both, n, dgamma != NULL, accumulate, N, D);
 }
 static void count_dropout_add(const void *x, const void *residual, const vbl_dropout *drop, void *y, int64_t N, int64_t D,
                               vbl_stream s) {

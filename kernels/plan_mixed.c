@@ -53,15 +53,12 @@ static void residual_norm(vbl_dtype x_type, const void *x, const void *residual,
 static void layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, vbl_dtype dy_type,
                                 const void *dy, const void *dsum, void *dx, const vbl_dropout *drop, void *branch, void *dgamma,
                                 void *dbeta, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
-  const double n = times(N, D), statistics = 2 * F32 * (double)N, read = (F32 + size_of(dy_type)) * n + statistics;
-  const bool narrow = dy_type == VBL_BF16;
-  if (dgamma != NULL)
-    vbl_plan_chunks(named(narrow, "layer_norm_backward parameters", "layer_norm_backward parameters bf16"),
-                    "layer_norm_backward chunks", 2, read, 0, accumulate, N, D);
-  if (n > 0)
-    add(named(narrow || branch != NULL, "layer_norm_backward", "layer_norm_backward bf16"),
-        read + (dsum != NULL ? F32 * n : 0) + F32 * (double)D + (branch != NULL ? rows_of(drop, N) : 0),
-        (branch != NULL ? F32 + BF16 : F32) * n);
+  const double n = times(N, D), both = (F32 + size_of(dy_type)) * n + 2 * F32 * (double)N;
+  const bool narrow = dy_type == VBL_BF16 || branch != NULL;
+  vbl_plan_norm_backward(named(narrow, "layer_norm_backward", "layer_norm_backward bf16"),
+                         named(narrow, "layer_norm_backward parameters", "layer_norm_backward parameters bf16"),
+                         both + (dsum != NULL ? F32 * n : 0) + F32 * (double)D + (branch != NULL ? rows_of(drop, N) : 0), both,
+                         (branch != NULL ? F32 + BF16 : F32) * n, dgamma != NULL, accumulate, N, D);
 }
 static void dropout_add(vbl_dtype x_type, const void *x, const void *residual, const vbl_dropout *drop, vbl_dtype y_type, void *y,
                         int64_t N, int64_t D, vbl_stream s) {

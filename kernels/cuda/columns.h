@@ -34,7 +34,7 @@ static __device__ inline void columns_add(const float *v, float *part, int64_t f
 }
 
 // sum [D] (+)= part [chunks, D]
-void columns_finish(const float *part, float *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s);
+void columns_finish(const float *part, float *sum, bool accumulate, int64_t chunks, int64_t D, vbl_stream s);
 
 }  // namespace vbl_cuda
 

@@ -70,8 +70,8 @@ static __global__ void finish_kernel(const float *part, float *sum, bool accumul
   }
 }
 
-void vbl_cuda::columns_finish(const float *part, float *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
-  VBL_LAUNCH(finish_kernel, dim3(blocks_for(D, COLUMNS)), columns_block(), s, part, sum, accumulate, chunks_for(N), D);
+void vbl_cuda::columns_finish(const float *part, float *sum, bool accumulate, int64_t chunks, int64_t D, vbl_stream s) {
+  VBL_LAUNCH(finish_kernel, dim3(blocks_for(D, COLUMNS)), columns_block(), s, part, sum, accumulate, chunks, D);
 }
 
 template <class T>
@@ -95,7 +95,7 @@ static void column_sum(const T *x, void *sum, bool accumulate, int64_t N, int64_
   scratch part((size_t)(chunks_for(N) * D) * sizeof(float), s);
   if (part.p == nullptr) return;
   VBL_LAUNCH(column_sum_kernel<T>, columns_grid(N, D), columns_block(), s, x, (float *)part.p, N, D, whole_parts(D, x));
-  columns_finish((const float *)part.p, (float *)sum, accumulate, N, D, s);
+  columns_finish((const float *)part.p, (float *)sum, accumulate, chunks_for(N), D, s);
 }
 
 void vbl_cuda_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
@@ -130,7 +130,7 @@ static void gelu_backward(const T *h, const T *dg, T *dh, void *dbias, bool accu
   if (part.p == nullptr) return;
   VBL_LAUNCH(gelu_backward_kernel<T>, columns_grid(N, D), columns_block(), s, h, dg, dh, (float *)part.p, N, D,
              whole_parts(D, h, dg, dh));
-  if (dbias != nullptr) columns_finish((const float *)part.p, (float *)dbias, accumulate, N, D, s);
+  if (dbias != nullptr) columns_finish((const float *)part.p, (float *)dbias, accumulate, chunks_for(N), D, s);
 }
 
 void vbl_cuda_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,

@@ -1,4 +1,4 @@
-// The backward of LayerNorm, alone or with the sum before it: one warp a row for dx, then the columns' sums.
+// The backward of LayerNorm, alone or with the sum before it: one warp a row for dx, which sums the parameters' columns as it goes.
 //   dx = rstd (g - mean(g) - n mean(g n)) + dsum with n = (x - mean) rstd, g = dy gamma;  dgamma = sum dy n, dbeta = sum dy
 // The side that dropout was applied to before the sum gets branch = dropout(dx).
 // defines: vbl_cuda_layer_norm_backward, vbl_cuda_mixed_layer_norm_backward
@@ -21,41 +21,81 @@ struct operands {
 
 }  // namespace
 
-// dx may lie on dy (where that is f32) or dsum, branch may be NULL: a lane writes a column after it read it. Two blocks at once where
-// registers allow it: 16 rows of up to 6 KB are on their way to a multiprocessor, more than the memory's answer takes.
-template <int SPANS, class T>
-static __global__ void __launch_bounds__(THREADS, SPANS < 4 ? 2 : 1)
-    backward_kernel(operands<T> a, float *dx, site drop, bf16 *branch) {
+// This lane's parts of the parameters' sums over the rows that its warp has had.
+template <int SPANS>
+struct sums {
+  float gamma[SPANS][PART] = {}, beta[SPANS][PART] = {};
+};
+
+// One row by a warp. dx may lie on dy (where that is f32) or dsum, branch may be NULL: a lane writes a column after it read it.
+template <int SPANS, bool SUM, class T>
+static __device__ void row_backward(const operands<T> &a, int64_t row, float *dx, const site &drop, bf16 *branch,
+                                    sums<SPANS == ANY ? 1 : SPANS> *s) {
   const int64_t D = a.D;
-  for (int64_t row = first_row<WARP>(); row < a.N; row += row_step<WARP>()) {
-    lane_row<SPANS, float> xs(a.x + row * D, a.whole);
-    lane_row<SPANS, T> grads(a.dy + row * D, a.whole);
-    const float mean = a.mean[row], rstd = a.rstd[row];
-    float g_sum = 0, gn_sum = 0, gamma[PART], out[PART];
-    xs.read(D);
-    grads.read(D);
-    VBL_EACH_PART(k, j, n, D) {
-      const float *x = xs.get(k, j, n), *dy = grads.get(k, j, n);
-      load_part(a.gamma + j, n, a.whole, gamma);
-      VBL_EACH_OF(i, n) {
-        const float g = dy[i] * gamma[i];
-        g_sum += g;
-        gn_sum += g * ((x[i] - mean) * rstd);
-      }
-    }
-    const float g_mean = group_sum<WARP>(g_sum) / (float)D, gn_mean = group_sum<WARP>(gn_sum) / (float)D;
-    VBL_EACH_PART(k, j, n, D) {
-      const float *x = xs.get(k, j, n), *dy = grads.get(k, j, n);
-      float dsum[PART] = {};
-      load_part(a.gamma + j, n, a.whole, gamma);
-      if (a.dsum != nullptr) load_part(a.dsum + row * D + j, n, a.whole, dsum);
-      VBL_EACH_OF(i, n) out[i] = rstd * (dy[i] * gamma[i] - g_mean - (x[i] - mean) * rstd * gn_mean) + dsum[i];
-      store_part(dx + row * D + j, n, a.whole, out);
-      if (branch == nullptr) continue;
-      drop_part(drop, row, j, out);
-      store_part(branch + row * D + j, n, a.whole, out);
+  lane_row<SPANS, float> xs(a.x + row * D, a.whole);
+  lane_row<SPANS, T> grads(a.dy + row * D, a.whole);
+  const float mean = a.mean[row], rstd = a.rstd[row];
+  float g_sum = 0, gn_sum = 0, gamma[PART], out[PART];
+  xs.read(D);
+  grads.read(D);
+  VBL_EACH_PART(k, j, n, D) {
+    const float *x = xs.get(k, j, n), *dy = grads.get(k, j, n);
+    load_part(a.gamma + j, n, a.whole, gamma);
+    VBL_EACH_OF(i, n) {
+      const float g = dy[i] * gamma[i], normal = (x[i] - mean) * rstd;
+      g_sum += g;
+      gn_sum += g * normal;
+      if constexpr (SUM) s->gamma[k][i] += dy[i] * normal, s->beta[k][i] += dy[i];
     }
   }
+  const float g_mean = group_sum<WARP>(g_sum) / (float)D, gn_mean = group_sum<WARP>(gn_sum) / (float)D;
+  VBL_EACH_PART(k, j, n, D) {
+    const float *x = xs.get(k, j, n), *dy = grads.get(k, j, n);
+    float dsum[PART] = {};
+    load_part(a.gamma + j, n, a.whole, gamma);
+    if (a.dsum != nullptr) load_part(a.dsum + row * D + j, n, a.whole, dsum);
+    VBL_EACH_OF(i, n) out[i] = rstd * (dy[i] * gamma[i] - g_mean - (x[i] - mean) * rstd * gn_mean) + dsum[i];
+    store_part(dx + row * D + j, n, a.whole, out);
+    if (branch == nullptr) continue;
+    drop_part(drop, row, j, out);
+    store_part(branch + row * D + j, n, a.whole, out);
+  }
+}
+
+// For parameters that are frozen, and rows too wide for registers.
+template <int SPANS, class T>
+static __global__ void __launch_bounds__(THREADS) backward_kernel(operands<T> a, float *dx, site drop, bf16 *branch) {
+  for (int64_t row = first_row<WARP>(); row < a.N; row += row_step<WARP>())
+    row_backward<SPANS, false>(a, row, dx, drop, branch, (sums < SPANS == ANY ? 1 : SPANS > *)nullptr);
+}
+
+enum { SUM_WARPS = 4 };
+
+// The sums of a block's warps, in their order, to part [blocks, D].
+template <int SPANS>
+static __device__ void add_warps(const float (*v)[PART], float *part, int64_t D) {
+  VBL_SHARED(float, tile, [SUM_WARPS][SPANS * SPAN]);
+  const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+  VBL_UNROLL
+  for (int k = 0; k < SPANS; k++) store_part(&tile[warp][k * SPAN + lane * PART], PART, true, v[k]);
+  __syncthreads();
+  for (int64_t col = threadIdx.x; col < D; col += SUM_WARPS * WARP) {
+    float sum = 0;
+    for (int w = 0; w < SUM_WARPS; w++) sum += tile[w][col];
+    part[blockIdx.x * D + col] = sum;
+  }
+  __syncthreads();
+}
+
+// With the sums of a chunk of rows a block, so that x and dy are read once.
+template <int SPANS, class T>
+static __global__ void __launch_bounds__(SUM_WARPS *WARP, 2)
+    whole_kernel(operands<T> a, float *dx, site drop, bf16 *branch, float *gamma_part, float *beta_part) {
+  const int64_t from = a.N * blockIdx.x / gridDim.x, to = a.N * (blockIdx.x + 1) / gridDim.x;
+  sums<SPANS> s;
+  for (int64_t row = from + threadIdx.x / WARP; row < to; row += SUM_WARPS) row_backward<SPANS, true>(a, row, dx, drop, branch, &s);
+  add_warps<SPANS>(s.gamma, gamma_part, a.D);
+  add_warps<SPANS>(s.beta, beta_part, a.D);
 }
 
 template <class T>
@@ -76,24 +116,34 @@ static __global__ void parameters_kernel(operands<T> a, float *gamma_part, float
   }
 }
 
+// Rows too wide for registers: the sums first, since dx may overwrite dy.
 template <class T>
-static void backward(operands<T> a, void *dx, const vbl_dropout *drop, void *branch, void *dgamma, void *dbeta, bool accumulate,
+static void wide_sums(const operands<T> &a, float *gamma_part, float *beta_part, vbl_stream s) {
+  VBL_LAUNCH(parameters_kernel<T>, dim3(blocks_for(a.D, BROAD), (unsigned)vbl_norm_chunks(a.N)), columns_block(), s, a, gamma_part,
+             beta_part);
+}
+
+template <class T>
+static void backward(operands<T> a, float *dx, const vbl_dropout *drop, bf16 *branch, float *dgamma, float *dbeta, bool accumulate,
                      vbl_stream s) {
+  const int64_t chunks = vbl_norm_chunks(a.N), size = chunks * a.D;
+  const bool sums = dgamma != nullptr, at_once = sums && a.D <= VBL_NORM_WIDEST && a.N > 0;
   if (a.D == 0) return;
   a.whole = whole_parts(a.D, (const void *)a.x, (const void *)a.gamma, (const void *)a.dy, (const void *)a.dsum, (const void *)dx,
                         (const void *)branch);
-  if (dgamma != nullptr) {  // first: dx may overwrite dy
-    const int64_t size = chunks_for(a.N) * a.D;
-    scratch part((size_t)(2 * size) * sizeof(float), s);
-    if (part.p == nullptr) return;
-    float *g = (float *)part.p, *b = g + size;
-    VBL_LAUNCH(parameters_kernel<T>, columns_grid(a.N, a.D), columns_block(), s, a, g, b);
-    columns_finish(g, (float *)dgamma, accumulate, a.N, a.D, s);
-    columns_finish(b, (float *)dbeta, accumulate, a.N, a.D, s);
-  }
-  if (a.N > 0)
-    VBL_BY_WIDTH(
-        a.D, VBL_LAUNCH((backward_kernel<SPANS, T>), row_blocks(a.N), THREADS, s, a, (float *)dx, site_of(drop), (bf16 *)branch));
+  scratch part(sums ? (size_t)(2 * size) * sizeof(float) : 0, s);
+  float *g = (float *)part.p, *b = g + size;
+  if (sums && g == nullptr) return;
+  if (sums && !at_once) wide_sums(a, g, b, s);
+  if (at_once && a.D <= 3 * SPAN)
+    VBL_LAUNCH((whole_kernel<3, T>), dim3((unsigned)chunks), SUM_WARPS * WARP, s, a, dx, site_of(drop), branch, g, b);
+  else if (at_once)
+    VBL_LAUNCH((whole_kernel<4, T>), dim3((unsigned)chunks), SUM_WARPS * WARP, s, a, dx, site_of(drop), branch, g, b);
+  else if (a.N > 0)
+    VBL_BY_WIDTH(a.D, VBL_LAUNCH((backward_kernel<SPANS, T>), row_blocks(a.N), THREADS, s, a, dx, site_of(drop), branch));
+  if (!sums) return;
+  columns_finish(g, dgamma, accumulate, chunks, a.D, s);
+  columns_finish(b, dbeta, accumulate, chunks, a.D, s);
 }
 
 void vbl_cuda_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
@@ -109,5 +159,5 @@ void vbl_cuda_mixed_layer_norm_backward(const void *x, const void *mean, const v
   VBL_BY_TYPE(dy_type, T,
               backward(operands<T>{(const float *)x, (const float *)mean, (const float *)rstd, (const float *)gamma, (const T *)dy,
                                    (const float *)dsum, N, D, false},
-                       dx, drop, branch, dgamma, dbeta, accumulate, s));
+                       (float *)dx, drop, (bf16 *)branch, (float *)dgamma, (float *)dbeta, accumulate, s));
 }

@@ -114,8 +114,9 @@ static void norms(const vbl_backend *gpu) {
   });
   for (bool parameters : {false, true})
     check("layer_norm_backward", gpu, [parameters](const vbl_backend *b, const memory &m) {
-      b->layer_norm_backward(m.f(0), m.f(1), m.f(2), m.f(3), m.f(4), nullptr, m.f(5), parameters ? m.f(6) : nullptr,
-                             parameters ? m.f(7) : nullptr, false, 70, 8, nullptr);
+      for (int64_t D : {8, 1100})
+        b->layer_norm_backward(m.f(0), m.f(1), m.f(2), m.f(3), m.f(4), nullptr, m.f(5), parameters ? m.f(6) : nullptr,
+                               parameters ? m.f(7) : nullptr, false, D == 8 ? 70 : 3, D, nullptr);
     });
 }
 
