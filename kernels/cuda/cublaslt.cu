@@ -1,6 +1,6 @@
 // Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums, algorithms chosen by the caller. A bias is of C's type, which
 // is what the library takes where it is told nothing else.
-// defines: vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
+// defines: vbl_lt::{open, candidates, accepts, seconds, run, REFUSED, capturing, identity}
 #ifdef __CUDACC__
 #include <cublasLt.h>
 #include <cuda_runtime.h>
@@ -17,6 +17,8 @@ namespace vbl_lt {
 enum : size_t { WORKSPACE = (size_t)32 << 20 };
 enum { ROUNDS = 3 };
 
+const char *const REFUSED = "not supported";
+
 static cublasLtHandle_t handle;
 static void *workspace[2];  // one a branch
 
@@ -30,7 +32,7 @@ bool open(void) {
 // The library's descriptors of a shape. Row-major C = op(A) op(B) is column-major C' = op(B)' op(A)', so its A is our B.
 class description {
  public:
-  explicit description(const shape &s, const void *bias = nullptr) : status(CUBLAS_STATUS_SUCCESS) {
+  description(const shape &s, const void *bias) : status(CUBLAS_STATUS_SUCCESS) {
     const cudaDataType_t T = s.operands == BF16 ? CUDA_R_16BF : CUDA_R_32F;
     then(cublasLtMatmulDescCreate(&product, s.operands == TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
     set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -91,8 +93,11 @@ static cublasLtMatmulPreference_t preference(const shape &s) {
   return nullptr;
 }
 
+// Of a bias the library looks at the alignment when it is asked for algorithms, at no more: an address that has it.
+static const void *aligned_as(const shape &s) { return (const void *)((uintptr_t)1 << 20 | (uintptr_t)s.alignment); }
+
 int candidates(const shape &s, algorithm *out) {
-  description d(s);
+  description d(s, aligned_as(s));
   cublasLtMatmulPreference_t p = preference(s);
   cublasLtMatmulHeuristicResult_t found[MOST];
   int n = 0, good = 0;
@@ -106,7 +111,7 @@ int candidates(const shape &s, algorithm *out) {
 }
 
 bool accepts(const shape &s, const algorithm &a) {
-  description d(s);
+  description d(s, aligned_as(s));
   const cublasLtMatmulAlgo_t n = native(a);
   cublasLtMatmulHeuristicResult_t result;
   return d.status == CUBLAS_STATUS_SUCCESS &&
@@ -122,6 +127,7 @@ static cublasStatus_t multiply(const description &d, const operands &o, const cu
 const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
   const description d(s, o.bias);
   const cublasStatus_t status = d.status == CUBLAS_STATUS_SUCCESS ? multiply(d, o, native(a), stream) : d.status;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return REFUSED;
   return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
@@ -165,9 +166,19 @@ static bool chosen(const shape &s, const operands &o, void *stream, algorithm *o
   return c != NONE;
 }
 
+static const char *by_hand(const shape &s, const operands &o, void *stream) {
+  static std::atomic<bool> told;
+  if (!told.exchange(true))
+    fprintf(stderr, "vbl: cuBLASLt takes no product of %s: a slow kernel of vbl's own does it (told once)\n", key_of(s).c_str());
+  plain(s, o, stream);
+  return nullptr;
+}
+
 const char *run(const shape &s, const operands &o, void *stream) {
   algorithm a;
-  return chosen(s, o, stream, &a) ? vbl_lt::run(s, o, a, stream) : "cuBLASLt has no algorithm for a product";
+  if (!chosen(s, o, stream, &a)) return by_hand(s, o, stream);
+  const char *failure = vbl_lt::run(s, o, a, stream);
+  return failure == vbl_lt::REFUSED ? by_hand(s, o, stream) : failure;
 }
 
 }  // namespace vbl_product

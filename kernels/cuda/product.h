@@ -1,6 +1,6 @@
 // Matrix products by the algorithm that is fastest for their sizes. The first product of a kind is timed with each algorithm that the
 // library offers, and what won is kept on disk by sizes (nearly), types, epilogue, device and version, so that a machine tunes once.
-// defines: vbl_product::{shape, operands, algorithm, run, cache_file}; vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
+// defines: vbl_product::{shape, operands, algorithm, run, plain, cache_file}; vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -29,9 +29,11 @@ struct algorithm {
   uint64_t words[8];  // the library's own record
 };
 
-// NULL, or what failed. While the stream is captured nothing is timed: the library's first offer is taken, and not remembered. Deterministic
+// NULL, or what failed. A shape that the library refuses is multiplied by a kernel of vbl's own, which is slow: the first is told on stderr. While the stream is captured nothing is timed: the library's first offer is taken, and not remembered. Deterministic
 // (vbl_cuda_set_deterministic): the first offer always, which depends on the shape alone.
 const char *run(const shape &s, const operands &o, void *stream);
+
+void plain(const shape &s, const operands &o, void *stream);  // that kernel
 
 // Where choices are kept; "" where nowhere: VBL_CUDA_CACHE names a folder ("" for none), else it is $XDG_CACHE_HOME/vbl or ~/.cache/vbl.
 const char *cache_file(void);
@@ -49,6 +51,7 @@ bool accepts(const vbl_product::shape &s, const vbl_product::algorithm &a);
 double seconds(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a,
                void *stream);  // negative: failed
 const char *run(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a, void *stream);
+extern const char *const REFUSED;  // what run gives where the library does not take this shape after all
 bool capturing(void *stream);
 const char *identity(void);  // device and version, no tabs; "" where choices are not worth keeping
 

@@ -22,12 +22,14 @@ vbl_emu_product_counts vbl_emu_products;
 
 namespace vbl_lt {
 
+const char *const REFUSED = "refused";
+
 bool open(void) { return true; }
 
 int candidates(const shape &, algorithm *out) {
   for (uint64_t i = 0; i < 3; i++) out[i] = {{i, 0, 0, 0, 0, 0, 0, 7}};
   vbl_emu_products.asked++;
-  return 3;
+  return vbl_emu_products.offers_none ? 0 : 3;
 }
 
 bool accepts(const shape &, const algorithm &a) { return a.words[0] < 3 && a.words[7] == 7; }
@@ -101,6 +103,7 @@ static void multiply(const shape &s, const operands &o) {
 
 const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
   vbl_emu_products.last = (int)a.words[0];
+  if (vbl_emu_products.refuses) return REFUSED;
   if (s.operands == BF16 && (o.alpha != 1 || (s.sum && o.beta != 1))) return "the emulation has no scaled products of bf16";
   if (s.operands != BF16 && s.bias) return "the emulation has no f32 product with a bias";
   vbl_emu::perform(stream, vbl_emu::PRODUCT, {{o.A, false}, {o.B, false}, {o.bias, false}, {o.C, true}},

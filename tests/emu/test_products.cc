@@ -11,6 +11,7 @@
 extern "C" {
 #include "kernels/kernels.h"
 }
+#include "kernels/cuda/cuda.h"
 #include "kernels/cuda/product.h"
 #include "kernels/emu/product.h"
 
@@ -98,6 +99,59 @@ static void unwritable() {
   CHECK(vbl_emu_products.timed == 3 && vbl_emu_products.last == 1);
 }
 
+// Sums of small integers, exact in every order: transposed or not, bf16 or not, with strides, sums and biases, as the library makes them.
+static void as_the_library(vbl_product::shape s) {
+  using namespace vbl_product;
+  const size_t n_a = (size_t)((s.ta ? s.K : s.M) * s.lda), n_b = (size_t)((s.tb ? s.N : s.K) * s.ldb), n_c = (size_t)(s.M * s.ldc);
+  void *x[5];
+  const size_t sizes[] = {n_a, n_b, n_c, n_c, (size_t)s.N};
+  const int64_t one = 1;
+  for (int i = 0; i < 5; i++) {
+    const vbl_dtype T = (i < 2 ? s.operands : s.result) == BF16 ? VBL_BF16 : VBL_F32;
+    float *f = (float *)gpu->alloc(sizes[i] * 4), *host = new float[sizes[i]];
+    for (size_t k = 0; k < sizes[i]; k++) host[k] = (float)(int)((k * 7 + (size_t)(i == 3 ? 2 : i)) % 5) - 2;
+    gpu->from_host(f, host, sizes[i] * 4, nullptr);
+    x[i] = gpu->alloc(sizes[i] * 4);
+    const int64_t n = (int64_t)sizes[i];
+    gpu->copy(VBL_F32, f, &one, T, x[i], &one, 1, &n, nullptr);
+    gpu->free(f, 0);
+    delete[] host;
+  }
+  operands o = {x[0], x[1], x[2], s.bias ? x[4] : nullptr, 1, s.sum ? 1.0f : 0.0f};
+  CHECK(run(s, o, vbl_cuda::queue(nullptr)) == nullptr);
+  o.C = x[3];
+  plain(s, o, vbl_cuda::queue(nullptr));
+  const size_t bytes = n_c * (s.result == BF16 ? 2 : 4);
+  char *got = new char[bytes], *want = new char[bytes];
+  gpu->to_host(want, x[2], bytes, nullptr);
+  gpu->to_host(got, x[3], bytes, nullptr);
+  CHECK(memcmp(got, want, bytes) == 0);
+  delete[] got;
+  delete[] want;
+  for (void *p : x) gpu->free(p, 0);
+}
+
+static void by_hand() {
+  using namespace vbl_product;
+  for (int form = 0; form < 32; form++) {
+    const bool ta = form & 1, tb = form & 2, sum = form & 4, half = form & 8, narrow = half && form & 16;
+    const int64_t M = 5, N = 9, K = 6;
+    as_the_library(
+        {ta, tb, half ? BF16 : F32, narrow ? BF16 : F32, sum, half && sum, M, N, K, (ta ? M : K) + 1, (tb ? K : N) + 2, N + 3, 4});
+  }
+}
+
+// A library that offers nothing, and one that offers and then refuses.
+static void refused() {
+  vbl_emu_products.offers_none = true;
+  multiply(5, 7, 3);
+  CHECK(vbl_emu_products.asked == 1 && vbl_emu_products.timed == 0);
+  vbl_emu_products.offers_none = false;
+  vbl_emu_products.refuses = true;
+  multiply(5, 8, 3);
+  vbl_emu_products.refuses = false;
+}
+
 static void in_process(void (*f)()) {
   fflush(nullptr);
   const pid_t child = fork();
@@ -126,6 +180,9 @@ int main() {
   if (mkdtemp(folder) == nullptr) return perror(folder), 1;
   const std::string inside = std::string(folder) + "/cache", path = inside + "/cublaslt.tsv";
   setenv("VBL_CUDA_CACHE", inside.c_str(), 1);
+  in_process(by_hand);
+  in_process(refused);
+  unlink(path.c_str());
   in_process(first_process);
   const std::string text = content(path);
   CHECK(text.find("emulated nt f32+sum 5x7x3 ld 3,3,7 align 4\t0000000000000001") == 0);
