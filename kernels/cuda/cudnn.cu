@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <memory>
 #include <vector>
 
 #include "kernels/cuda/cudnn.h"
@@ -309,6 +310,7 @@ const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLB
 }  // namespace
 
 struct plan {
+  std::shared_ptr<lowering> made_from;  // whose descriptors live as long: what of them a plan still uses is not said
   descriptor of;
   size_t workspace;
   std::vector<int64_t> ids;  // of REAL and SCALAR tensors
@@ -354,14 +356,14 @@ plan *make(const graph &g, char *why, size_t size) {
   if (missing() != nullptr) return snprintf(why, size, "%s", missing()), nullptr;
   if (handle() == nullptr) return snprintf(why, size, "cuDNN cannot be started (memory?)"), nullptr;
   for (cudnnBackendHeurMode_t mode : modes) {
-    lowering l(g, nullptr, why, size);
-    for (descriptor engine : l.engines(mode)) {
-      const descriptor d = l.plan_of(engine);
+    const auto l = std::make_shared<lowering>(g, nullptr, why, size);
+    for (descriptor engine : l->engines(mode)) {
+      const descriptor d = l->plan_of(engine);
       int64_t bytes = 0, n = 0;
       if (d == nullptr || api().cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
                                                          &bytes) != CUDNN_STATUS_SUCCESS)
         continue;
-      plan *p = new plan{d, (size_t)bytes, {}, {}, {}};
+      plan *p = new plan{l, d, (size_t)bytes, {}, {}, {}};
       collect(g, p);
       return p;
     }
