@@ -30,7 +30,7 @@ struct recorded {
   order seen;
 };
 
-struct {
+struct state {
   bool on, lost;
   uint64_t number;
   int origin, events;
@@ -38,7 +38,9 @@ struct {
   order seen[STREAMS];  // by each: how much work of the capture comes before what it does next
   std::map<cudaEvent_t, recorded> records;
   std::vector<item> items;
-} &capture = *new std::remove_reference_t<decltype(capture)>{};
+};
+
+state &capture = *new state{};
 
 bool member(int s) { return capture.on && capture.member[s]; }
 
