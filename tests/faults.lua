@@ -8,10 +8,12 @@
 --   faults.attack(workload, class, action, {count=, first=, last=, drawn=, caller=}) -> {injected=, tolerated=, said=, errors=, past=}
 --     each k-th call of the class fails, for all k or the first, the last and `drawn` others; a defect is a failed check. sites = n: at most n
 --     drawn from the first and last calls from each place in the program (a place is a chain of its own callers)
---   faults.kills(workload, number, seed) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each time from
---     the start and at a moment by chance, by signal or by power cut (tests/faults/power_cut.c), goes on, and compares the end
+--   faults.kills(workload, number, seed[, part, parts]) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each
+--     time from the start and at a moment by chance, by signal or by power cut (tests/faults/power_cut.c), goes on, and compares the end; of `parts`
+--     equal parts of these kills part `part` alone, the same whoever does the others
 --   faults.power_cut(way, "CLASS:K", seed, start) -> start's result     way: strict, names, mixed; start(opts) runs something with these opts
 local check = require "check"
+local traces = require "fault_traces"
 local metrics = require "vbl.runs.metrics"
 local random = require "vbl.data.c"
 local store = require "vbl.store.c"
@@ -59,7 +61,8 @@ local function state_of(path, result)
     local first, last = string.unpack("<I8I8", text, 8 * #classes + 17 + 16 * i)
     result.sites[first], result.sites[last] = true, true
   end
-  result.note = string.unpack("z", text, 8 * #classes + 17 + 16 * SITES)
+  local note = 8 * #classes + 17 + 16 * SITES
+  result.note, result.open = string.unpack("z", text, note), string.unpack("z", text, note + 1028)
 end
 
 -- Under AddressSanitizer its library need not come first: this one hands on to it.
@@ -76,7 +79,7 @@ function faults.run(words, opts)
   table.move(words, 1, #words, #command + 1, command)
   local started = system.monotonic()
   local _, code = system.output {"/bin/sh", "-c", ('exec "$@" <%s >%s 2>%s'):format(opts.input or "/dev/null", at "out", at "err"), "sh", table.unpack(command)}
-  local result = {code = code, out = read(at "out"), err = read(at "err"), fired = 0, note = "", count = {}, hung = system.monotonic() - started >= faults.timeout}
+  local result = {code = code, out = read(at "out"), err = read(at "err"), fired = 0, note = "", open = "", count = {}, hung = system.monotonic() - started >= faults.timeout}
   state_of(at "state", result)
   return result
 end
@@ -208,7 +211,7 @@ local function training(name, script, threads, template)
   local expected = at(name .. "-whole")
   local r = faults.run({script, "--threads", tostring(threads), "--out", expected})
   assert(r.code == 0, r.err)
-  reference, w.count = run_files(only_run(expected)), r.count
+  reference, w.count, w.open, w.runs = run_files(only_run(expected)), r.count, r.open, out
   return w
 end
 
@@ -237,7 +240,7 @@ local function repeated(w, out, files)
   local r = faults.run(w.words, {input = w.input})
   assert(r.code == 0, r.err)
   local reference = files()
-  w.count = r.count
+  w.count, w.open = r.count, r.open
   function w.whole() return first_difference(reference, files()) end
   return w
 end
@@ -296,28 +299,28 @@ function faults.workloads.sweep()
     end
     return faults.run({"sweep", "resume", folder, "--retry"}, opts)
   end
+  w.runs = folder
   return repeated(w, folder, function() return sweep_files(folder) end)
 end
 
--- Each line is a turn of its own: what fails is said, and the next one is good.
-local prompt = [[
-x = vbl.rand(3, 4)
-x:sum():item() > 0
-y = x:matmul(x:t())
-vbl.save(%q, y)
-vbl.load(%q):sub(y):abs():max():item()
-w = vbl.ones(2, 3):requires_grad_()
-(w * w):sum():backward()
-w.grad:sum():item()
-?sleep
-#tostring(vbl.measure.cka(vbl.rand(16, 4), vbl.rand(16, 4))) > 0
-("x"):rep(3)
-]]
+-- Each line is a turn of its own: what fails is said, and the next one is good, but for those that need what it made. The last: no descriptor more
+-- is open than at the start.
+local function prompt(file)
+  return traces.marked {
+    {"descriptors = function() collectgarbage() return #require('vbl.system.c').list '/proc/self/fd' end"}, {"first = descriptors()", needs = {1}},
+    {"x = vbl.arange(12):to('f32'):reshape(3, 4)"}, {"x:sum():item()", needs = {3}}, {"y = x:matmul(x:t())", needs = {3}},
+    {("vbl.save(%q, y)"):format(file), needs = {5}}, {("vbl.load(%q):sub(y):abs():max():item()"):format(file), needs = {5, 6}},
+    {"w = vbl.ones(2, 3):requires_grad_()"}, {"(w * w):sum():backward()", needs = {8}}, {"w.grad:sum():item()", needs = {8, 9}}, {"?sleep"},
+    {"vbl.measure.cka(vbl.arange(64):to('f32'):reshape(16, 4):sin(), vbl.arange(64):to('f32'):reshape(16, 4):cos()) > 0"}, {"('x'):rep(3)"},
+    {"descriptors() - first", needs = {1, 2}},
+  }
+end
 
 function faults.workloads.prompt()
   local file = at "saved.npy"
-  local w = {name = "prompt", words = {"-i"}, input = faults.write("prompt.txt", prompt:format(file, file)), interactive = true}
-  return repeated(w, file, function() return {["saved.npy"] = system.exists(file) and "there" or nil} end)
+  local text, needs = prompt(file)
+  local w = {name = "prompt", words = {"-i"}, input = faults.write("prompt.txt", text), interactive = true, needs = needs}
+  return repeated(w, file, function() return {["saved.npy"] = system.exists(file) and store.sha256_file(file) or nil} end)
 end
 
 -- ---- the judge -------------------------------------------------------------------------------------------------------------------
@@ -352,18 +355,30 @@ local function recovers(w, text)
   return difference and "gone on with, the end is another: " .. difference or nil
 end
 
+-- What it left beside its results, before anything goes on. all: each call failed, from one on.
+local function left_wrong(w, r, all)
+  for _, run in ipairs(w.runs and traces.runs(w.runs) or {}) do
+    local wrong = traces.run(run, r)
+    if wrong then return wrong end
+  end
+  if r.code ~= 0 then return nil end  -- the process is over, libgomp's and oneDNN's ends among them
+  return traces.descriptors(r.open, w.open) or w.needs and not all and traces.turns(r.out, w.out, w.needs) or nil
+end
+
 -- -> "past", "tolerated", "said", "errors", or nil and what is wrong
-local function judge(w, r, action)
+local function judge(w, r, action, all)
   if r.err:find("ERROR: AddressSanitizer", 1, true) or r.err:find("ERROR: LeakSanitizer", 1, true) then return nil, r.err:match "ERROR: .*":sub(1, 3000) end
   if r.fired == 0 then return "past" end
   if r.hung then return nil, "hangs" end
   if r.code >= 128 then return nil, signals[r.code] or "signal " .. r.code - 128 end
+  local wrong = left_wrong(w, r, all)
+  if wrong then return nil, wrong end
   local text = r.err .. (w.interactive and "" or r.out)
   local said = says(text, action)
   if r.code ~= 0 then
     if r.err == "" then return nil, "no message, exit code " .. r.code end
     if not said then return nil, "the message does not say the reason" end
-    local wrong = recovers(w, text)
+    wrong = recovers(w, text)
     if wrong then return nil, wrong end
     return "errors"
   end
@@ -371,7 +386,7 @@ local function judge(w, r, action)
   if not difference and w.interactive and r.out ~= w.out then difference = "the output differs" end
   if difference and not said then return nil, "success is said, but " .. difference end
   if difference then
-    local wrong = recovers(w, text)
+    wrong = recovers(w, text)
     if wrong and not w.interactive then return nil, wrong end
   end
   return said and "said" or "tolerated"
@@ -428,7 +443,7 @@ function faults.attack(w, class, action, opts)
     w.begin()
     local plan = ("%s:%d:%d:%s"):format(class, k, opts.count or 1, action)
     local r = faults.run(w.words, {plan = plan, input = w.input, caller = opts.caller})
-    local kind, wrong = judge(w, r, action)
+    local kind, wrong = judge(w, r, action, opts.count == 0)
     if kind then s[kind] = s[kind] + 1 else s.defects = s.defects + 1 end
     if kind ~= "past" then s.injected = s.injected + 1 end
     check.ok(kind, ("%s %s: %s\n  code %s, %s%s\n  stderr: %s"):format(w.name, plan, wrong, r.code, r.note:sub(1, 400), wrong and located(r.note), r.err:sub(-500)))
@@ -498,32 +513,39 @@ local function kill(w, way, class, k, seed, start)
   return r, w.steps and done - select(2, w.steps()) or 0
 end
 
-function faults.kills(w, number, seed)
-  local counts = {twice = 0, past = 0, lost = 0}
+-- Kill i of `number`. Its moment and way depend on i and the seed alone.
+local function one_kill(w, i, seed, counts)
+  local way = how[(i - 1) % #how + 1]
+  local class, k = moment(w, seed, i)
+  w.begin()
+  local r, lost = kill(w, way, class, k, seed + i, function(opts) return faults.run(w.words, opts) end)
+  local title = ("%s, %s at %s %d"):format(w.name, way, class, k)
+  if r.fired == 0 then counts.past = counts.past + 1 else counts[way] = counts[way] + 1 end
+  -- Of a sweep it may be a trial that was struck, which its worker then begins anew, or the run that tries the config: the sweep says so and ends.
+  check.ok(r.fired == 0 or r.code == codes[way] or r.code == 0 or r.code == 1 and r.err:find("interrupted", 1, true), ("%s: exit code %s: %s"):format(title, r.code, r.err:sub(-500)))
+  if w.steps then
+    check.ok(lost <= w.interval, ("%s: %d steps are lost, more than the interval of %d"):format(title, lost, w.interval))
+    counts.lost = math.max(counts.lost, lost)
+  end
+  if i % 4 == 0 and r.fired > 0 then  -- once more, while it goes on
+    local again = kill(w, how[i // 4 % #how + 1], class, math.max(1, k // 2), seed + i, w.again)
+    if again.fired > 0 then counts.twice = counts.twice + 1 end
+  end
+  local wrong = recovers(w)
+  check.ok(not wrong, ("%s: %s\n  %s"):format(title, wrong, r.note:sub(1, 300)))
+end
+
+function faults.kills(w, number, seed, part, parts)
+  local counts, done, texts = {twice = 0, past = 0, lost = 0}, 0, {}
   for _, way in ipairs(how) do counts[way] = 0 end
   for i = 1, number do
-    local way = how[(i - 1) % #how + 1]
-    local class, k = moment(w, seed, i)
-    w.begin()
-    local r, lost = kill(w, way, class, k, seed + i, function(opts) return faults.run(w.words, opts) end)
-    local title = ("%s, %s at %s %d"):format(w.name, way, class, k)
-    if r.fired == 0 then counts.past = counts.past + 1 else counts[way] = counts[way] + 1 end
-    -- Of a sweep it may be a trial that was struck, which its worker then begins anew, or the run that tries the config: the sweep says so and ends.
-    check.ok(r.fired == 0 or r.code == codes[way] or r.code == 0 or r.code == 1 and r.err:find("interrupted", 1, true), ("%s: exit code %s: %s"):format(title, r.code, r.err:sub(-500)))
-    if w.steps then
-      check.ok(lost <= w.interval, ("%s: %d steps are lost, more than the interval of %d"):format(title, lost, w.interval))
-      counts.lost = math.max(counts.lost, lost)
+    if not parts or (i - 1) // #how % parts == part - 1 then  -- all ways in each part
+      one_kill(w, i, seed, counts)
+      done = done + 1
     end
-    if i % 4 == 0 and r.fired > 0 then  -- once more, while it goes on
-      local again = kill(w, how[i // 4 % #how + 1], class, math.max(1, k // 2), seed + i, w.again)
-      if again.fired > 0 then counts.twice = counts.twice + 1 end
-    end
-    local wrong = recovers(w)
-    check.ok(not wrong, ("%s: %s\n  %s"):format(title, wrong, r.note:sub(1, 300)))
   end
-  local parts = {}
-  for _, way in ipairs(how) do parts[#parts + 1] = ("%s %d"):format(way, counts[way]) end
-  print(("  %-9s %d kills: %s; %d of them twice; %d after the end"):format(w.name, number - counts.past, table.concat(parts, ", "), counts.twice, counts.past))
+  for _, way in ipairs(how) do texts[#texts + 1] = ("%s %d"):format(way, counts[way]) end
+  print(("  %-9s %d kills: %s; %d of them twice; %d after the end"):format(w.name, done - counts.past, table.concat(texts, ", "), counts.twice, counts.past))
   return counts
 end
 

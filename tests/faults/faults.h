@@ -49,6 +49,8 @@ typedef struct fault_state {
   uint32_t reserved;
   uint64_t site[FAULT_SITES][2];  // numbers of the first and of the last call from there
   char note[1024];                // of the first that was done: "write(5) /path by vbl+0x1234 ..."
+  _Atomic int32_t root;  // the process that the run began with, and, a line each, what its descriptors led to when it ended
+  char open[2044];
 } fault_state;
 
 enum { FAULT_SHORT = -1, FAULT_LOST = -2 };

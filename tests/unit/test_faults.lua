@@ -3,6 +3,7 @@ local check = require "check"
 local faults = require "faults"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
+local traces = require "fault_traces"
 
 -- The tool itself: what was synced stays, and the rest does not.
 check.group("a power cut", function()
@@ -37,6 +38,38 @@ check.group("a power cut", function()
       check.equal(read "renamed", way == "names" and "" or nil)
     end
   end
+end)
+
+-- The judge finds what it looks for.
+check.group("what a fault leaves", function()
+  local calm = faults.run {"-e", "x = 1"}
+  local leak = faults.run {"-e", "require 'vbl.store.c' local f = io.open '/dev/zero' os.exit(0, false)"}
+  check.equal(traces.descriptors(calm.open, calm.open), nil)
+  check.ok((traces.descriptors(leak.open, calm.open) or ""):find("left open: /dev/zero", 1, true), leak.open)
+  local text, needs = traces.marked {{"a"}, {"b", needs = {1}}, {"c"}, {"d"}}
+  check.ok(text:find '^a\nio.write%("<1>\\n"%);\nb\n')
+  local whole = "1\n<1>\n2\n<2>\n3\n<3>\n4\n<4>\n"
+  check.equal(traces.turns(whole, whole, needs), nil)
+  check.equal(traces.turns("<1>\n<2>\n3\n<3>\n4\n<4>\n", whole, needs), nil)  -- the second needs the first
+  check.equal(traces.turns("1\n2\n<2>\n3\n<3>\n4\n<4>\n", whole, needs), nil)  -- a mark was lost
+  check.ok(traces.turns("1\n<1>\n2\n<2>\n<3>\n<4>\n", whole, needs))
+  local run = faults.folder .. "/a-run"
+  store.make_folder(run)
+  local function files(given)
+    for name, content in pairs {["config.lua"] = "return {}", ["metrics.jsonl"] = '{"a":1}\n', ["log.txt"] = "2025-01-01 00:00:00 - INFO - run folder x\n",
+                                ["result.json"] = '{"status":"finished"}', ["report.html"] = '<p class="status finished"></html>\n'} do
+      store.write_atomic(run .. "/" .. name, given[name] or content)
+    end
+    return traces.run(run, {code = given.code or 0, err = ""}) or ""
+  end
+  check.equal(files {}, "")
+  check.ok(files({["metrics.jsonl"] = '{"a":1}\n{"a"'}):find "ends within a line")
+  check.ok(files({["metrics.jsonl"] = '{"a":1}\n{"a"{"a":2}\n'}):find "no whole line")
+  check.ok(files({["log.txt"] = "2025-01-01 00:00:00 - INFO - hal2025-01-01 00:00:00 - INFO - b\n"}):find "no whole line")
+  check.ok(files({["report.html"] = "<p>"}):find "not whole")
+  check.ok(files({code = 1}):find "the process ended with 1")
+  check.ok(files({["result.json"] = '{"status":"failed"}', code = 1}):find "report.html says finished")
+  check.ok(files({["result.json"] = '{"status":"failed"}', ["report.html"] = '<p class="status failed"></html>', code = 1}):find "log.txt ends as if")
 end)
 
 check.group("the prompt: memory refused", function()

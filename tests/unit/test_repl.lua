@@ -113,7 +113,7 @@ check.group("completion", function()
   tab([[model:tap{"text.0", "vision.fi]], "nal")
 end)
 
--- $1: the program, $2: TERM. `at PATTERN N` waits until N lines of the screen match, at most 10 s.
+-- $1: the program, $2: TERM. `at PATTERN N` waits until N lines of the screen match, at most a minute: a busy machine is slow.
 local shell = [[
 rm -f keys screen; mkfifo keys
 env --default-signal=INT TERM=$2 XDG_STATE_HOME=$PWD/state HOME=$PWD LC_ALL=C.UTF-8 script -qfec "$1" screen <keys >/dev/null 2>&1 &
@@ -122,7 +122,7 @@ at() {
   i=0
   until [ "$(grep -acs "$1" screen)" -ge "$2" ] 2>/dev/null; do
     i=$((i + 1))
-    if [ $i -gt 200 ]; then echo "waited for $1:"; cat -A screen; kill -9 $!; exit 9; fi
+    if [ $i -gt 1200 ]; then echo "waited for $1:"; cat -A screen; kill -9 $!; exit 9; fi
     sleep 0.05
   done
 }

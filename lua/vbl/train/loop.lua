@@ -84,6 +84,7 @@ local function finish_epoch(job, run, s)
   if best and not state.save(run, "best", job, s) then s.best = before end  -- what checkpoints/best holds
   state.save(run, "last", job, s)
   s.busy = false
+  safe_point()  -- a Ctrl-C that waits does not wait for them: gnuplot may take seconds on a busy machine
   run:plots()
 end
 
@@ -219,14 +220,13 @@ local function to_end(self, opening)
   report.closing(run, job, s)
   local missing = state.missing(s)
   local ok_result, failure = pcall(result.write, run, job, s, s.missing.last and "failed" or "finished", missing)
+  local lacks = not ok_result and "its result was not written: " .. usage.strip(failure) or
+                  s.missing.last and ("the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s"):format(
+                    s.missing.last, s.saved or "none", run.path) or missing and "the run is finished, but " .. missing
+  if lacks then pcall(run.warn, run, "%s", lacks) end  -- the log's last word is not that of a whole run
   run:close()
   page(run, job)
-  if not ok_result then usage(("%s: its result was not written: %s"):format(run.path, usage.strip(failure))) end
-  if s.missing.last then
-    usage(string.format("%s: the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s", run.path,
-                        s.missing.last, s.saved or "none", run.path))
-  end
-  if missing then usage(("%s: the run is finished, but %s"):format(run.path, missing)) end
+  if lacks then usage(("%s: %s"):format(run.path, lacks)) end
   return {folder = run.path, test = s.test, values = job.kind.values(job, s), model = job.model, data = job.data}
 end
 
