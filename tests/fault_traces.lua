@@ -2,7 +2,7 @@
 --   traces.descriptors(open, before) -> nil or what is open that was not: both are lists of what descriptors led to, a line each
 --   traces.runs(folder) -> the run folders in it, at any depth
 --   traces.run(path, r) -> nil or what is wrong: files whole (each line of those that grow, each file that is replaced), and no success in them that
---     the process did not have. r: {code =, err =}
+--     the process did not have. r: {code =, err =} of the process that wrote it; nil: not known
 --   traces.turns(got, want, needs, count) -> nil or what is wrong of a session at the prompt, its output cut at the marks that traces.marked made:
 --     one turn may be another, and those that need it
 --   traces.marked(turns) -> the session's text, needs; turns: {{LINE, needs = {n, ...}}, ...}
@@ -75,15 +75,16 @@ local function check_claims(run, r)
   local text, page, log = text_of(run .. "/result.json"), text_of(run .. "/report.html"), text_of(run .. "/log.txt") or ""
   local status = text and store.json_decode(text, {nan = "string"}).status or "none"
   local shown = page and page:match 'class="status (%a+)'
-  local incomplete = r.err:find("the run is finished, but", 1, true)
-  if status == "finished" and r.code ~= 0 and not incomplete then return "result.json says finished, the process ended with " .. r.code end
+  local failed = r and r.code ~= 0
+  local incomplete = r and r.err:find("the run is finished, but", 1, true)
+  if status == "finished" and failed and not incomplete then return "result.json says finished, the process ended with " .. r.code end
   if shown == "finished" and status ~= "finished" then return "report.html says finished, result.json " .. status end
   -- One who could not read the run's files says so: damaged.
-  if status == "finished" and shown and shown ~= "finished" and shown ~= "damaged" and r.code == 0 then return "result.json says finished, report.html " .. shown end
+  if status == "finished" and shown and shown ~= "finished" and shown ~= "damaged" and not failed then return "result.json says finished, report.html " .. shown end
   if status == "failed" and text:find '"message": ""' then return "result.json gives no reason" end
   local _, closed = log:find("INFO - run folder ", 1, true)
   local told = closed and (log:find("WARNING - its result was not written", closed, true) or log:find("WARNING - the end of the run is in no checkpoint", closed, true))
-  if closed and not told and status ~= "finished" and r.code ~= 0 and not incomplete then return "log.txt ends as if the run were finished" end
+  if closed and not told and status ~= "finished" and failed and not incomplete then return "log.txt ends as if the run were finished" end
   if status == "finished" and metrics.read(run .. "/metrics.jsonl")[1] == nil then return "result.json says finished, there are no metrics" end
 end
 

@@ -358,7 +358,7 @@ end
 -- What it left beside its results, before anything goes on. all: each call failed, from one on.
 local function left_wrong(w, r, all)
   for _, run in ipairs(w.runs and traces.runs(w.runs) or {}) do
-    local wrong = traces.run(run, r)
+    local wrong = traces.run(run, w.name ~= "sweep" and r or nil)  -- a trial is another process than the sweep's
     if wrong then return wrong end
   end
   if r.code ~= 0 then return nil end  -- the process is over, libgomp's and oneDNN's ends among them
@@ -368,6 +368,7 @@ end
 -- -> "past", "tolerated", "said", "errors", or nil and what is wrong
 local function judge(w, r, action, all)
   if r.err:find("ERROR: AddressSanitizer", 1, true) or r.err:find("ERROR: LeakSanitizer", 1, true) then return nil, r.err:match "ERROR: .*":sub(1, 3000) end
+  if r.count.any == 0 then return nil, "nothing was counted: is the program another than the driver's?" end
   if r.fired == 0 then return "past" end
   if r.hung then return nil, "hangs" end
   if r.code >= 128 then return nil, signals[r.code] or "signal " .. r.code - 128 end
