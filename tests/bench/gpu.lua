@@ -13,7 +13,20 @@ vbl.set_device(config.device)
 local model = vbl.models.vilbert(config.model)
 model:load(config.weights)
 local b = vbl.load(config.batch)
-local run = require "gpu_step"(model, b, config.precision, config.device)
+
+-- All passes as one batch where the card holds what that takes, as the trainer decides.
+local function fits_together()
+  if config.device == "cpu" then return false end
+  local planned = vbl.count_memory({device = "cuda"}, function()
+    local twin = vbl.models.vilbert(config.model, "empty")
+    local batch = setmetatable({images = vbl.empty(b.images:shape(), {dtype = b.images:dtype()})}, {__index = b})
+    require "gpu_step"(twin, batch, config.precision, vbl.zeros(1):device(), true).step()
+  end)
+  return planned.peak < 0.95 * vbl.memory().device_limit
+end
+
+local together = fits_together()
+local run = require "gpu_step"(model, b, config.precision, config.device, together)
 
 local answers = {}
 
@@ -49,7 +62,7 @@ function answers.graphs(n)
   return found
 end
 
-print(store.json_encode {ready = true, version = vbl.version, devices = #vbl.devices()})
+print(store.json_encode {ready = true, version = vbl.version, devices = #vbl.devices(), together = together})
 io.stdout:flush()
 for line in io.lines() do
   local name, argument = line:match "^(%a+) ?(.*)$"

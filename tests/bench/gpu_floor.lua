@@ -1,7 +1,7 @@
 -- What a training step does on a GPU, kernel by kernel, counted without one (vbl.count_memory): calls, launches, FLOPs, bytes, and the time that
 -- each takes at least at the card's rates. Beside it the floor: the same products on the tensor cores, whose operands are hidden behind them, and what
 -- is left in bf16 with everything fused that can be.
---   vbl tests/bench/gpu_floor.lua [model.dropout=0.1 ...] [batch=48] [precision=bf16] [flops=790e12 bytes=4.3e12]
+--   vbl tests/bench/gpu_floor.lua [model.dropout=0.1 ...] [batch=48] [precision=bf16] [together=true] [flops=790e12 bytes=4.3e12]
 -- The step is gpu.py's: base, interleaved late fusion, MLM, AP and MIM, captions of Flickr8k's lengths, packed. Nothing here is measured.
 local vbl = require "vbl"
 local gpu_step = require "gpu_step"
@@ -10,6 +10,7 @@ local config = vbl.config {
   model = {preset = "base", fusion = "interleaved", dropout = 0},
   batch = 0,               -- samples of a step; 0: 48, 128 and 512
   precision = "bf16",      -- of the products
+  together = true,         -- all passes as one batch
   flops = 790e12,          -- a second, of products in bf16: one of 8192^3 on an H200
   f32 = 60e12,             -- of products in f32 without tensor cores
   tf32 = 395e12,           -- of products in TF32
@@ -68,7 +69,7 @@ local function counted(steps, B)
     model = vbl.models.vilbert(config.model, "empty")
     local batch = batch_of(model.config, B)
     batch.images = vbl.empty(B, 3, model.config.image, model.config.image, {dtype = "u8"})
-    local run = gpu_step(model, batch, config.precision, vbl.zeros(1):device())
+    local run = gpu_step(model, batch, config.precision, vbl.zeros(1):device(), config.together)
     for _ = 1, steps do run.step() end
   end)
   return found, model
@@ -138,7 +139,7 @@ local function of_op(row) return row.op == "" and "(no op)" or row.op .. (row.ba
 
 for _, B in ipairs(config.batch > 0 and {config.batch} or {48, 128, 512}) do
   local rows, model, peak = step_of(B)
-  print(("\nbatch %d, %s, %d parameters, %.1f GB at the peak"):format(B, config.precision, model:num_parameters(), peak / 1e9))
+  print(("\nbatch %d, %s, %s, %d parameters, %.1f GB at the peak"):format(B, config.precision, config.together and "tasks together" or "one task after the other", model:num_parameters(), peak / 1e9))
   local groups, all = grouped(rows, of_kernel)
   show("kernel", groups, all)
   show("op", grouped(rows, of_op))

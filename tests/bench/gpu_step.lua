@@ -1,8 +1,9 @@
 -- The step that gpu.py times and gpu_floor.lua counts: forward and backward of MLM, AP and MIM (four passes through the model), AdamW.
---   gpu_step(model, batch, precision, device) -> {optimizer =, backward = function() -> task -> loss, step = function() -> losses, norm}
+--   gpu_step(model, batch, precision, device, together) -> {optimizer =, backward = function() -> task -> loss, step = function() -> losses, norm}
+--   together: all passes as one batch, as the trainer takes them where they fit (vbl.train.memory)
 --   batch: tokens, mlm_tokens, ap_tokens, mlm_labels i32 [B, T]; lengths, ap_lengths, ap_labels i32 [B]; images [B, 3, H, W]; mask u8 [B, P]
 local vbl = require "vbl"
-local accumulate = require "vbl.train.accumulate"
+local mix = require "vbl.train.mix"
 
 -- Tokens and lengths are read by the host, images lie on the device, as a loader leaves them.
 local function works_of(b, device)
@@ -20,15 +21,18 @@ local function works_of(b, device)
   }
 end
 
-return function(model, b, precision, device)
+return function(model, b, precision, device, together)
   local works = works_of(b, device)
   local tasks = {vbl.tasks.mlm {}, vbl.tasks.ap {head = "concat"}, vbl.tasks.mim {temperature = 0.07, positions = "unmasked"}}
   local self = {optimizer = vbl.optim.adamw(model:parameters(), {lr = 1e-4, betas = {0.9, 0.98}, weight_decay = 0.01, clip = 0})}
 
+  local mixed = mix.new(tasks, model, {}, 0)
+  mixed.at_once = together
+
   function self.backward()
     local losses = {}
     self.optimizer:zero_grad()
-    for i, task in ipairs(tasks) do losses[task.name] = accumulate.backward(model, task, works[task.name], works.mlm.n, 2 * i, 1) end
+    for name, r in pairs(mixed:backward(works, works.mlm.n, 1, 1)) do losses[name] = r.loss end
     return losses
   end
 

@@ -90,7 +90,7 @@ end)
 check.group("deterministic runs and resumes on the device are equal bit for bit", function()
   local function words(...)
     return {"--device", "cuda", "deterministic=true", "precision=bf16", "scenes.train=12", "scenes.test=8", "batch=4", "test_samples=4", "probe_samples=0", "epochs=1",
-            "checkpoint_every=1", "micro_batch=4", "model.layers=1", "tasks.mim=false", ...}
+            "checkpoint_every=1", "micro_batch=4", "tasks_together=yes", "model.layers=1", "tasks.mim=false", ...}
   end
   local whole = trainer.expect(0, words())
   local stopped = words()

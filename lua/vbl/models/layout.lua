@@ -11,7 +11,26 @@ local function i32(device, t, columns)
   return columns and tensor:reshape(#t // columns, columns) or tensor
 end
 
--- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B sample numbers in the effective batch (dropout counters);
+-- The numbers of B samples that are a batch by themselves.
+function layout.samples(B)
+  local samples = {}
+  for b = 1, B do samples[b] = b - 1 end
+  return samples
+end
+
+-- Numbers of samples for dropout's counters: each pass of a step has its own, and none depends on what else is in the batch. samples: array of numbers in
+-- the effective batch, below 2^20; pass: number of the pass within the step, below 2^11.
+function layout.numbers(samples, pass)
+  if pass < 0 or pass >= 1 << 11 then error(("pass: expected a number from 0 to 2047, got %d"):format(pass), 0) end
+  local numbers = {}
+  for b, sample in ipairs(samples) do
+    if sample < 0 or sample >= 1 << 20 then error(("samples[%d]: expected a number from 0 to 1048575, got %d"):format(b, sample), 0) end
+    numbers[b] = sample + (pass << 20)
+  end
+  return numbers
+end
+
+-- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B numbers (layout.numbers);
 -- device: where the index tensors go (where new tensors go).
 -- Returns {B, T, N, longest (segment), whole (seg and keys are all rows), lengths, first, counts, numbers (Lua arrays of B: first row, rows, samples), ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
 function layout.text(tokens, lengths, samples, max_positions, packed, device)
@@ -65,6 +84,30 @@ function layout.image(B, P, samples, device)
     end
   end
   return {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
+end
+
+-- Of a batch's layouts those of its samples from .. from + n - 1 by themselves (without ids, pos and scatter, which nothing after the embeddings
+-- needs). Returns the layout and the row before its first, of the batch's.
+function layout.part_of_text(lay, from, n)
+  local before, rows, device = lay.first[from], 0, lay.cls:device()
+  local part = {B = n, T = lay.T, longest = 0, whole = lay.whole, lengths = {}, first = {}, counts = {}, numbers = {}}
+  local seg, keys = {}, {}
+  for b = 1, n do
+    local count, length = lay.counts[from + b - 1], lay.lengths[from + b - 1]
+    part.first[b], part.counts[b], part.lengths[b], part.numbers[b] = rows, count, length, lay.numbers[from + b - 1]
+    seg[2 * b - 1], seg[2 * b], keys[2 * b - 1], keys[2 * b] = rows, count, rows, length
+    part.longest, rows = math.max(part.longest, count), rows + count
+  end
+  part.N, part.cls, part.seg, part.keys = rows, i32(device, part.first), i32(device, seg, 2), i32(device, keys, 2)
+  part.rows, part.samples = lay.rows:narrow(1, before + 1, rows), lay.samples:narrow(1, from, n)
+  return part, before
+end
+
+function layout.part_of_image(lay, from, n)
+  local before, rows = (from - 1) * lay.P, n * lay.P
+  local seg = lay.seg:narrow(1, 1, n)
+  return {B = n, P = lay.P, N = rows, longest = lay.P, even = true, whole = true, seg = seg, keys = seg, cls = lay.cls:narrow(1, 1, n),
+          rows = lay.rows:narrow(1, before + 1, rows), samples = lay.samples:narrow(1, from, n)}, before
 end
 
 return layout

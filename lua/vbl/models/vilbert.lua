@@ -11,6 +11,7 @@ local heads = require "vbl.models.heads"
 local single = require "vbl.models.single_stream"
 local layout = require "vbl.models.layout"
 local config = require "vbl.models.vilbert_config"
+local passes = require "vbl.models.passes"
 local taps = require "vbl.models.taps"
 local weights = require "vbl.models.weights"
 
@@ -71,13 +72,8 @@ local function new(given, dry)
   return self
 end
 
-local function default_samples(B)
-  local list = {}
-  for b = 1, B do list[b] = b - 1 end
-  return list
-end
-
-local function pass_layouts(self, batch)
+-- batch.numbers: those of layout.numbers, where the batch is made of several passes'.
+local function pass_layouts(self, batch, pass)
   local c = self.config
   local B = batch.tokens:size(1)
   if batch.images:size(1) ~= B then
@@ -89,7 +85,7 @@ local function pass_layouts(self, batch)
       error(string.format("vilbert: images: expected [%s], got [%s]", table.concat(want, ", "), table.concat(batch.images:shape(), ", ")), 0)
     end
   end
-  local samples = batch.samples or default_samples(B)
+  local samples = batch.numbers or layout.numbers(batch.samples or layout.samples(B), pass or 0)
   local P = (c.image // c.patch) ^ 2 // 1 | 0
   local device = self.list[1].tensor:device()
   return layout.text(batch.tokens, batch.lengths, samples, c.max_positions, c.packed, device), layout.image(B, P + 1, samples, device)
@@ -131,7 +127,7 @@ local function both(t, v, ctx, parts)
   end
 end
 
--- Blocks of which the inputs alone are kept, so each is run as a whole. Sums of gradients are in the order of those below.
+-- Blocks of which the inputs alone are kept, so each is run as a whole, whatever is read. Sums of gradients are in the order of those below.
 local function through_checkpointed(self, t, v, ctx, on, layers)
   for i = 1, #self.blocks + 1 do
     local block = self.blocks[i]
@@ -145,27 +141,64 @@ local function through_checkpointed(self, t, v, ctx, on, layers)
     end
     for _, s in ipairs(block and {t, v} or {}) do ctx.tap("fusion." .. i - 1 .. "." .. s.name, s.x, s.lay) end
   end
-  return t.x, v.x
+end
+
+-- What is left of both streams once nothing of one is read by the other any more: the rows of the samples that the caller reads. A stream with none is
+-- over; else it goes on in s.rest: {lay =, other_lay =, own = rows -> those of the samples, others = the same of the other stream's}.
+local function cut(s, other, range)
+  if not range then
+    s.over = true
+    return
+  end
+  local from, n = range[1], range[2]
+  local function part(stream)
+    if n == stream.lay.B then return stream.lay, function(x) return x end, 0 end
+    local lay, before = (stream.lay.P and layout.part_of_image or layout.part_of_text)(stream.lay, from, n)
+    return lay, function(x) return x:narrow(1, before + 1, lay.N) end, before
+  end
+  s.rest = {}
+  s.rest.lay, s.rest.own, s.skipped = part(s)
+  s.rest.other_lay, s.rest.others = part(other)
+end
+
+-- The second half of a block that is computed where `on`, of the rows that are left.
+local function second_half(s, other, block, i, on, ctx)
+  local rest, qkv, other_qkv, other_lay = s.rest, s.qkv[i], other.qkv[i], other.lay
+  if rest then
+    s.x, s.lay, s.rest = rest.own(s.x), rest.lay, nil
+    if on then qkv, other_qkv, other_lay = rest.own(qkv), rest.others(other_qkv), rest.other_lay end
+  end
+  if on then s.x = block:attend(s.name, s.x, qkv, other_qkv, s.lay, other_lay, ctx) end
 end
 
 -- From one meeting to the next: the second half of a block, layers(s, i), the first half of the next. on(i): whether block i is computed.
 local function through_blocks(self, t, v, ctx, on, layers)
   if ctx.checkpointing then return through_checkpointed(self, t, v, ctx, on, layers) end
+  local last = #self.blocks
+  while last > 0 and not (self.blocks[last].co and on(last)) do last = last - 1 end
   for i = 1, #self.blocks + 1 do
     local before, block = self.blocks[i - 1], self.blocks[i]
+    if ctx.reads and i == last + 1 then
+      cut(t, v, ctx.reads.text)
+      cut(v, t, ctx.reads.vision)
+    end
     both(t, v, ctx, {
       function(s, other)
-        if not before then return end
-        if on(i - 1) then s.x = before:attend(s.name, s.x, s.qkv[i - 1], other.qkv[i - 1], s.lay, other.lay, ctx) end
-        ctx.tap("fusion." .. i - 2 .. "." .. s.name, s.x, s.lay)
+        if s.over then return end
+        second_half(s, other, before, i - 1, before and on(i - 1), ctx)
+        if before then ctx.tap("fusion." .. i - 2 .. "." .. s.name, s.x, s.lay) end
       end,
-      function(s) layers(s, i) end,
       function(s)
-        if block and on(i) then s.qkv[i] = block:project(s.name, s.x) end
+        if not s.over then layers(s, i) end
+      end,
+      function(s)
+        if not s.over and block and on(i) then s.qkv[i] = block:project(s.name, s.x) end
       end})
   end
-  return t.x, v.x
 end
+
+-- The rows of both streams at their ends, and how many before them were not read.
+local function ends(t, v) return t.x, v.x, {text = t.skipped or 0, vision = v.skipped or 0} end
 
 local function interleaved(self, t, v, tl, vl, ctx)
   local c = self.config
@@ -175,9 +208,12 @@ local function interleaved(self, t, v, tl, vl, ctx)
     layers_to(s, ctx, c.layers)
     close(s, ctx)
   end
-  if ctx.cross then return through_blocks(self, t, v, ctx, function(i) return not ctx.off[i - 1] end, layers) end
-  both(t, v, ctx, {function(s) layers(s, #self.blocks + 1) end})
-  return t.x, v.x
+  if ctx.cross then
+    through_blocks(self, t, v, ctx, function(i) return not ctx.off[i - 1] end, layers)
+  else
+    both(t, v, ctx, {function(s) layers(s, #self.blocks + 1) end})
+  end
+  return ends(t, v)
 end
 
 -- The same rows, for other users than the fusion: the gradients of each are summed by themselves first, so that checkpointed blocks give the same bits.
@@ -191,53 +227,76 @@ local function stacked(self, t, v, tl, vl, ctx)
     s.alone = own_gradient(s.x)
   end})
   local unimodal = {text = t.alone, vision = v.alone}
-  if not ctx.fuse then return t.x, v.x, unimodal end
-  local function on(i) return (ctx.cross or not self.blocks[i].co) and not ctx.off[i - 1] end
-  t, v = through_blocks(self, t, v, ctx, on, function() end)
-  return t, v, unimodal
+  if ctx.fuse then
+    local function on(i) return (ctx.cross or not self.blocks[i].co) and not ctx.off[i - 1] end
+    through_blocks(self, t, v, ctx, on, function() end)
+  end
+  local x, y, skipped = ends(t, v)
+  return x, y, skipped, unimodal
+end
+
+-- name of a stream -> {first sample, samples}; nil: all of both. A tap sees what it is set on, and with no block the streams are the unimodal ones.
+local function what_is_read(self, opts, B)
+  local reads = opts.reads
+  if not reads or next(self.tapped) or opts.unimodal and #self.blocks == 0 then return nil end
+  if reads == "text" or reads == "vision" then return {[reads] = {1, B}} end
+  if type(reads) == "table" then return reads end
+  error(("vilbert: reads: expected \"text\" or \"vision\", got %s"):format(tostring(reads)), 0)
 end
 
 -- One pass on rows. batch: {tokens i32 [B,T], lengths i32 [B], images, mask= u8 [B,P] patches to hide, samples= array of sample
 -- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
 -- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention, fuse = false
--- gives nothing else: the fusion is not computed, attend = what attends in place of the kernel (vbl.nn.attention)}.
+-- gives nothing else: the fusion is not computed, reads = "text" or "vision": the caller reads that stream alone, and what only the other needs is
+-- left out (or {text = {first sample, samples} or nil, vision =}: the samples whose rows are read), attend = what attends in place of the kernel (vbl.nn.attention)}.
 -- Blocks that :ablate names are left out in eval mode.
--- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}}.
+-- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}, skipped = {text =, vision =
+-- rows before the first that were not read}}; a stream that is not read may be nil.
 function Vilbert:run(batch, opts)
   opts = opts or {}
   local c = self.config
-  local tl, vl = pass_layouts(self, batch)
+  local tl, vl = pass_layouts(self, batch, opts.pass)
   local found = {}
-  local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
+  local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step,
                off = self.training and {} or self.off, cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false,
-               attend = opts.attend, checkpointing = self.checkpointing and not opts.attend, tap = taps.collector(self.tapped, found)}
+               attend = opts.attend, checkpointing = self.checkpointing and not opts.attend, tap = taps.collector(self.tapped, found),
+               reads = what_is_read(self, opts, tl.B)}
   local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
   ctx.tap("text.embeddings", t, tl)
   ctx.tap("vision.embeddings", v, vl)
-  local unimodal
+  local unimodal, skipped
   if c.fusion == "stacked" then
-    t, v, unimodal = stacked(self, t, v, tl, vl, ctx)
+    t, v, skipped, unimodal = stacked(self, t, v, tl, vl, ctx)
   else
     local joined = c.fusion == "single_stream"
     local through = joined and single.run or interleaved
     if opts.unimodal and ctx.fuse and (joined or #self.blocks > 0) then
-      local alone = setmetatable({cross = false, tap = function() end, pass = ctx.pass + 512}, {__index = ctx})
+      local alone = setmetatable({cross = false, tap = function() end, again = true, reads = false}, {__index = ctx})
       local ut, uv = through(self, self.text:embed(tl, alone), self.vision:embed(batch.images, batch.mask, vl, alone), tl, vl, alone)
       unimodal = {text = ut, vision = uv}
     end
-    t, v = through(self, t, v, tl, vl, ctx)
+    t, v, skipped = through(self, t, v, tl, vl, ctx)
     unimodal = unimodal or {text = t, vision = v}
   end
   if not ctx.fuse then return {text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal} end
   ctx.tap("text.final", t, tl)
   ctx.tap("vision.final", v, vl)
-  return {text = t, vision = v, text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal}
+  return {text = t, vision = v, text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal, skipped = skipped}
+end
+
+-- The results of several passes, requests = {{batch, opts}, ...}, as :run gives each. On a device those that can be go through the layers as one batch
+-- (vbl.models.passes): the same to rounding, dropout masks included, with fewer and larger kernels. On the CPU that would only take memory.
+function Vilbert:run_all(requests)
+  if self.list[1].tensor:device() ~= "cpu" then return passes.run(self, requests) end
+  local results = {}
+  for i, request in ipairs(requests) do results[i] = self:run(request[1], request[2]) end
+  return results
 end
 
 -- The CLS rows of the one stream that a classifier without fusion reads; the other stream is not computed.
 local function cls_alone(self, name, batch, opts)
-  local tl, vl = pass_layouts(self, batch)
-  local ctx = {training = self.training, p = self.config.dropout, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0, attend = opts.attend,
+  local tl, vl = pass_layouts(self, batch, opts.pass)
+  local ctx = {training = self.training, p = self.config.dropout, seed = self.rng.seed, step = self.rng.step, attend = opts.attend,
                checkpointing = self.checkpointing and not opts.attend, tap = function() end}
   local s = name == "text" and stream_of(name, self.text, self.text:embed(tl, ctx), tl) or
               stream_of(name, self.vision, self.vision:embed(batch.images, nil, vl, ctx), vl)
@@ -258,8 +317,8 @@ function Vilbert:classify(batch, opts)
     local out = self:run(batch, opts)
     text, vision = self.cls(out.text, out.text_layout), self.cls(out.vision, out.vision_layout)
   end
-  return self.classifier(text, vision, {training = self.training, seed = self.rng.seed, step = self.rng.step, pass = opts.pass or 0,
-                                        samples = batch.samples or default_samples(batch.tokens:size(1))})
+  return self.classifier(text, vision, {training = self.training, seed = self.rng.seed, step = self.rng.step,
+                                        samples = layout.numbers(batch.samples or layout.samples(batch.tokens:size(1)), opts.pass or 0)})
 end
 
 -- Co-attending blocks that the next forwards in eval mode leave out, by name: {"fusion.0", "fusion.*"}. No argument or {}: none.

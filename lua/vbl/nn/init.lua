@@ -141,11 +141,12 @@ function nn.at(path, fn, ...)
   return give(pcall(fn, ...))
 end
 
--- Fields that a dropout site adds to an op's options. ctx: the pass's {p, seed, step, pass, training}; rows i32 [N, 2]
--- (sample, position), or for attention `samples` i32 [B]. Not training, or p = 0: nothing is dropped.
+-- Fields that a dropout site adds to an op's options. ctx: the pass's {p, seed, step, training, again = it goes through the same modules for a
+-- second time}; rows i32 [N, 2] (sample, position), or for attention `samples` i32 [B], numbered by vbl.models.layout.numbers: of a step's passes
+-- each sample draws its own mask, whatever it is batched with. Not training, or p = 0: nothing is dropped.
 function nn.dropout(ctx, site, rows, samples)
   if not ctx.training or ctx.p == 0 then return {} end
-  return {p = ctx.p, seed = ctx.seed, step = ctx.step, site = site + 1024 * ctx.pass, rows = rows, samples = samples}
+  return {p = ctx.p, seed = ctx.seed, step = ctx.step, site = site + (ctx.again and 1024 or 0), rows = rows, samples = samples}
 end
 
 -- fn(x, ...), tensors in and out: with ctx.checkpointing only what goes in is kept for backward, which runs fn again (vbl.checkpoint). Its gradients

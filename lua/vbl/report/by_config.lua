@@ -4,7 +4,7 @@ local flatten = require "vbl.runs.flatten"
 local show = require("vbl.config.values").show
 local sorted_keys = require "vbl.sorted_keys"
 
-local aside = {seed = true, data = true, task = true, val = true, test = true, test_samples = true, micro_batch = true, checkpointing = true, cuda_graph = true, log_every = true, checkpoint_every = true}
+local aside = {seed = true, data = true, task = true, val = true, test = true, test_samples = true, micro_batch = true, checkpointing = true, tasks_together = true, cuda_graph = true, log_every = true, checkpoint_every = true}
 
 local function plain(record)
   local flat = {}

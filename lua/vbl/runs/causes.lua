@@ -23,6 +23,7 @@ local rules = {
   {"^betas$", 2, "other moments"}, {"^clip$", 2, "another limit of the gradient's norm; it acts where the norm is larger", later = true}, {"^layer_decay$", 2, "other rates by layer"},
   {"^threads$", 0, "sums are in another order", rounding = true}, {"^isa$", 0, "other kernels", rounding = true}, {"^cpu$", 0, "other kernels in the libraries", rounding = true},
   {"^device$", 0, "other kernels", rounding = true}, {"^micro_batch$", 0, "sums are in another order", rounding = true},
+  {"^tasks_together$", 0, "sums are in another order", rounding = true},
   {"^build$", 0, "another build of the program"}, {"^vbl$", 0, "another version of the program"},
   {"^test_samples$", 0, "other held-out pairs in the evaluation", split = "^t[er]"}, {"^probe_samples$", 0, "other pairs in the layer analysis", split = "^probe"},
   {"^log_every$", 1, "other steps in an epoch's means of norms and shares", split = "^train%.[ns]", later = true},

@@ -69,10 +69,11 @@ function Mim:forward(model, work, lo, hi, pass)
   local index = chosen(self.positions, mask:totable(), mask:size(2) + 1, work.repeated, lo)
   if #index == 0 then return {stats = {["loss.mim"] = {0, 0}}} end
   index = vbl.tensor(index, {dtype = "i32"})
-  local function tokens(batch, number) return F.normalize_rows(F.gather_rows(model:run(batch, {pass = number}).vision, index)) end
-  local q = tokens(masked, pass)
-  local k = self.target == "stop" and vbl.no_grad(tokens, clean, pass + 1) or tokens(clean, pass + 1)
-  return {keys = {q, k}, stats = {}}
+  local function tokens(out) return F.normalize_rows(F.gather_rows(out.vision, index)) end
+  local function target() return tokens(model:run(clean, {pass = pass + 1, reads = "vision"})) end
+  if self.target == "stop" then return {keys = {tokens(model:run(masked, {pass = pass, reads = "vision"})), vbl.no_grad(target)}, stats = {}} end
+  local out = model:run_all {{masked, {pass = pass, reads = "vision"}}, {clean, {pass = pass + 1, reads = "vision"}}}
+  return {keys = {tokens(out[1]), tokens(out[2])}, stats = {}}
 end
 
 function Mim:join(keys)

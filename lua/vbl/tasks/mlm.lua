@@ -34,7 +34,7 @@ function Mlm:forward(model, work, lo, hi, pass)
     first = first + (at and at[b] or part.tokens:size(2))
   end
   if #rows == 0 then return {stats = {["loss.mlm"] = {0, 0}}} end
-  local out = model:run(part, {pass = pass})
+  local out = model:run(part, {pass = pass, reads = "text"})
   local logits = model.heads.mlm(F.gather_rows(out.text, vbl.tensor(rows, {dtype = "i32"})))
   local loss = F.cross_entropy(logits, vbl.tensor(wanted, {dtype = "i32"}), {divisor = work.count})
   return {loss = loss, stats = {["loss.mlm"] = {loss, 0}}}

@@ -9,6 +9,7 @@
 -- Nothing here waits for a device: losses and stats are numbers that come later (vbl.later).
 local vbl = require "vbl"
 local later = require "vbl.later"
+local together = require "vbl.train.together"
 
 local accumulate = {}
 
@@ -32,8 +33,8 @@ end
 
 local function plus(a, b) return a and b and a + b or a or b end
 
-local function whole(model, task, work, pass, scale, stats)
-  local out = task:forward(model, work, 1, work.n, pass)
+-- The loss of a whole batch from what its forward gave; nil where there is none.
+local function loss_of(model, task, out, stats)
   local loss = out.loss
   add_stats(stats, out.stats)
   if out.keys then
@@ -41,6 +42,11 @@ local function whole(model, task, work, pass, scale, stats)
     add_values(stats, values)
     loss = plus(loss, joined)
   end
+  return loss
+end
+
+local function whole(model, task, work, pass, scale, stats)
+  local loss = loss_of(model, task, task:forward(model, work, 1, work.n, pass), stats)
   if scale and loss and loss.requires_grad then (loss * scale):backward() end  -- all that it needs may be frozen
   return loss and later.of(loss, scale) or 0
 end
@@ -118,7 +124,26 @@ function accumulate.backward(model, task, work, micro, pass, scale)
   return loss, stats
 end
 
--- The same without gradients; numbers that are there.
+-- The same of several tasks, each on its whole batch: their passes go through the model together, and so do their gradients. entries: array of
+-- {task=, work=, pass=, scale=} -> array of {loss=, stats=}
+function accumulate.together(model, entries)
+  local calls, roots, seeds, results = {}, {}, {}, {}
+  for i, e in ipairs(entries) do
+    calls[i] = function(asker) return e.task:forward(asker, e.work, 1, e.work.n, e.pass) end
+  end
+  vbl.scope(function()
+    for i, out in ipairs(together.forward(model, calls)) do
+      local e, stats = entries[i], {}
+      local loss = loss_of(model, e.task, out, stats)
+      if loss and loss.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = loss * e.scale, vbl.ones() end
+      results[i] = {loss = loss and later.of(loss, e.scale) or 0, stats = stats}
+    end
+    if #roots > 0 then vbl.backward(roots, seeds) end
+  end)
+  return results
+end
+
+-- accumulate.backward without gradients; numbers that are there.
 function accumulate.evaluate(model, task, work, micro, pass)
   local loss, stats = vbl.no_grad(function() return accumulate.backward(model, task, work, micro, pass, nil) end)
   for _, s in pairs(stats) do s[1] = later.number(s[1]) end

@@ -31,6 +31,11 @@ local function check_precision(c)
   end
 end
 
+-- What a step's tasks go together in is of no matter to those that take a step each, or parts of the batch: vbl.train.mix.
+local function check_together(c)
+  if c.tasks_together then checks.choice("tasks_together", c.tasks_together, {"auto", "yes", "no"}) end
+end
+
 local partners = {"matched", "mismatched", "none"}
 
 local function check_lists(c)
@@ -63,6 +68,7 @@ function checks.complete(kind, config)
   end
   check_precision(c)
   check_lists(c)
+  check_together(c)
   return c
 end
 

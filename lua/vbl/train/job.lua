@@ -1,5 +1,5 @@
 -- A job: everything that a run is made of, built from the config and nothing else.
---   job.new(config, parts, dry) -> {kind, config, tasks, data, train, test, model, micro, total_steps, schedule, mix, optimizer, ...}
+--   job.new(config, parts, dry) -> {kind, config, tasks, data, train, test, model, micro, at_once, total_steps, schedule, mix, optimizer, ...}
 -- What kind of run it is (parts.kind: vbl.train.pretraining, the default, or vbl.train.finetuning) decides about the tasks, the splits, the heads and
 -- what is evaluated:
 --   kind.name, kind.prepare(config)             before the config is checked: defaults that hang on one another
@@ -25,19 +25,26 @@ local usage = require "vbl.usage"
 
 local job = {}
 
--- The largest part of the batch whose steps fit into the device.
+-- The largest part of the batch whose steps fit into the device, and whether its tasks go as one batch.
 local function fit_device(self, device)
   local limit = vbl.memory().device_limit
-  local micro = memory.fit(self, limit)
-  if micro then return micro end
+  local micro, _, at_once = memory.fit(self, limit)
+  if micro then return micro, at_once end
   local least = memory.of(self, "cuda", 1)
   error(("config: a step takes at least %.0f MB, in micro-batches of 1, and %s has %.0f MB for it: %sprecision=bf16, a smaller batch, image or model.preset need less")
         :format(least.peak / 1e6, device, limit / 1e6, self.model.checkpointing and "" or "checkpointing=true, "), 0)
 end
 
+-- Of a batch that is taken in parts of `micro`, whether its tasks go as one.
+local function goes_at_once(self, device, micro)
+  local choice = self.config.tasks_together
+  if choice == "auto" then return device ~= "cpu" and micro == self.config.batch and self.config.epochs > 0 and memory.whole(self, vbl.memory().device_limit) ~= nil end
+  return choice == "yes"
+end
+
 -- On the CPU as many samples as half of the free memory holds, halving from the whole batch.
-local function fit_micro_batch(self)
-  local config, device = self.config, vbl.zeros(1):device()
+local function fit_micro_batch(self, device)
+  local config = self.config
   if config.micro_batch > 0 then return math.min(config.micro_batch, config.batch) end
   if device ~= "cpu" and config.epochs > 0 then return fit_device(self, device) end
   if device == "cpu" and config.flags.device ~= "cpu" then return nil end  -- a plan for a GPU that is not here
@@ -88,8 +95,11 @@ local function plan_steps(self)
   self.warmup = math.max(0, math.min(math.floor(config.warmup * self.total_steps), self.total_steps - 1))
   self.schedule = self.total_steps > 0 and sched.warmup_cosine(self.total_steps, self.warmup, config.min_lr_fraction) or sched.constant()
   -- Kept in the config: what fits now must not decide how a resumed run rounds.
-  self.micro = fit_micro_batch(self)
+  local device = vbl.zeros(1):device()
+  self.micro, self.at_once = fit_micro_batch(self, device)
+  if self.micro and self.at_once == nil then self.at_once = goes_at_once(self, device, self.micro) end
   config.micro_batch = self.micro or 0
+  if self.micro and config.tasks_together then config.tasks_together = self.at_once and "yes" or "no" end
 end
 
 function job.optimizer(self)
@@ -122,6 +132,7 @@ local function build(config, parts, dry)
   plan_steps(self)
   if dry or parts.frozen then return self end
   self.mix = mix.new(self.tasks, self.model, config.mix or {}, config.flags.seed)
+  self.mix.at_once = self.at_once
   self.optimizer = job.optimizer(self)
   collectgarbage()  -- what drawing the parameters left behind
   return self

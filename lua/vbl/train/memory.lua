@@ -1,10 +1,12 @@
 -- What the steps of a run take of memory. Three steps, the third with the tasks' gradients apart as those that are logged, are taken by the
 -- trainer's own code on a device that has no memory and computes nothing (vbl.count_memory), on captions of the training set: the ops ask
 -- it for what they would ask a CPU or a GPU for. What the CUDA libraries take for themselves comes on top (some hundred MB).
---   memory.of(job, device, micro[, limit]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into `limit`
---       bytes. device: "cpu" or "cuda"
---   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take;
---       nil: none fits
+--   memory.of(job, device, micro[, limit[, at_once]]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into
+--       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
+--   memory.whole(job, limit) -> what steps take of a GPU whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes with some to spare
+--   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
+--       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
+local mix = require "vbl.train.mix"
 local step_of = require "vbl.train.step"
 local vbl = require "vbl"
 
@@ -36,9 +38,10 @@ local function tasks_of(job)
   return list
 end
 
-local function twin_job(job, micro)
+local function twin_job(job, micro, at_once)
   local twin = setmetatable({model = twin_of(job.model), micro = micro, tasks = tasks_of(job)}, {__index = job})
-  twin.mix = require("vbl.train.mix").new(twin.tasks, twin.model, job.config.mix or {}, job.config.flags.seed)
+  twin.mix = mix.new(twin.tasks, twin.model, job.config.mix or {}, job.config.flags.seed)
+  twin.mix.at_once = at_once
   twin.optimizer = require("vbl.train.job").optimizer(twin)
   return twin
 end
@@ -52,25 +55,35 @@ local function batch_of(job, order, step)
           images = vbl.empty(#index, 3, size, size, {dtype = "u8", device = "cpu"})}
 end
 
-local function take_steps(job, micro)
-  local twin, order = twin_job(job, micro), job.train:order(job.config.flags.seed, 1)
+local function take_steps(job, micro, at_once)
+  local twin, order = twin_job(job, micro, at_once), job.train:order(job.config.flags.seed, 1)
   for step = 1, STEPS do
     vbl.scope(function() step_of.settle(twin, step_of.queue(twin, batch_of(twin, order, step), step, {separate = step == STEPS})) end)
   end
 end
 
-function memory.of(job, device, micro, limit)
-  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, micro)
+function memory.of(job, device, micro, limit, at_once)
+  if at_once == nil then at_once = job.at_once end
+  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, micro, at_once)
   if ok then return found end
   if limit and tostring(found):find("out of memory", 1, true) then return nil end
   error(found, 0)
 end
 
+local function planned(limit) return limit * PLANNED // 1 | 0 end
+
+function memory.whole(job, limit)
+  if (job.config.tasks_together or "no") == "no" or not mix.joins(job.tasks, job.config.mix or {}) then return nil end
+  return memory.of(job, "cuda", job.config.batch, planned(limit), true)
+end
+
 function memory.fit(job, limit)
   local batch = job.config.batch
+  local whole = memory.whole(job, limit)
+  if whole then return batch, whole, true end
   local function try(parts)
     local micro = (batch + parts - 1) // parts
-    return micro, memory.of(job, "cuda", micro, limit * PLANNED // 1 | 0)
+    return micro, memory.of(job, "cuda", micro, planned(limit), false)
   end
   local low, high, micro, found = 0, 1, nil, nil  -- parts: `low` of them are too few
   while true do
@@ -84,7 +97,7 @@ function memory.fit(job, limit)
     local smaller, fits = try(middle)
     if fits then high, micro, found = middle, smaller, fits else low = middle end
   end
-  return micro, found
+  return micro, found, false
 end
 
 return memory

@@ -35,6 +35,9 @@ local function check_options(opts)
   end
 end
 
+-- Whether a step's tasks can go through the model as one batch: it has several, and nothing needs one's gradient or loss by itself.
+function mix.joins(tasks, opts) return #tasks > 1 and (opts.how or "joint") == "joint" and (opts.weighting or "fixed") == "fixed" end
+
 -- opts: {how=, weighting=}; leaves of "uncertainty" are appended to the model's parameters (mix.log_variance.<task>).
 function mix.new(tasks, model, opts, seed)
   local self = setmetatable({tasks = tasks, model = model, how = opts.how or "joint", weighting = opts.weighting or "fixed", seed = seed}, Mix)
@@ -96,14 +99,33 @@ function Mix:scale(task, step, total, loss)
   return w * math.exp(-s:item())
 end
 
+-- Whether those of a step do: self.at_once, which the job decides on, and all of them take their samples whole.
+local function whole(self, active, works, micro)
+  local all = self.at_once and mix.joins(self.tasks, self)
+  for _, task in ipairs(active) do all = all and works[task.name].n <= micro end
+  return all
+end
+
+local function at_once(self, active, works, step, total)
+  local entries, result = {}, {}
+  for i, task in ipairs(active) do
+    entries[i] = {task = task, work = works[task.name], pass = 2 * (i - 1), scale = self:scale(task, step, total)}
+  end
+  for i, r in ipairs(accumulate.together(self.model, entries)) do
+    r.weight, result[active[i].name] = entries[i].scale, r
+  end
+  return result
+end
+
 -- works: task name -> work. Leaves the step's gradient in the parameters. separate: also measures each task's gradient norm (costs a
 -- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured}.
 function Mix:backward(works, micro, step, total, separate)
-  local model, result = self.model, {}
+  local model, result, active = self.model, {}, self:active(step, total)
+  if not separate and whole(self, active, works, micro) then return at_once(self, active, works, step, total) end
   separate = separate or self.weighting == "gradient"
   vbl.scope(function()
     local sums, gradients, pass = {}, {}, 0
-    for _, task in ipairs(self:active(step, total)) do
+    for _, task in ipairs(active) do
       local scale = self:scale(task, step, total)
       local r = {weight = scale}
       r.loss, r.stats = accumulate.backward(model, task, works[task.name], micro, pass, scale)

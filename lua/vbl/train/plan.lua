@@ -14,8 +14,8 @@ local CARDS, APART = {16, 24, 80}, 1
 local function megabytes(n) return ("%.0f MB"):format(n / 1e6) end
 
 local function on_card(job, size)
-  local micro, found = memory.fit(job, (size - APART) * 2 ^ 30)
-  if micro then return ("micro-batches of %d, %s at the peak of a step"):format(micro, megabytes(found.peak)) end
+  local micro, found, at_once = memory.fit(job, (size - APART) * 2 ^ 30)
+  if micro then return ("micro-batches of %d%s, %s at the peak of a step"):format(micro, at_once and ", all tasks together" or "", megabytes(found.peak)) end
   return job.model.checkpointing and "does not fit" or "does not fit; checkpointing=true needs less"
 end
 

@@ -27,8 +27,8 @@ function report.opening(run, job, s)
   end
   run:log("%s, %s trainable", tostring(job.model), summary.comma(job.model:num_parameters("trainable")))
   for _, line in ipairs(job.kind.opening and job.kind.opening(job) or {}) do run:log("%s", line) end
-  run:log("%d steps (%d an epoch), batch %d in micro-batches of %d, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
-          c.flags.seed, c.precision, system.threads(), run.path)
+  run:log("%d steps (%d an epoch), batch %d in micro-batches of %d%s, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
+          job.at_once and ", all tasks together" or "", c.flags.seed, c.precision, system.threads(), run.path)
   local names = {}
   for i, layer in ipairs(features.layers(job.model.config)) do names[i] = string.format("%s %s|%s", layer.name, layer.text, layer.vision) end
   run:log("layers: %s", table.concat(names, ", "))

@@ -45,7 +45,7 @@ local function watched_attention(state, attention)
   end
 end
 
--- Which samples are in the model: its methods note the batch they get.
+-- Which samples are in the model: its methods note the batch they get. Of several passes each is taken by itself.
 local function note_batches(state, model)
   for _, name in ipairs {"run", "classify"} do
     local method = model[name]
@@ -54,17 +54,23 @@ local function note_batches(state, model)
       return method(self, batch, opts)
     end)
   end
+  rawset(model, "run_all", function(self, requests)
+    local results = {}
+    for i, request in ipairs(requests) do results[i] = self:run(request[1], request[2]) end
+    return results
+  end)
 end
 
 function watch.run(model, fn)
   local state, at, attention = {largest = {value = 0}}, nn.at, nn.attention
-  local run, classify = rawget(model, "run"), rawget(model, "classify")
+  local run, classify, run_all = rawget(model, "run"), rawget(model, "classify"), rawget(model, "run_all")
   nn.at, nn.attention = watched_at(state, at), watched_attention(state, attention)
   note_batches(state, model)
   local ok, message = pcall(fn)
   nn.at, nn.attention = at, attention
   rawset(model, "run", run)
   rawset(model, "classify", classify)
+  rawset(model, "run_all", run_all)
   if state.found then return state.found end
   return nil, not ok and message or nil, state.largest
 end

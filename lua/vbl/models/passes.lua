@@ -1,0 +1,130 @@
+-- Several passes through a model as one batch: the products have more rows and fill a GPU better, and there are fewer kernels. Samples do not see each
+-- other, so the results are those of the passes alone, to rounding, and so are the gradients; dropout masks are theirs bit for bit where vbl
+-- draws them (vbl.models.layout.numbers).
+--   passes.run(model, requests) -> results, in order      requests: array of {batch, opts}; batch, opts and a result as of model:run
+-- Together go passes that compute the same of each sample: with and without co-attention, fused or not; `unimodal` where it is a second way
+-- through the layers; images of one type; with packed = false captions of one width. Passes that are tapped, or whose attention is a caller's,
+-- go alone.
+local layout = require "vbl.models.layout"
+local vbl = require "vbl"
+
+local passes = {}
+
+local NONE = {text = 0, vision = 0}
+
+-- Passes of equal keys go together; nil: alone.
+local function key_of(model, batch, opts)
+  if opts.attend or next(model.tapped) then return nil end
+  local c = model.config
+  local twice = opts.unimodal and c.fusion ~= "stacked" or false
+  return ("%s %s %s %s %s %s"):format(opts.cross ~= false, opts.fuse ~= false, twice, batch.images:dtype(), batch.images:device(),
+                                      c.packed and "" or batch.tokens:size(2))
+end
+
+-- tokens [B, T] -> [B, wide], zeros behind the captions
+local function widened(tokens, wide)
+  local B, T = tokens:size(1), tokens:size(2)
+  if T == wide then return tokens end
+  return vbl.cat({tokens, vbl.zeros(B, wide - T, {dtype = tokens:dtype(), device = tokens:device()})}, 2)
+end
+
+-- The masks of the batches under each other, nothing hidden where there is none; nil: there is none at all.
+local function masks_of(model, batches)
+  local masks, device = {}, nil
+  for _, batch in ipairs(batches) do device = device or batch.mask and batch.mask:device() end
+  if not device then return nil end
+  local P = (model.config.image // model.config.patch) ^ 2 // 1 | 0
+  for i, batch in ipairs(batches) do
+    masks[i] = batch.mask and batch.mask:to(device) or vbl.zeros(batch.tokens:size(1), P, {dtype = "u8", device = device})
+  end
+  return vbl.cat(masks, 1)
+end
+
+-- One batch of several passes' samples, each with the number that it has in its own.
+local function joined(model, group)
+  local batches, wide, all = {}, 0, {tokens = {}, lengths = {}, images = {}, numbers = {}}
+  for i, member in ipairs(group) do
+    batches[i] = member.batch
+    wide = math.max(wide, member.batch.tokens:size(2))
+  end
+  for i, batch in ipairs(batches) do
+    all.tokens[i], all.lengths[i], all.images[i] = widened(batch.tokens, wide), batch.lengths, batch.images
+    local samples = batch.samples or layout.samples(batch.tokens:size(1))
+    table.move(layout.numbers(samples, group[i].opts.pass or 0), 1, #samples, #all.numbers + 1, all.numbers)
+  end
+  for _, name in ipairs {"tokens", "lengths", "images"} do all[name] = vbl.cat(all[name], 1) end
+  all.mask = masks_of(model, batches)
+  return all
+end
+
+-- Of the result of a joined batch that of its samples from .. from + n - 1; opts: their pass's.
+local function part_of(out, from, n, opts)
+  local text, text_before = layout.part_of_text(out.text_layout, from, n)
+  local vision, vision_before = layout.part_of_image(out.vision_layout, from, n)
+  local function rows(pair, reads, skipped)
+    local function of(x, name, lay, before)
+      if x and (not reads or reads == name) then return x:narrow(1, before - skipped[name] + 1, lay.N) end
+    end
+    return {text = of(pair.text, "text", text, text_before), vision = of(pair.vision, "vision", vision, vision_before)}
+  end
+  local part = rows(out, opts.reads, out.skipped or NONE)
+  part.text_layout, part.vision_layout, part.taps = text, vision, {}
+  part.unimodal = opts.unimodal and rows(out.unimodal, nil, NONE) or nil
+  return part
+end
+
+-- Those that read the text alone, both streams, the images alone: the samples of which a stream is read follow each other. Sorted by place among equals.
+local ORDER = {text = 1, vision = 3}
+local function by_what_is_read(group)
+  for i, member in ipairs(group) do member.place = i + (ORDER[member.opts.reads] or 2) * #group end
+  table.sort(group, function(a, b) return a.place < b.place end)
+end
+
+-- The samples whose rows are read: name of a stream -> {first, how many} or nil.
+local function read_samples(group)
+  local reads, from = {}, 1
+  for _, member in ipairs(group) do
+    local n = member.batch.tokens:size(1)
+    for _, name in ipairs {"text", "vision"} do
+      if (member.opts.reads or name) == name then
+        reads[name] = reads[name] or {from, 0}
+        reads[name][2] = reads[name][2] + n
+      end
+    end
+    from = from + n
+  end
+  return reads
+end
+
+-- group: array of {batch=, opts=, at = the place of its result}
+local function run_group(model, group, results)
+  if #group == 1 then
+    results[group[1].at] = model:run(group[1].batch, group[1].opts)
+    return
+  end
+  by_what_is_read(group)
+  local opts = setmetatable({pass = 0, reads = read_samples(group)}, {__index = group[1].opts})
+  for _, member in ipairs(group) do opts.unimodal = opts.unimodal or member.opts.unimodal end
+  local out, from = model:run(joined(model, group), opts), 1
+  for _, member in ipairs(group) do
+    local n = member.batch.tokens:size(1)
+    results[member.at], from = part_of(out, from, n, member.opts), from + n
+  end
+end
+
+function passes.run(model, requests)
+  local groups, by_key, results = {}, {}, {}
+  for i, request in ipairs(requests) do
+    local member = {batch = request[1], opts = request[2] or {}, at = i}
+    local key = key_of(model, member.batch, member.opts) or i
+    if not by_key[key] then
+      by_key[key] = {}
+      groups[#groups + 1] = by_key[key]
+    end
+    table.insert(by_key[key], member)
+  end
+  for _, group in ipairs(groups) do run_group(model, group, results) end
+  return results
+end
+
+return passes
