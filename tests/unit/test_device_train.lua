@@ -2,6 +2,7 @@
 -- On the emulated device of the tier unit (VBL_EMU_LAG: what it does is done late), on a GPU in the tier gpu.
 local vbl = require "vbl"
 local check = require "check"
+local passes = require "vbl.models.passes"
 local step_of = require "vbl.train.step"
 
 local found, why = vbl.devices()
@@ -65,6 +66,33 @@ check.group("checkpointed layers: the same bits", function()
     for i, p in ipairs(weights[false]) do check.ok(weights[true][i].tensor:allclose(p.tensor, {rtol = 0, atol = 0}), precision .. " " .. p.name) end
   end
   vbl.set_device "cpu"
+end)
+
+-- Dropout's masks belong to (pass, sample), so only the order of f32 sums differs: of a loss, and of a gradient, whose sign is AdamW's first step.
+check.group("tasks together and one after the other", function()
+  local losses, weights, most = {}, {}, 0
+  local plain = passes.run
+  function passes.run(model, requests)
+    most = math.max(most, #requests)
+    return plain(model, requests)
+  end
+  for _, at_once in ipairs {false, true} do
+    local job, batch = job_of("cuda", {vbl.tasks.mlm(), vbl.tasks.ap {head = "similarity", contrastive = {weight = 1}}, vbl.tasks.mim()})
+    job.mix.at_once, most = at_once, 0
+    for i = 1, 2 do
+      local values = step_of.settle(job, step_of.queue(job, batch(i), i, {again = function() return batch(i) end}))
+      for name, value in pairs(values) do
+        if name:find "^loss" then losses[name .. i] = losses[name .. i] or value end
+        if name:find "^loss" then check.near(value, losses[name .. i], (i == 1 and 1e-5 or 1e-3) * math.abs(value)) end
+      end
+    end
+    weights[at_once] = job.model.list
+    check.equal(most, at_once and 4 or 2)  -- passes that were asked for at once: MIM's two views, or all
+  end
+  passes.run = plain
+  vbl.set_device "cpu"
+  check.ok(losses["loss.mlm1"] and losses["loss.mim2"] and losses["loss.ap2"])
+  for i, p in ipairs(weights[false]) do check.ok(weights[true][i].tensor:allclose(p.tensor, {rtol = 0, atol = 4e-3}), p.name) end  -- two steps of at most 2 lr
 end)
 
 -- The second step's loss is broken, and two more steps are queued before anybody looks.
