@@ -135,7 +135,7 @@ static void by_hand() {
   using namespace vbl_product;
   for (int form = 0; form < 32; form++) {
     const bool ta = form & 1, tb = form & 2, sum = form & 4, half = form & 8, narrow = half && form & 16;
-    const int64_t M = 5, N = 9, K = 6;
+    const int64_t M = 2, N = 9, K = 6;
     as_the_library(
         {ta, tb, half ? BF16 : F32, narrow ? BF16 : F32, sum, half && sum, M, N, K, (ta ? M : K) + 1, (tb ? K : N) + 2, N + 3, 4});
   }
