@@ -242,7 +242,8 @@ static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err)
   const vbl_heads h = heads_of(c, s[0], s[1], s[2], s[3], s[4], &drop);
   const void *o = vbl_tensor_data(s[5]), *lse = vbl_tensor_data(s[6]), *dout = vbl_tensor_data(grad[0]);
   if (s[0]->dtype == VBL_BF16) {
-    r.be->attention_bf16_backward(&h, o, lse, dout, g.at[0], g.at[1], g.at[2], NULL);
+    if (!r.be->attention_bf16_backward(&h, o, lse, dout, g.at[0], g.at[1], g.at[2], NULL))
+      return vbl_fail(err, VBL_EDEVICE, "%s has no backward in bf16 for what it attended to in bf16", r.be->name);
     return deliver(c, &r, &g, err);
   }
   VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){Nq, H}, &delta, err));

@@ -4,7 +4,6 @@
 
 #include "core/ops/loss.h"
 #include "core/ops/product.h"
-#include "core/tape/profile.h"
 
 // The scores of N queries against M keys are never all in memory: so many of them at a time, recomputed in backward. On a device more, since
 // each time all keys are read, and fewer rows would not fill it.
@@ -19,6 +18,7 @@ typedef struct operands {
 
 // One direction: row i of a [n,D] has row i of b [m,D], m >= n, as its positive and b's other rows as negatives.
 typedef struct direction {
+  const vbl_call *c;
   const vbl_tensor *a, *b, *label;  // label: i32 0, 1, ...
   bool rounded;
   int64_t n, m, D, chunk;
@@ -49,7 +49,8 @@ static vbl_status operands_of(vbl_call *c, const vbl_real *r, const vbl_tensor *
 static vbl_status direction_of(vbl_call *c, const vbl_real *r, const operands *o, bool from_keys, int64_t n, bool backward,
                                direction *d, vbl_error *err) {
   vbl_tensor *label;
-  *d = (direction){.a = from_keys ? o->k : o->q, .b = from_keys ? o->q : o->k, .rounded = o->rounded, .n = n, .D = o->q->shape[1]};
+  *d = (direction){
+      .c = c, .a = from_keys ? o->k : o->q, .b = from_keys ? o->q : o->k, .rounded = o->rounded, .n = n, .D = o->q->shape[1]};
   d->m = d->b->shape[0];
   d->alpha = o->rounded ? 1 : 1 / o->temperature;
   const int64_t most = r->memory->host ? CHUNK : DEVICE_CHUNK;
@@ -69,10 +70,8 @@ static void product(const vbl_real *r, const direction *d, bool ta, bool tb, int
     vbl_mm(r, ta, tb, M, N, K, d->alpha, A, lda, B, ldb, accumulate ? 1 : 0, C, ldc);
     return;
   }
-  vbl_span span;
-  vbl_span_begin(&span, "gemm", VBL_PHASE_OUTER);
-  r->be->gemm_bf16(ta, tb, M, N, K, VBL_BF16, A, lda, VBL_BF16, B, ldb, accumulate, C, ldc, NULL, NULL, NULL);
-  vbl_span_end(&span, 2.0 * (double)M * (double)N * (double)K);
+  const vbl_matrix left = {A, lda, VBL_BF16, ta}, right = {B, ldb, VBL_BF16, tb};
+  vbl_product(d->c, r, M, N, K, left, right, accumulate, r->T, C, ldc, NULL);
 }
 
 // scores = a[from .. from + rows] b' / temperature

@@ -13,11 +13,8 @@ template <class A, class B>
 static __device__ void move(A from, B *to) {
   store(to, load(from));
 }
-// As store does it, without the way through f64.
-static __device__ void move(float from, bf16 *to) {
-  const uint32_t bits = __float_as_uint(from);
-  to->bits = isnan(from) ? (uint16_t)(bits >> 16 | 0x40u) : (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
+// Without the way through f64.
+static __device__ void move(float from, bf16 *to) { store(to, from); }
 static __device__ void move(bf16 from, float *to) { *to = __uint_as_float((uint32_t)from.bits << 16); }
 
 template <class A, class B>

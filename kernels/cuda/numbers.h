@@ -25,10 +25,11 @@ static __device__ inline void store(double *to, double v) { *to = v; }
 static __device__ inline void store(int32_t *to, double v) { *to = (int32_t)truncate_between(v, INT32_MIN, INT32_MAX); }
 static __device__ inline void store(uint8_t *to, double v) { *to = (uint8_t)truncate_between(v, 0, UINT8_MAX); }
 // Nearest even; a NaN keeps its upper half with the quiet bit set, since rounding could carry its payload into infinity.
-static __device__ inline void store(bf16 *to, double v) {
-  const uint32_t bits = __float_as_uint((float)v);
+static __device__ inline void store(bf16 *to, float v) {
+  const uint32_t bits = __float_as_uint(v);
   to->bits = isnan(v) ? (uint16_t)(bits >> 16 | 0x40u) : (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
+static __device__ inline void store(bf16 *to, double v) { store(to, (float)v); }
 
 // Eight bf16 side by side, two in a register, the left one in its lower half.
 struct alignas(16) chunk {

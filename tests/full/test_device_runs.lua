@@ -3,7 +3,7 @@
 local check = require "check"
 local data_files = require "data_files"
 local memory = require "vbl.train.memory"
-local step_of = require "vbl.train.step"
+local take_steps = require "device_steps"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local vbl = require "vbl"
@@ -91,17 +91,6 @@ local function real_job(batch)
                         precision = "bf16", epochs = 1, flags = {seed = 3, device = "cuda"}}
 end
 
-local function three_steps(job)
-  local order = job.train:order(3, 1)
-  for step = 1, 3 do
-    vbl.scope(function()
-      local index = {}
-      for i = 1, job.config.batch do index[i] = order[(step - 1) * job.config.batch + i] end
-      step_of.settle(job, step_of.queue(job, job.train:batch(index, {epoch = 1}), step, {separate = step == 3}))
-    end)
-  end
-end
-
 if emulated then
   print "  SKIPPED: the memory of a card (this device is emulated)"
 else
@@ -111,7 +100,7 @@ else
     local before = vbl.memory().device_live
     vbl.reset_peak_memory()
     local job = real_job(64)
-    three_steps(job)
+    take_steps(job)
     local measured, planned = vbl.memory().device_peak - before, memory.of(job, "cuda", 64).peak
     print(("      planned %.0f MB, measured %.0f MB"):format(planned / 1e6, measured / 1e6))
     check.ok(math.abs(planned / measured - 1) <= 0.05, ("planned %d, measured %d bytes"):format(planned, measured))
@@ -124,10 +113,10 @@ else
     collectgarbage() collectgarbage()
     local memory_now = vbl.memory()
     local hog = vbl.empty((memory_now.device_limit - memory_now.device_live - (200 << 20)) // 4 | 0)
-    check.error(function() three_steps(job) end, "out of memory for", "MiB free; the largest tensors are ")
+    check.error(function() take_steps(job) end, "out of memory for", "MiB free; the largest tensors are ")
     hog = nil
     collectgarbage() collectgarbage()
-    three_steps(job)
+    take_steps(job)
     vbl.set_device "cpu"
   end)
 end

@@ -3,7 +3,7 @@
 -- taken with VBL_EMU_IDLE, in which kernels do nothing and the host asks for all that it does ask for; one is computed, by a process of its own.
 local check = require "check"
 local memory = require "vbl.train.memory"
-local step_of = require "vbl.train.step"
+local take_steps = require "device_steps"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local vbl = require "vbl"
@@ -21,18 +21,6 @@ local function job_of(precision, batch, micro, more)
   for key, value in pairs(model) do config.model[key] = value end
   for key, value in pairs(more or {}) do config[key] = value end
   return vbl.train.job(config)
-end
-
--- Three steps of a run as they are taken, the third as one that is logged.
-local function take_steps(job)
-  local order = job.train:order(3, 1)
-  for step = 1, 3 do
-    vbl.scope(function()
-      local index = {}
-      for i = 1, job.config.batch do index[i] = order[(step - 1) * job.config.batch + i] end
-      step_of.settle(job, step_of.queue(job, job.train:batch(index, {epoch = 1}), step, {separate = step == 3}))
-    end)
-  end
 end
 
 local function within(what, planned, measured)
