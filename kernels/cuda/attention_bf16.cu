@@ -51,7 +51,7 @@ static __global__ void pad_kernel(const T *x, int64_t ld, side a, int64_t W, T *
         if (r < n)
           y[(b * a.S + r) * W + c] = x[(first + r) * ld + c];
         else
-          store(y + (b * a.S + r) * W + c, 0);
+          store(y + (b * a.S + r) * W + c, 0.0f);
       }
   }
 }
