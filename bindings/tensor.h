@@ -51,6 +51,8 @@ vbl_tensor *vbl_lua_apply_unary(lua_State *L, const vbl_op *op, vbl_tensor *x);
 
 // New contiguous tensor of undefined content on the host, pushed.
 vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape);
+// The same on a device.
+vbl_tensor *vbl_lua_new_tensor_on(lua_State *L, const vbl_backend *device, vbl_dtype dtype, int ndim, const int64_t *shape);
 const vbl_backend *vbl_lua_backend(vbl_dtype dtype);  // which host backend computes with it
 // Pushes a 0-dim tensor of like's dtype and device that holds the number at `arg`; an i32 or u8 takes only integers in its range.
 vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, const vbl_tensor *like);

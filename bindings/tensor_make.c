@@ -1,5 +1,5 @@
 // Constructors: from tables and numbers, constant fills, sequences.
-// defines: vbl_make_rows, vbl_lua_default_device, vbl_lua_new_tensor, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_make_options
+// defines: vbl_make_rows, vbl_lua_default_device, vbl_lua_new_tensor, vbl_lua_new_tensor_on, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_make_options
 #include "bindings/tensor_make.h"
 
 #include <math.h>
@@ -9,12 +9,16 @@ const vbl_backend *vbl_lua_backend(vbl_dtype dtype) {
   return dtype == VBL_F64 ? vbl_reference_backend() : vbl_cpu_backend();
 }
 
-vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape) {
+vbl_tensor *vbl_lua_new_tensor_on(lua_State *L, const vbl_backend *device, vbl_dtype dtype, int ndim, const int64_t *shape) {
   vbl_handle *h = vbl_lua_new_handle(L);
   vbl_tensor *t = NULL;
-  VBL_LUA_TRY(L, vbl_tensor_new(vbl_lua_backend(dtype), dtype, ndim, shape, &t, &err));
+  VBL_LUA_TRY(L, vbl_tensor_new(device, dtype, ndim, shape, &t, &err));
   vbl_lua_fill_handle(L, h, t);
   return t;
+}
+
+vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape) {
+  return vbl_lua_new_tensor_on(L, vbl_lua_backend(dtype), dtype, ndim, shape);
 }
 
 vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, const vbl_tensor *like) {
@@ -60,14 +64,26 @@ vbl_make_options vbl_lua_make_options(lua_State *L, int arg, vbl_dtype fallback)
   return options;
 }
 
-vbl_tensor *vbl_lua_make(lua_State *L, int arg, vbl_dtype fallback, vbl_make_options *options) {
-  int64_t shape[VBL_MAX_DIMS];
+static int sizes_and_options(lua_State *L, int arg, vbl_dtype fallback, int64_t *shape, vbl_make_options *options) {
   int next;
   int ndim = vbl_lua_check_shape(L, arg, false, shape, &next);
   *options = vbl_lua_make_options(L, next, fallback);
   if (!lua_isnone(L, next + 1) || (!lua_isnoneornil(L, next) && !lua_istable(L, next)))
     vbl_lua_error(L, "expected sizes, then an option table, got %s as argument %d", luaL_typename(L, next), next);
+  return ndim;
+}
+
+vbl_tensor *vbl_lua_make(lua_State *L, int arg, vbl_dtype fallback, vbl_make_options *options) {
+  int64_t shape[VBL_MAX_DIMS];
+  int ndim = sizes_and_options(L, arg, fallback, shape, options);
   return vbl_lua_new_tensor(L, options->dtype, ndim, shape);
+}
+
+// On the device that is asked for: nothing of it passes through the host.
+static vbl_tensor *make_there(lua_State *L, int arg, vbl_make_options *options) {
+  int64_t shape[VBL_MAX_DIMS];
+  int ndim = sizes_and_options(L, arg, VBL_F32, shape, options);
+  return vbl_lua_new_tensor_on(L, options->device, options->dtype, ndim, shape);
 }
 
 int vbl_lua_made(lua_State *L, vbl_tensor *t, const vbl_make_options *options) {
@@ -83,7 +99,7 @@ int vbl_lua_made(lua_State *L, vbl_tensor *t, const vbl_make_options *options) {
 
 static int filled(lua_State *L, int arg, double value) {
   vbl_make_options options;
-  vbl_tensor *t = vbl_lua_make(L, arg, VBL_F32, &options);
+  vbl_tensor *t = make_there(L, arg, &options);
   if (!vbl_fits_dtype(t->dtype, value)) vbl_lua_error(L, "%f is no %s", (LUAI_UACNUMBER)value, vbl_dtype_name(t->dtype));
   VBL_LUA_TRY(L, vbl_tensor_fill(t, value, &err));
   return vbl_lua_made(L, t, &options);
@@ -94,7 +110,7 @@ static int make_ones(lua_State *L) { return filled(L, 1, 1); }
 
 static int make_empty(lua_State *L) {
   vbl_make_options options;
-  vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32, &options);
+  vbl_tensor *t = make_there(L, 1, &options);
   return vbl_lua_made(L, t, &options);
 }
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
 #include "kernels/cpu/cpu.h"
 
@@ -44,10 +45,17 @@ static size_t class_capacity(int c) {
   return (((size_t)(c % STEPS) + STEPS + 1) << (c / STEPS - 1)) * ALIGNMENT;
 }
 
+// More than there is, swap counted: where the kernel promises memory that it does not have, the first to fill it would end the process.
+static bool past_the_machine(size_t capacity) {
+  struct sysinfo s;
+  return capacity > (size_t)1 << 30 && sysinfo(&s) == 0 && capacity / s.mem_unit > s.totalram + s.totalswap;
+}
+
 // posix_memalign, because aligned_alloc may refuse a size that is not a multiple of the alignment.
 static void *from_system(size_t capacity) {
   const bool huge = capacity >= 2 * huge_page;
   void *p = NULL;
+  if (past_the_machine(capacity)) return NULL;
   if (posix_memalign(&p, huge ? huge_page : ALIGNMENT, capacity) != 0) return NULL;
   if (huge) madvise(p, capacity, MADV_HUGEPAGE);  // a hint: refusal costs nothing but speed
   return p;

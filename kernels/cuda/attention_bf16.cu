@@ -2,8 +2,11 @@
 // through working memory, packed with zeros behind the last row, or padded: cuDNN's tiles may read past a sample's end, and what lies there
 // must be numbers. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
 // a machine without it: vbl's own kernels (flash.cu). Heads that these do not take either: false, and the caller's f32 kernels do it.
-// defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward
+// defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward, vbl_cuda::fused_attention
+#include <stdio.h>
+
 #include <array>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -160,6 +163,13 @@ static bool aligned_rows(const vbl_heads *a) {
   return pitches % 8 == 0 && ((uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v) % 16 == 0;
 }
 
+static void tell_refused(const vbl_heads *a, const char *why) {
+  static std::atomic<bool> told;
+  if (told.exchange(true)) return;
+  fprintf(stderr, "vbl: no plan of cuDNN's for attention of %d x %d heads of %d (%s): vbl's own kernels do it (told once)\n",
+          (int)a->B, (int)a->H, (int)a->d, why);
+}
+
 // The first layout that cuDNN takes in both directions. Sums in a fixed order come first, so that runs repeat bit for bit.
 static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
   static const struct {
@@ -168,7 +178,7 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
   } ways[] = {{EVEN, true, true},  {EVEN, true, false},  {RAGGED, true, false}, {PADDED, true, false},
               {EVEN, false, true}, {EVEN, false, false}, {PADDED, false, false}};
   const pitches given = {a->ldq, a->ldk, a->ldv, a->ldo, a->lddq, a->lddk, a->lddv}, compact = {};
-  char why[512] = "";
+  char why[512] = "", first[512] = "";
   uncapture("new sizes of attention");
   graph *g = new graph;
   for (const auto &way : ways) {
@@ -180,17 +190,33 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
         nullptr};
     sdpa_forward(p.shape, (float)a->scale, g);
     p.forward = vbl_cudnn::make(*g, why, sizeof why);
-    if (p.forward == nullptr) continue;
-    sdpa_backward(p.shape, (float)a->scale, g);
-    p.backward = vbl_cudnn::make(*g, why, sizeof why);
+    if (p.forward != nullptr) {
+      sdpa_backward(p.shape, (float)a->scale, g);
+      p.backward = vbl_cudnn::make(*g, why, sizeof why);
+    }
     if (p.backward != nullptr) {
       delete g;
       return p;
     }
     vbl_cudnn::drop(p.forward);
+    if (first[0] == '\0') snprintf(first, sizeof first, "%s", why);
   }
   delete g;
+  tell_refused(a, first);
   return {{}, false, nullptr, nullptr};
+}
+
+bool vbl_cuda::fused_attention(char *why, size_t size) {
+  const sdpa images = {2, 12, 64, 197, 197, EVEN, 0, true, {}};
+  graph *g = new graph;
+  sdpa_forward(images, 0.125f, g);
+  vbl_cudnn::plan *forward = vbl_cudnn::make(*g, why, size), *backward = nullptr;
+  if (forward != nullptr) sdpa_backward(images, 0.125f, g), backward = vbl_cudnn::make(*g, why, size);
+  const bool taken = backward != nullptr;
+  vbl_cudnn::drop(forward);
+  vbl_cudnn::drop(backward);
+  delete g;
+  return taken;
 }
 
 static int64_t bucket(int64_t S, bool even) { return even ? S : (S + BUCKET - 1) / BUCKET * BUCKET; }

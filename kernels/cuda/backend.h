@@ -93,6 +93,10 @@ int64_t vbl_cuda_count_nonfinite(const void *x, int64_t n, vbl_stream s);
 bool vbl_cuda_gemm_open(void);  // false: cuBLASLt cannot be started
 
 namespace vbl_cuda {
+
+// Whether cuDNN makes plans for attention on this device, forward and backward, of images of the base model. false: `why` says it.
+bool fused_attention(char *why, size_t size);
+
 // A kernel that cannot do its work says so here; the next sync reports it, once. `what` lasts.
 void note_failure(vbl_status code, const char *what);
 bool deterministic(void);  // nothing may be chosen by its time, or summed in an order that varies (vbl_cuda_set_deterministic)

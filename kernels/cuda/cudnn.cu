@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -103,12 +104,25 @@ cudnnPointwiseMode_t mode_of(function f) {
   }
 }
 
+// What a graph is for: a device of which only the description is here, or that of a handle, which the graph and the plan are given or, the newer
+// way, described from. An engine of a graph that is given neither is asked for no device at all, and refuses.
+struct place {
+  const char *json;
+  cudnnHandle_t handle;
+  bool described;
+};
+
 // Every descriptor made for one graph, and the first failure: after it nothing more is done.
 class lowering {
  public:
-  lowering(const graph &of, const char *device_json, char *reason, size_t reason_size)
-      : g(of), why(reason), size(reason_size), failed(false), of_tensor((size_t)of.tensors, nullptr), device(nullptr) {
-    if (device_json != nullptr) describe(device_json);
+  lowering(const graph &of, const place &where, char *reason, size_t reason_size)
+      : g(of), why(reason), size(reason_size), failed(false), of_tensor((size_t)of.tensors, nullptr), device(nullptr), on(nullptr) {
+    if (where.json != nullptr)
+      describe(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(where.json), where.json);
+    else if (where.described)
+      describe(CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, 1, &where.handle);
+    else
+      on = where.handle;
     for (int i = 0; i < g.nodes; i++) operations.push_back(operation(g.n[i]));
   }
   ~lowering() {
@@ -119,6 +133,7 @@ class lowering {
   // The engines that take the graph, the best first.
   std::vector<descriptor> engines(cudnnBackendHeurMode_t mode) {
     descriptor graph_of = make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "graph");
+    if (on != nullptr) set(graph_of, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &on);
     set(graph_of, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, (int64_t)operations.size(), operations.data());
     finalize(graph_of, "graph");
     descriptor heuristics = make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics");
@@ -144,6 +159,7 @@ class lowering {
     note(api().cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &p), "plan");
     if (!failed) link(p, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, engine);
     if (!failed && device != nullptr) link(p, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device);
+    if (!failed && on != nullptr) set(p, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &on);
     finalize(p, "plan");
     if (failed && p != nullptr) api().cudnnBackendDestroyDescriptor(p);
     return failed ? nullptr : p;
@@ -157,6 +173,7 @@ class lowering {
   bool failed;
   std::vector<descriptor> made, of_tensor, operations;
   descriptor device;
+  cudnnHandle_t on;
 
   void note(cudnnStatus_t s, const char *what) {
     if (s == CUDNN_STATUS_SUCCESS || failed) return;
@@ -180,9 +197,9 @@ class lowering {
     if (!failed) note(api().cudnnBackendFinalize(d), what);
   }
 
-  void describe(const char *json) {
+  void describe(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *value) {
     device = make(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, "device");
-    set(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(json), json);
+    set(device, name, type, n, value);
     finalize(device, "device");
   }
 
@@ -325,7 +342,7 @@ int version() { return api().cudnnGetVersion != nullptr ? (int)api().cudnnGetVer
 bool supports(const graph &g, const char *device, char *why, size_t size) {
   if (missing() != nullptr) return snprintf(why, size, "%s", missing()), false;
   for (cudnnBackendHeurMode_t mode : modes) {
-    lowering l(g, device, why, size);
+    lowering l(g, {device, device == nullptr ? handle() : nullptr, false}, why, size);
     if (!l.engines(mode).empty()) return true;
   }
   if (why[0] == '\0') snprintf(why, size, "cuDNN has no engine for it");
@@ -351,23 +368,31 @@ static void collect(const graph &g, plan *p) {
   }
 }
 
+// Of the engines that the heuristics name, the best first, the plan of the first that makes one.
+static plan *first_plan(const graph &g, const place &where, cudnnBackendHeurMode_t mode, char *why, size_t size) {
+  const auto l = std::make_shared<lowering>(g, where, why, size);
+  for (descriptor engine : l->engines(mode)) {
+    const descriptor d = l->plan_of(engine);
+    int64_t bytes = 0, n = 0;
+    if (d == nullptr || api().cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
+                                                       &bytes) != CUDNN_STATUS_SUCCESS)
+      continue;
+    plan *p = new plan{l, d, (size_t)bytes, {}, {}, {}};
+    collect(g, p);
+    return p;
+  }
+  return nullptr;
+}
+
 plan *make(const graph &g, char *why, size_t size) {
   why[0] = '\0';
   if (missing() != nullptr) return snprintf(why, size, "%s", missing()), nullptr;
   if (handle() == nullptr) return snprintf(why, size, "cuDNN cannot be started (memory?)"), nullptr;
-  for (cudnnBackendHeurMode_t mode : modes) {
-    const auto l = std::make_shared<lowering>(g, nullptr, why, size);
-    for (descriptor engine : l->engines(mode)) {
-      const descriptor d = l->plan_of(engine);
-      int64_t bytes = 0, n = 0;
-      if (d == nullptr || api().cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
-                                                         &bytes) != CUDNN_STATUS_SUCCESS)
-        continue;
-      plan *p = new plan{l, d, (size_t)bytes, {}, {}, {}};
-      collect(g, p);
-      return p;
+  for (bool described : {false, true})
+    for (cudnnBackendHeurMode_t mode : modes) {
+      plan *p = first_plan(g, {nullptr, handle(), described}, mode, why, size);
+      if (p != nullptr) return p;
     }
-  }
   if (why[0] == '\0') snprintf(why, size, "cuDNN has no engine for it");
   return nullptr;
 }

@@ -108,11 +108,16 @@ void vbl_cuda_describe(char *text, size_t size) {
   say("ok", "GPU memory", line);
   const int v = vbl_cudnn::version();
   const char *missing = vbl_cudnn::missing();
-  if (missing == nullptr)
+  char why[512] = "";
+  const bool fused = missing == nullptr && fused_attention(why, sizeof why);
+  if (fused)
     snprintf(line, sizeof line, "%d.%d.%d", v / 10000, v / 100 % 100, v % 100);
+  else if (missing != nullptr)
+    snprintf(line, sizeof line, "%s; attention in bf16 runs on vbl's own, slower kernels", missing);
   else
-    snprintf(line, sizeof line, "%s; attention in bf16 runs on vbl's own kernels", missing);
-  say(missing == nullptr ? "ok" : "warn", "cuDNN", line);
+    snprintf(line, sizeof line, "%d.%d.%d takes no attention here (%s); it runs on vbl's own, slower kernels", v / 10000,
+             v / 100 % 100, v % 100, why);
+  say(fused ? "ok" : "warn", "cuDNN", line);
   const char *path = vbl_product::cache_file();
   char folder[1024];
   snprintf(folder, sizeof folder, "%s", path);

@@ -173,6 +173,13 @@ class blocks {
     return 0;
 #endif
   }
+  static size_t card() {
+    static const size_t bytes = [] {
+      size_t free = 0, total = 0;
+      return cudaMemGetInfo(&free, &total) == cudaSuccess ? total : SIZE_MAX;
+    }();
+    return bytes;
+  }
   void drop(size_t size, void *p) {
     uncapture("memory is given back");
     note(cudaFreeAsync(p, current));
@@ -180,7 +187,8 @@ class blocks {
   }
   void *fresh(size_t size) {
     void *p = nullptr;
-    uncapture("new memory");  // in a graph it would be the graph's, and end with it
+    if (size > card()) return nullptr;  // a driver may take its time, and the host's memory, to find out
+    uncapture("new memory");            // in a graph it would be the graph's, and end with it
     count_allocation();
     if (cudaMallocAsync(&p, size, current) == cudaSuccess) return now.held += size, p;
     (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure

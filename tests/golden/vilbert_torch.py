@@ -93,7 +93,7 @@ class ViLBERT(nn.Module):
     def forward(self, tokens, lengths, images, fuse=True):
         """tokens [B,T], lengths [B], images [B,3,H,W] -> text [B,T,D], vision [B,P,D], taps. fuse=False: no co-attention, so
         text is the last BERT layer and vision is vit.norm's output."""
-        valid = torch.arange(tokens.shape[1])[None, :] < lengths[:, None]
+        valid = torch.arange(tokens.shape[1], device=tokens.device)[None, :] < lengths[:, None]
         text = self.bert.embeddings(tokens, token_type_ids=torch.zeros_like(tokens))
         mask = torch.zeros(valid.shape, dtype=text.dtype).masked_fill(~valid, torch.finfo(text.dtype).min)[:, None, None, :]
         vision = self.vit.norm_pre(self.vit.patch_drop(self.vit._pos_embed(self.vit.patch_embed(images))))
@@ -116,7 +116,7 @@ class ViLBERT(nn.Module):
 def info_nce(q, k, temperature, symmetric=False):
     """q, k [N,D], row i of one belongs to row i of the other; both are L2-normalised here. Symmetric: the mean of both directions."""
     logits = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).T / temperature
-    target = torch.arange(len(q))
+    target = torch.arange(len(q), device=q.device)
     one = F.cross_entropy(logits, target)
     return (one + F.cross_entropy(logits.T, target)) / 2 if symmetric else one
 

@@ -38,6 +38,20 @@ check.group("where new tensors lie", function()
   check.equal(vbl.zeros(2):device(), "cpu")
 end)
 
+check.group("what is filled on a device takes no memory of the host", function()
+  collectgarbage() collectgarbage()
+  vbl.reset_peak_memory()
+  local live = vbl.memory().live
+  local x = vbl.full({1000, 250}, 3, {device = "cuda"})
+  local y = vbl.empty(1000, 250, {device = "cuda"})
+  check.equal(vbl.memory().peak - live, 2 * 1000000)  -- of all tensors, wherever they lie
+  check.equal(x:sum():item(), 750000)
+  check.equal(y:device(), "cuda:0")
+  for dtype, value in pairs {i32 = -7, u8 = 200, bf16 = 0.5} do check.equal(vbl.full({3}, value, {dtype = dtype, device = "cuda"}):to("cpu"):totable()[3], value) end
+  check.error(function() vbl.zeros(2, {dtype = "f64", device = "cuda"}) end, "f64")
+  for _, device in ipairs {"cuda", "cpu"} do check.error(function() vbl.zeros(1 << 40, {device = device}) end, "out of memory for 4194304.0 MiB") end
+end)
+
 check.group("what is refused", function()
   check.error(function() vbl.zeros(2, {dtype = "f64", device = "cuda"}) end, "cuda:0 does not compute in f64", "f32")
   check.error(function() return vbl.zeros(2) + vbl.zeros(2, {device = "cuda"}) end, "cuda:0", "cpu")

@@ -46,10 +46,10 @@ local function six_steps(precision, stopping)
   for i = 1, 6 do
     local allocations, stopped = counts()
     local now = {step(i, stopping)}
-    for _, number in ipairs(before) do numbers[#numbers + 1] = later.number(number) end
-    before = now
     local allocations_after, stopped_after = counts()
     made[i], stops[i] = allocations_after - allocations, stopped_after - stopped
+    for _, number in ipairs(before) do numbers[#numbers + 1] = later.number(number) end
+    before = now
   end
   for _, number in ipairs(before) do numbers[#numbers + 1] = later.number(number) end
   vbl.set_device "cpu"
