@@ -53,6 +53,18 @@ static __device__ void add_part(const site &drop, int64_t row, int64_t j, int64_
   for (int i = 0; i < PART; i++) v[i] += r[i];
 }
 
+// y = dropout(x) + residual of a row, which stays in `row` where that is in registers: all is read before anything is written, so that the reads do not
+// wait for each other, as y may be x or residual.
+template <int SPANS, class X, class Y>
+static __device__ void add_row(const site &drop, int64_t i, int64_t D, const X *x, const float *residual, bool whole, Y *y,
+                               lane_row<SPANS, Y> *row) {
+  VBL_EACH_PART(k, j, n, D) {
+    add_part(drop, i, j, n, x + j, residual != nullptr ? residual + j : nullptr, whole, row->part(k));
+    if (SPANS == ANY) store_part(y + j, n, whole, row->part(k));
+  }
+  if (SPANS != ANY) VBL_EACH_PART(k, j, n, D) store_part(y + j, n, whole, row->part(k));
+}
+
 template <int SPANS, class Y>
 static __global__ void layer_norm_kernel(const float *x, affine a, Y *y, float *mean, float *rstd, int64_t N, int64_t D,
                                          bool whole) {
@@ -68,22 +80,17 @@ static __global__ void residual_norm_kernel(const X *x, const float *residual, s
                                             float *rstd, int64_t N, int64_t D, bool whole) {
   for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) {
     lane_row<SPANS, float> row(sum + i * D, whole);
-    VBL_EACH_PART(k, j, n, D) {
-      add_part(drop, i, j, n, x + i * D + j, residual + i * D + j, whole, row.part(k));
-      store_part(sum + i * D + j, n, whole, row.part(k));
-    }
+    add_row(drop, i, D, x + i * D, residual + i * D, whole, sum + i * D, &row);
     normalize_row(row, a, y + i * D, mean + i, rstd + i, D, whole);
   }
 }
 
-template <class X, class Y>
+template <int SPANS, class X, class Y>
 static __global__ void dropout_kernel(const X *x, const float *residual, site drop, Y *y, int64_t N, int64_t D, bool whole) {
-  constexpr int SPANS = ANY;
-  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) VBL_EACH_PART(k, j, n, D) {
-      float v[PART];
-      add_part(drop, i, j, n, x + i * D + j, residual != nullptr ? residual + i * D + j : nullptr, whole, v);
-      store_part(y + i * D + j, n, whole, v);
-    }
+  for (int64_t i = first_row<WARP>(); i < N; i += row_step<WARP>()) {
+    lane_row<SPANS, Y> row(y + i * D, whole);
+    add_row(drop, i, D, x + i * D, residual != nullptr ? residual + i * D : nullptr, whole, y + i * D, &row);
+  }
 }
 
 template <class Y>
@@ -110,7 +117,8 @@ template <class X, class Y>
 static void dropout_add(const X *x, const void *residual, const vbl_dropout *drop, Y *y, int64_t N, int64_t D, vbl_stream s) {
   const bool whole = whole_parts(D, (const void *)x, residual, (const void *)y);
   if (N * D > 0)
-    VBL_LAUNCH((dropout_kernel<X, Y>), row_blocks(N), THREADS, s, x, (const float *)residual, site_of(drop), y, N, D, whole);
+    VBL_BY_WIDTH(D, VBL_LAUNCH((dropout_kernel<SPANS, X, Y>), row_blocks(N), THREADS, s, x, (const float *)residual, site_of(drop),
+                               y, N, D, whole));
 }
 
 void vbl_cuda_layer_norm(const void *x, const void *gamma, const void *beta, double eps, void *y, void *mean, void *rstd, int64_t N,

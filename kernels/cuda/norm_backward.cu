@@ -27,19 +27,31 @@ struct sums {
   float gamma[SPANS][PART] = {}, beta[SPANS][PART] = {};
 };
 
-// One row by a warp. dx may lie on dy (where that is f32) or dsum, branch may be NULL: a lane writes a column after it read it.
+// What a lane needs of a row before it can begin.
+template <int SPANS, class T>
+struct operand_row {
+  lane_row<SPANS, float> x;
+  lane_row<SPANS, T> dy;
+  float mean, rstd;
+  __device__ operand_row(const operands<T> &a, int64_t row)
+      : x(a.x + row * a.D, a.whole), dy(a.dy + row * a.D, a.whole), mean(a.mean[row]), rstd(a.rstd[row]) {
+    x.read(a.D);
+    dy.read(a.D);
+  }
+};
+
+// One row by a warp. dx may lie on dy (where that is f32) or dsum, branch may be NULL: a lane writes a column after it read it. Rows that stay in
+// registers are read whole before anything is written, so that no read waits for another.
 template <int SPANS, bool SUM, class T>
-static __device__ void row_backward(const operands<T> &a, int64_t row, float *dx, const site &drop, bf16 *branch,
-                                    sums<SPANS == ANY ? 1 : SPANS> *s) {
+static __device__ void row_backward(const operands<T> &a, operand_row<SPANS, T> &from, int64_t row, float *dx, const site &drop,
+                                    bf16 *branch, sums<SPANS == ANY ? 1 : SPANS> *s) {
   const int64_t D = a.D;
-  lane_row<SPANS, float> xs(a.x + row * D, a.whole);
-  lane_row<SPANS, T> grads(a.dy + row * D, a.whole);
-  const float mean = a.mean[row], rstd = a.rstd[row];
+  const float mean = from.mean, rstd = from.rstd;
   float g_sum = 0, gn_sum = 0, gamma[PART], out[PART];
-  xs.read(D);
-  grads.read(D);
+  lane_row<SPANS, float> dsums(a.dsum + row * D, a.whole);
+  if (a.dsum != nullptr) dsums.read(D);
   VBL_EACH_PART(k, j, n, D) {
-    const float *x = xs.get(k, j, n), *dy = grads.get(k, j, n);
+    const float *x = from.x.get(k, j, n), *dy = from.dy.get(k, j, n);
     load_part(a.gamma + j, n, a.whole, gamma);
     VBL_EACH_OF(i, n) {
       const float g = dy[i] * gamma[i], normal = (x[i] - mean) * rstd;
@@ -50,11 +62,13 @@ static __device__ void row_backward(const operands<T> &a, int64_t row, float *dx
   }
   const float g_mean = group_sum<WARP>(g_sum) / (float)D, gn_mean = group_sum<WARP>(gn_sum) / (float)D;
   VBL_EACH_PART(k, j, n, D) {
-    const float *x = xs.get(k, j, n), *dy = grads.get(k, j, n);
-    float dsum[PART] = {};
+    const float *x = from.x.get(k, j, n), *dy = from.dy.get(k, j, n);
     load_part(a.gamma + j, n, a.whole, gamma);
-    if (a.dsum != nullptr) load_part(a.dsum + row * D + j, n, a.whole, dsum);
-    VBL_EACH_OF(i, n) out[i] = rstd * (dy[i] * gamma[i] - g_mean - (x[i] - mean) * rstd * gn_mean) + dsum[i];
+    VBL_EACH_OF(i, n) out[i] = rstd * (dy[i] * gamma[i] - g_mean - (x[i] - mean) * rstd * gn_mean);
+    if (a.dsum != nullptr) {
+      const float *dsum = dsums.get(k, j, n);
+      VBL_EACH_OF(i, n) out[i] += dsum[i];
+    }
     store_part(dx + row * D + j, n, a.whole, out);
     if (branch == nullptr) continue;
     drop_part(drop, row, j, out);
@@ -65,8 +79,10 @@ static __device__ void row_backward(const operands<T> &a, int64_t row, float *dx
 // For parameters that are frozen, and rows too wide for registers.
 template <int SPANS, class T>
 static __global__ void __launch_bounds__(THREADS) backward_kernel(operands<T> a, float *dx, site drop, bf16 *branch) {
-  for (int64_t row = first_row<WARP>(); row < a.N; row += row_step<WARP>())
-    row_backward<SPANS, false>(a, row, dx, drop, branch, (sums < SPANS == ANY ? 1 : SPANS > *)nullptr);
+  for (int64_t row = first_row<WARP>(); row < a.N; row += row_step<WARP>()) {
+    operand_row<SPANS, T> now(a, row);
+    row_backward<SPANS, false>(a, now, row, dx, drop, branch, (sums < SPANS == ANY ? 1 : SPANS > *)nullptr);
+  }
 }
 
 enum { SUM_WARPS = 4 };
@@ -87,13 +103,30 @@ static __device__ void add_warps(const float (*v)[PART], float *part, int64_t D)
   __syncthreads();
 }
 
-// With the sums of a chunk of rows a block, so that x and dy are read once.
+// With the sums of a chunk of rows a block, so that x and dy are read once. Their registers leave room for few warps: each has its next row on its
+// way while it computes, where there are registers for that too.
 template <int SPANS, class T>
 static __global__ void __launch_bounds__(SUM_WARPS *WARP, 2)
     whole_kernel(operands<T> a, float *dx, site drop, bf16 *branch, float *gamma_part, float *beta_part) {
   const int64_t from = a.N * blockIdx.x / gridDim.x, to = a.N * (blockIdx.x + 1) / gridDim.x;
   sums<SPANS> s;
-  for (int64_t row = from + threadIdx.x / WARP; row < to; row += SUM_WARPS) row_backward<SPANS, true>(a, row, dx, drop, branch, &s);
+  int64_t row = from + threadIdx.x / WARP;
+  if constexpr (SPANS <= 3) {
+    if (row < to) {
+      operand_row<SPANS, T> now(a, row);
+      for (; row + SUM_WARPS < to; row += SUM_WARPS) {
+        const operand_row<SPANS, T> next(a, row + SUM_WARPS);
+        row_backward<SPANS, true>(a, now, row, dx, drop, branch, &s);
+        now = next;
+      }
+      row_backward<SPANS, true>(a, now, row, dx, drop, branch, &s);
+    }
+  } else {
+    for (; row < to; row += SUM_WARPS) {
+      operand_row<SPANS, T> now(a, row);
+      row_backward<SPANS, true>(a, now, row, dx, drop, branch, &s);
+    }
+  }
   add_warps<SPANS>(s.gamma, gamma_part, a.D);
   add_warps<SPANS>(s.beta, beta_part, a.D);
 }

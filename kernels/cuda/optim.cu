@@ -107,6 +107,25 @@ static __global__ void norm_kernel(const double *part, const int *start, int cou
   if (!isfinite(norm)) *alarm = 1;
 }
 
+// Whether four elements at a time from the chunk's first on are 16-byte aligned.
+static __device__ bool quads(const piece &p, const chunk &c) {
+  return ((uintptr_t)(p.w + c.first) | (uintptr_t)(p.g + c.first) | (uintptr_t)(p.m + c.first) | (uintptr_t)(p.v + c.first)) % 16 ==
+         0;
+}
+
+// Four elements: four reads of 16 bytes on their way at once.
+static __device__ void adamw_quad(const piece &p, int64_t i, const adamw_step &a) {
+  float4 w = *(const float4 *)(p.w + i), m = *(const float4 *)(p.m + i), v = *(const float4 *)(p.v + i);
+  const float4 g = *(const float4 *)(p.g + i);
+  adamw_element(&w.x, g.x, &m.x, &v.x, a);
+  adamw_element(&w.y, g.y, &m.y, &v.y, a);
+  adamw_element(&w.z, g.z, &m.z, &v.z, a);
+  adamw_element(&w.w, g.w, &m.w, &v.w, a);
+  *(float4 *)(p.w + i) = w;
+  *(float4 *)(p.m + i) = m;
+  *(float4 *)(p.v + i) = v;
+}
+
 static __global__ void pieces_kernel(const piece *pieces, const chunk *chunks, int count, const float *scale,
                                      const int32_t *alarm) {
   if (*alarm != 0) return;
@@ -115,7 +134,9 @@ static __global__ void pieces_kernel(const piece *pieces, const chunk *chunks, i
     const piece p = pieces[c.piece];
     adamw_step step = p.step;
     step.scale = *scale;
-    for (int64_t i = c.first + threadIdx.x; i < c.first + c.n; i += THREADS) adamw_element(p.w + i, p.g[i], p.m + i, p.v + i, step);
+    const int64_t last = c.first + c.n, whole = quads(p, c) ? last - c.n % 4 : c.first;
+    for (int64_t i = c.first + 4 * threadIdx.x; i < whole; i += 4 * THREADS) adamw_quad(p, i, step);
+    for (int64_t i = whole + threadIdx.x; i < last; i += THREADS) adamw_element(p.w + i, p.g[i], p.m + i, p.v + i, step);
   }
 }
 
