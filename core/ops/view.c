@@ -95,8 +95,7 @@ static vbl_status slice_backward(vbl_call *c, vbl_tensor *const *grad, vbl_error
   const int64_t *n = c->attrs.n;
   vbl_tensor *dx, *part, *dy;
   bool accumulate;
-  VBL_TRY(vbl_grad_target_narrow(c, 0, &dx, &accumulate, err));
-  if (!accumulate) vbl_zero(&r, dx);
+  VBL_TRY(vbl_grad_target_slice(c, 0, (int)n[0], n[1], n[1] + n[2], &dx, &accumulate, err));
   VBL_TRY(vbl_tensor_narrow(dx, (int)n[0], n[1], n[2], &part, err));
   VBL_TRY(vbl_temp_keep(c, part, err));
   if (!accumulate) return vbl_tensor_copy(part, grad[0], err);

@@ -31,6 +31,11 @@ static vbl_status check_unchanged(const struct vbl_node *node, vbl_error *err) {
   return VBL_OK;
 }
 
+static vbl_status whole_gradients(struct vbl_node *node, vbl_error *err) {
+  for (int i = 0; i < node->outputs; i++) VBL_TRY(vbl_partial_complete(node, i, err));
+  return VBL_OK;
+}
+
 // The gradient of a narrow result is bf16, also where ops that know only f32 have summed it.
 static vbl_status narrow_gradients(struct vbl_node *node, vbl_error *err) {
   for (int i = 0; i < node->outputs; i++) {
@@ -49,6 +54,7 @@ static vbl_status run_op(struct vbl_node *node, vbl_error *err) {
   memcpy(c.saved, node->saved, sizeof c.saved);
   for (int i = 0; i < node->inputs; i++) c.needs_grad[i] = vbl_edge_wants(&node->edges[i]);
   vbl_branch(node->branch);
+  VBL_TRY(whole_gradients(node, err));
   VBL_TRY(narrow_gradients(node, err));
   // One list: an await after a note would leave the note behind.
   vbl_tensor *read[VBL_MAX_SAVED + VBL_MAX_OUTPUTS];
@@ -65,6 +71,7 @@ static vbl_status run_op(struct vbl_node *node, vbl_error *err) {
 static vbl_status run_custom(struct vbl_node *node, vbl_error *err) {
   vbl_branch(0);
   vbl_branches_join();
+  VBL_TRY(whole_gradients(node, err));
   vbl_tensor **in_grads = calloc((size_t)node->inputs + 1, sizeof *in_grads);
   if (in_grads == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for gradients");
   vbl_status status = node->custom.run(node->custom.context, node->grad, node->outputs, in_grads, node->inputs, err);

@@ -4,7 +4,7 @@
 // at once, and a sum is added to in place only while nobody else holds its tensor or storage.
 //
 // Where gradients of results may be bf16 (vbl_narrow_gradient) a sum is of the type of what came first, f32 or bf16.
-// defines: vbl_edge_give, vbl_edge_target, vbl_grad_give, vbl_grad_target, vbl_grad_target_narrow, vbl_grad_narrow, vbl_input_meta
+// defines: vbl_edge_give, vbl_edge_target, vbl_grad_give, vbl_grad_target, vbl_grad_target_narrow, vbl_grad_target_slice, vbl_grad_narrow, vbl_input_meta
 #include <string.h>
 
 #include "core/tape/node.h"
@@ -66,6 +66,7 @@ vbl_status vbl_edge_target(vbl_edge *e, bool narrow, vbl_tensor **target, bool *
     writes(&e->leaf->grad_marks);
   } else {
     *accumulate = *slot != NULL;
+    VBL_TRY(vbl_partial_complete(e->node, e->output, err));
     if (*slot == NULL)
       VBL_TRY(new_grad(&e->meta, narrow && may_be_narrow(e), slot, err));
     else
@@ -115,6 +116,26 @@ vbl_status vbl_grad_target(vbl_call *c, int i, vbl_tensor **target, bool *accumu
 
 vbl_status vbl_grad_target_narrow(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err) {
   return vbl_edge_target(&c->node->edges[i], true, target, accumulate, err);
+}
+
+// Of a sum that slices alone have made so far, the slice is new where none of them has written.
+static bool joins(const vbl_edge *e, int dim, int64_t from, int64_t to) {
+  return e->leaf == NULL && e->node->grad[e->output] != NULL && vbl_partial_extend(e->node, e->output, dim, from, to);
+}
+
+vbl_status vbl_grad_target_slice(vbl_call *c, int i, int dim, int64_t from, int64_t to, vbl_tensor **target, bool *accumulate,
+                                 vbl_error *err) {
+  vbl_edge *e = &c->node->edges[i];
+  if (joins(e, dim, from, to)) {
+    *target = e->node->grad[e->output];
+    *accumulate = false;
+    writes(&(*target)->storage->marks);
+    return VBL_OK;
+  }
+  VBL_TRY(vbl_edge_target(e, true, target, accumulate, err));
+  if (*accumulate) return VBL_OK;
+  if (e->leaf == NULL) return vbl_partial_begin(e->node, e->output, dim, from, to, err);
+  return vbl_tensor_fill(*target, 0, err);
 }
 
 bool vbl_grad_narrow(const vbl_call *c, int i) { return may_be_narrow(&c->node->edges[i]); }

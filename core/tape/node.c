@@ -27,7 +27,8 @@ static void edge_from(vbl_edge *e, vbl_tensor *t) {
 vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int outputs, struct vbl_node **out, vbl_error *err) {
   static uint64_t sequence;
   const size_t edges = (size_t)inputs * sizeof(vbl_edge), grads = (size_t)outputs * sizeof(vbl_tensor *);
-  struct vbl_node *node = calloc(1, sizeof *node + edges + grads + (size_t)outputs * sizeof(bool));
+  const size_t partials = (size_t)outputs * sizeof(struct vbl_partial *);
+  struct vbl_node *node = calloc(1, sizeof *node + edges + grads + partials + (size_t)outputs * sizeof(bool));
   if (node == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for the tape");
   node->refs = 1;
   node->sequence = ++sequence;
@@ -37,7 +38,8 @@ vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int
   node->outputs = outputs;
   node->edges = (vbl_edge *)(node + 1);
   node->grad = (vbl_tensor **)(node->edges + inputs);
-  node->narrow = (bool *)(node->grad + outputs);
+  node->partial = (struct vbl_partial **)(node->grad + outputs);
+  node->narrow = (bool *)(node->partial + outputs);
   for (int i = 0; i < inputs; i++) edge_from(&node->edges[i], in[i]);
   *out = node;
   return VBL_OK;
@@ -54,6 +56,7 @@ void vbl_node_attach(struct vbl_node *node, vbl_tensor *t, int output) {
 
 void vbl_node_clear_grads(struct vbl_node *node) {
   for (int i = 0; i < node->outputs; i++) {
+    vbl_partial_drop(node, i);
     vbl_tensor_release(node->grad[i]);
     node->grad[i] = NULL;
   }

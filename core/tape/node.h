@@ -22,9 +22,10 @@ struct vbl_node {
   vbl_custom custom;
   vbl_attrs attrs;
   int inputs, outputs;
-  vbl_edge *edges;    // [inputs]
-  vbl_tensor **grad;  // [outputs], during a backward walk: sums of what flowed in so far
-  bool *narrow;       // [outputs]: an op's backward takes its gradient in bf16 (vbl_narrow_gradient)
+  vbl_edge *edges;               // [inputs]
+  vbl_tensor **grad;             // [outputs], during a backward walk: sums of what flowed in so far
+  struct vbl_partial **partial;  // [outputs], beside a sum of which only slices are written so far; NULL: whole
+  bool *narrow;                  // [outputs]: an op's backward takes its gradient in bf16 (vbl_narrow_gradient)
   vbl_tensor *saved[VBL_MAX_SAVED];
   uint32_t version[VBL_MAX_SAVED];  // of the saved tensors' storages when they were saved
   int branch;                       // of a device, that it was queued in (core/tensor/branch.h)
@@ -48,6 +49,13 @@ vbl_status vbl_node_new(const char *name, vbl_tensor *const *in, int inputs, int
 void vbl_node_attach(struct vbl_node *node, vbl_tensor *t, int output);
 void vbl_node_spend(struct vbl_node *node);  // frees saved tensors and edges
 void vbl_node_clear_grads(struct vbl_node *node);
+
+// Slices of a sum, node->grad[output] (partial.c). begin: it is new, and [from, to) of dim will be written. extend: [from, to) will be written too, over
+// nothing; false where something is there, and it has to be added. complete: zeros where nothing was written; before the sum is read or added to.
+vbl_status vbl_partial_begin(struct vbl_node *node, int output, int dim, int64_t from, int64_t to, vbl_error *err);
+bool vbl_partial_extend(struct vbl_node *node, int output, int dim, int64_t from, int64_t to);
+vbl_status vbl_partial_complete(struct vbl_node *node, int output, vbl_error *err);
+void vbl_partial_drop(struct vbl_node *node, int output);
 
 vbl_status vbl_edge_give(vbl_edge *e, vbl_tensor *grad, vbl_error *err);
 // narrow: the target may be bf16.

@@ -80,6 +80,9 @@ vbl_status vbl_grad_give(vbl_call *c, int i, vbl_tensor *grad, vbl_error *err);
 vbl_status vbl_grad_target(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err);
 // The same for those who can write bf16 too: the target may be of it, where vbl_grad_narrow says that input i's gradient may.
 vbl_status vbl_grad_target_narrow(vbl_call *c, int i, vbl_tensor **target, bool *accumulate, vbl_error *err);
+// The same for those who write or add to [from, to) of a dim alone: *accumulate says whether that holds a sum. Target is the whole.
+vbl_status vbl_grad_target_slice(vbl_call *c, int i, int dim, int64_t from, int64_t to, vbl_tensor **target, bool *accumulate,
+                                 vbl_error *err);
 bool vbl_grad_narrow(const vbl_call *c, int i);
 
 // Gradients of sum(seed * t) into the leaves' .grad (accumulated). seed NULL = ones, t must then have one element. Frees the

@@ -156,4 +156,46 @@ check.group("checkpoint", function()
   check.error(function() vbl.checkpoint(function() return 1 end, vbl.ones(1, {requires_grad = true})) end, "result 1", "number")
 end)
 
+-- The gradient of what only slices read is put together without zeros to add to; what no slice has read is 0, what two have is their sum.
+check.group("slices", function()
+  local function grad(parts, whole_at)
+    local x = vbl.ones(3, 6, {requires_grad = true})
+    local h, sum = x * 1, vbl.zeros(1)
+    for i, part in ipairs(parts) do
+      if whole_at == i then sum = sum + (h * 100):sum() end
+      sum = sum + (h:narrow(part[1], part[2], part[3]) * part[4]):sum()
+    end
+    sum:backward()
+    return x.grad
+  end
+  local function expected(parts, whole)
+    local g = vbl.full({3, 6}, whole)
+    for _, part in ipairs(parts) do
+      local view = g:narrow(part[1], part[2], part[3])
+      view:copy_(view + part[4])
+    end
+    return g
+  end
+  local cases = {
+    {{2, 1, 2, 1}, {2, 3, 2, 2}, {2, 5, 2, 3}},                 -- all of it, in three
+    {{2, 5, 2, 3}, {2, 2, 1, 2}},                               -- gaps before, between
+    {{2, 2, 3, 1}, {2, 4, 3, 2}},                               -- an overlap
+    {{2, 2, 3, 1}, {2, 2, 3, 5}},                               -- twice the same
+    {{2, 1, 3, 1}, {1, 2, 1, 4}},                               -- another dim
+    {{1, 3, 1, 1}, {1, 1, 1, 2}}, {{2, 1, 6, 7}}, {{2, 3, 0, 1}},
+    {{2, 6, 1, 1}, {2, 5, 1, 2}, {2, 4, 1, 3}, {2, 3, 1, 4}, {2, 2, 1, 5}, {2, 1, 1, 6}, {1, 1, 1, 7}},
+  }
+  for k, parts in ipairs(cases) do
+    check.ok(grad(parts):allclose(expected(parts, 0), {rtol = 0, atol = 0}), k)
+    for at = 1, #parts do check.ok(grad(parts, at):allclose(expected(parts, 100), {rtol = 0, atol = 0}), k) end
+  end
+  local many = {}
+  for i = 1, 12 do many[i] = {1, 2 * i, 1, i} end  -- more than are kept apart
+  local x = vbl.ones(30, 2, {requires_grad = true})
+  local h, sum = x * 1, vbl.zeros(1)
+  for _, part in ipairs(many) do sum = sum + (h:narrow(1, part[2], 1) * part[4]):sum() end
+  sum:backward()
+  for i = 1, 30 do check.equal(x.grad[i][2], i % 2 == 0 and i <= 24 and i / 2 or 0) end
+end)
+
 check.done()
