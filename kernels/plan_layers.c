@@ -15,7 +15,7 @@ static void add(const char *kernel, double read, double written) { vbl_plan_add(
 
 // Adds `sums` sums of D columns that lie in `chunks` chunks.
 static void finish_chunks(const char *finish, int sums, int64_t chunks, bool accumulate, int64_t D) {
-  for (int i = 0; i < sums; i++) add(finish, F32 * times(chunks + (accumulate ? 1 : 0), D), F32 * (double)D);
+  add(finish, sums * F32 * times(chunks + (accumulate ? 1 : 0), D), sums * F32 * (double)D);
 }
 void vbl_plan_chunks(const char *kernel, const char *finish, int sums, double read, double written, bool accumulate, int64_t N,
                      int64_t D) {

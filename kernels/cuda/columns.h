@@ -33,8 +33,8 @@ static __device__ inline void columns_add(const float *v, float *part, int64_t f
   __syncthreads();
 }
 
-// sum [D] (+)= part [chunks, D]
-void columns_finish(const float *part, float *sum, bool accumulate, int64_t chunks, int64_t D, vbl_stream s);
+// sum [D] (+)= part [chunks, D], and second, where it is not NULL, (+)= the part behind that.
+void columns_finish(const float *part, float *sum, float *second, bool accumulate, int64_t chunks, int64_t D, vbl_stream s);
 
 }  // namespace vbl_cuda
 

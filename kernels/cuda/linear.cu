@@ -52,9 +52,12 @@ void vbl_cuda_mixed_gelu(const void *h, void *g, int64_t n, vbl_stream s) {
     VBL_LAUNCH(gelu_kernel, blocks_for(n, THREADS * PART), THREADS, s, (const bf16 *)h, (bf16 *)g, n, whole_parts(0, h, g));
 }
 
-// A block a few columns; its threads take every ROWS-th chunk each.
-static __global__ void finish_kernel(const float *part, float *sum, bool accumulate, int64_t chunks, int64_t D) {
+// A block a few columns; its threads take every ROWS-th chunk each. blockIdx.y: which of the sums.
+static __global__ void finish_kernel(const float *parts, float *first_sum, float *second_sum, bool accumulate, int64_t chunks,
+                                     int64_t D) {
   VBL_SHARED(float, tile, [ROWS][COLUMNS]);
+  const float *part = parts + blockIdx.y * chunks * D;
+  float *sum = blockIdx.y == 0 ? first_sum : second_sum;
   for (int64_t first = (int64_t)blockIdx.x * COLUMNS; first < D; first += (int64_t)gridDim.x * COLUMNS) {
     const int64_t col = first + threadIdx.x;
     float total = 0;
@@ -70,8 +73,10 @@ static __global__ void finish_kernel(const float *part, float *sum, bool accumul
   }
 }
 
-void vbl_cuda::columns_finish(const float *part, float *sum, bool accumulate, int64_t chunks, int64_t D, vbl_stream s) {
-  VBL_LAUNCH(finish_kernel, dim3(blocks_for(D, COLUMNS)), columns_block(), s, part, sum, accumulate, chunks, D);
+void vbl_cuda::columns_finish(const float *part, float *sum, float *second, bool accumulate, int64_t chunks, int64_t D,
+                              vbl_stream s) {
+  VBL_LAUNCH(finish_kernel, dim3(blocks_for(D, COLUMNS), second == nullptr ? 1 : 2), columns_block(), s, part, sum, second,
+             accumulate, chunks, D);
 }
 
 template <class T>
@@ -95,7 +100,7 @@ static void column_sum(const T *x, void *sum, bool accumulate, int64_t N, int64_
   scratch part((size_t)(chunks_for(N) * D) * sizeof(float), s);
   if (part.p == nullptr) return;
   VBL_LAUNCH(column_sum_kernel<T>, columns_grid(N, D), columns_block(), s, x, (float *)part.p, N, D, whole_parts(D, x));
-  columns_finish((const float *)part.p, (float *)sum, accumulate, chunks_for(N), D, s);
+  columns_finish((const float *)part.p, (float *)sum, nullptr, accumulate, chunks_for(N), D, s);
 }
 
 void vbl_cuda_column_sum(const void *x, void *sum, bool accumulate, int64_t N, int64_t D, vbl_stream s) {
@@ -130,7 +135,7 @@ static void gelu_backward(const T *h, const T *dg, T *dh, void *dbias, bool accu
   if (part.p == nullptr) return;
   VBL_LAUNCH(gelu_backward_kernel<T>, columns_grid(N, D), columns_block(), s, h, dg, dh, (float *)part.p, N, D,
              whole_parts(D, h, dg, dh));
-  if (dbias != nullptr) columns_finish((const float *)part.p, (float *)dbias, accumulate, chunks_for(N), D, s);
+  if (dbias != nullptr) columns_finish((const float *)part.p, (float *)dbias, nullptr, accumulate, chunks_for(N), D, s);
 }
 
 void vbl_cuda_gelu_backward_bias(const void *h, const void *dg, void *dh, void *dbias, bool accumulate, int64_t N, int64_t D,

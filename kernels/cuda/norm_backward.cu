@@ -175,8 +175,7 @@ static void backward(operands<T> a, float *dx, const vbl_dropout *drop, bf16 *br
   else if (a.N > 0)
     VBL_BY_WIDTH(a.D, VBL_LAUNCH((backward_kernel<SPANS, T>), row_blocks(a.N), THREADS, s, a, dx, site_of(drop), branch));
   if (!sums) return;
-  columns_finish(g, dgamma, accumulate, chunks, a.D, s);
-  columns_finish(b, dbeta, accumulate, chunks, a.D, s);
+  columns_finish(g, dgamma, dbeta, accumulate, chunks, a.D, s);
 }
 
 void vbl_cuda_layer_norm_backward(const void *x, const void *mean, const void *rstd, const void *gamma, const void *dy,
