@@ -27,6 +27,7 @@ bench-gpu: setup
 	cmake --build build-cuda -j $(JOBS)
 	python3 tests/bench/gpu.py $(ARGS)
 	python3 tests/bench/gpu_measures.py $(MEASURES)
+	build-cuda/vbl tests/bench/gpu_curves.lua $(CURVES)
 
 asan: setup
 	@test -f build-asan/CMakeCache.txt || cmake --preset asan -G Ninja
