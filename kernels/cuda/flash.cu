@@ -18,7 +18,7 @@
 
 using namespace vbl_cuda;
 
-enum { WARPS = 4, OWN = 16 * WARPS, TILE = 32, WIDEST = 128 };
+enum { OWN = 16 * WARPS, TILE = 32, WIDEST = 128 };
 
 #define LOG2_E 1.4426950408889634f
 #define LN_2   0.69314718055994531f
@@ -78,7 +78,7 @@ static __device__ inline void soften(float (*s)[4], float scale, int64_t tile, i
 }
 
 template <int D>
-static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(vbl_heads a, site drop, bf16 *o, float *lse) {
+static __global__ void __launch_bounds__(BLOCK, 1) forward_kernel(vbl_heads a, site drop, bf16 *o, float *lse) {
   VBL_SHARED(rows<D>, Q, [OWN]);
   VBL_SHARED(rows<D>, K, [TILE]);
   VBL_SHARED(rows<D>, V, [TILE]);
@@ -94,11 +94,16 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(vbl_head
       float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0}, acc[D / 8][4] = {};
       __syncthreads();
       fill_rows<D, OWN>(Q, q.x, q.ld, block, q.n, a.d);
+      staged<D, TILE> next_k, next_v;  // on their way while the tile before is computed
+      next_k.load(k.x, k.ld, 0, k.n, a.d);
+      next_v.load(v.x, v.ld, 0, k.n, a.d);
       for (int64_t tile = 0; tile < k.n; tile += TILE) {
         __syncthreads();
-        fill_rows<D, TILE>(K, k.x, k.ld, tile, k.n, a.d);
-        fill_rows<D, TILE>(V, v.x, v.ld, tile, k.n, a.d);
+        next_k.store(K);
+        next_v.store(V);
         __syncthreads();
+        next_k.load(k.x, k.ld, tile + TILE, k.n, a.d);
+        next_v.load(v.x, v.ld, tile + TILE, k.n, a.d);
         if (first >= q.n) continue;  // the warp has no rows
         float s[TILE / 8][4] = {};
         add_product<D, TILE>(s, Q + warp * 16, K);
@@ -148,7 +153,7 @@ static __device__ inline void row_sums(const vbl_heads &a, const gradients &g, c
 
 // KEYS: dk and dv of the keys that it owns. Else dq and delta of the queries.
 template <int D, int N, bool KEYS>
-static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(vbl_heads a, site drop, gradients g) {
+static __global__ void __launch_bounds__(BLOCK, 1) backward_kernel(vbl_heads a, site drop, gradients g) {
   VBL_SHARED(rows<D>, X, [OWN]);  // Q or K
   VBL_SHARED(rows<D>, Y, [OWN]);  // dO or V
   VBL_SHARED(rows<D>, U, [N]);    // K or Q
@@ -171,16 +176,21 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(vbl_hea
       fill_rows<D, OWN>(Y, y.x, y.ld, block, x.n, a.d);
       __syncthreads();
       if (!KEYS) row_sums<D>(a, g, Y + warp * 16, q0, first, x.n, lse, delta);
+      staged<D, N> next_u, next_w;
+      next_u.load(u.x, u.ld, 0, u.n, a.d);
+      next_w.load(w.x, w.ld, 0, u.n, a.d);
       for (int64_t tile = 0; tile < u.n; tile += N) {
         __syncthreads();
-        fill_rows<D, N>(U, u.x, u.ld, tile, u.n, a.d);
-        fill_rows<D, N>(W, w.x, w.ld, tile, u.n, a.d);
+        next_u.store(U);
+        next_w.store(W);
         for (int i = (int)threadIdx.x; KEYS && i < N; i += (int)blockDim.x) {
           const bool in = tile + i < u.n;  // else P = 0
           tile_lse[i] = in ? g.lse[(q0 + tile + i) * a.H + h] * LOG2_E : INFINITY;
           tile_delta[i] = in ? g.delta[(q0 + tile + i) * a.H + h] : 0;
         }
         __syncthreads();
+        next_u.load(u.x, u.ld, tile + N, u.n, a.d);
+        next_w.load(w.x, w.ld, tile + N, u.n, a.d);
         if (first >= x.n) continue;  // the warp has no rows
         float s[N / 8][4] = {}, ds[N / 8][4] = {};
         add_product<D, N>(s, X + warp * 16, U);
@@ -221,15 +231,15 @@ static bool takes(const vbl_heads *a) { return a->B > 0 && a->H > 0 && a->d > 0 
 
 template <int D>
 static void forward(const vbl_heads &a, bf16 *o, float *lse, vbl_stream s) {
-  VBL_LAUNCH(forward_kernel<D>, grid_of(a, a.longest_q), WARPS * WARP, s, a, site_of(a.drop), o, lse);
+  VBL_LAUNCH(forward_kernel<D>, grid_of(a, a.longest_q), BLOCK, s, a, site_of(a.drop), o, lse);
 }
 
 // At the widest head the tiles are halved, so that they fit the 48 KiB of shared memory that every device gives without being asked.
 template <int D>
 static void backward(const vbl_heads &a, const gradients &g, vbl_stream s) {
   enum { N = D > 96 ? TILE / 2 : TILE };
-  VBL_LAUNCH((backward_kernel<D, N, false>), grid_of(a, a.longest_q), WARPS * WARP, s, a, site_of(a.drop), g);  // writes delta
-  VBL_LAUNCH((backward_kernel<D, N, true>), grid_of(a, a.longest_k), WARPS * WARP, s, a, site_of(a.drop), g);
+  VBL_LAUNCH((backward_kernel<D, N, false>), grid_of(a, a.longest_q), BLOCK, s, a, site_of(a.drop), g);  // writes delta
+  VBL_LAUNCH((backward_kernel<D, N, true>), grid_of(a, a.longest_k), BLOCK, s, a, site_of(a.drop), g);
 }
 
 bool vbl_cuda::flash_forward(const vbl_heads *a, void *o, void *lse, vbl_stream s) {

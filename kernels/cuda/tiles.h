@@ -3,7 +3,7 @@
 //
 // A row of D numbers takes D / 8 chunks and one more that is not used: with an odd distance the eight rows of an 8 x 8 matrix lie in
 // different banks, so that no load of one waits for another.
-// defines: vbl_cuda::{rows, fill_rows, add_product, add_weighted, quad_sum, quad_max, write_rows, draw_kept}
+// defines: vbl_cuda::{rows, BLOCK, staged, fill_rows, add_product, add_weighted, quad_sum, quad_max, write_rows, draw_kept}
 #pragma once
 #include "kernels/cuda/mma.h"
 
@@ -20,14 +20,39 @@ static __device__ inline chunk load_chunk(const bf16 *x) {
   return c;
 }
 
-// N rows of a matrix from `first` on (row 0 at x, d columns, a multiple of 8); zeros past `end` and from d to D. The whole block.
+enum { WARPS = 4, BLOCK = WARPS * WARP };
+
+// N rows of a matrix from `first` on (row 0 at x, d columns, a multiple of 8), zeros past `end` and from d to D, on their way to shared memory: all are
+// read before one is waited for. The whole block.
+template <int D, int N>
+class staged {
+ public:
+  __device__ void load(const bf16 *x, int64_t ld, int64_t first, int64_t end, int64_t d) {
+    VBL_UNROLL
+    for (int j = 0; j < MOST; j++) {
+      const int i = j * BLOCK + (int)threadIdx.x, r = i / (D / 8), c = i % (D / 8);
+      part[j] = {{0, 0, 0, 0}};
+      if (i < N * (D / 8) && first + r < end && 8 * c < d) part[j] = load_chunk(x + (first + r) * ld + 8 * c);
+    }
+  }
+  __device__ void store(rows<D> *to) const {
+    VBL_UNROLL
+    for (int j = 0; j < MOST; j++) {
+      const int i = j * BLOCK + (int)threadIdx.x;
+      if (i < N * (D / 8)) to[i / (D / 8)][i % (D / 8)] = part[j];
+    }
+  }
+
+ private:
+  enum { MOST = (N * (D / 8) + BLOCK - 1) / BLOCK };
+  chunk part[MOST];
+};
+
 template <int D, int N>
 static __device__ void fill_rows(rows<D> *to, const bf16 *x, int64_t ld, int64_t first, int64_t end, int64_t d) {
-  const chunk zeros = {{0, 0, 0, 0}};
-  for (int i = (int)threadIdx.x; i < N * (D / 8); i += (int)blockDim.x) {
-    const int r = i / (D / 8), c = i % (D / 8);
-    to[r][c] = first + r < end && 8 * c < d ? load_chunk(x + (first + r) * ld + 8 * c) : zeros;
-  }
+  staged<D, N> s;
+  s.load(x, ld, first, end, d);
+  s.store(to);
 }
 
 // s [16, N] += X Y': X 16 rows, Y N rows of D
