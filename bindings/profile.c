@@ -5,18 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bindings/tensor.h"
 
 #define PROFILE_META "vbl.profile"
 #define GUARD_META   "vbl.profiling"
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int stop(lua_State *L) {
   (void)L;
@@ -90,13 +83,16 @@ static int profile_tostring(lua_State *L) {
   snprintf(line, sizeof line, "%-20s %8s %12s %12s %9s", "op", "calls", "forward ms", "backward ms", "share");
   int count = (int)luaL_len(L, 1);
   double total = number_field(L, "seconds");
+  lua_getfield(L, 1, "clock");
+  const char *clock = lua_tostring(L, -1);  // the table keeps it
   luaL_buffinit(L, &text);
   luaL_addstring(&text, line);
   for (int i = 1; i <= count; i++) {
     format_row(L, i, line, sizeof line);
     luaL_addstring(&text, line);
   }
-  snprintf(line, sizeof line, "\n%-20s %8s %12.2f ms", "total", "", total * 1e3);
+  snprintf(line, sizeof line, "\n%-20s %8s %12.2f ms%s%s", "total", "", total * 1e3, strcmp(clock, "cpu") == 0 ? "" : " of ",
+           strcmp(clock, "cpu") == 0 ? "" : clock);
   luaL_addstring(&text, line);
   luaL_pushresult(&text);
   return 1;
@@ -114,8 +110,10 @@ static void push_profile(lua_State *L, double total) {
   }
   sorted[count] = (vbl_profile_row){.name = "rest", .forward = total > covered ? total - covered : 0};
   qsort(sorted, (size_t)count + 1, sizeof *sorted, by_time);
-  lua_createtable(L, count + 1, 2);
+  lua_createtable(L, count + 1, 3);
   set_number(L, "seconds", total);
+  lua_pushstring(L, vbl_profile_clock());
+  lua_setfield(L, -2, "clock");
   lua_createtable(L, 0, count + 1);
   for (int i = 0; i <= count; i++) {
     push_row(L, &sorted[i], total);
@@ -139,10 +137,8 @@ static int profile(lua_State *L) {
   int guard = lua_gettop(L);
   luaL_checkstack(L, guard + 8, "arguments");
   for (int i = 1; i < guard; i++) lua_pushvalue(L, i);
-  double started = now();
   lua_call(L, guard - 2, LUA_MULTRET);
-  double total = now() - started;
-  vbl_profile_stop();
+  double total = vbl_profile_stop();
   luaL_checkstack(L, 8, "profile");
   push_profile(L, total);
   lua_insert(L, guard + 1);
@@ -153,9 +149,12 @@ const vbl_fn vbl_profile_rows[] = {
     {"profile", profile, "profile(fn, ...) -> profile, results of fn",
      "Calls fn(...) and tells where its time went; tostring(profile), and the prompt, show a table: op, calls (forward and "
      "backward), "
-     "forward and backward ms, share.\nprofile.seconds: of the whole call. profile[1], [2], ...: rows {name, calls, forward, "
+     "forward and backward ms, share.\nprofile.seconds: of the whole call; profile.clock: whose, \"cpu\" or \"cuda:0\". "
+     "profile[1], [2], ...: rows {name, calls, forward, "
      "backward, "
      "seconds, share, flops}, the longest first; profile.rows[name]: the same by name. A row's seconds are its own: all matrix "
      "products are in \"gemm\" (2MNK FLOPs each), not in the op that asked for them; \"rest\" is what no row covers. "
+     "Where a device is open the times are those of its work, all of it in one branch (vbl.side_by_side does nothing meanwhile); "
+     "an op that only the host does counts as ever. "
      "A first call also pays for memory that later ones reuse, so call fn once before. Profiles do not nest."},
     {NULL, NULL, NULL, NULL}};

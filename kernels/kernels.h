@@ -117,6 +117,12 @@ typedef struct vbl_backend {
   // by the last meeting (core/tensor/branch.h sees to it), and memory may be freed at any time: the allocator gives it to none too early.
   void (*branch)(int b);
   void (*meet)(void);
+
+  // A profile's clock. mark: a point in the work queued so far, -1 where there is no memory for one. between: the seconds from one to a later one; the host
+  // waits for that. forget_marks: all of them. NULL where the host's clock does.
+  int64_t (*mark)(void);
+  double (*between)(int64_t from, int64_t to);
+  void (*forget_marks)(void);
   // on: work is recorded from now on, and none of it begins. off: what was recorded goes to the device in one call, as a graph. Returns NULL where
   // that was all work since, else a few words on what could not be recorded (a wait of the host, new memory): what came before it has gone to the
   // device then, and what came after it went there as ever. In any case it is done in the order in which it was queued. NULL: nothing is recorded.

@@ -2,8 +2,9 @@
 // default; a span then costs one branch.
 //
 // Spans nest (a product inside linear, a checkpoint's second run inside backward). A row's seconds are its own: what an inner
-// span took is counted in the inner span's row alone, so rows add up to the time covered. Times are of the host's clock and of
-// the one thread that runs ops.
+// span took is counted in the inner span's row alone, so rows add up to the time covered. Times are of the one thread that runs ops,
+// by the host's clock; where a device is open by the time that its work takes (kernels.h: mark), all in one branch: what the host
+// does meanwhile costs nothing there, and what it does alone counts as ever.
 // defines: vbl_phase, vbl_span, vbl_profile_row, vbl_profile_start, vbl_profile_stop, vbl_profile_read, vbl_profiling,
 //          vbl_span_begin, vbl_span_end
 #pragma once
@@ -27,13 +28,16 @@ typedef struct vbl_span {
   const char *name;  // NULL: begun while off
   vbl_phase phase;
   double started, inside;
+  int record;  // of a device's time; -1: none
   struct vbl_span *outer;
 } vbl_span;
 
 extern bool vbl_profiling;  // for vbl_span_begin; vbl_profile_start and _stop change it
 
 void vbl_profile_start(void);  // forgets all rows
-void vbl_profile_stop(void);
+// Returns the seconds since the start, by the clock of the rows. A second call returns 0 and does nothing.
+double vbl_profile_stop(void);
+const char *vbl_profile_clock(void);  // whose time the rows are: "cpu", or the device's name
 // The rows so far, in the order in which their first spans ended; valid until the next start.
 const vbl_profile_row *vbl_profile_read(int *count);
 

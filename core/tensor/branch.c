@@ -1,9 +1,10 @@
-// defines: vbl_branch, vbl_branch_now, vbl_branches_{apart, meet, join}, vbl_branch_meeting, vbl_branch_{await, note, made, settle}
+// defines: vbl_branch, vbl_branch_now, vbl_branches_{one, apart, meet, join}, vbl_branch_meeting, vbl_branch_{await, note, made, settle}
 #include "core/tensor/branch.h"
 
 #include "kernels/kernels.h"
 
 static int current;
+static bool one;    // all work goes to branch 0
 static bool apart;  // from branch 1's first work to the join
 static uint64_t meeting = 1;
 
@@ -20,11 +21,18 @@ static void meet(void) {
 int vbl_branch(int b) {
   const int before = current;
   const vbl_backend *d = device();
+  if (one) b = 0;
   if (d == NULL || b == before) return before;
   if (b == 1 && !apart) meet();
   apart |= b == 1;
   d->branch(current = b);
   return before;
+}
+
+void vbl_branches_one(bool on) {
+  one = on;
+  if (on) vbl_branch(0);
+  if (on) vbl_branches_join();
 }
 
 int vbl_branch_now(void) { return current; }

@@ -4,12 +4,13 @@
 //
 // Whoever queues work while the branches are apart says what it reads and writes: ops do (core/tape), and copies and fills of tensors. All other
 // work is queued when they have met: side_by_side and backward end so.
-// defines: vbl_branch, vbl_branch_now, vbl_branches_{apart, meet, join}, vbl_branch_meeting, vbl_branch_{await, note, made, settle}
+// defines: vbl_branch, vbl_branch_now, vbl_branches_{one, apart, meet, join}, vbl_branch_meeting, vbl_branch_{await, note, made, settle}
 #pragma once
 #include "core/tensor/tensor.h"
 
-int vbl_branch(int b);     // what is queued from now on goes to branch b (0 or 1). Returns where it went before
-int vbl_branch_now(void);  // where it goes
+int vbl_branch(int b);           // what is queued from now on goes to branch b (0 or 1). Returns where it went before
+void vbl_branches_one(bool on);  // from now on all work goes to branch 0, whatever is asked for: for who measures it
+int vbl_branch_now(void);        // where it goes
 bool vbl_branches_apart(void);
 void vbl_branches_meet(void);       // where they are apart: all that is queued is done before what either branch queues from now on
 void vbl_branches_join(void);       // and in branch 0 all work may be queued again, whatever it touches

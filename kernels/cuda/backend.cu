@@ -33,6 +33,9 @@ static vbl_backend make_table(void) {
   ENTRY(send);
   ENTRY(branch);
   ENTRY(meet);
+  ENTRY(mark);
+  ENTRY(between);
+  ENTRY(forget_marks);
   ENTRY(capture);
   ENTRY(counts);
   ENTRY(memory);

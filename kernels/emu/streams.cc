@@ -242,3 +242,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   learn(e->before);
   return vbl_emu::take_error();
 }
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = (float)(to->clock - from->clock) / 1000;
+  return cudaSuccess;
+}

@@ -215,4 +215,35 @@ check.group("a wait that is left out", function()
   check.ok(missed >= tried // 4, missed)  -- the others are one half of a meeting that only the other branch needs
 end)
 
+-- A profile's times are the device's, of one branch: rows add up, products are in theirs, and the results are those without.
+check.group("a profile of the device", function()
+  vbl.set_device "cuda"
+  local x, w = vbl.randn(40, 30), vbl.randn(20, 30, {requires_grad = true})
+  local function step()
+    local a, b
+    vbl.side_by_side(function() a = vbl.nn.functional.linear(x, w) end, function() b = x:sum() end)
+    local loss = (a * a):sum() + b
+    loss:backward()
+    return loss
+  end
+  local expected = step():item()
+  local p, loss = vbl.profile(step)
+  check.equal(loss:item(), expected)
+  check.equal(p.clock, "cuda:0")
+  check.equal(p.rows.gemm.calls, 2)
+  check.ok(p.rows.gemm.forward > 0 and p.rows.gemm.backward > 0)
+  local sum = 0
+  for _, row in ipairs(p) do
+    check.ok(row.seconds >= -1e-5, row.name)  -- to what events can tell
+    sum = sum + row.seconds
+  end
+  check.ok(math.abs(sum - p.seconds) <= 1e-6 + 1e-3 * p.seconds, sum)
+  check.ok(tostring(p):find(" ms of cuda:0", 1, true))
+  check.error(function() vbl.profile(function() step() error("boom", 0) end) end, "boom")
+  check.equal(step():item(), expected)
+  check.error(function() vbl.profile(function() vbl.zeros(2, 3):matmul(vbl.zeros(2, 3)) end) end, "matmul")
+  check.equal((vbl.profile(step)).rows.gemm.calls, 2)
+  vbl.set_device "cpu"
+end)
+
 check.done()
