@@ -2,6 +2,7 @@
 // defines: vbl_environment_rows
 #include "bindings/tensor.h"
 #include "core/base/threads.h"
+#include "core/tensor/branch.h"
 
 // The device's own counters, once one was opened.
 static void device_counts(lua_State *L) {
@@ -30,6 +31,14 @@ static int memory(lua_State *L) {
   lua_setfield(L, -2, "allocations");
   device_counts(L);
   return 1;
+}
+
+static int synchronize(lua_State *L) {
+  const vbl_backend *opened = vbl_backend_opened();
+  if (opened == NULL || vbl_plan_backend() != NULL) return 0;
+  vbl_branches_join();
+  VBL_LUA_TRY(L, opened->sync(NULL, &err));
+  return 0;
 }
 
 static int reset_peak_memory(lua_State *L) {
@@ -106,6 +115,10 @@ const vbl_fn vbl_environment_rows[] = {
      "device_held and device_most_held (with the free blocks that are kept), device_limit (what this process may hold); "
      "device_allocations and device_stops: how often it was asked for memory, how often the host waited for it."},
     {"reset_peak_memory", reset_peak_memory, "reset_peak_memory()", "Starts vbl.memory().peak again at what is live now."},
+    {"synchronize", synchronize, "synchronize()",
+     "Waits until the device is done with all that was asked of it, as who takes a time has to; what failed on it meanwhile is "
+     "raised here. On the CPU nothing is "
+     "ever left to wait for."},
     {"devices", devices, "devices() -> {{name, isa, threads, [describe]}, ...}, [reason]",
      "What can compute here; and why CUDA cannot. describe() of a GPU tries it and gives doctor's lines: state, what, sentence, by "
      "tabs."},

@@ -38,6 +38,19 @@ check.group("where new tensors lie", function()
   check.equal(vbl.zeros(2):device(), "cpu")
 end)
 
+check.group("waiting for a device", function()
+  vbl.set_device "cuda"
+  local stops = vbl.memory().device_stops
+  check.equal(select("#", vbl.synchronize()), 0)
+  check.ok(vbl.memory().device_stops > stops)
+  vbl.side_by_side(function() return vbl.ones(3) * 2 end, function()
+    local y = vbl.ones(3) * 3
+    vbl.synchronize()
+    return y
+  end)
+  vbl.set_device "cpu"
+end)
+
 check.group("what is filled on a device takes no memory of the host", function()
   collectgarbage() collectgarbage()
   vbl.reset_peak_memory()

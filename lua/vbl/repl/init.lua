@@ -80,7 +80,10 @@ end
 
 local function told(started)
   local seconds = system.monotonic() - started
-  if seconds >= SLOW then print(("(%s, at most %s of memory so far)"):format(tools.seconds(seconds), tools.bytes(system.peak_rss_bytes()))) end
+  if seconds < SLOW then return end
+  local peak = vbl.memory().device_peak
+  print(("(%s, at most %s of memory so far%s)"):format(tools.seconds(seconds), tools.bytes(system.peak_rss_bytes()),
+                                                      peak and (", %s on the device"):format(tools.bytes(peak)) or ""))
 end
 
 -- One turn; true when the input has ended. state.running: the chunk runs, the line is no longer being typed.
@@ -90,6 +93,7 @@ local function turn(read, state)
   if not chunk then return true end
   state.running, state.started = true, system.monotonic()
   local values = table.pack(chunk())
+  vbl.synchronize()  -- a device's time is this line's, and its failure too
   if values.n == 0 then return end
   keep(state.number, values[1])
   if not silent then print_values(table.unpack(values, 1, values.n)) end

@@ -78,6 +78,7 @@ local function bench(fn, ...)
   local function once()
     local started = system.monotonic()
     vbl.scope(function() fn(table.unpack(arguments, 1, arguments.n)) end)
+    vbl.synchronize()
     return system.monotonic() - started
   end
   local first = once()
@@ -114,7 +115,7 @@ local function reload(name)
 end
 
 vbl.document("who", "who()", "The prompt's own names with their kind, the bytes of their tensors and what they are.")
-vbl.document("bench", "bench(fn, ...) -> {median, fastest, slowest, calls}", "Calls fn(...) for a second and times it, in seconds of the clock; each call is a scope.")
+vbl.document("bench", "bench(fn, ...) -> {median, fastest, slowest, calls}", "Calls fn(...) for a second and times it, in seconds of the clock, a device's work included; each call is a scope.")
 vbl.document("reload", "reload(module) -> module", "Loads a module again after its file has changed; the old table gets the new fields, so all who hold it see them.")
 
 function tools.install()
