@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/measure/device.h"
+#include "core/measure/device_factor.h"
 #include "core/measure/device_memory.h"
 #include "core/measure/lapack.h"
 
@@ -18,8 +19,7 @@ static vbl_status make_u(vbl_prepared *p, const double *v, int64_t m, vbl_error 
   double *sent = NULL;
   VBL_TRY(vbl_device_take(r->b, sizeof *v * (size_t)(p->n * m), "SVD", (void **)&r->u, err));
   VBL_TRY(vbl_device_take(r->b, bytes, "SVD", (void **)&sent, err));
-  const vbl_features left = {.x = vbl_tensor_data(r->rows), .mean = r->mean, .ld = p->d},
-                     right = {.x = sent, .ld = p->d, .wide = true};
+  const vbl_features left = vbl_device_centred(p), right = {.x = sent, .ld = p->d, .wide = true};
   r->b->from_host(sent, v, bytes, NULL);
   r->b->measure->product(true, p->n, m, p->d, &left, &right, false, r->u, m, NULL);
   vbl_status status = r->b->sync(NULL, err);
@@ -81,10 +81,9 @@ vbl_status vbl_device_svd(vbl_prepared *p, const vbl_svd **out, vbl_error *err) 
 }
 
 vbl_status vbl_device_coordinates(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, double *c, vbl_error *err) {
-  const vbl_device_rows *a = x->device, *b = y->device;
+  const vbl_device_rows *a = x->device;
   const size_t bytes = sizeof *c * (size_t)(mx * my);
-  const vbl_features left = {.x = a->u, .ld = a->svd->columns, .wide = true},
-                     right = {.x = b->u, .ld = b->svd->columns, .wide = true};
+  const vbl_features left = vbl_device_vectors(x), right = vbl_device_vectors(y);
   double *device = NULL;
   VBL_TRY(vbl_device_take(a->b, bytes, "canonical correlations", (void **)&device, err));
   a->b->measure->product(false, mx, my, x->n, &left, &right, false, device, my, NULL);
