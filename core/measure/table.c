@@ -212,6 +212,8 @@ static vbl_status check_rows(const pairs *p, vbl_error *err) {
 // Whether the singular vectors of all matrices that have any can be had from the device.
 static vbl_status find_vectors(const pairs *p, bool *all, vbl_error *err) {
   int64_t size[2];
+  VBL_TRY(vbl_device_svds(p->xs, p->nx, err));
+  if (!p->half) VBL_TRY(vbl_device_svds(p->ys, p->ny, err));
   *all = true;
   for (int64_t i = 0; i < matrices(p) && *all; i++) {
     VBL_TRY(vbl_interrupt_check(err));
