@@ -79,9 +79,11 @@ typedef struct vbl_measure_kernels {
   // Batches of f64 matrices, one after another without gaps, for which the rest asks only where `doubles_pay`: the device multiplies them
   // at a quarter of its f32 rate or more.
   bool (*doubles_pay)(void);
-  // C_q (M, N) = A_q'B_q for A_q (K, M), B_q (K, N), or A_q B_q' for A_q (M, K), B_q (N, K) where `outer`; q < count.
-  void (*batch_products)(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, double *C, int64_t count,
-                         vbl_stream s);
+  // C_q (M, N) (+)= A_q'B_q for A_q (K, M), B_q (K, N), or A_q B_q' for A_q (M, K), B_q (N, K) where `outer`; q < count.
+  void (*batch_products)(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, bool accumulate, double *C,
+                         int64_t count, vbl_stream s);
+  // y f64 (rows, width) = the first `columns` columns of f's rows first .. first + rows, zeros beyond; columns <= width
+  void (*widen)(const vbl_features *f, int64_t first, int64_t rows, int64_t columns, int64_t width, double *y, vbl_stream s);
   // sums (count, 32): <a_q, b_q> in 32 parts; a, b (count, elements)
   void (*batch_dots)(const double *a, const double *b, int64_t elements, int64_t count, double *sums, vbl_stream s);
   // y_q = by[q] x_q; x, y (count, elements)

@@ -28,6 +28,8 @@ typedef struct batch {
   int64_t M, N, most, count;  // matrices (M, N), M >= N; of the `most` that there is room for, `count` are there
   double *a, *x, *y;          // (most, M, N)
   double *g, *q;              // (most, N, N)
+  double *block;              // where x, y, g and q lie, and before them
+  int64_t span;               // rows of both sides of all pairs
   double *factor, *sums;      // (most), (DOTS, most, PARTS)
   double *host;               // (DOTS, most, PARTS), the host's
 } batch;
@@ -36,40 +38,60 @@ static int64_t wide(const vbl_device_pair_of *p) { return p->mx > 0 ? p->mx : p-
 static int64_t high(const vbl_device_pair_of *p) { return p->my > 0 ? p->my : p->y->d; }
 static int64_t smaller(const vbl_device_pair_of *p) { return wide(p) < high(p) ? wide(p) : high(p); }
 
+// Numbers a pair of what X, Y, G and Q share with rows.
+static int64_t shared(const batch *t) {
+  const int64_t squares = 2 * t->N * (t->M + t->N), rows = t->span * (t->M + t->N);
+  return squares > rows ? squares : rows;
+}
+
 static vbl_status take(batch *t, vbl_error *err) {
   const int64_t rows = t->most * t->M * t->N, square = t->most * t->N * t->N;
   const struct {
     double **at;
     int64_t count;
-  } parts[] = {{&t->a, rows},
-               {&t->x, rows},
-               {&t->y, rows},
-               {&t->g, square},
-               {&t->q, square},
-               {&t->factor, t->most},
-               {&t->sums, DOTS * t->most * PARTS}};
+  } parts[] = {{&t->a, rows}, {&t->block, t->most * shared(t)}, {&t->factor, t->most}, {&t->sums, DOTS * t->most * PARTS}};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
     VBL_TRY(vbl_device_take(t->b, sizeof(double) * (size_t)parts[i].count, "nuclear norms", (void **)parts[i].at, err));
+  t->x = t->block;
+  t->y = t->x + rows;
+  t->g = t->y + rows;
+  t->q = t->g + square;
   return vbl_doubles(DOTS * t->most * PARTS, "nuclear norms", &t->host, err);
 }
 
 static void give_back(const batch *t) {
-  double *parts[] = {t->a, t->x, t->y, t->g, t->q, t->factor, t->sums};
+  double *parts[] = {t->a, t->block, t->factor, t->sums};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) t->b->free(parts[i], 0);
   free(t->host);
 }
 
-// Each product with its smaller side across, in the corner of its place.
-static void load(const batch *t, const vbl_device_pair_of *const *pairs) {
-  t->b->fill(VBL_F32, t->a, 2 * t->count * t->M * t->N, 0, NULL);
-  for (int64_t i = 0; i < t->count; i++) {
-    const vbl_device_pair_of *p = pairs[i];
-    const bool vectors = p->mx > 0, turned = wide(p) < high(p);
-    const vbl_prepared *left = turned ? p->y : p->x, *right = turned ? p->x : p->y;
-    const vbl_features f = vectors ? vbl_device_vectors(left) : vbl_device_centred(left),
-                       g = vectors ? vbl_device_vectors(right) : vbl_device_centred(right);
-    t->k->product(false, turned ? high(p) : wide(p), smaller(p), p->x->n, &f, &g, false, t->a + i * t->M * t->N, t->N, NULL);
+// The side of a pair's product, its larger or its smaller one: whose columns, and how many.
+typedef struct side {
+  vbl_features f;
+  int64_t columns;
+} side;
+
+static side side_of(const vbl_device_pair_of *p, bool large) {
+  const bool x = (wide(p) >= high(p)) == large;
+  const vbl_prepared *m = x ? p->x : p->y;
+  return (side){p->mx > 0 ? vbl_device_vectors(m) : vbl_device_centred(m), x ? wide(p) : high(p)};
+}
+
+// A = the products, each with its smaller side across: some rows of all sides at a time.
+static vbl_status load(const batch *t, const vbl_device_pair_of *const *pairs, vbl_error *err) {
+  const int64_t n = pairs[0]->x->n;
+  double *left = t->block, *right = left + t->most * t->span * t->M;
+  for (int64_t first = 0; first < n; first += t->span) {
+    const int64_t rows = n - first < t->span ? n - first : t->span;
+    VBL_TRY(vbl_interrupt_check(err));
+    for (int64_t i = 0; i < t->count; i++) {
+      const side a = side_of(pairs[i], true), b = side_of(pairs[i], false);
+      t->k->widen(&a.f, first, rows, a.columns, t->M, left + i * rows * t->M, NULL);
+      t->k->widen(&b.f, first, rows, b.columns, t->N, right + i * rows * t->N, NULL);
+    }
+    t->k->batch_products(false, t->M, t->N, rows, left, right, first > 0, t->a, t->count, NULL);
   }
+  return VBL_OK;
 }
 
 // <u_i, v_i> of every matrix, to the device's place `at` for fetch().
@@ -124,11 +146,11 @@ static vbl_status iterate(batch *t, double least, double *size, double *factor, 
   for (int step = 0; step < steps; step++) {
     const double coefficients[] = {p[step].a, p[step].b, p[step].c};
     VBL_TRY(vbl_interrupt_check(err));
-    t->k->batch_products(false, t->N, t->N, t->M, t->x, t->x, t->g, t->count, NULL);
-    t->k->batch_products(false, t->N, t->N, t->N, t->g, t->g, t->q, t->count, NULL);
+    t->k->batch_products(false, t->N, t->N, t->M, t->x, t->x, false, t->g, t->count, NULL);
+    t->k->batch_products(false, t->N, t->N, t->N, t->g, t->g, false, t->q, t->count, NULL);
     if (step == 0) VBL_TRY(shrink(t, size, factor, err));
     t->k->batch_quintic(t->g, coefficients, step == 0 ? t->factor : NULL, t->N, t->count, t->q, NULL);
-    t->k->batch_products(true, t->M, t->N, t->N, t->x, t->q, t->y, t->count, NULL);
+    t->k->batch_products(true, t->M, t->N, t->N, t->x, t->q, false, t->y, t->count, NULL);
     double *x = t->x;
     t->x = t->y;
     t->y = x;
@@ -139,8 +161,8 @@ static vbl_status iterate(batch *t, double least, double *size, double *factor, 
 // The cubic step's trace, 3/2 <X, A> - 1/2 <G, X'A>, and its bound; a sum that is good enough into the pair's place.
 static vbl_status finish(const batch *t, double least, const vbl_device_pair_of *const *pairs, const double *size, double **out,
                          vbl_error *err) {
-  t->k->batch_products(false, t->N, t->N, t->M, t->x, t->x, t->g, t->count, NULL);
-  t->k->batch_products(false, t->N, t->N, t->M, t->x, t->a, t->q, t->count, NULL);
+  t->k->batch_products(false, t->N, t->N, t->M, t->x, t->x, false, t->g, t->count, NULL);
+  t->k->batch_products(false, t->N, t->N, t->M, t->x, t->a, false, t->q, t->count, NULL);
   dot(t, 0, t->x, t->x, t->M * t->N);
   dot(t, 1, t->g, t->g, t->N * t->N);
   dot(t, 2, t->x, t->a, t->M * t->N);
@@ -161,8 +183,8 @@ static vbl_status run(batch *t, double least, const vbl_device_pair_of *const *p
   double *size = NULL;
   VBL_TRY(vbl_interrupt_check(err));
   VBL_TRY(vbl_doubles(2 * t->count, "nuclear norms", &size, err));
-  load(t, pairs);
-  vbl_status status = start(t, size, size + t->count, err);
+  vbl_status status = load(t, pairs, err);
+  if (status == VBL_OK) status = start(t, size, size + t->count, err);
   if (status == VBL_OK) status = iterate(t, least, size, size + t->count, err);
   if (status == VBL_OK) status = finish(t, least, pairs, size, out, err);
   free(size);
@@ -180,7 +202,9 @@ static vbl_status run_all(const vbl_device_pair_of *const *pairs, int64_t count,
   }
   t.N = (t.N + EVEN - 1) / EVEN * EVEN;
   t.M = (t.M + EVEN - 1) / EVEN * EVEN;
-  const int64_t bytes = (int64_t)sizeof(double) * (3 * t.M * t.N + 2 * t.N * t.N);
+  t.span = t.N > t.k->tile ? 2 * t.N : 2 * t.k->tile;  // as many as there is room for, and enough to be worth a launch
+  if (t.span > pairs[0]->x->n) t.span = pairs[0]->x->n;
+  const int64_t bytes = (int64_t)sizeof(double) * (t.M * t.N + shared(&t));
   const int64_t room = t.k->batch > bytes ? t.k->batch / bytes : 1, batches = (count + room - 1) / room;
   t.most = (count + batches - 1) / batches;
   vbl_status status = take(&t, err);

@@ -169,17 +169,17 @@ class batch_description {
 const char *run(const batch &b, void *stream) {
   const batch_description d(b);
   shape s = {};  // what preference() reads of it
-  s.alignment = (b.M | b.N | b.K) % 2 == 0 ? 16 : 8;
+  s.alignment = ((b.outer ? b.K : b.M) | b.N) % 2 == 0 ? 16 : 8;
   cublasLtMatmulPreference_t p = d.made ? preference(s) : nullptr;
   cublasLtMatmulHeuristicResult_t offer;
   int found = 0;
-  const double one = 1, none = 0;
+  const double one = 1, before = b.accumulate ? 1 : 0;
   if (p == nullptr) return "cuBLASLt has no room to describe a batch of products";
   cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(handle, d.product, d.right, d.left, d.result, d.result, p, 1, &offer, &found);
   cublasLtMatmulPreferenceDestroy(p);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED || found == 0) return REFUSED;
-  status = cublasLtMatmul(handle, d.product, &one, b.B, d.right, b.A, d.left, &none, b.C, d.result, b.C, d.result, &offer.algo,
+  status = cublasLtMatmul(handle, d.product, &one, b.B, d.right, b.A, d.left, &before, b.C, d.result, b.C, d.result, &offer.algo,
                           workspace[vbl_cuda::branch_of((cudaStream_t)stream)], WORKSPACE, (cudaStream_t)stream);
   return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
 }

@@ -1,5 +1,5 @@
 // Batches of f64 matrices for measures (kernels/measure.h): what iterations on many matrices at once are made of.
-// defines: vbl_cuda_batch_{products,dots,scale,quintic}
+// defines: vbl_cuda_batch_{products,dots,scale,quintic}, vbl_cuda_widen
 #include "kernels/cuda/measure.h"
 #include "kernels/cuda/product.h"
 
@@ -7,10 +7,10 @@ using namespace vbl_cuda;
 
 enum { PARTS = 32 };
 
-void vbl_cuda_batch_products(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, double *C,
-                             int64_t count, vbl_stream s) {
+void vbl_cuda_batch_products(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, bool accumulate,
+                             double *C, int64_t count, vbl_stream s) {
   if (M * N * K * count == 0) return;
-  const char *failure = vbl_lt::run(vbl_product::batch{outer, M, N, K, count, A, B, C}, queue(s));
+  const char *failure = vbl_lt::run(vbl_product::batch{outer, accumulate, M, N, K, count, A, B, C}, queue(s));
   if (failure != vbl_lt::REFUSED) {
     if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
     return;
@@ -18,8 +18,26 @@ void vbl_cuda_batch_products(bool outer, int64_t M, int64_t N, int64_t K, const 
   for (int64_t q = 0; q < count; q++) {
     const vbl_features a = {A + q * M * K, nullptr, nullptr, outer ? K : M, true},
                        b = {B + q * N * K, nullptr, nullptr, outer ? K : N, true};
-    vbl_cuda_product(outer, M, N, K, &a, &b, false, C + q * M * N, N, s);
+    vbl_cuda_product(outer, M, N, K, &a, &b, accumulate, C + q * M * N, N, s);
   }
+}
+
+// A block a row.
+static __global__ void widen_kernel(vbl_features f, int64_t first, int64_t rows, int64_t columns, int64_t width, double *y) {
+  for (int64_t i = blockIdx.x; i < rows; i += gridDim.x) {
+    const int64_t row = f.order != nullptr ? (int64_t)f.order[first + i] : first + i;
+    for (int64_t j = threadIdx.x; j < width; j += THREADS) {
+      double v = 0;
+      if (j < columns) v = f.wide ? ((const double *)f.x)[row * f.ld + j] : (double)((const float *)f.x)[row * f.ld + j];
+      if (j < columns && f.mean != nullptr) v -= f.mean[j];
+      y[i * width + j] = v;
+    }
+  }
+}
+
+void vbl_cuda_widen(const vbl_features *f, int64_t first, int64_t rows, int64_t columns, int64_t width, double *y, vbl_stream s) {
+  if (rows * width == 0) return;
+  VBL_LAUNCH(widen_kernel, blocks_for(rows, 1), THREADS, s, *f, first, rows, columns, width, y);
 }
 
 // A block one part of one matrix.

@@ -218,6 +218,7 @@ const vbl_measure_kernels vbl_cuda_measure_kernels = {
     vbl_cuda_best_cosines,
     vbl_cuda_doubles_pay,
     vbl_cuda_batch_products,
+    vbl_cuda_widen,
     vbl_cuda_batch_dots,
     vbl_cuda_batch_scale,
     vbl_cuda_batch_quintic,

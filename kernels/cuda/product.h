@@ -35,9 +35,9 @@ const char *run(const shape &s, const operands &o, void *stream);
 
 void plain(const shape &s, const operands &o, void *stream);  // that kernel
 
-// f64 matrices one after another without gaps: C_q (M, N) = A_q'B_q, or A_q B_q' where `outer`.
+// f64 matrices one after another without gaps: C_q (M, N) (+)= A_q'B_q, or A_q B_q' where `outer`.
 struct batch {
-  bool outer;
+  bool outer, accumulate;
   int64_t M, N, K, count;
   const double *A, *B;
   double *C;

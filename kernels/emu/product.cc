@@ -119,7 +119,7 @@ static void multiply(const batch &b) {
     double *C = b.C + q * b.M * b.N;
     for (int64_t i = 0; i < b.M; i++)
       for (int64_t j = 0; j < b.N; j++) {
-        double sum = 0;
+        double sum = b.accumulate ? C[i * b.N + j] : 0;
         for (int64_t k = 0; k < b.K; k++) sum += b.outer ? A[i * b.K + k] * B[j * b.K + k] : A[k * b.M + i] * B[k * b.N + j];
         C[i * b.N + j] = sum;
       }
