@@ -49,7 +49,7 @@ typedef struct vbl_device_pair_of {
   int64_t mx, my;
 } vbl_device_pair_of;
 // sums[i] = the sum of the singular values of the i-th pair's C, to VBL_NUCLEAR_EXACT, or NaN where the device cannot give it so: what it
-// multiplies in f64 is slow, or many values are so small that an SVD has to tell them from 0.
+// multiplies in f64 is slow, it has no memory for one pair, or many values are so small that an SVD has to tell them from 0.
 vbl_status vbl_device_nuclear_norms(const vbl_device_pair_of *pairs, int64_t count, double *sums, vbl_error *err);
 // keys (n, k): cosines of each row of p, none of them zero, with the rows of its list, which may be another matrix's of as many rows.
 vbl_status vbl_device_cosines(const vbl_prepared *p, const vbl_knn *list, double *keys, vbl_error *err);

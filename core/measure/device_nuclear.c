@@ -32,10 +32,14 @@ typedef struct batch {
   int64_t span;               // rows of both sides of all pairs
   double *factor, *sums;      // (most), (DOTS, most, PARTS)
   double *host;               // (DOTS, most, PARTS), the host's
+  const vbl_device_pair_of *pairs;
+  double *out;           // of all pairs
+  const int64_t *which;  // (count) of the pairs are here
 } batch;
 
 static int64_t wide(const vbl_device_pair_of *p) { return p->mx > 0 ? p->mx : p->x->d; }
 static int64_t high(const vbl_device_pair_of *p) { return p->my > 0 ? p->my : p->y->d; }
+static const vbl_device_pair_of *pair(const batch *t, int64_t i) { return &t->pairs[t->which[i]]; }
 static int64_t smaller(const vbl_device_pair_of *p) { return wide(p) < high(p) ? wide(p) : high(p); }
 
 // Numbers a pair of what X, Y, G and Q share with rows.
@@ -78,14 +82,14 @@ static side side_of(const vbl_device_pair_of *p, bool large) {
 }
 
 // A = the products, each with its smaller side across: some rows of all sides at a time.
-static vbl_status load(const batch *t, const vbl_device_pair_of *const *pairs, vbl_error *err) {
-  const int64_t n = pairs[0]->x->n;
+static vbl_status load(const batch *t, vbl_error *err) {
+  const int64_t n = t->pairs[0].x->n;
   double *left = t->block, *right = left + t->most * t->span * t->M;
   for (int64_t first = 0; first < n; first += t->span) {
     const int64_t rows = n - first < t->span ? n - first : t->span;
     VBL_TRY(vbl_interrupt_check(err));
     for (int64_t i = 0; i < t->count; i++) {
-      const side a = side_of(pairs[i], true), b = side_of(pairs[i], false);
+      const side a = side_of(pair(t, i), true), b = side_of(pair(t, i), false);
       t->k->widen(&a.f, first, rows, a.columns, t->M, left + i * rows * t->M, NULL);
       t->k->widen(&b.f, first, rows, b.columns, t->N, right + i * rows * t->N, NULL);
     }
@@ -159,8 +163,7 @@ static vbl_status iterate(batch *t, double least, double *size, double *factor, 
 }
 
 // The cubic step's trace, 3/2 <X, A> - 1/2 <G, X'A>, and its bound; a sum that is good enough into the pair's place.
-static vbl_status finish(const batch *t, double least, const vbl_device_pair_of *const *pairs, const double *size, double **out,
-                         vbl_error *err) {
+static vbl_status finish(const batch *t, double least, const double *size, vbl_error *err) {
   t->k->batch_products(false, t->N, t->N, t->M, t->x, t->x, false, t->g, t->count, NULL);
   t->k->batch_products(false, t->N, t->N, t->M, t->x, t->a, false, t->q, t->count, NULL);
   dot(t, 0, t->x, t->x, t->M * t->N);
@@ -171,73 +174,71 @@ static vbl_status finish(const batch *t, double least, const vbl_device_pair_of 
   for (int64_t i = 0; i < t->count; i++) {
     const double *dots = t->host + i;
     const double sum = 1.5 * dots[2 * t->count] - 0.5 * dots[3 * t->count];
-    const double apart = (double)smaller(pairs[i]) - 2 * dots[0] + dots[t->count];  // |I - G|_F^2
+    const double apart = (double)smaller(pair(t, i)) - 2 * dots[0] + dots[t->count];  // |I - G|_F^2
     const double bound = 4 * VBL_POLAR_OFF * VBL_POLAR_OFF * sum + least * size[i] * fmax(0, apart);
-    if (isfinite(sum) && bound <= VBL_NUCLEAR_EXACT * sum) *out[i] = sum;
-    if (size[i] == 0) *out[i] = 0;
+    if (isfinite(sum) && bound <= VBL_NUCLEAR_EXACT * sum) t->out[t->which[i]] = sum;
+    if (size[i] == 0) t->out[t->which[i]] = 0;
   }
   return VBL_OK;
 }
 
-static vbl_status run(batch *t, double least, const vbl_device_pair_of *const *pairs, double **out, vbl_error *err) {
+static vbl_status run(batch *t, double least, vbl_error *err) {
   double *size = NULL;
   VBL_TRY(vbl_interrupt_check(err));
   VBL_TRY(vbl_doubles(2 * t->count, "nuclear norms", &size, err));
-  vbl_status status = load(t, pairs, err);
+  vbl_status status = load(t, err);
   if (status == VBL_OK) status = start(t, size, size + t->count, err);
   if (status == VBL_OK) status = iterate(t, least, size, size + t->count, err);
-  if (status == VBL_OK) status = finish(t, least, pairs, size, out, err);
+  if (status == VBL_OK) status = finish(t, least, size, err);
   free(size);
   return status;
 }
 
-// Batches of nearly one size, as many as fill the device.
-static vbl_status run_all(const vbl_device_pair_of *const *pairs, int64_t count, double least, double **out, vbl_error *err) {
-  batch t = {.b = pairs[0]->x->device->b};
-  t.k = t.b->measure;
+// The size that holds the pairs which[0 .. count), and how many of them a batch takes.
+static void fit(batch *t, int64_t count) {
+  t->M = t->N = 1;
   for (int64_t i = 0; i < count; i++) {
-    const int64_t n = smaller(pairs[i]), m = wide(pairs[i]) + high(pairs[i]) - n;
-    t.N = n > t.N ? n : t.N;
-    t.M = m > t.M ? m : t.M;
+    const int64_t n = smaller(pair(t, i)), m = wide(pair(t, i)) + high(pair(t, i)) - n;
+    t->N = n > t->N ? n : t->N;
+    t->M = m > t->M ? m : t->M;
   }
-  t.N = (t.N + EVEN - 1) / EVEN * EVEN;
-  t.M = (t.M + EVEN - 1) / EVEN * EVEN;
-  t.span = t.N > t.k->tile ? 2 * t.N : 2 * t.k->tile;  // as many as there is room for, and enough to be worth a launch
-  if (t.span > pairs[0]->x->n) t.span = pairs[0]->x->n;
-  const int64_t bytes = (int64_t)sizeof(double) * (t.M * t.N + shared(&t));
-  const int64_t room = t.k->batch > bytes ? t.k->batch / bytes : 1, batches = (count + room - 1) / room;
-  t.most = (count + batches - 1) / batches;
-  vbl_status status = take(&t, err);
-  for (int64_t q = 0; status == VBL_OK && q < count; q += t.most) {
+  t->N = (t->N + EVEN - 1) / EVEN * EVEN;
+  t->M = (t->M + EVEN - 1) / EVEN * EVEN;
+  t->span = t->N > t->k->tile ? 2 * t->N : 2 * t->k->tile;  // as many as there is room for, and enough to be worth a launch
+  if (t->span > t->pairs[0].x->n) t->span = t->pairs[0].x->n;
+  const int64_t bytes = (int64_t)sizeof(double) * (t->M * t->N + shared(t));
+  const int64_t room = t->k->batch > bytes ? t->k->batch / bytes : 1, batches = (count + room - 1) / room;
+  t->most = (count + batches - 1) / batches;
+}
+
+// Pairs which[0 .. count), count > 0, in batches of nearly one size, as many as fill the device.
+static vbl_status run_all(const vbl_device_pair_of *pairs, double *out, const int64_t *which, int64_t count, double least,
+                          vbl_error *err) {
+  batch t = {.b = pairs[0].x->device->b, .k = pairs[0].x->device->b->measure, .pairs = pairs, .out = out, .which = which};
+  fit(&t, count);
+  vbl_status status = VBL_OK;
+  const bool room = take(&t, NULL) == VBL_OK;  // where there is none, all stay open
+  for (int64_t q = 0; room && status == VBL_OK && q < count; q += t.most) {
+    t.which = which + q;
     t.count = count - q < t.most ? count - q : t.most;
-    status = run(&t, least, pairs + q, out + q, err);
+    status = run(&t, least, err);
   }
   give_back(&t);
   return status;
 }
 
-// The pairs that are not decided yet.
-static int64_t left(const vbl_device_pair_of *pairs, int64_t count, double *sums, const vbl_device_pair_of **which, double **out) {
-  int64_t n = 0;
-  for (int64_t i = 0; i < count; i++) {
-    if (!isnan(sums[i])) continue;
-    which[n] = &pairs[i];
-    out[n++] = &sums[i];
-  }
-  return n;
-}
-
 vbl_status vbl_device_nuclear_norms(const vbl_device_pair_of *pairs, int64_t count, double *sums, vbl_error *err) {
   for (int64_t i = 0; i < count; i++) sums[i] = NAN;
-  if (count == 0 || !pairs[0].x->device->b->measure->doubles_pay()) return VBL_OK;
-  const vbl_device_pair_of **which = malloc(sizeof(void *) * (size_t)count);
-  double **out = malloc(sizeof *out * (size_t)count);
-  vbl_status status = which != NULL && out != NULL ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "nuclear norms: out of memory");
+  if (count < 1 || !pairs[0].x->device->b->measure->doubles_pay()) return VBL_OK;
+  int64_t *open = calloc((size_t)count, sizeof *open);
+  if (open == NULL) return vbl_fail(err, VBL_ENOMEM, "nuclear norms: out of memory");
+  vbl_status status = VBL_OK;
   for (size_t i = 0; status == VBL_OK && i < sizeof LEAST / sizeof LEAST[0]; i++) {
-    const int64_t n = left(pairs, count, sums, which, out);
-    if (n > 0) status = run_all(which, n, LEAST[i], out, err);
+    int64_t left = 0;
+    for (int64_t q = 0; q < count; q++)
+      if (isnan(sums[q])) open[left++] = q;
+    if (left > 0) status = run_all(pairs, sums, open, left, LEAST[i], err);
   }
-  free(which);
-  free(out);
+  free(open);
   return status;
 }
