@@ -48,6 +48,7 @@ typedef struct vbl_token_rows {
 typedef struct vbl_measure_kernels {
   int64_t block;  // rows and columns of a block of similarities, and
   int64_t tile;   // of kernels, that fill the device
+  int64_t batch;  // bytes of a batch of matrices that fill it
   // sums (P, d) (+)= sum over i of w[i, p] (x[i, j] - from[j]); x f32 (n, d), from (d), w (n, P); w NULL: ones, P = 1.
   void (*row_sums)(const void *x, const double *from, const double *w, int64_t n, int64_t d, int64_t P, bool accumulate,
                    double *sums, vbl_stream s);
@@ -75,4 +76,18 @@ typedef struct vbl_measure_kernels {
   // (count, tokens of b) the other way round; f64. -inf where nothing is left.
   void (*best_cosines)(const vbl_token_rows *a, const vbl_token_rows *b, const int32_t *sample, int64_t count, int64_t d,
                        double *best_a, double *best_b, vbl_stream s);
+  // Batches of f64 matrices, one after another without gaps, for which the rest asks only where `doubles_pay`: the device multiplies them
+  // at a quarter of its f32 rate or more.
+  bool (*doubles_pay)(void);
+  // C_q (M, N) (+)= A_q'B_q for A_q (K, M), B_q (K, N), or A_q B_q' for A_q (M, K), B_q (N, K) where `outer`; q < count.
+  void (*batch_products)(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, bool accumulate, double *C,
+                         int64_t count, vbl_stream s);
+  // y f64 (rows, width) = the first `columns` columns of f's rows first .. first + rows, zeros beyond; columns <= width
+  void (*widen)(const vbl_features *f, int64_t first, int64_t rows, int64_t columns, int64_t width, double *y, vbl_stream s);
+  // sums (count, 32): <a_q, b_q> in 32 parts; a, b (count, elements)
+  void (*batch_dots)(const double *a, const double *b, int64_t elements, int64_t count, double *sums, vbl_stream s);
+  // y_q = by[q] x_q; x, y (count, elements)
+  void (*batch_scale)(const double *x, const double *by, int64_t elements, int64_t count, double *y, vbl_stream s);
+  // Q_q = p[0] / z I + p[1] / z^3 G_q + p[2] / z^5 Q_q with z = size[q] (NULL: 1); G, Q (count, n, n)
+  void (*batch_quintic)(const double *G, const double p[3], const double *size, int64_t n, int64_t count, double *Q, vbl_stream s);
 } vbl_measure_kernels;

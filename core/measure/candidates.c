@@ -318,6 +318,6 @@ void vbl_candidates_free(vbl_candidates *c) {
   vbl_cpu_free(c->places, place_bytes(c));
   free(c->piles);
   free(c->window);
-  free(c->exact);
+  if (c->exact != NULL) vbl_scratch_free(c->n * c->room, c->exact);
   *c = (vbl_candidates){0};
 }

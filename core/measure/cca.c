@@ -194,8 +194,8 @@ static vbl_status device_coordinates(const vbl_prepared *x, const vbl_prepared *
 
 // Mean of rho (or rho^2) over the first mx and my components.
 static vbl_status mean_rho(const vbl_prepared *x, const vbl_prepared *y, const bases *b, int64_t mx, int64_t my, bool squared,
-                           double *given, vbl_measure_result *r, vbl_error *err) {
-  double *c = NULL, sum = 0;
+                           const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
+  double *c = NULL, sum = o->nuclear != NULL ? *o->nuclear : 0;
   note_ranks(r, x, y, b->x->rank, b->y->rank, mx, my);
   if (mx >= x->n - 1 || my >= x->n - 1) return vbl_undefined(r, VBL_MEASURE_RANK_SATURATED);
   if (x == y && mx == my) {
@@ -205,12 +205,12 @@ static vbl_status mean_rho(const vbl_prepared *x, const vbl_prepared *y, const b
   const bool there = b->x->u == NULL, single = !there && !squared && vbl_row_product_single(x, y, mx, my);
   if (single) r->preprocessing = "centred, product in f32";
   vbl_status status = VBL_OK;
-  if (there)
-    status = device_coordinates(x, y, mx, my, given, &c, err);
-  else
+  if (there && o->nuclear == NULL)
+    status = device_coordinates(x, y, mx, my, o->cross, &c, err);
+  else if (!there)
     status = coordinates(x->n, b->x, b->y, mx, my, single, &c, err);
   if (status == VBL_OK && squared) sum = vbl_dot(c, c, mx * my);
-  if (status == VBL_OK && !squared)
+  if (status == VBL_OK && !squared && c != NULL)
     status = vbl_nuclear_norm(mx, my, c, single ? VBL_NUCLEAR_SINGLE : VBL_NUCLEAR_EXACT, &sum, err);
   vbl_scratch_free(mx * my, c);
   if (status != VBL_OK) return status;
@@ -222,7 +222,7 @@ vbl_status vbl_cca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *
   bool ready;
   bases b = {0};
   VBL_TRY(begin("cca", vbl_cca, x, y, o, &b, &ready, r, err));
-  return ready ? mean_rho(x, y, &b, b.x->rank, b.y->rank, o->of == 1, o->cross, r, err) : VBL_OK;
+  return ready ? mean_rho(x, y, &b, b.x->rank, b.y->rank, o->of == 1, o, r, err) : VBL_OK;
 }
 
 // CCA between the leading principal components (Raghu et al., NeurIPS 2017).
@@ -235,7 +235,7 @@ vbl_status vbl_svcca(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options
   vbl_status status = begin("svcca", vbl_svcca, x, y, o, &b, &ready, r, err);
   if (status == VBL_OK && ready) {
     vbl_extra(r, o->dims > 0 ? "dims" : "threshold", o->dims > 0 ? (double)o->dims : o->threshold);
-    status = mean_rho(x, y, &b, kept(b.x, o), kept(b.y, o), false, o->cross, r, err);
+    status = mean_rho(x, y, &b, kept(b.x, o), kept(b.y, o), false, o, r, err);
   }
   free_bases(&b);
   return status;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/interrupt.h"
+#include "core/measure/device_factor.h"
 #include "core/measure/device_memory.h"
 #include "kernels/cpu/cpu.h"
 
@@ -137,10 +138,6 @@ vbl_status vbl_device_together(vbl_prepared *x, vbl_prepared *y, vbl_error *err)
   return vbl_device_pull(y, err);
 }
 
-static vbl_features centred(const vbl_prepared *p) {
-  return (vbl_features){.x = vbl_tensor_data(p->device->rows), .mean = p->device->mean, .ld = p->d};
-}
-
 enum { PARTS = 32 };  // of a sum (pair_sums)
 
 static double total(const double *parts) {
@@ -151,7 +148,7 @@ static double total(const double *parts) {
 
 vbl_status vbl_device_squared(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
   const vbl_backend *b = x->device->b;
-  const vbl_features f = centred(x), g = centred(y);
+  const vbl_features f = vbl_device_centred(x), g = vbl_device_centred(y);
   double *c = NULL, *sums = NULL, parts[PARTS] = {0};
   const int64_t count = x->d * y->d;
   vbl_status status = vbl_device_take(b, sizeof *c * (size_t)count, "cross-covariance", (void **)&c, err);
@@ -177,7 +174,7 @@ static vbl_status add_tiles(vbl_prepared *const *m, int64_t count, int64_t tile,
       const int64_t rows = m[0]->n - i < tile ? m[0]->n - i : tile, columns = m[0]->n - j < tile ? m[0]->n - j : tile;
       VBL_TRY(vbl_interrupt_check(err));
       for (int64_t a = 0; a < count; a++) {
-        vbl_features f = centred(m[a]), g = f;
+        vbl_features f = vbl_device_centred(m[a]), g = f;
         f.x = (const float *)f.x + i * f.ld;
         g.x = (const float *)g.x + j * g.ld;
         b->measure->product(true, rows, columns, m[a]->d, &f, &g, false, kernels + a * rows * columns, columns, NULL);
@@ -238,7 +235,7 @@ vbl_status vbl_device_cross(const vbl_prepared *x, const vbl_prepared *y, const 
   vbl_status status = vbl_device_take(b, bytes, "cross-covariance", (void **)&device, err);
   if (status == VBL_OK && order != NULL) status = send_order(b, order, x->n, &sent, err);
   if (status == VBL_OK) {
-    vbl_features f = centred(x), g = centred(y);
+    vbl_features f = vbl_device_centred(x), g = vbl_device_centred(y);
     g.order = sent;
     b->measure->product(false, x->d, y->d, x->n, &f, &g, false, device, y->d, NULL);
     b->to_host(c, device, bytes, NULL);

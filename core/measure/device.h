@@ -1,7 +1,7 @@
 // Features that stay on a device: what core/measure asks of its kernels (kernels/measure.h). Only lengths, hashes, lists, products of
 // the widths' size and scalars come to the host. Devices are asked by the interpreter's thread alone, never inside a parallel loop.
 // Inside core/measure only, but for vbl_prepare_device.
-// defines: vbl_device_rows, vbl_prepare_device, vbl_device_pair, vbl_device_{free,together,pull,squared,grams,cross,svd,coordinates,cosines,candidates}
+// defines: vbl_device_rows, vbl_prepare_device, vbl_device_pair, vbl_device_{free,together,pull,squared,grams,cross,svd,svds,coordinates,nuclear_norms,cosines,candidates}
 #pragma once
 #include "core/measure/candidates.h"
 
@@ -39,8 +39,18 @@ vbl_status vbl_device_cross(const vbl_prepared *x, const vbl_prepared *y, const 
 // The left singular vectors with (s_i / s_1)^2 > 1e-6, as many as *out has columns; s has all d values, rank counts squares above rounding.
 // *out is NULL where they are not to be had from Xc'Xc (n <= d); x->total > 0.
 vbl_status vbl_device_svd(vbl_prepared *x, const vbl_svd **out, vbl_error *err);
+// The same for all of a list that can have it, side by side on the cores.
+vbl_status vbl_device_svds(vbl_prepared *const *matrices, int64_t count, vbl_error *err);
 // c (mx, my) = Ux[:, :mx]' Uy[:, :my], of columns that are there.
 vbl_status vbl_device_coordinates(const vbl_prepared *x, const vbl_prepared *y, int64_t mx, int64_t my, double *c, vbl_error *err);
+// A pair whose product C is Xc'Yc (mx = my = 0), or Ux[:, :mx]' Uy[:, :my].
+typedef struct vbl_device_pair_of {
+  const vbl_prepared *x, *y;
+  int64_t mx, my;
+} vbl_device_pair_of;
+// sums[i] = the sum of the singular values of the i-th pair's C, to VBL_NUCLEAR_EXACT, or NaN where the device cannot give it so: what it
+// multiplies in f64 is slow, it has no memory for one pair, or many values are so small that an SVD has to tell them from 0.
+vbl_status vbl_device_nuclear_norms(const vbl_device_pair_of *pairs, int64_t count, double *sums, vbl_error *err);
 // keys (n, k): cosines of each row of p, none of them zero, with the rows of its list, which may be another matrix's of as many rows.
 vbl_status vbl_device_cosines(const vbl_prepared *p, const vbl_knn *list, double *keys, vbl_error *err);
 // vbl_candidates_find on the device, with exact keys. *found is false, and nothing is held, where the device cannot tell: rows far longer

@@ -106,7 +106,7 @@ static vbl_status make_piles(const hunt *h, vbl_candidates *c, vbl_error *err) {
   *c = (vbl_candidates){.n = h->p->n, .room = h->s.room};
   c->window = malloc(sizeof *c->window * n);
   c->piles = malloc(sizeof *c->piles * n);
-  c->exact = malloc(sizeof *c->exact * n * room);
+  VBL_TRY(vbl_scratch(c->n * c->room, "neighbour lists", &c->exact, err));
   c->places = vbl_cpu_alloc(sizeof *c->places * n * room);
   if (c->piles != NULL)
     for (size_t i = 0; i < n; i++) c->piles[i] = (vbl_pile){c->places + i * room, 0, (int32_t)room};

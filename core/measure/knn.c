@@ -10,6 +10,7 @@
 #include "core/base/interrupt.h"
 #include "core/measure/candidates.h"
 #include "core/measure/device.h"
+#include "core/measure/parallel.h"
 
 enum { TILE = 1024 };
 
@@ -156,7 +157,8 @@ static vbl_status finish_tile(const vbl_prepared *p, const vbl_candidates *c, vb
   neighbour *found[TILE] = {NULL};
   int64_t kept[TILE];
   vbl_status status = VBL_OK;
-#pragma omp parallel
+  const bool much = c->exact == NULL || c->n * list->k > VBL_MEASURE_GRAIN;  // keys that are there leave a row half a microsecond
+#pragma omp parallel if (much)
   {
     double *a = malloc(sizeof *a * (size_t)p->d), *b = malloc(sizeof *b * (size_t)p->d);
 #pragma omp for schedule(dynamic, 8)

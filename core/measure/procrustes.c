@@ -203,13 +203,15 @@ static vbl_status begin(const char *measure, vbl_prepared *x, vbl_prepared *y, b
 static vbl_status placed_norms(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, double *norm, double *chance,
                                vbl_error *err) {
   const int64_t draws = o->value_only == 0 ? DRAWS : 0;
+  const bool value = o->form == 0 && o->nuclear == NULL;
   double *given[1 + DRAWS] = {o->cross};
   vbl_status status = VBL_OK;
   if (vbl_device_pair(x, y) && narrow(x, y))
-    status = device_products(x, y, o->form == 0, draws, given, err);
+    status = device_products(x, y, value, draws, given, err);
   else
     status = vbl_device_together(x, y, err);
-  if (status == VBL_OK) status = norms(x, y, o->form == 0, draws, given, norm, chance, err);
+  if (status == VBL_OK) status = norms(x, y, value, draws, given, norm, chance, err);
+  if (o->nuclear != NULL) *norm = *o->nuclear;
   for (int i = 0; i < 1 + DRAWS; i++)
     if (given[i] != o->cross) vbl_scratch_free(x->d * y->d, given[i]);
   return status;

@@ -19,6 +19,7 @@ typedef struct pairs {
   double *values;
   vbl_measure_status *statuses;
   double *products;  // (nx, ny): <K, L> of linear kernels, or NULL where each pair makes its own
+  double *nuclear;   // (nx, ny): what options.nuclear is to be, NaN where it is not known, or NULL
 } pairs;
 
 enum { BATCH = 32 };  // pairs whose products come from a device at once
@@ -92,6 +93,7 @@ static vbl_status run_pair(const pairs *p, int64_t q, double *cross, vbl_error *
   vbl_measure_result r;
   vbl_measure_options o = *p->o;
   o.cross = cross;
+  if (p->nuclear != NULL && !isnan(p->nuclear[q])) o.nuclear = &p->nuclear[q];
   if (p->half && j < i) return VBL_OK;
   VBL_TRY(vbl_interrupt_check(err));
   if (p->products != NULL && p->xs[i] != p->ys[j])
@@ -128,12 +130,15 @@ static bool by_cross(const pairs *p) {
   return narrow;
 }
 
+// Whether pair q is another's mirror image, or of a matrix with itself.
+static bool known(const pairs *p, int64_t q) { return p->xs[q / p->ny] == p->ys[q % p->ny] || (p->half && q % p->ny < q / p->ny); }
+
 static vbl_status device_product(const pairs *p, int64_t q, double *cross, vbl_error *err) {
   vbl_prepared *x = p->xs[q / p->ny], *y = p->ys[q % p->ny];
   int64_t size[2];
   bool yes = false;
   VBL_TRY(vbl_interrupt_check(err));
-  if (x == y || (p->half && q % p->ny < q / p->ny)) return VBL_OK;
+  if (known(p, q) || !isnan(p->nuclear[q])) return VBL_OK;
   if (!by_vectors(p)) return vbl_device_cross(x, y, NULL, cross, err);
   VBL_TRY(vbl_cca_on_device(p->fn, x, y, p->o, size, &yes, err));
   return yes ? vbl_device_coordinates(x, y, size[0], size[1], cross, err) : VBL_OK;
@@ -152,11 +157,40 @@ static vbl_status run_batch(const pairs *p, int64_t first, int64_t end, int64_t 
   return status;
 }
 
-static vbl_status run_by_cross(const pairs *p, vbl_error *err) {
+// Nuclear norms of all pairs' products at once, where the measure is made of them.
+static vbl_status find_nuclear(const pairs *p, vbl_error *err) {
+  const int64_t count = p->nx * p->ny;
+  vbl_device_pair_of *of = malloc(sizeof *of * (size_t)count);
+  double *sums = malloc(sizeof *sums * (size_t)count);
+  int64_t *at = malloc(sizeof *at * (size_t)count), n = 0;
+  vbl_status status = VBL_OK;
+  if (of == NULL || sums == NULL || at == NULL) status = vbl_fail(err, VBL_ENOMEM, "table: out of memory");
+  for (int64_t q = 0; status == VBL_OK && q < count; q++) {
+    vbl_prepared *x = p->xs[q / p->ny], *y = p->ys[q % p->ny];
+    int64_t size[2] = {0, 0};
+    bool yes = !by_vectors(p);
+    if (known(p, q)) continue;
+    if (!yes) status = vbl_cca_on_device(p->fn, x, y, p->o, size, &yes, err);
+    if (!yes) continue;
+    of[n] = (vbl_device_pair_of){x, y, size[0], size[1]};
+    at[n++] = q;
+  }
+  if (status == VBL_OK) status = vbl_device_nuclear_norms(of, n, sums, err);
+  for (int64_t i = 0; status == VBL_OK && i < n; i++) p->nuclear[at[i]] = sums[i];
+  free(of);
+  free(sums);
+  free(at);
+  return status;
+}
+
+static vbl_status run_by_cross(pairs *p, vbl_error *err) {
   int64_t room = 0, count = p->nx * p->ny;
   double *cross = NULL;
   for (int64_t i = 0; i < matrices(p); i++) room = matrix(p, i)->d > room ? matrix(p, i)->d : room;
   room *= room;
+  VBL_TRY(vbl_doubles(count, "table", &p->nuclear, err));  // the caller frees it
+  for (int64_t q = 0; q < count; q++) p->nuclear[q] = NAN;
+  if (p->fn != vbl_cca || p->o->of == 0) VBL_TRY(find_nuclear(p, err));
   VBL_TRY(vbl_scratch(BATCH * room, "table", &cross, err));
   vbl_status status = VBL_OK;
   for (int64_t q = 0; status == VBL_OK && q < count; q += BATCH)
@@ -178,6 +212,8 @@ static vbl_status check_rows(const pairs *p, vbl_error *err) {
 // Whether the singular vectors of all matrices that have any can be had from the device.
 static vbl_status find_vectors(const pairs *p, bool *all, vbl_error *err) {
   int64_t size[2];
+  VBL_TRY(vbl_device_svds(p->xs, p->nx, err));
+  if (!p->half) VBL_TRY(vbl_device_svds(p->ys, p->ny, err));
   *all = true;
   for (int64_t i = 0; i < matrices(p) && *all; i++) {
     VBL_TRY(vbl_interrupt_check(err));
@@ -217,5 +253,6 @@ vbl_status vbl_measure_table(vbl_measure_fn *fn, vbl_prepared **xs, int64_t nx, 
     status = make_cross_products(&p, err);
   if (status == VBL_OK) status = by_cross(&p) ? run_by_cross(&p, err) : run_step(&p, 1, err);
   free(p.products);
+  free(p.nuclear);
   return status;
 }

@@ -131,6 +131,59 @@ const char *run(const shape &s, const operands &o, const algorithm &a, void *str
   return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
 }
 
+// As `description`, of batches in f64.
+class batch_description {
+ public:
+  explicit batch_description(const batch &b) {
+    const cublasOperation_t first = b.outer ? CUBLAS_OP_T : CUBLAS_OP_N, second = b.outer ? CUBLAS_OP_N : CUBLAS_OP_T;
+    made = cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_64F, CUDA_R_64F) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second) == CUBLAS_STATUS_SUCCESS &&
+           layout(&right, b.outer ? b.K : b.N, b.outer ? b.N : b.K, b.count) &&
+           layout(&left, b.outer ? b.K : b.M, b.outer ? b.M : b.K, b.count) && layout(&result, b.N, b.M, b.count);
+  }
+  ~batch_description() {
+    cublasLtMatrixLayoutDestroy(result);
+    cublasLtMatrixLayoutDestroy(left);
+    cublasLtMatrixLayoutDestroy(right);
+    cublasLtMatmulDescDestroy(product);
+  }
+  batch_description(const batch_description &) = delete;
+
+  bool made;
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t right = nullptr, left = nullptr, result = nullptr;
+
+ private:
+  static bool layout(cublasLtMatrixLayout_t *out, int64_t rows, int64_t columns, int64_t count) {
+    const int32_t many = (int32_t)count;
+    const int64_t apart = rows * columns;
+    return cublasLtMatrixLayoutCreate(out, CUDA_R_64F, (uint64_t)rows, (uint64_t)columns, rows) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &many, sizeof many) ==
+               CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &apart, sizeof apart) ==
+               CUBLAS_STATUS_SUCCESS;
+  }
+};
+
+const char *run(const batch &b, void *stream) {
+  const batch_description d(b);
+  shape s = {};  // what preference() reads of it
+  s.alignment = ((b.outer ? b.K : b.M) | b.N) % 2 == 0 ? 16 : 8;
+  cublasLtMatmulPreference_t p = d.made ? preference(s) : nullptr;
+  cublasLtMatmulHeuristicResult_t offer;
+  int found = 0;
+  const double one = 1, before = b.accumulate ? 1 : 0;
+  if (p == nullptr) return "cuBLASLt has no room to describe a batch of products";
+  cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle, d.product, d.right, d.left, d.result, d.result, p, 1, &offer, &found);
+  cublasLtMatmulPreferenceDestroy(p);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || found == 0) return REFUSED;
+  status = cublasLtMatmul(handle, d.product, &one, b.B, d.right, b.A, d.left, &before, b.C, d.result, b.C, d.result, &offer.algo,
+                          workspace[vbl_cuda::branch_of((cudaStream_t)stream)], WORKSPACE, (cudaStream_t)stream);
+  return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
+}
+
 double seconds(const shape &s, const operands &o, const algorithm &a, void *stream) {
   const description d(s, o.bias);
   const cublasLtMatmulAlgo_t n = native(a);

@@ -1,4 +1,4 @@
-// defines: vbl_cuda::{find_facts, usable}, vbl_cuda_describe
+// defines: vbl_cuda::{find_facts, usable}, vbl_cuda_describe, vbl_cuda_doubles_pay
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -6,6 +6,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/facts.h"
+#include "kernels/cuda/measure.h"
 #include "kernels/cuda/product.h"
 
 namespace vbl_cuda {
@@ -32,6 +33,7 @@ void find_facts(int device, facts *f) {
       e = cudaSetDevice(device);
     }
     if (e == cudaSuccess) e = cudaMemGetInfo(&f->free, &f->total);
+    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&f->doubles, cudaDevAttrSingleToDoublePrecisionPerfRatio, device);
   }
   if (e != cudaSuccess) snprintf(f->error, sizeof f->error, "%s", cudaGetErrorString(e));
   (void)cudaGetLastError();  // it has been said
@@ -41,7 +43,7 @@ void find_facts(int device, facts *f) {
 #else
 
 void find_facts(int, facts *f) {
-  *f = {13000, 13000, false, 1, "", "emulated", 9, 0, (size_t)4 << 30, (size_t)4 << 30};
+  *f = {13000, 13000, false, 1, "", "emulated", 9, 0, (size_t)4 << 30, (size_t)4 << 30, 2};
   last = *f;
 }
 
@@ -70,6 +72,8 @@ bool usable(const facts &f, int device, char *message, size_t size) {
 }  // namespace vbl_cuda
 
 using namespace vbl_cuda;
+
+bool vbl_cuda_doubles_pay(void) { return last.doubles > 0 && last.doubles <= 4; }
 
 // A product and a row of softmax, against what they have to be.
 static bool computes(void) {

@@ -13,6 +13,7 @@ struct facts {
   char gpu[256];
   int major, minor;
   size_t free, total;  // bytes
+  int doubles = 0;     // times that f32 is faster than f64; 0: not known
 };
 
 void find_facts(int device, facts *f);

@@ -22,5 +22,13 @@ void vbl_cuda_list_keys(const int32_t *index, int64_t n, int64_t k, int metric, 
                         double *keys, vbl_stream s);
 void vbl_cuda_best_cosines(const vbl_token_rows *a, const vbl_token_rows *b, const int32_t *sample, int64_t count, int64_t d,
                            double *best_a, double *best_b, vbl_stream s);
+bool vbl_cuda_doubles_pay(void);
+void vbl_cuda_batch_products(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, bool accumulate,
+                             double *C, int64_t count, vbl_stream s);
+void vbl_cuda_widen(const vbl_features *f, int64_t first, int64_t rows, int64_t columns, int64_t width, double *y, vbl_stream s);
+void vbl_cuda_batch_dots(const double *a, const double *b, int64_t elements, int64_t count, double *sums, vbl_stream s);
+void vbl_cuda_batch_scale(const double *x, const double *by, int64_t elements, int64_t count, double *y, vbl_stream s);
+void vbl_cuda_batch_quintic(const double *G, const double p[3], const double *size, int64_t n, int64_t count, double *Q,
+                            vbl_stream s);
 
 extern const vbl_measure_kernels vbl_cuda_measure_kernels;

@@ -198,14 +198,15 @@ void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, 
 }
 
 #ifdef __CUDACC__
-enum { BLOCK = 8192, KERNEL_TILE = 1024 };
+enum { BLOCK = 8192, KERNEL_TILE = 1024, BATCH = 1 << 30 };
 #else
-enum { BLOCK = 48, KERNEL_TILE = 32 };  // so few that tests meet several
+enum { BLOCK = 48, KERNEL_TILE = 32, BATCH = 1 << 15 };  // so few that tests meet several
 #endif
 
 const vbl_measure_kernels vbl_cuda_measure_kernels = {
     BLOCK,
     KERNEL_TILE,
+    BATCH,
     vbl_cuda_row_sums,
     vbl_cuda_row_facts,
     vbl_cuda_scaled_rows,
@@ -215,4 +216,10 @@ const vbl_measure_kernels vbl_cuda_measure_kernels = {
     vbl_cuda_nearest_end,
     vbl_cuda_list_keys,
     vbl_cuda_best_cosines,
+    vbl_cuda_doubles_pay,
+    vbl_cuda_batch_products,
+    vbl_cuda_widen,
+    vbl_cuda_batch_dots,
+    vbl_cuda_batch_scale,
+    vbl_cuda_batch_quintic,
 };

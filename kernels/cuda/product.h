@@ -35,6 +35,14 @@ const char *run(const shape &s, const operands &o, void *stream);
 
 void plain(const shape &s, const operands &o, void *stream);  // that kernel
 
+// f64 matrices one after another without gaps: C_q (M, N) (+)= A_q'B_q, or A_q B_q' where `outer`.
+struct batch {
+  bool outer, accumulate;
+  int64_t M, N, K, count;
+  const double *A, *B;
+  double *C;
+};
+
 // Where choices are kept; "" where nowhere: VBL_CUDA_CACHE names a folder ("" for none), else it is $XDG_CACHE_HOME/vbl or ~/.cache/vbl.
 const char *cache_file(void);
 
@@ -51,7 +59,8 @@ bool accepts(const vbl_product::shape &s, const vbl_product::algorithm &a);
 double seconds(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a,
                void *stream);  // negative: failed
 const char *run(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a, void *stream);
-extern const char *const REFUSED;  // what run gives where the library does not take this shape after all
+const char *run(const vbl_product::batch &b, void *stream);  // by the library's first offer
+extern const char *const REFUSED;                            // what run gives where the library does not take this shape after all
 bool capturing(void *stream);
 const char *identity(void);  // device and version, no tabs; "" where choices are not worth keeping
 

@@ -111,6 +111,27 @@ const char *run(const shape &s, const operands &o, const algorithm &a, void *str
   return nullptr;
 }
 
+static void multiply(const batch &b) {
+  if (vbl_emu::idle()) return;
+  vbl_emu::device_memory open;
+  for (int64_t q = 0; q < b.count; q++) {
+    const double *A = b.A + q * b.M * b.K, *B = b.B + q * b.N * b.K;
+    double *C = b.C + q * b.M * b.N;
+    for (int64_t i = 0; i < b.M; i++)
+      for (int64_t j = 0; j < b.N; j++) {
+        double sum = b.accumulate ? C[i * b.N + j] : 0;
+        for (int64_t k = 0; k < b.K; k++) sum += b.outer ? A[i * b.K + k] * B[j * b.K + k] : A[k * b.M + i] * B[k * b.N + j];
+        C[i * b.N + j] = sum;
+      }
+  }
+}
+
+const char *run(const batch &b, void *stream) {
+  if (vbl_emu_products.refuses) return REFUSED;
+  vbl_emu::perform(stream, vbl_emu::PRODUCT, {{b.A, false}, {b.B, false}, {b.C, true}}, [=](int, int64_t) { multiply(b); });
+  return nullptr;
+}
+
 bool capturing(void *stream) { return vbl_emu_products.captured || vbl_emu::is_captured(stream); }
 
 // Nothing is timed or kept unless a test names the folder.
