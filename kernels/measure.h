@@ -2,9 +2,11 @@
 // conventions: row-major, sizes may be 0, `s` the stream. The CPU has none of these: core/measure fuses them with its own loops.
 // Features are f32; what is summed is summed in f64, and a product of two f32 numbers is exact in f64. Sums are in an order that
 // depends on sizes alone, and the same for every row: equal rows have equal bits.
-// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_nearest, vbl_features, vbl_token_rows
+// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_nearest, vbl_features, vbl_token_rows, VBL_SUM_PARTS
 #pragma once
 #include "kernels/kernels.h"
+
+enum { VBL_SUM_PARTS = 32 };  // that a device leaves a sum in; who asked for it adds them in their order
 
 // Of one row x about m: |x|^2, |x - m|^2, and two hashes of its numbers (0 and -0 are alike): rows of equal hashes are taken as equal.
 typedef struct vbl_row_facts {
@@ -59,7 +61,7 @@ typedef struct vbl_measure_kernels {
   // C f64 (M, N) (+)= A'B for A (K, M), B (K, N), or A B' for A (M, K), B (N, K) where `outer`.
   void (*product)(bool outer, int64_t M, int64_t N, int64_t K, const vbl_features *A, const vbl_features *B, bool accumulate,
                   double *C, int64_t ldc, vbl_stream s);
-  // sums (count, count, 32) += weight <t_a, t_b> for a <= b, each in 32 parts; t (count, elements) f64. The others are left alone.
+  // sums (count, count, VBL_SUM_PARTS) += weight <t_a, t_b> for a <= b; t (count, elements) f64. The others are left alone.
   void (*pair_sums)(const double *t, int64_t count, int64_t elements, double weight, double *sums, vbl_stream s);
   // The keys of rows i .. i + rows against rows j .. j + columns from their products v (rows, ld), to the piles of the former; to those
   // of the latter where `transposed`. A row does not meet itself.
@@ -84,7 +86,7 @@ typedef struct vbl_measure_kernels {
                          int64_t count, vbl_stream s);
   // y f64 (rows, width) = the first `columns` columns of f's rows first .. first + rows, zeros beyond; columns <= width
   void (*widen)(const vbl_features *f, int64_t first, int64_t rows, int64_t columns, int64_t width, double *y, vbl_stream s);
-  // sums (count, 32): <a_q, b_q> in 32 parts; a, b (count, elements)
+  // sums (count, VBL_SUM_PARTS): <a_q, b_q>; a, b (count, elements)
   void (*batch_dots)(const double *a, const double *b, int64_t elements, int64_t count, double *sums, vbl_stream s);
   // y_q = by[q] x_q; x, y (count, elements)
   void (*batch_scale)(const double *x, const double *by, int64_t elements, int64_t count, double *y, vbl_stream s);

@@ -138,18 +138,16 @@ vbl_status vbl_device_together(vbl_prepared *x, vbl_prepared *y, vbl_error *err)
   return vbl_device_pull(y, err);
 }
 
-enum { PARTS = 32 };  // of a sum (pair_sums)
-
 static double total(const double *parts) {
   double sum = 0;
-  for (int q = 0; q < PARTS; q++) sum += parts[q];
+  for (int q = 0; q < VBL_SUM_PARTS; q++) sum += parts[q];
   return sum;
 }
 
 vbl_status vbl_device_squared(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
   const vbl_backend *b = x->device->b;
   const vbl_features f = vbl_device_centred(x), g = vbl_device_centred(y);
-  double *c = NULL, *sums = NULL, parts[PARTS] = {0};
+  double *c = NULL, *sums = NULL, parts[VBL_SUM_PARTS] = {0};
   const int64_t count = x->d * y->d;
   vbl_status status = vbl_device_take(b, sizeof *c * (size_t)count, "cross-covariance", (void **)&c, err);
   if (status == VBL_OK) status = vbl_device_take(b, sizeof parts, "cross-covariance", (void **)&sums, err);
@@ -187,7 +185,7 @@ static vbl_status add_tiles(vbl_prepared *const *m, int64_t count, int64_t tile,
 static void collect(vbl_prepared *const *m, int64_t count, const double *sums, double *out) {
   for (int64_t a = 0; a < count; a++)
     for (int64_t b = a; b < count; b++) {
-      const double sum = total(sums + (a * count + b) * PARTS);
+      const double sum = total(sums + (a * count + b) * VBL_SUM_PARTS);
       out[a * count + b] = out[b * count + a] = sum;
       if (a == b && m[a]->n <= m[a]->d && isnan(m[a]->self)) m[a]->self = sum;
     }
@@ -198,7 +196,7 @@ vbl_status vbl_device_grams(vbl_prepared *const *m, int64_t count, double *out, 
   const double room = 512e6;  // bytes of all kernels' tiles
   int64_t tile = b->measure->tile;
   while (tile > 64 && 8.0 * (double)count * (double)(tile * tile) > room) tile /= 2;
-  const size_t bytes = sizeof(double) * (size_t)(count * count * PARTS);
+  const size_t bytes = sizeof(double) * (size_t)(count * count * VBL_SUM_PARTS);
   double *kernels = NULL, *device = NULL, *sums = calloc(1, bytes);
   if (sums == NULL) return vbl_fail(err, VBL_ENOMEM, "products of kernels: out of memory");
   vbl_status status =

@@ -17,7 +17,7 @@
 #include "core/measure/nuclear.h"
 #include "core/measure/polar.h"
 
-enum { PARTS = 32, DOTS = 4, EVEN = 8 };  // EVEN: sizes are made multiples of it, so that rows are aligned as products like them
+enum { DOTS = 4, EVEN = 8 };  // EVEN: sizes are made multiples of it, so that rows are aligned as products like them
 
 // Shares of the largest singular value: trained layers end well above the first; what that leaves undecided, well above the second.
 static const double LEAST[] = {8.3e-6, 1.2e-12};
@@ -30,8 +30,8 @@ typedef struct batch {
   double *g, *q;              // (most, N, N)
   double *block;              // where x, y, g and q lie, and before them
   int64_t span;               // rows of both sides of all pairs
-  double *factor, *sums;      // (most), (DOTS, most, PARTS)
-  double *host;               // (DOTS, most, PARTS), the host's
+  double *factor, *sums;      // (most), (DOTS, most, VBL_SUM_PARTS)
+  double *host;               // (DOTS, most, VBL_SUM_PARTS), the host's
   const vbl_device_pair_of *pairs;
   double *out;           // of all pairs
   const int64_t *which;  // (count) of the pairs are here
@@ -53,14 +53,14 @@ static vbl_status take(batch *t, vbl_error *err) {
   const struct {
     double **at;
     int64_t count;
-  } parts[] = {{&t->a, rows}, {&t->block, t->most * shared(t)}, {&t->factor, t->most}, {&t->sums, DOTS * t->most * PARTS}};
+  } parts[] = {{&t->a, rows}, {&t->block, t->most * shared(t)}, {&t->factor, t->most}, {&t->sums, DOTS * t->most * VBL_SUM_PARTS}};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
     VBL_TRY(vbl_device_take(t->b, sizeof(double) * (size_t)parts[i].count, "nuclear norms", (void **)parts[i].at, err));
   t->x = t->block;
   t->y = t->x + rows;
   t->g = t->y + rows;
   t->q = t->g + square;
-  return vbl_doubles(DOTS * t->most * PARTS, "nuclear norms", &t->host, err);
+  return vbl_doubles(DOTS * t->most * VBL_SUM_PARTS, "nuclear norms", &t->host, err);
 }
 
 static void give_back(const batch *t) {
@@ -100,16 +100,16 @@ static vbl_status load(const batch *t, vbl_error *err) {
 
 // <u_i, v_i> of every matrix, to the device's place `at` for fetch().
 static void dot(const batch *t, int at, const double *u, const double *v, int64_t elements) {
-  t->k->batch_dots(u, v, elements, t->count, t->sums + at * t->count * PARTS, NULL);
+  t->k->batch_dots(u, v, elements, t->count, t->sums + at * t->count * VBL_SUM_PARTS, NULL);
 }
 
 // host[at count + i]: the first `dots` of them.
 static vbl_status fetch(const batch *t, int dots, vbl_error *err) {
-  t->b->to_host(t->host, t->sums, sizeof(double) * (size_t)(dots * t->count * PARTS), NULL);
+  t->b->to_host(t->host, t->sums, sizeof(double) * (size_t)(dots * t->count * VBL_SUM_PARTS), NULL);
   VBL_TRY(t->b->sync(NULL, err));
   for (int64_t i = 0; i < dots * t->count; i++) {
     double sum = 0;
-    for (int q = 0; q < PARTS; q++) sum += t->host[i * PARTS + q];
+    for (int q = 0; q < VBL_SUM_PARTS; q++) sum += t->host[i * VBL_SUM_PARTS + q];
     t->host[i] = sum;
   }
   return VBL_OK;

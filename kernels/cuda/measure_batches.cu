@@ -5,8 +5,6 @@
 
 using namespace vbl_cuda;
 
-enum { PARTS = 32 };
-
 void vbl_cuda_batch_products(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, bool accumulate,
                              double *C, int64_t count, vbl_stream s) {
   if (M * N * K * count == 0) return;
@@ -42,10 +40,10 @@ void vbl_cuda_widen(const vbl_features *f, int64_t first, int64_t rows, int64_t 
 
 // A block one part of one matrix.
 static __global__ void dots_kernel(const double *a, const double *b, int64_t elements, int64_t count, double *sums) {
-  for (int64_t q = blockIdx.x; q < count * PARTS; q += gridDim.x) {
-    const int64_t part = q % PARTS, from = q / PARTS * elements, end = from + elements * (part + 1) / PARTS;
+  for (int64_t q = blockIdx.x; q < count * VBL_SUM_PARTS; q += gridDim.x) {
+    const int64_t part = q % VBL_SUM_PARTS, from = q / VBL_SUM_PARTS * elements, end = from + elements * (part + 1) / VBL_SUM_PARTS;
     double sum = 0;
-    for (int64_t e = from + elements * part / PARTS + threadIdx.x; e < end; e += THREADS) sum += a[e] * b[e];
+    for (int64_t e = from + elements * part / VBL_SUM_PARTS + threadIdx.x; e < end; e += THREADS) sum += a[e] * b[e];
     sum = group_sum<THREADS>(sum);
     if (threadIdx.x == 0) sums[q] = sum;
   }
@@ -53,21 +51,21 @@ static __global__ void dots_kernel(const double *a, const double *b, int64_t ele
 
 void vbl_cuda_batch_dots(const double *a, const double *b, int64_t elements, int64_t count, double *sums, vbl_stream s) {
   if (count == 0) return;
-  VBL_LAUNCH(dots_kernel, blocks_for(count * PARTS, 1), THREADS, s, a, b, elements, count, sums);
+  VBL_LAUNCH(dots_kernel, blocks_for(count * VBL_SUM_PARTS, 1), THREADS, s, a, b, elements, count, sums);
 }
 
 // The same blocks.
 static __global__ void scale_kernel(const double *x, const double *by, int64_t elements, int64_t count, double *y) {
-  for (int64_t q = blockIdx.x; q < count * PARTS; q += gridDim.x) {
-    const int64_t part = q % PARTS, from = q / PARTS * elements, end = from + elements * (part + 1) / PARTS;
-    const double factor = by[q / PARTS];
-    for (int64_t e = from + elements * part / PARTS + threadIdx.x; e < end; e += THREADS) y[e] = factor * x[e];
+  for (int64_t q = blockIdx.x; q < count * VBL_SUM_PARTS; q += gridDim.x) {
+    const int64_t part = q % VBL_SUM_PARTS, from = q / VBL_SUM_PARTS * elements, end = from + elements * (part + 1) / VBL_SUM_PARTS;
+    const double factor = by[q / VBL_SUM_PARTS];
+    for (int64_t e = from + elements * part / VBL_SUM_PARTS + threadIdx.x; e < end; e += THREADS) y[e] = factor * x[e];
   }
 }
 
 void vbl_cuda_batch_scale(const double *x, const double *by, int64_t elements, int64_t count, double *y, vbl_stream s) {
   if (elements * count == 0) return;
-  VBL_LAUNCH(scale_kernel, blocks_for(count * PARTS, 1), THREADS, s, x, by, elements, count, y);
+  VBL_LAUNCH(scale_kernel, blocks_for(count * VBL_SUM_PARTS, 1), THREADS, s, x, by, elements, count, y);
 }
 
 // A block a row.

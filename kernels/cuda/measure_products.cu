@@ -6,7 +6,7 @@
 
 using namespace vbl_cuda;
 
-enum { TILE = 64, DEPTH = 16, EACH = 4, SIDE = TILE / EACH, PARTS = 32 };
+enum { TILE = 64, DEPTH = 16, EACH = 4, SIDE = TILE / EACH };
 
 // Element (k, m) of op(A): of row m where `outer`, else of row k.
 static __device__ inline double element(const vbl_features &f, bool outer, int64_t k, int64_t m) {
@@ -65,12 +65,13 @@ void vbl_cuda_product(bool outer, int64_t M, int64_t N, int64_t K, const vbl_fea
 
 // A block one part of one pair.
 static __global__ void pairs_kernel(const double *t, int64_t count, int64_t elements, double weight, double *sums) {
-  for (int64_t q = blockIdx.x; q < count * count * PARTS; q += gridDim.x) {
-    const int64_t part = q % PARTS, a = q / PARTS / count, b = q / PARTS % count;
+  for (int64_t q = blockIdx.x; q < count * count * VBL_SUM_PARTS; q += gridDim.x) {
+    const int64_t part = q % VBL_SUM_PARTS, a = q / VBL_SUM_PARTS / count, b = q / VBL_SUM_PARTS % count;
     if (a > b) continue;
-    const int64_t end = elements * (part + 1) / PARTS;
+    const int64_t end = elements * (part + 1) / VBL_SUM_PARTS;
     double sum = 0;
-    for (int64_t e = elements * part / PARTS + threadIdx.x; e < end; e += THREADS) sum += t[a * elements + e] * t[b * elements + e];
+    for (int64_t e = elements * part / VBL_SUM_PARTS + threadIdx.x; e < end; e += THREADS)
+      sum += t[a * elements + e] * t[b * elements + e];
     sum = group_sum<THREADS>(sum);
     if (threadIdx.x == 0) sums[q] += weight * sum;
   }
@@ -78,5 +79,5 @@ static __global__ void pairs_kernel(const double *t, int64_t count, int64_t elem
 
 void vbl_cuda_pair_sums(const double *t, int64_t count, int64_t elements, double weight, double *sums, vbl_stream s) {
   if (count * elements == 0) return;
-  VBL_LAUNCH(pairs_kernel, blocks_for(count * count * PARTS, 1), THREADS, s, t, count, elements, weight, sums);
+  VBL_LAUNCH(pairs_kernel, blocks_for(count * count * VBL_SUM_PARTS, 1), THREADS, s, t, count, elements, weight, sums);
 }
