@@ -8,9 +8,10 @@
 --   faults.attack(workload, class, action, {count=, first=, last=, drawn=, caller=}) -> {injected=, tolerated=, said=, errors=, past=}
 --     each k-th call of the class fails, for all k or the first, the last and `drawn` others; a defect is a failed check. sites = n: at most n
 --     drawn from the first and last calls from each place in the program (a place is a chain of its own callers)
---   faults.kills(workload, number, seed[, part, parts]) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each
---     time from the start and at a moment by chance, by signal or by power cut (tests/faults/power_cut.c), goes on, and compares the end; of `parts`
---     equal parts of these kills part `part` alone, the same whoever does the others
+--   faults.kills(workload, number, seed) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each
+--     time from the start and at a moment by chance, by signal or by power cut (tests/faults/power_cut.c), goes on, and compares the end
+--   faults.each(names, attack)           attack(name) in a group of its own for each workload of these, of VBL_TEST_WORKLOAD=NAME that one alone.
+--     VBL_TEST_PART=2/5: of each one's faults or kills the second of five parts, which together are the whole
 --   faults.power_cut(way, "CLASS:K", seed, start) -> start's result     way: strict, names, mixed; start(opts) runs something with these opts
 local check = require "check"
 local traces = require "fault_traces"
@@ -34,6 +35,25 @@ local classes = {"memory", "lua", "map", "open", "create", "read", "write", "syn
                  "clock", "any"}
 
 local SITES = 4096  -- FAULT_SITES of tests/faults/faults.h
+
+local slice = os.getenv "VBL_TEST_PART" or "1/1"
+local part, parts = slice:match "^(%d+)/(%d+)$"
+part, parts = tonumber(part), tonumber(parts)
+assert(part and part >= 1 and part <= parts, "VBL_TEST_PART: expected PART/PARTS such as 2/5, got " .. slice)
+
+-- Whether the i-th fault is one of this part's. `size` of them stay together.
+local function mine(i, size) return (i - 1) // size % parts == part - 1 end
+
+function faults.each(names, attack)
+  local only, known = os.getenv "VBL_TEST_WORKLOAD", false
+  for _, name in ipairs(names) do
+    if not only or only == name then
+      known = true
+      check.group(name, function() attack(name) end)
+    end
+  end
+  assert(known, ("VBL_TEST_WORKLOAD: expected %s, got %s"):format(table.concat(names, ", "), only))
+end
 
 local function at(name) return faults.folder .. "/" .. name end
 
@@ -432,6 +452,17 @@ end
 
 local rows = {}
 
+-- The k-th call fails; what came of it is counted in s.
+local function attack_once(w, class, action, opts, k, s)
+  w.begin()
+  local plan = ("%s:%d:%d:%s"):format(class, k, opts.count or 1, action)
+  local r = faults.run(w.words, {plan = plan, input = w.input, caller = opts.caller})
+  local kind, wrong = judge(w, r, action, opts.count == 0)
+  if kind then s[kind] = s[kind] + 1 else s.defects = s.defects + 1 end
+  if kind ~= "past" then s.injected = s.injected + 1 end
+  check.ok(kind, ("%s %s: %s\n  code %s, %s%s\n  stderr: %s"):format(w.name, plan, wrong, r.code, r.note:sub(1, 400), wrong and located(r.note), r.err:sub(-500)))
+end
+
 function faults.attack(w, class, action, opts)
   opts = opts or {}
   local s = {workload = w.name, class = class, action = action .. (opts.count == 0 and " from then on" or opts.count and " x" .. opts.count or ""), injected = 0, tolerated = 0, said = 0,
@@ -440,14 +471,8 @@ function faults.attack(w, class, action, opts)
     w.begin()
     w.out = faults.run(w.words, {input = w.input}).out
   end
-  for _, k in ipairs(opts.sites and at_sites(w, class, opts) or numbers(w.count[class], opts)) do
-    w.begin()
-    local plan = ("%s:%d:%d:%s"):format(class, k, opts.count or 1, action)
-    local r = faults.run(w.words, {plan = plan, input = w.input, caller = opts.caller})
-    local kind, wrong = judge(w, r, action, opts.count == 0)
-    if kind then s[kind] = s[kind] + 1 else s.defects = s.defects + 1 end
-    if kind ~= "past" then s.injected = s.injected + 1 end
-    check.ok(kind, ("%s %s: %s\n  code %s, %s%s\n  stderr: %s"):format(w.name, plan, wrong, r.code, r.note:sub(1, 400), wrong and located(r.note), r.err:sub(-500)))
+  for i, k in ipairs(opts.sites and at_sites(w, class, opts) or numbers(w.count[class], opts)) do
+    if mine(i, 1) then attack_once(w, class, action, opts, k, s) end
   end
   rows[#rows + 1] = s
   print(("  %-9s %-8s %-22s %5d injected: %d tolerated, %d said, %d errors; %d defects"):format(s.workload, class, s.action, s.injected, s.tolerated, s.said, s.errors, s.defects))
@@ -536,11 +561,11 @@ local function one_kill(w, i, seed, counts)
   check.ok(not wrong, ("%s: %s\n  %s"):format(title, wrong, r.note:sub(1, 300)))
 end
 
-function faults.kills(w, number, seed, part, parts)
+function faults.kills(w, number, seed)
   local counts, done, texts = {twice = 0, past = 0, lost = 0}, 0, {}
   for _, way in ipairs(how) do counts[way] = 0 end
   for i = 1, number do
-    if not parts or (i - 1) // #how % parts == part - 1 then  -- all ways in each part
+    if mine(i, #how) then  -- all ways in each part
       one_kill(w, i, seed, counts)
       done = done + 1
     end

@@ -15,12 +15,11 @@
 
 #define VBL_STALE_MARK ".tmp-"
 
-// Says after a failed write which content is still valid.
+// Says after a failed write that what was there before still is.
 static vbl_status keep_note(vbl_error *err, const char *path) {
   if (!err) return VBL_EIO;
   size_t used = strlen(err->message);
-  bool old = access(path, F_OK) == 0;
-  snprintf(err->message + used, sizeof err->message - used, old ? " (the earlier %s is intact)" : " (%s was not written)", path);
+  if (access(path, F_OK) == 0) snprintf(err->message + used, sizeof err->message - used, " (the earlier one is intact)");
   return err->code;
 }
 

@@ -1,5 +1,5 @@
--- Calls on files, folders, locks, threads and processes fail, one after the other, in each workload: see tests/faults.lua.
-local check = require "check"
+-- Calls on files, folders, locks, threads and processes fail, one after the other, in each workload: see tests/faults.lua. Of each kind the first, the
+-- last and as many by chance: VBL_TEST_FAULTS each.
 local faults = require "faults"
 
 local plans = {  -- class, action, how many calls from the k-th on (0: all)
@@ -11,16 +11,16 @@ local plans = {  -- class, action, how many calls from the k-th on (0: all)
 
 -- Maps: the program's own alone, as oneDNN runs code in pages that it did not get.
 
-local few = {sweep = 2}  -- a sweep takes a dozen times as long as a run
+local most = tonumber(os.getenv "VBL_TEST_FAULTS" or 6)
+local fewer = {sweep = 3}  -- a sweep takes a dozen times as long as a run
 
-for _, name in ipairs {"pretrain", "threads", "finetune", "resume", "pack", "prompt", "sweep"} do
-  check.group(name, function()
-    local w = faults.workloads[name]()
-    for i, plan in ipairs(plans) do
-      local n = few[name] or 6
-      if w.count[plan[1]] > 0 then faults.attack(w, plan[1], plan[2], {count = plan[3], first = n, last = n, drawn = n, seed = i, caller = plan[1] == "map" and "program" or nil}) end
-    end
-  end)
-end
+faults.each({"pretrain", "threads", "finetune", "resume", "pack", "prompt", "sweep"}, function(name)
+  local w = faults.workloads[name]()
+  for i, plan in ipairs(plans) do
+    local n = math.max(1, most // (fewer[name] or 1))
+    local caller = plan[1] == "map" and "program" or nil
+    if w.count[plan[1]] > 0 then faults.attack(w, plan[1], plan[2], {count = plan[3], first = n, last = n, drawn = n, seed = i, caller = caller}) end
+  end
+end)
 
 faults.finish()

@@ -1,21 +1,14 @@
 -- Memory is refused at the places of the program that ask for it: at the first and at the last call from each, then at all from some call on.
-local check = require "check"
 local faults = require "faults"
 
 local seed = tonumber(os.getenv "VBL_TEST_SEED" or 1)
 local most = tonumber(os.getenv "VBL_TEST_FAULTS" or 100)
 
-for _, name in ipairs {"prompt", "pack", "pretrain", "resume", "finetune"} do
-  check.group(name, function()
-    local w = faults.workloads[name]()
-    faults.attack(w, "memory", "ENOMEM", {count = 2, sites = most, seed = seed})  -- twice: Lua asks again after it has collected
-    faults.attack(w, "memory", "ENOMEM", {count = 1, first = 0, last = 0, drawn = most // 10, seed = seed + 1})
-    faults.attack(w, "memory", "ENOMEM", {count = 0, first = 0, last = 0, drawn = most // 10, seed = seed + 2})
-  end)
-end
-
-check.group("sweep", function()
-  faults.attack(faults.workloads.sweep(), "memory", "ENOMEM", {count = 2, first = 0, last = 0, drawn = most // 10, seed = seed})
+faults.each({"prompt", "pack", "pretrain", "resume", "finetune", "sweep"}, function(name)
+  local w = faults.workloads[name]()
+  faults.attack(w, "memory", "ENOMEM", {count = 2, sites = most, seed = seed})  -- twice: Lua asks again after it has collected
+  faults.attack(w, "memory", "ENOMEM", {count = 1, first = 0, last = 0, drawn = most // 10, seed = seed + 1})
+  faults.attack(w, "memory", "ENOMEM", {count = 0, first = 0, last = 0, drawn = most // 10, seed = seed + 2})
 end)
 
 faults.finish()

@@ -4,5 +4,5 @@ local vbl = require "vbl"
 
 return function(run, job)
   local ok, message = pcall(vbl.report.html, run.path, {job = job})
-  if not ok then io.stderr:write(("vbl: %s/report.html was not written: %s\n"):format(run.path, usage.strip(message))) end
+  if not ok then io.stderr:write(("vbl: no report of the run: %s\n"):format(usage.strip(message))) end
 end
