@@ -77,14 +77,15 @@ local function check_claims(run, r)
   local shown = page and page:match 'class="status (%a+)'
   local failed = r and r.code ~= 0
   -- Exit code 1 of a run that is finished: something beside it failed, which is said.
-  local besides = r and (r.err:find("the run is finished, but", 1, true) or r.err:find("standard output: not all could be written", 1, true))
+  local besides = r and (r.err:find("the run is finished, but", 1, true) or r.err:find("standard output: not all could be written", 1, true) or
+                         r.err:find "its result was not saved: .*cannot flush folder")
   if status == "finished" and failed and not besides then return "result.json says finished, the process ended with " .. r.code end
   if shown == "finished" and status ~= "finished" then return "report.html says finished, result.json " .. status end
   -- One who could not read the run's files says so: damaged.
   if status == "finished" and shown and shown ~= "finished" and shown ~= "damaged" and not failed then return "result.json says finished, report.html " .. shown end
   if status == "failed" and text:find '"message": ""' then return "result.json gives no reason" end
   local _, closed = log:find("INFO - run folder ", 1, true)
-  local told = closed and (log:find("WARNING - its result was not written", closed, true) or log:find("WARNING - the end of the run is in no checkpoint", closed, true))
+  local told = closed and (log:find("WARNING - its result was not saved", closed, true) or log:find("WARNING - the end of the run is in no checkpoint", closed, true))
   if closed and not told and status ~= "finished" and failed and not besides then return "log.txt ends as if the run were finished" end
   if status == "finished" and metrics.read(run .. "/metrics.jsonl")[1] == nil then return "result.json says finished, there are no metrics" end
 end

@@ -124,6 +124,7 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *, size_t *coun
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long) {
+  if (vbl_emu::refused("cudaGraphInstantiate")) return cudaErrorMemoryAllocation;
   *exec = new vbl_emu_graph(*graph);
   return cudaSuccess;
 }

@@ -1,5 +1,5 @@
 // The runtime calls that vbl makes, on emulated memory. A block lies between red zones and is full of NaN at first.
-// defines: vbl_emu_guard, vbl_emu::{idle, block_of}, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
+// defines: vbl_emu_guard, vbl_emu::{idle, refused, block_of}, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
 #include "kernels/emu/memory.h"
 
 #include <stdio.h>
@@ -68,6 +68,11 @@ bool vbl_emu::idle() {
   return on;
 }
 
+// Of libvbl_faults.so, where it is preloaded.
+extern "C" int fault_device(const char *call) __attribute__((weak));
+
+bool vbl_emu::refused(const char *call) { return fault_device != nullptr && fault_device(call) != 0; }
+
 cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream) {
   init();
   if (vbl_emu::is_captured(stream))
@@ -75,7 +80,7 @@ cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream) {
   vbl_emu::device_memory open;
   const size_t whole = RED + (bytes + ALIGN - 1) / ALIGN * ALIGN + RED;
   *p = nullptr;
-  if (bytes > capacity() || used > capacity() - bytes) return cudaErrorMemoryAllocation;
+  if (vbl_emu::refused("cudaMallocAsync") || bytes > capacity() || used > capacity() - bytes) return cudaErrorMemoryAllocation;
   for (auto h = holes.begin(); h != holes.end(); ++h) {
     if (h->second < whole) continue;
     char *at = h->first;

@@ -170,7 +170,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 }
 
 cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
-  *p = malloc(bytes);
+  *p = vbl_emu::refused("cudaHostAlloc") ? nullptr : malloc(bytes);
   if (*p == nullptr) return cudaErrorMemoryAllocation;
   pinned.push_back({(const char *)*p, bytes});
   return cudaSuccess;
@@ -184,7 +184,7 @@ cudaError_t cudaFreeHost(void *p) {
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) {
-  if (streams == REPLAYED) return cudaErrorMemoryAllocation;
+  if (vbl_emu::refused("cudaStreamCreate") || streams == REPLAYED) return cudaErrorMemoryAllocation;
   *s = (cudaStream_t)(intptr_t)streams++;
   return cudaSuccess;
 }
@@ -217,6 +217,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) {
+  if (vbl_emu::refused("cudaEventCreate")) return cudaErrorMemoryAllocation;
   *e = new vbl_emu_event{};
   return cudaSuccess;
 }

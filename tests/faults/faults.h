@@ -12,7 +12,7 @@
 //   VBL_FAULTS_CALLER   "program": of the classes memory and map only what the executable itself asks for, not its libraries
 //   VBL_FAULTS_DURABLE  FOLDER:SHADOW    what a disk would have of FOLDER is kept in SHADOW (durable.c)
 // Counting begins with main(). Writes to standard error never fail: it is the witness.
-// defines: fault_class, fault_state, fault_hit, fault_from_lua, fault_clock_offset, fault_inside, NEXT, durable_begin, durable_synced
+// defines: fault_class, fault_state, fault_hit, fault_device, fault_from_lua, fault_clock_offset, fault_inside, NEXT, durable_begin, durable_synced
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,6 +36,7 @@ typedef enum fault_class {
   FAULT_THREAD,
   FAULT_PROCESS,
   FAULT_CLOCK,
+  FAULT_DEVICE,  // what the emulated CUDA device is asked for: memory, pinned memory, streams, events, graphs
   FAULT_ANY,
   FAULT_CLASSES
 } fault_class;
@@ -57,6 +58,7 @@ enum { FAULT_SHORT = -1, FAULT_LOST = -2 };
 
 // Counts a call. 0: it goes on; an errno; FAULT_SHORT, FAULT_LOST. path may be NULL, then fd is named.
 int fault_hit(fault_class c, const void *caller, const char *call, const char *path, int fd);
+int fault_device(const char *call);  // the emulation asks it by name; not 0: refused
 bool fault_from_lua(const void *caller);
 int64_t fault_clock_offset(void);  // seconds
 void *fault_next(void **slot, const char *name);

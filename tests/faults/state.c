@@ -1,5 +1,5 @@
 // Which process counts, what is counted, and what is done at the chosen call.
-// defines: fault_hit, fault_from_lua, fault_clock_offset, fault_inside, fault_next, __libc_start_main
+// defines: fault_hit, fault_device, fault_from_lua, fault_clock_offset, fault_inside, fault_next, __libc_start_main
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -22,7 +22,7 @@ typedef struct range {
 
 static const char *const class_names[FAULT_CLASSES] = {"memory", "lua",    "map",     "open",   "create", "read",
                                                        "write",  "sync",   "close",   "rename", "mkdir",  "unlink",
-                                                       "lock",   "thread", "process", "clock",  "any"};
+                                                       "lock",   "thread", "process", "clock",  "device", "any"};
 static fault_state *state;  // NULL: this process does not count
 static fault_class chosen = FAULT_CLASSES;
 static uint64_t first, calls;
@@ -234,6 +234,8 @@ int fault_hit(fault_class c, const void *caller, const char *call, const char *p
   errno = saved;
   return result;
 }
+
+int fault_device(const char *call) { return fault_hit(FAULT_DEVICE, __builtin_return_address(0), call, "", -1); }
 
 int64_t fault_clock_offset(void) { return state != NULL && action == DO_BACK && atomic_load(&state->fired) > 0 ? -HOUR : 0; }
 

@@ -2,6 +2,7 @@
 -- and done when there is none left. On the emulated device (VBL_EMU_CACHE: its blocks are a real device's; VBL_EMU_MEMORY: its bytes). Most runs are
 -- taken with VBL_EMU_IDLE, in which kernels do nothing and the host asks for all that it does ask for; one is computed, by a process of its own.
 local check = require "check"
+local faults = require "faults"
 local memory = require "vbl.train.memory"
 local take_steps = require "device_steps"
 local store = require "vbl.store.c"
@@ -181,5 +182,10 @@ check.group("out of memory in a run", function()
   says(text, "config: a step takes at least ", "in micro-batches of 1, and cuda:0 has 9 MB for it: checkpointing=true, precision=bf16, ")
 end)
 
+-- A few of what tests/full/test_faults_device.lua goes through at length.
+check.group("a request of the device refused", function()
+  faults.attack(faults.workloads.device(), "device", "ENOMEM", {count = 6, first = 0, last = 0, drawn = 3})
+end)
+
 store.remove(folder)
-check.done()
+faults.finish()

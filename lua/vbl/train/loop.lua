@@ -220,7 +220,7 @@ local function to_end(self, opening)
   report.closing(run, job, s)
   local missing = state.missing(s)
   local ok_result, failure = pcall(result.write, run, job, s, s.missing.last and "failed" or "finished", missing)
-  local lacks = not ok_result and "its result was not written: " .. usage.strip(failure) or
+  local lacks = not ok_result and "its result was not saved: " .. usage.strip(failure) or
                   s.missing.last and ("the end of the run is in no checkpoint: %s; the last whole one is %s; make room and go on with --resume %s"):format(
                     s.missing.last, s.saved or "none", run.path) or missing and "the run is finished, but " .. missing
   if lacks then pcall(run.warn, run, "%s", lacks) end  -- the log's last word is not that of a whole run
