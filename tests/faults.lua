@@ -5,7 +5,7 @@
 --     plan: VBL_FAULTS (tests/faults/faults.h); input: a file as standard input; durable: "FOLDER:SHADOW"
 --   faults.workloads.NAME() -> {name=, words=, input=, begin(), whole() -> nil or what differs, again() -> nil or what went wrong}
 --     begin makes the state before; whole compares with an undisturbed one; again goes on as a user would
---   faults.attack(workload, class, action, {count=, first=, last=, drawn=, caller=}) -> {injected=, tolerated=, said=, errors=, past=}
+--   faults.attack(workload, class, action, {count=, first=, last=, drawn=, caller=}) -> {injected=, tolerated=, said=, errors=, onednn=, past=}
 --     each k-th call of the class fails, for all k or the first, the last and `drawn` others; a defect is a failed check. sites = n: at most n
 --     drawn from the first and last calls from each place in the program (a place is a chain of its own callers)
 --   faults.kills(workload, number, seed) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each
@@ -333,14 +333,14 @@ function faults.workloads.sweep()
   return repeated(w, folder, function() return sweep_files(folder) end)
 end
 
--- Each line is a turn of its own: what fails is said, and the next one is good, but for those that need what it made. The last: no descriptor more
--- is open than at the start.
+-- Each line is a turn of its own: what fails is said, and the next one is good, but for those that need what it made. Each writes something when it
+-- has come to its end. The last: no descriptor more is open than at the start.
 local function prompt(file)
   return traces.marked {
-    {"descriptors = function() collectgarbage() return #require('vbl.system.c').list '/proc/self/fd' end"}, {"first = descriptors()", needs = {1}},
-    {"x = vbl.arange(12):to('f32'):reshape(3, 4)"}, {"x:sum():item()", needs = {3}}, {"y = x:matmul(x:t())", needs = {3}},
-    {("vbl.save(%q, y)"):format(file), needs = {5}}, {("vbl.load(%q):sub(y):abs():max():item()"):format(file), needs = {5, 6}},
-    {"w = vbl.ones(2, 3):requires_grad_()"}, {"(w * w):sum():backward()", needs = {8}}, {"w.grad:sum():item()", needs = {8, 9}}, {"?sleep"},
+    {"descriptors = function() collectgarbage() return #require('vbl.system.c').list '/proc/self/fd' end print 'descriptors'"}, {"first = descriptors() print 'first'", needs = {1}},
+    {"x = vbl.arange(12):to('f32'):reshape(3, 4) print 'x'"}, {"x:sum():item()", needs = {3}}, {"y = x:matmul(x:t()) print 'y'", needs = {3}},
+    {("vbl.save(%q, y) print 'saved'"):format(file), needs = {5}}, {("vbl.load(%q):sub(y):abs():max():item()"):format(file), needs = {5, 6}},
+    {"w = vbl.ones(2, 3):requires_grad_() print 'w'"}, {"(w * w):sum():backward() print 'backward'", needs = {8}}, {"w.grad:sum():item()", needs = {8, 9}}, {"?sleep"},
     {"vbl.measure.cka(vbl.arange(64):to('f32'):reshape(16, 4):sin(), vbl.arange(64):to('f32'):reshape(16, 4):cos()) > 0"}, {"('x'):rep(3)"},
     {"descriptors() - first", needs = {1, 2}},
   }
@@ -406,12 +406,19 @@ local function left_wrong(w, r, all)
   return traces.descriptors(r.open, w.open) or w.needs and not all and traces.turns(r.out, w.out, w.needs) or nil
 end
 
--- -> "past", "tolerated", "said", "errors", or nil and what is wrong
+-- Refused memory for the code that it generates, oneDNN crashes.
+local function inside_onednn(note) return note:find "^%S+ [^ ]* *by [^ ]*libvbl_faults%S+ libvbl_faults%S+ libdnnl%.so" end
+
+-- -> "past", "tolerated", "said", "errors", "onednn", or nil and what is wrong
 local function judge(w, r, action, all)
   if r.err:find("ERROR: AddressSanitizer", 1, true) or r.err:find("ERROR: LeakSanitizer", 1, true) then return nil, r.err:match "ERROR: .*":sub(1, 3000) end
   if r.count.any == 0 then return nil, "nothing was counted: is the program another than the driver's?" end
   if r.fired == 0 then return "past" end
   if r.hung then return nil, "hangs" end
+  if r.code == 139 and inside_onednn(r.note) then
+    local wrong = recovers(w)
+    return not wrong and "onednn" or nil, wrong
+  end
   if r.code >= 128 then return nil, signals[r.code] or "signal " .. r.code - 128 end
   local wrong = left_wrong(w, r, all)
   if wrong then return nil, wrong end
@@ -487,7 +494,7 @@ end
 function faults.attack(w, class, action, opts)
   opts = opts or {}
   local s = {workload = w.name, class = class, action = action .. (opts.count == 0 and " from then on" or opts.count and " x" .. opts.count or ""), injected = 0, tolerated = 0, said = 0,
-             errors = 0, past = 0, defects = 0}
+             errors = 0, onednn = 0, past = 0, defects = 0}
   if w.interactive and not w.out then
     w.begin()
     w.out = faults.run(w.words, {input = w.input}).out
@@ -496,7 +503,9 @@ function faults.attack(w, class, action, opts)
     if mine(i, 1) then attack_once(w, class, action, opts, k, s) end
   end
   rows[#rows + 1] = s
-  print(("  %-9s %-8s %-22s %5d injected: %d tolerated, %d said, %d errors; %d defects"):format(s.workload, class, s.action, s.injected, s.tolerated, s.said, s.errors, s.defects))
+  local crashes = s.onednn > 0 and (", %d crashes of oneDNN"):format(s.onednn) or ""
+  print(("  %-9s %-8s %-22s %5d injected: %d tolerated, %d said, %d errors%s; %d defects"):format(
+          s.workload, class, s.action, s.injected, s.tolerated, s.said, s.errors, crashes, s.defects))
   return s
 end
 
