@@ -4,6 +4,7 @@
 local check = require "check"
 local help = require "vbl.help"
 local system = require "vbl.system.c"
+local data = require "vbl.data.c"
 local vbl = require "vbl"
 
 local seconds, seed = tonumber(arg[1]) or 20, tonumber(arg[2]) or 1
@@ -22,19 +23,29 @@ local function allowed(name)
   return true
 end
 
-local folders = {measure = vbl.measure, metrics = vbl.metrics, data = require "vbl.data.c", ["vbl.optim.c"] = require "vbl.optim.c",
+local folders = {measure = vbl.measure, metrics = vbl.metrics, data = data, ["vbl.optim.c"] = require "vbl.optim.c",
                  ["vbl.nn.functional"] = require "vbl.nn.functional", vbl = vbl, ["vbl.measure"] = vbl.measure, ["vbl.optim"] = vbl.optim}
 
--- {name, call = function(...)}: functions by their module, methods on a tensor that is drawn.
+-- Objects whose methods are called: type -> maker. What a call does to one (release, close, step) the next calls meet.
+local makers
+
+local alive = {}
+
+local function object_of(type)
+  if not alive[type] or math.random() < 0.05 then alive[type] = makers[type]() end
+  return alive[type]
+end
+
+-- {name, call = function(...)}: functions by their module, methods on an object that is drawn.
 local function collect()
   local list = {}
   for _, full in ipairs(help.names "") do
     local path, name = full:match "^(.*)%.([%w_]+)$"
-    local object = full:match "^tensor:([%w_]+)$"
+    local type_name, method = full:match "^([%l ]+):([%w_]+)$"
     local folder = path and folders[path]
     local ok, fn = pcall(function() return folder[name] end)
     if allowed(full) and folder and ok and type(fn) == "function" then list[#list + 1] = {name = full, call = fn} end
-    if allowed(full) and object then list[#list + 1] = {name = full, call = function(t, ...) return t[object](t, ...) end, method = true} end
+    if allowed(full) and makers[type_name] then list[#list + 1] = {name = full, call = function(o, ...) return o[method](o, ...) end, object = type_name} end
   end
   return list
 end
@@ -64,6 +75,12 @@ end
 -- Pairs of rows that fit together, which random shapes seldom are.
 local function rows() return vbl.randn(pick {4, 12, 33}, pick {1, 3, 8}) end
 
+local function indices()
+  local list = {}
+  for i = 1, math.random(4) do list[i] = math.random(0, 8) end
+  return list
+end
+
 local function table_of(depth)
   local t = {}
   for i = 1, math.random(0, 3) do t[i] = draw(depth + 1) end
@@ -81,7 +98,7 @@ function draw(depth)
   if kind == 6 then return pick(strings) end
   if kind == 7 then return pick {true, false} end
   if kind == 8 then return pick {handed, raising, math.sin} end
-  if kind == 9 then return table_of(depth) end
+  if kind == 9 then return math.random() < 0.5 and indices() or table_of(depth) end
   return nil
 end
 
@@ -94,10 +111,43 @@ local function vast(value)
   return false
 end
 
+-- A file of each kind that a reader has.
+local folder = os.tmpname()
+os.remove(folder)
+assert(system.mkdir(folder))
+local words = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "##s", "circle", "\u{e9}", "0"}
+local function file(name, text)
+  local f <close> = assert(io.open(folder .. "/" .. name, "w"))
+  f:write(text)
+  return folder .. "/" .. name
+end
+local vocabulary = file("vocab.txt", table.concat(words, "\n"))
+local function member(name, text)
+  local head = name .. ("\0"):rep(100 - #name) .. "0000644\0" .. ("0000000\0"):rep(2) .. ("%011o\0"):format(#text) .. ("%011o\0"):format(0)
+  local rest = "0" .. ("\0"):rep(100) .. "ustar\00000" .. ("\0"):rep(247)
+  local sum = 8 * 32
+  for i = 1, #(head .. rest) do sum = sum + (head .. rest):byte(i) end
+  return head .. ("%06o\0 "):format(sum) .. rest .. text .. ("\0"):rep(-#text % 512)
+end
+local archive = file("two.tar", member("one.txt", "a red circle") .. member("two.txt", ("x"):rep(700)) .. ("\0"):rep(1024))
+
+local function scenes() return data.scenes {image = 16, train = 7, test = 4} end
+local function parameters() return {w = vbl.randn(3, 4):requires_grad_(), b = vbl.randn(4):requires_grad_()} end
+makers = {
+  tensor = tensor,
+  tokenizer = function() return data.tokenizer(vocabulary) end,
+  ["data set"] = scenes,
+  ["data view"] = function() return scenes():view(pick {"train", "test"}) end,
+  loader = function() return scenes():view("train"):loader {threads = pick {1, 2}, ahead = pick {1, 3}} end,
+  ["tar archive"] = function() return data.tar(archive) end,
+  optimizer = function() return require("vbl.optim.c").new("adamw", {"w"}, {vbl.randn(3, 4):requires_grad_()}, {true}, {1}, {}) end,
+  records = function() return data.records(folder, {image = 16, max_tokens = 8, vocabulary = vocabulary}) end,
+}
+
 local function arguments(entry)
   local list, n = {}, math.random(0, 4)
   for i = 1, n do list[i] = draw(0) end
-  if entry.method then list[1], n = tensor(), math.max(n, 1) end
+  if entry.object then list[1], n = entry.object == "tensor" and tensor() or object_of(entry.object), math.max(n, 1) end
   if entry.name:find "measure" and math.random() < 0.6 then
     list[1] = rows()
     list[2], n = list[1]:size(1) > 0 and vbl.randn(list[1]:size(1), pick {1, 3, 8}) or rows(), math.max(n, 2)
@@ -133,4 +183,5 @@ check.group(("%d functions, seed %d"):format(#list, seed), function()
   end
   print(("%d calls, %d of them without an error"):format(counts.calls, counts.returned))
 end)
+require("vbl.store.c").remove(folder)
 check.done()
