@@ -5,7 +5,7 @@
 --     plan: VBL_FAULTS (tests/faults/faults.h); input: a file as standard input; durable: "FOLDER:SHADOW"
 --   faults.workloads.NAME() -> {name=, words=, input=, begin(), whole() -> nil or what differs, again() -> nil or what went wrong}
 --     begin makes the state before; whole compares with an undisturbed one; again goes on as a user would
---   faults.attack(workload, class, action, {count=, first=, last=, drawn=, caller=}) -> {injected=, tolerated=, said=, errors=, onednn=, past=}
+--   faults.attack(workload, class, action, {count=, first=, last=, drawn=, caller=}) -> {injected=, tolerated=, said=, errors=, theirs=, past=}
 --     each k-th call of the class fails, for all k or the first, the last and `drawn` others; a defect is a failed check. sites = n: at most n
 --     drawn from the first and last calls from each place in the program (a place is a chain of its own callers)
 --   faults.kills(workload, number, seed) -> {KILL =, TERM =, INT =, strict =, names =, mixed =, twice =}     kills it so often, each
@@ -406,24 +406,34 @@ local function left_wrong(w, r, all)
   return traces.descriptors(r.open, w.open) or w.needs and not all and traces.turns(r.out, w.out, w.needs) or nil
 end
 
--- Refused memory for the code that it generates, oneDNN crashes.
-local function inside_onednn(note) return note:find "^%S+ [^ ]* *by [^ ]*libvbl_faults%S+ libvbl_faults%S+ libdnnl%.so" end
+-- Refused memory for the code that it generates, oneDNN crashes, and so does libgfortran while it is loaded with OpenBLAS.
+local function inside_library(note)
+  local frame = note:match "^%S+ [^ ]* *by [^ ]*libvbl_faults%S+ libvbl_faults%S+ (%S+)"
+  return frame and (frame:find "^libdnnl%.so" or frame:find "^libgfortran%.so")
+end
 
--- -> "past", "tolerated", "said", "errors", "onednn", or nil and what is wrong
+-- What the process lacked is no fault of its data.
+local function blames_data(text, action)
+  return (action == "ENOMEM" or action == "EMFILE") and (text:match "[^\n]*damaged[^\n]*" or text:match "[^\n]*fail to decode[^\n]*" or text:match "[^\n]*skipped with its texts[^\n]*")
+end
+
+-- -> "past", "tolerated", "said", "errors", "theirs" (a library's crash), or nil and what is wrong
 local function judge(w, r, action, all)
   if r.err:find("ERROR: AddressSanitizer", 1, true) or r.err:find("ERROR: LeakSanitizer", 1, true) then return nil, r.err:match "ERROR: .*":sub(1, 3000) end
   if r.count.any == 0 then return nil, "nothing was counted: is the program another than the driver's?" end
   if r.fired == 0 then return "past" end
   if r.hung then return nil, "hangs" end
-  if r.code == 139 and inside_onednn(r.note) then
+  if r.code == 139 and inside_library(r.note) then
     local wrong = recovers(w)
-    return not wrong and "onednn" or nil, wrong
+    return not wrong and "theirs" or nil, wrong
   end
   if r.code >= 128 then return nil, signals[r.code] or "signal " .. r.code - 128 end
   local wrong = left_wrong(w, r, all)
   if wrong then return nil, wrong end
   local text = news(w, r.err .. (w.interactive and "" or r.out))
   local said = says(text, action)
+  wrong = blames_data(text, action)
+  if wrong then return nil, "it blames the data: " .. wrong end
   if r.code ~= 0 then
     if not r.err:find "%S" then return nil, "no message, exit code " .. r.code end
     if not said then return nil, "the message does not say the reason" end
@@ -494,7 +504,7 @@ end
 function faults.attack(w, class, action, opts)
   opts = opts or {}
   local s = {workload = w.name, class = class, action = action .. (opts.count == 0 and " from then on" or opts.count and " x" .. opts.count or ""), injected = 0, tolerated = 0, said = 0,
-             errors = 0, onednn = 0, past = 0, defects = 0}
+             errors = 0, theirs = 0, past = 0, defects = 0}
   if w.interactive and not w.out then
     w.begin()
     w.out = faults.run(w.words, {input = w.input}).out
@@ -503,7 +513,7 @@ function faults.attack(w, class, action, opts)
     if mine(i, 1) then attack_once(w, class, action, opts, k, s) end
   end
   rows[#rows + 1] = s
-  local crashes = s.onednn > 0 and (", %d crashes of oneDNN"):format(s.onednn) or ""
+  local crashes = s.theirs > 0 and (", %d crashes of libraries"):format(s.theirs) or ""
   print(("  %-9s %-8s %-22s %5d injected: %d tolerated, %d said, %d errors%s; %d defects"):format(
           s.workload, class, s.action, s.injected, s.tolerated, s.said, s.errors, crashes, s.defects))
   return s

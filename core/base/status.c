@@ -1,5 +1,6 @@
 #include "core/base/status.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@ vbl_status vbl_fail(vbl_error *err, vbl_status code, const char *format, ...) {
   va_end(args);
   return code;
 }
+
+vbl_status vbl_status_of_errno(int code) { return code == ENOMEM || code == EMFILE || code == ENFILE ? VBL_ENOMEM : VBL_EIO; }
 
 vbl_status vbl_context(vbl_error *err, const char *format, ...) {
   if (err == NULL) return VBL_EINVAL;

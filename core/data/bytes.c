@@ -53,7 +53,10 @@ static vbl_status read_open(int fd, size_t max_bytes, vbl_bytes *out, vbl_error 
 vbl_status vbl_bytes_read(const char *path, size_t max_bytes, vbl_bytes *out, vbl_error *err) {
   *out = (vbl_bytes){0};
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return vbl_fail(err, VBL_EIO, "%s: %s", path, strerror(errno));
+  if (fd < 0) {
+    int code = errno;
+    return vbl_fail(err, vbl_status_of_errno(code), "%s: %s", path, strerror(code));
+  }
   vbl_status status = read_open(fd, max_bytes, out, err);
   close(fd);
   if (status != VBL_OK) {

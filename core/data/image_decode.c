@@ -10,9 +10,7 @@
 #include "core/data/image.h"
 #include "core/data/image_jpeg.h"
 #include "core/data/image_orientation.h"
-
-#define STBI_NO_STDIO
-#include <stb/stb_image.h>
+#include "core/data/image_stb.h"
 
 static const uint8_t png_signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
 
@@ -219,9 +217,12 @@ static vbl_status decode(const uint8_t *bytes, size_t n, vbl_image *out, vbl_err
   if (is_jpeg(bytes, n)) return vbl_jpeg_decode(bytes, n, out, err);
 #endif
   int channels, wanted = is_png(bytes, n) ? 4 : 3;
+  (void)vbl_stb_refused();  // of images before
   out->rgb = stbi_load_from_memory(bytes, (int)n, &out->width, &out->height, &channels, wanted);
   if (out->rgb == NULL) {
+    if (vbl_stb_refused()) return vbl_fail(err, VBL_ENOMEM, "out of memory for an image");
     const char *why = stbi_failure_reason();  // not set by every failure
+    if (why != NULL && strcmp(why, "outofmem") == 0) why = "it unpacks to more than an image has";
     return vbl_fail(err, VBL_EIO, "damaged image data (%s)", why != NULL ? why : "broken compression");
   }
   if (wanted == 4) lay_on_white(out->rgb, (size_t)out->width * (size_t)out->height);

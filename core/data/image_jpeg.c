@@ -70,7 +70,9 @@ static void decode_rows(state *s) {
 
 static vbl_status decode(state *s, const uint8_t *bytes, size_t n, vbl_image *out, vbl_error *err) {
   struct jpeg_decompress_struct *j = &s->jpeg;
-  if (setjmp(s->back) != 0) return vbl_fail(err, VBL_EIO, "damaged image data (%.200s)", s->message);
+  if (setjmp(s->back) != 0)
+    return s->manager.msg_code == JERR_OUT_OF_MEMORY ? vbl_fail(err, VBL_ENOMEM, "out of memory for an image")
+                                                     : vbl_fail(err, VBL_EIO, "damaged image data (%.200s)", s->message);
   jpeg_create_decompress(j);
   jpeg_mem_src(j, bytes, (unsigned long)n);
   jpeg_read_header(j, TRUE);

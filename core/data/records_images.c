@@ -60,7 +60,10 @@ static vbl_status read_stored(const vbl_records *r, int32_t image, const char *p
     return status;
   }
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return vbl_fail(err, VBL_EIO, "%s: %s", path, strerror(errno));
+  if (fd < 0) {
+    int code = errno;
+    return vbl_fail(err, vbl_status_of_errno(code), "%s: %s", path, strerror(code));
+  }
   vbl_status status = read_range(fd, &r->images[image], out, err);
   close(fd);
   if (status == VBL_OK) return VBL_OK;
@@ -149,6 +152,7 @@ static vbl_status check_slice(vbl_records *r, int32_t first, int32_t end, int64_
   for (int32_t i = first; i < end; i++) {
     r->hash = vbl_hash_bytes(r->hash, &size[i - first], sizeof *size);
     if (!r->images[i].bad) continue;
+    if (why[i - first].code == VBL_ENOMEM) return vbl_fail(err, VBL_ENOMEM, "%s", why[i - first].message);
     *missing += size[i - first] < 0;
     r->bad_images++;
     VBL_TRY(vbl_records_note(r, err, "image %s; skipped with its texts", why[i - first].message));

@@ -94,7 +94,8 @@ static vbl_status look(vbl_tar *t, int64_t at, size_t n, const uint8_t **out, vb
 
 vbl_status vbl_tar_read(vbl_tar *t, int64_t offset, int64_t bytes, vbl_bytes *out, vbl_error *err) {
   if (offset < 0 || bytes < 0 || bytes > t->size || offset > t->size - bytes)
-    return vbl_fail(err, VBL_EIO, "%s: it ends before byte %lld", t->path, (long long)(offset + bytes));
+    return vbl_fail(err, VBL_EIO, "%s: cannot read %lld bytes from byte %lld on: it has %lld", t->path, (long long)bytes,
+                    (long long)offset, (long long)t->size);
   while (bytes > 0) {
     const uint8_t *piece;
     size_t n = bytes < WINDOW ? (size_t)bytes : WINDOW;

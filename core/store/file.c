@@ -12,7 +12,7 @@
 
 vbl_status vbl_fail_errno(vbl_error *err, const char *action, const char *path) {
   int code = errno;
-  return vbl_fail(err, code == ENOMEM ? VBL_ENOMEM : VBL_EIO, "%s: cannot %s: %s", path, action, strerror(code));
+  return vbl_fail(err, vbl_status_of_errno(code), "%s: cannot %s: %s", path, action, strerror(code));
 }
 
 void vbl_file_bytes_free(vbl_file_bytes *b) {
