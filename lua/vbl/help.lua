@@ -1,10 +1,14 @@
--- Help from the binding tables: every function that vbl_lua_register or vbl.document has seen, under its full name
--- ("vbl.zeros", "tensor:sum", "system.time").
--- help(name) -> string: the entry, the entries that end in `name`, or a hint; with * in it, a line for each name that fits, or whose help has
--- the word; help() lists the modules.
+-- Help from one table: every function that vbl_lua_register or vbl.document has seen, under its full name ("vbl.zeros", "tensor:sum",
+-- "system.time"), and once the modules are loaded their functions in Lua too, by the comments above them. ?name, completion, the reference
+-- pages, the editor's stubs and the manual page all read it.
+-- help(name) -> string, found: the entry, the entries that end in `name`, or a hint (found is false); with * in it, a line for each name that
+-- fits, or whose help has the word; help() lists the modules.
+-- help.load() loads the modules, whose rows are there from then on.
 -- help.names(prefix) -> {full names that begin with prefix}, sorted
 -- help.row(name) -> {signature=, help=} or nil
 local nearest = require "vbl.nearest"
+local source = require "vbl.source"
+local vbl = require "vbl"
 
 local help = {}
 
@@ -35,6 +39,12 @@ local function ending_in(word)
   return list
 end
 
+local function last_words()
+  local set = {}
+  for name in pairs(rows()) do set[name:match "[^.:]*$"] = true end
+  return set
+end
+
 local function modules()
   local counts, list = {}, {}
   for name in pairs(rows()) do
@@ -46,45 +56,80 @@ local function modules()
   return "?name explains a function, ?module. lists a module, ?*part* searches:\n" .. table.concat(list, "\n")
 end
 
+-- What no row tells of yet: a module's functions in Lua, and those of the tables in it.
+local function add_lua(path, module, seen)
+  if seen[module] then return end
+  seen[module] = true
+  for name, value in next, module do
+    local full = type(name) == "string" and name:find "^%a" and path .. "." .. name
+    if full and type(value) == "table" then add_lua(full, value, seen) end
+    local about = full and type(value) == "function" and not (rows()[full] or rows()[full:sub(5)]) and source.about(value)
+    if about then vbl.document(full, name .. about.signature:match "%b()$", about.help) end
+  end
+end
+
 -- A module's rows are there once it is loaded, which a script does when it first uses it; who asks may not have yet. (Not every module
 -- that vbl names is in every build.)
 local loaded
 
-local function load_modules()
+function help.load()
   if loaded then return end
   loaded = true
   local names = {}
   for name, row in pairs(rows()) do
     if row.help:find "^Module: " then names[#names + 1] = name end
   end
-  for _, name in ipairs(names) do pcall(require, name) end
+  table.sort(names)
+  local seen = {[vbl] = true}
+  for _, name in ipairs(names) do
+    local ok, module = pcall(require, name)
+    if ok and type(module) == "table" then add_lua(name, module, seen) end
+  end
+  for _, name in ipairs {"load", "save", "gradcheck"} do assert(vbl[name]) end
 end
 
--- ?*word*: in the names first, else in the texts. A line each: the name and how its help begins.
+-- A line each: the name and how its help begins.
+local function listed(names)
+  for i, name in ipairs(names) do names[i] = ("%-32s %s"):format(name, (rows()[name].help:match "^[^\n]*")) end
+  return table.concat(names, "\n")
+end
+
+-- ?*word*: in the names first, else in the texts.
 local function search(glob)
   local pattern = "^" .. glob:lower():gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$"
   local list = {}
   for _, part in ipairs {"name", "help"} do
     for name, row in pairs(rows()) do
       local text = part == "name" and name or row.help
-      if text:lower():find(pattern) then list[#list + 1] = ("%-32s %s"):format(name, (row.help:match "^[^\n]*"):sub(1, 90)) end
+      if text:lower():find(pattern) then list[#list + 1] = name end
     end
     if #list > 0 then break end
   end
   table.sort(list)
-  return #list > 0 and table.concat(list, "\n") or ("nothing is named %s, nor says so"):format(glob)
+  if #list == 0 then return ("nothing is named %s, nor says so"):format(glob), false end
+  return listed(list), true
+end
+
+-- ?vbl.measure. and ?tensor: have the names behind them; some of a module's stand there without "vbl.".
+local function members(prefix)
+  local list = help.names(prefix)
+  if prefix ~= "vbl." and prefix:sub(1, 4) == "vbl." then table.move(help.names(prefix:sub(5)), 1, 1000, #list + 1, list) end
+  table.sort(list)
+  return list
 end
 
 local function look_up(_, name)
-  load_modules()
-  if not name or name == "" then return modules() end
+  help.load()
+  if not name or name == "" then return modules(), true end
   if name:find("*", 1, true) then return search(name) end
-  if rows()[name] then return entry(name) end
-  if name:find "[.:]$" and help.names(name)[1] then return table.concat(help.names(name), "\n") end
-  local found = ending_in(name:match "[^.:]*$")
-  if #found == 0 then return ("no help for '%s'%s"):format(name, nearest.hint(name, rows())) end
+  if rows()[name] then return entry(name), true end
+  local inside = name:find "[.:]$" and members(name) or {}
+  if inside[1] then return listed(inside), true end
+  local word = name:match "[^.:]*$"
+  local found = ending_in(word)
+  if #found == 0 then return ("no help for '%s'%s"):format(name, nearest.hint(word, last_words())), false end
   for i, full in ipairs(found) do found[i] = entry(full) end
-  return table.concat(found, "\n\n")
+  return table.concat(found, "\n\n"), true
 end
 
 return setmetatable(help, {__call = look_up})

@@ -12,6 +12,14 @@ local modules = {
 -- Functions of vbl that live in a module: vbl.load is require("vbl.store").load.
 local functions = {load = "vbl.store", save = "vbl.store", gradcheck = "vbl.gradcheck"}
 
+vbl.document("vbl.load", "load(path, [{header=}]) -> value",
+             "By suffix. .npy: a tensor; .npz, .safetensors: name -> tensor (.safetensors: also the names in the file's order, and its metadata); .json: a value;\n" ..
+             ".jsonl: a list of values; .tsv, .csv: a list of rows of strings (header = true: each row also by the first row's names); .png, .jpg: u8 [3,H,W].\n" ..
+             "Data only: nothing that a file holds runs. An error names the file and the place in it.")
+vbl.document("vbl.save", "save(path, value, [{names=, metadata=}])",
+             "Writes what vbl.load of that suffix gives, an image also as u8 [1,H,W] or [H,W]; a file is replaced as a whole or stays as it was. .npz, .safetensors:\n" ..
+             "names is the order (sorted), metadata name -> string (.safetensors).")
+
 for name, about in pairs(modules) do vbl.document("vbl." .. name, "vbl." .. name, "Module: " .. about .. ".") end
 
 -- Modules in which a name that is not there is an error, as it is in vbl itself; the others answer for themselves.

@@ -1,21 +1,8 @@
--- All that vbl offers, collected from the binding tables and, for functions in Lua, from the comments above them: what the reference pages
--- and the editor's stubs are written from.
+-- All that vbl offers, by module and kind of object: what the reference pages and the editor's stubs are written from.
 -- reference() -> {{name = "vbl.data" or "tensor", class = whether its entries are methods, about = string, entries = {{name, signature, help}, ...}}, ...},
 -- modules first, both by the alphabet; entries by name
 local help = require "vbl.help"
 local source = require "vbl.source"
-
--- Functions of a loaded module that no row tells of.
-local function add_lua(module, entries, known)
-  local ok, loaded = pcall(require, module)
-  if not ok or type(loaded) ~= "table" then return end
-  for name, value in next, loaded do
-    local about = type(value) == "function" and type(name) == "string" and not known[name] and source.about(value)
-    if about and about.help ~= "" then
-      entries[#entries + 1] = {name = name, signature = name .. about.signature:match "%b()$", help = about.help}
-    end
-  end
-end
 
 local function add_rows(prefix, entries, known)
   for _, full in ipairs(help.names(prefix)) do
@@ -35,10 +22,7 @@ end
 local function module(name, about)
   local entries, known = {}, {}
   add_rows(name .. ".", entries, known)
-  if name ~= "vbl" then
-    add_rows(name:sub(5) .. ".", entries, known)
-    add_lua(name, entries, known)
-  end
+  if name ~= "vbl" then add_rows(name:sub(5) .. ".", entries, known) end
   return {name = name, about = source.head(name) or about, entries = sorted(entries)}
 end
 
@@ -49,7 +33,7 @@ local function class(name)
 end
 
 return function()
-  help "vbl"  -- loads the modules
+  help.load()
   local list, classes = {module("vbl", "Tensors, and the modules of the library.")}, {}
   for _, full in ipairs(help.names "") do
     local about = help.row(full).help:match "^Module: (.*)"

@@ -1,7 +1,8 @@
 -- What the source says about a Lua function: the one place where its text and the comment above it are read.
 --   source.text(fn) -> string      where it is defined, its comment and its text; a sentence where there is none (C, typed at the prompt)
 --   source.head(module) -> string or nil     the comment that one of vbl's own modules begins with
---   source.about(fn) -> {signature = "open(name, opts)", help = the comment above it, where = "vbl.data:121"}, or nil
+--   source.about(fn) -> {signature = "open(name, opts)", help =, where = "vbl.data:121"}, or nil. help: the comment above it, else what the
+--     file's head says of it; of the function that a file returns the whole head
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 
@@ -44,22 +45,44 @@ local function comment_of(lines, first, definition)
   return table.concat(words, "\n")
 end
 
-function source.head(module)
-  local text, words = system.module_source(module) or system.module_source(module .. ".init"), {}
-  for line in (text or ""):gmatch "(.-)\n" do
+local function head_of(lines)
+  local words = {}
+  for i, line in ipairs(lines) do
     if line:sub(1, 2) ~= "--" then break end
-    words[#words + 1] = (line:gsub("^%-%-%s?", ""))
+    words[i] = line:gsub("^%-%-%s?", "")
   end
+  return words
+end
+
+function source.head(module)
+  local text = system.module_source(module) or system.module_source(module .. ".init")
+  local words = text and head_of(lines_of(text)) or {}
   return words[1] and table.concat(words, "\n")
+end
+
+-- The head's line with a call of `name`, and those below it that are indented deeper.
+local function passage(words, name)
+  local found, indent = {}, nil
+  for _, line in ipairs(words) do
+    local depth = #line:match "^ *"
+    if indent and depth <= indent then break end
+    if not indent and (" " .. line):find("[ .]" .. name .. "[({]") then indent = depth end
+    if indent then found[#found + 1] = line:sub(indent + 1) end
+  end
+  return table.concat(found, "\n")
 end
 
 function source.about(fn)
   local lines, info, first = find(fn)
   if not lines then return nil end
-  local name, parameters = lines[info.linedefined]:match "function%s+([%w_.:]*)%s*(%b())"
-  if not name then name, parameters = lines[info.linedefined]:match "([%w_.]+)%s*=%s*function%s*(%b())" end
-  if not name then return nil end
-  return {signature = name .. parameters, help = comment_of(lines, first, info.linedefined), where = ("%s:%d"):format(info.short_src, info.linedefined)}
+  local line = lines[info.linedefined]
+  local name, parameters = line:match "function%s+([%w_.:]*)%s*(%b())"
+  if not name then name, parameters = line:match "([%w_.]+)%s*=%s*function%s*(%b())" end
+  local returned = not name and line:match "^return function%s*(%b())"
+  if not name and not returned then return nil end
+  local text = comment_of(lines, first, info.linedefined)
+  if text == "" then text = returned and table.concat(head_of(lines), "\n") or passage(head_of(lines), name:match "[^.:]*$") end
+  return {signature = returned or name .. parameters, help = text, where = ("%s:%d"):format(info.short_src, info.linedefined)}
 end
 
 return source

@@ -16,4 +16,5 @@ end
 -- The state as a .safetensors file (or .npz); it goes on with cka_stream_load.
 function methods:save(path) store.save(path, self:state()) end
 
+-- A stream that goes on from what s:save(path) wrote.
 function c.cka_stream_load(path) return c.cka_stream_from((store.load(path))) end

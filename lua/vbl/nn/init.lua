@@ -10,7 +10,9 @@ local nn = {functional = F}
 
 -- Initialisers: init(shape) -> tensor. fan_in is the number of inputs of a weight [out, in, ...].
 nn.init = {
+  -- All 0.
   zeros = function(shape) return vbl.zeros(table.unpack(shape)) end,
+  -- All 1.
   ones = function(shape) return vbl.ones(table.unpack(shape)) end,
 }
 
@@ -80,8 +82,9 @@ local function module(class)
   return class
 end
 
--- y = x W' + b [, then GELU (erf)]. weight [out, in], bias [out]. opts: F.linear's (gelu, wide).
 local Linear = module {}
+
+-- y = x W' + b [, then GELU (erf)]. weight [out, in], bias [out]. opts: F.linear's (gelu, wide).
 function nn.Linear(scope, name, inputs, outputs, opts)
   local s = child(scope, name, "Linear(scope, name, inputs, outputs)")
   return setmetatable({
@@ -93,8 +96,9 @@ end
 function Linear:forward(x) return nn.at(self.path, F.linear, x, self.weight, self.bias, self.opts) end
 function Linear:__tostring() return string.format("Linear(%d -> %d)", self.inputs, self.outputs) end
 
--- Query, key and value side by side: y [N, 3 * outputs] from one GEMM (the three weights are neighbours in memory).
 local LinearGroup = module {}
+
+-- Query, key and value side by side: y [N, 3 * outputs] from one GEMM (the three weights are neighbours in memory).
 function nn.LinearGroup(scope, names, inputs, outputs)
   local weights, biases = {}, {}
   for i, name in ipairs(names) do
@@ -109,8 +113,10 @@ end
 function LinearGroup:forward(x) return nn.at(self.path, F.linear_group, x, self.weights, self.biases) end
 function LinearGroup:__tostring() return string.format("LinearGroup(%d -> %d x %d)", self.inputs, #self.weights, self.outputs) end
 
--- opts.narrow: its result is read by products alone (F.layer_norm).
 local LayerNorm = module {}
+
+-- Normalises rows of `width` and scales them: weight [width] of ones, bias [width] of zeros. opts.narrow: its result is read by products
+-- alone (F.layer_norm).
 function nn.LayerNorm(scope, name, width, eps, opts)
   local s = child(scope, name, "LayerNorm(scope, name, width, eps)")
   return setmetatable({

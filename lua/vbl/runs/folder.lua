@@ -104,6 +104,7 @@ function folder.create(opts)
   return run
 end
 
+-- The resolved config of the run in folder `path`, as data: nothing in the file runs.
 function folder.config(path)
   local file = path .. "/config.lua"
   local ok, config = pcall(literal.read, c.read_file(file), file)

@@ -16,6 +16,7 @@ function sched.warmup_cosine(total, warmup, min_fraction)
   end
 end
 
+-- 1 at every step.
 function sched.constant() return function() return 1 end end
 
 -- The schedule as lines of text, `width` columns by `height` rows, for --plan.

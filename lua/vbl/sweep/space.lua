@@ -3,7 +3,7 @@
 --
 --   sweep.log(low, high[, points])        a positive number, uniform in its logarithm; points: how many a grid takes
 --   sweep.linear(low, high[, points])     a number, uniform
---   sweep.integer(low, high[, points])    a whole number, both ends included; sweep.integer_log: uniform in its logarithm
+--   sweep.integer(low, high[, points])    a whole number, both ends included; sweep.integer_log(low, high[, points]): uniform in its logarithm
 --   sweep.choice{a, b, ...}               one of the values (strings, numbers, booleans, lists)
 --   sweep.subset{low, high, k = {least, most}[, streams = {"text", "vision"}]}     a strictly rising list of layers; streams: one list each
 --   sweep.when(key, value or {values}, dimension)     only where `key` (a choice, or a constant) has this value
