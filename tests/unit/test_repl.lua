@@ -56,12 +56,21 @@ check.group("piped: kept values, silence, source, search, the shell", function()
   check.ok(piped "vbl.nothing??\n":find "leads to nothing")
   check.ok(piped "?*minibatch*\n":find "^measure%.cka_minibatch ")
   check.ok(piped "?*no such thing*\n":find "nothing is named")
+  check.ok(piped "?*heatmap*\n":find "vbl%.plot%.heatmap ", "a function in Lua")
+  check.ok(piped "?vbl.optim.adamw\n":find "Loshchilov", "of a module that nothing has used yet")
+  check.ok(piped "?vbl.runs.list\n":find "oldest first", "what a module's head says of a function")
+  check.ok(piped "?vbl.measure.\n":find "measure%.cka .*vbl%.measure%.report")
+  check.ok(piped "x = vbl.zeros(3)\n?x\n":find "x: tensor\n  f32%[3%].*%?tensor: lists")
+  check.ok(piped "?vbl.measure.ckb\n":find "did you mean 'cka'")
+  check.equal(piped "vbl.zeros(1), 7\n", "f32[1] cpu mean 0 std 0\n{0}\n7\n")
   check.equal(piped "$ echo a b; exit 3\n", "a b\n(exit 3)\n")
 end)
 
 check.group("who, bench, reload", function()
   local text = piped "x = {vbl.zeros(3, 4), vbl.zeros(2, {dtype = 'u8'})}\nx[3] = x[1]\nwho()\n"
   check.ok(text:find "^x +table +50 B  3 entries\n1 names, 50 B in their tensors; ", text)
+  check.ok(piped "x = vbl.zeros(4)\ny = x\nw = setmetatable({}, {__tostring = error})\nwho()\n":find "3 names, 16 B in their tensors")
+  check.equal(piped "reload 'vbl' == vbl, #vbl.zeros(2):shape()\n", "true\t1\n")
   check.ok(piped "bench(function(a) return a end, 1).calls > 5\n":find "true")
   local module = folder .. "/counted.lua"
   local write = ("do local f = io.open('%s', 'w') f:write('return {n = %s}') f:close() end\n")
@@ -107,16 +116,27 @@ check.group("completion", function()
   tab("vbl.models.vilbert{pres", "et")
   tab("m = vbl.models.vilbert{preset = 'tiny', attention_h", "eads")
   tab("vbl.measure.cka(x, y, {est", "imator")
+  tab("vbl.measure.cka(x, y, {", "", "estimator", "kernel")
+  tab("vbl.config({data = 'scenes', model = {pres", "et")
+  tab("vbl.config({\n  tasks = {ap = {contrastive = {}, he", "ad")
+  tab("f(a, {b = tr", "ue")
+  tab("('x'):re", "")
+  tab("vbl.zeros(3):", "")
+  tab("vbl.grad", "check")
   tab(("io.open('%s/inp"):format(folder), "ut")
   tab(("$ cat %s/inp"):format(folder), "ut")
+  assert(system.mkdir(folder .. "/it's one"))
+  tab(("$ ls %s/it"):format(folder), "\\'s\\ one/")
+  tab(("$ ls %s/it\\'s\\ o"):format(folder), "ne/")
+  tab(("$ ls \"%s/it's o"):format(folder), "ne/")
   rawset(_G, "model", vbl.models.vilbert {preset = "tiny", vocab = 50})
   tab([[model:tap{"text.0", "vision.fi]], "nal")
 end)
 
--- $1: the program, $2: TERM. `at PATTERN N` waits until N lines of the screen match, at most a minute: a busy machine is slow.
+-- $1: the program, $2: TERM, $3: LC_ALL. `at PATTERN N` waits until N lines of the screen match, at most a minute: a busy machine is slow.
 local shell = [[
 rm -f keys screen; mkfifo keys
-env --default-signal=INT TERM=$2 XDG_STATE_HOME=$PWD/state HOME=$PWD LC_ALL=C.UTF-8 script -qfec "$1" screen <keys >/dev/null 2>&1 &
+env --default-signal=INT TERM=$2 XDG_STATE_HOME=$PWD/state HOME=$PWD LC_ALL=$3 script -qfec "$1" screen <keys >/dev/null 2>&1 &
 exec 3>keys
 at() {
   i=0
@@ -128,15 +148,25 @@ at() {
 }
 ]]
 
--- Types into a terminal: each step {pattern, keys, n} waits for n lines (default 1) that match, then sends keys. Nothing is
--- sent together with Ctrl-C: the terminal drops what was typed just before it.
-local function typed(steps, terminal)
+-- Types into a terminal: each step {pattern, keys, n, sh=} waits for n lines (default 1) that match, then sends keys and runs a command.
+-- Nothing is sent together with Ctrl-C: the terminal drops what was typed just before it.
+local function typed(steps, terminal, locale)
   local script = {("cd '%s'"):format(folder), shell}
   for _, step in ipairs(steps) do
     script[#script + 1] = ("at '%s' %d; printf '%s' >&3"):format(step[1], step[3] or 1, step[2])
+    script[#script + 1] = step.sh
   end
   script[#script + 1] = "wait $!; tr -d '\r' <screen"
-  return system.output {"sh", "-c", table.concat(script, "\n"), "sh", program, terminal}
+  return system.output {"sh", "-c", table.concat(script, "\n"), "sh", program, terminal, locale or "C.UTF-8"}
+end
+
+local history = folder .. "/state/vbl/history"
+
+local function write_history(text)
+  assert(system.mkdir(folder .. "/state/vbl"))
+  local file = assert(io.open(history, "w"))
+  file:write(text)
+  file:close()
 end
 
 local session = {
@@ -152,6 +182,36 @@ else
     check.equal(code, 0)
     check.ok(screen:find "value%s+42", screen)
     check.ok(system.stat(folder .. "/state/vbl/history"), "no history file")
+  end)
+  check.group("terminal: pasted lines with a value at their end, letters without a locale", function()
+    local screen, code = typed({{"^vbl ", [[\033[200~p = 20\nq = "\303\251\377"\np + 22, q\033[201~\n]]}, {"2> ", [[\004]]}}, "xterm", "C")
+    check.equal(code, 0)
+    check.ok(screen:find "42%s+é%?", screen)
+  end)
+  check.group("terminal: a history that others write too, that is damaged, that is another kind of file", function()
+    local two = [[print("tw" .. "o")\n]]
+    write_history "_HiStOrY_V2_\nprint(\"go\"..\"od\")\n\255\254\n"
+    local screen = typed({{"^vbl ", [[\033[A\n]]}, {"2> ", two, sh = "at '3> ' 1; echo other >>state/vbl/history"}, {"3> ", [[3\n]]}, {"4> ", [[\004]]}}, "xterm")
+    check.ok(screen:find "good", screen)
+    local text = assert(io.open(history)):read "a"
+    check.ok(text:find "\255\254\nprint[^\n]*\nprint[^\n]*\nother\n3\n$", text)
+    write_history "mine\n"
+    screen = typed({{"^vbl ", two}, {"2> ", two}, {"3> ", [[\004]]}}, "xterm")
+    check.equal(assert(io.open(history)):read "a", "mine\n")
+    check.equal(select(2, screen:gsub("not a history file", "")), 1)
+    os.remove(history)
+  end)
+  check.group("terminal: another width, and Ctrl-Z, within a line", function()
+    local process = [[p=$(grep -ao 'p=[0-9]*=' screen | tr -dc 0-9); tty=$(readlink /proc/$p/fd/0)]]
+    local stop = [[at '6 \* ' 1; kill -TSTP $p; until grep -q 'State:.T' /proc/$p/status; do sleep 0.05; done
+      stty -F $tty -a | grep -q '[^-]icanon' && echo cooked; kill -CONT $p; kill -CONT $!]]
+    local screen, code = typed({
+      {"^vbl ", [[$ echo p=$PPID=\n]]}, {"2> ", "#\"" .. ("1"):rep(70), sh = "at 111 1; " .. process .. "; stty -F $tty cols 50"},
+      {[[\[1A]], [[", 7\n]]}, {"3> ", "6 * ", sh = stop}, {[[6 \* .*6 \* ]], [[7\n]]}, {"4> ", [[\004]]},
+    }, "xterm")
+    check.equal(code, 0)
+    check.ok(screen:find "^cooked\n", screen)
+    check.ok(screen:find("\27[1A\27[J", 1, true) and screen:find "70%s+7" and screen:find "42", screen)
   end)
   check.group("terminal: Ctrl-C in training, :continue(), Ctrl-C again, and on", function()
     local file = assert(io.open(folder .. "/train.lua", "w"))

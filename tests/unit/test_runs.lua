@@ -85,7 +85,7 @@ check.group("queries", function()
 end)
 
 check.group("what is no run, and damage", function()
-  check.error(function() vbl.runs.open(files.path .. "/none") end, "no such folder")
+  check.error(function() vbl.runs.open(files.path .. "/none") end, "no run '")
   check.error(function() vbl.runs.open(files.path .. "/notes") end, "not a run's folder (no config.lua")
   for name, text in pairs {["manifest.json"] = '{"kind": "fine', ["result.json"] = '{"status": "done"}', ["notes.json"] = '{"tags": "x"}', ["config.lua"] = "return {a = "} do
     c.remove(files.path .. "/damaged")

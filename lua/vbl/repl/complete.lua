@@ -1,6 +1,7 @@
 -- Completion at the prompt, by values, metatables and the help table: globals and keywords, fields after a dot, methods after a colon, the
--- keys of an option table, names of layers in m:tap{"...}, and paths inside other quotes.
--- complete(text before the cursor) -> text to insert (may be ""), candidates to show or nil
+-- keys of an option table and of an experiment's config, names of layers in m:tap{"...}, runs in vbl.runs.find "...", and paths inside other
+-- quotes.
+-- complete(text before the cursor, of the lines before it too) -> text to insert (may be ""), candidates to show or nil
 local commands = require "vbl.repl.commands"
 local help = require "vbl.help"
 local system = require "vbl.system.c"
@@ -26,24 +27,65 @@ end
 -- Names that exist only once they are asked for: submodules, and methods behind an __index function.
 local function add_documented(path, value, set)
   local prefix = path .. "."
-  if type(value) == "userdata" then prefix = tostring((debug.getmetatable(value) or {}).__name):match "[^.]*$" .. ":" end
+  if type(value) == "userdata" then prefix = commands.kind_of(value) .. ":" end
   for _, full in ipairs(help.names(prefix)) do set[full:sub(#prefix + 1):match "^[^.:]*"] = "function" end
 end
 
--- Keys that the signature of the called function names ("name=" between braces), and those of a model or a data set.
-local function add_options(called, set)
-  local row = help.row(called) or help.row((called:gsub("^vbl%.", "")))
+local function add_all(keys, set)
+  for key in pairs(keys or {}) do set[key] = "option" end
+end
+
+-- Keys that the signature of the called function names ("name=" between braces), those of a model or a data set, and of an experiment's
+-- config at a path in it (tasks.mlm).
+local function options_of(called, path)
+  local set = {}
+  local row = path == "" and (help.row(called) or help.row((called:gsub("^vbl%.", ""))))
   for braces in (row and row.signature or ""):gmatch "%b{}" do
     for key in braces:gmatch "([%a_][%w_]*)%s*=" do set[key] = "option" end
   end
-  local schema = called:find "models.vilbert$" and require("vbl.models.vilbert_config").schema or called:find "data.open$" and require("vbl.data").options
-  for key in pairs(schema or {}) do set[key] = "option" end
+  if path == "" and called:find "models.vilbert$" then add_all(require("vbl.models.vilbert_config").schema, set) end
+  if path == "" and called:find "data.open$" then add_all(require("vbl.data").options, set) end
+  if called == "vbl.config" then
+    for _, kind in ipairs {"pretrain", "finetune"} do add_all(require("vbl.train").schemas(kind)[path], set) end
+  end
+  return set
 end
 
--- "cka" of `cka(X, Y, {ker` and of `cka{ker`.
-local function called_with_options(text)
-  local before = text:match "^(.*){[^{}]*$" or ""
-  return before:match "([%a_][%w_.:]*)%s*$" or before:match "([%a_][%w_.:]*)%s*%([^()]*$"
+-- What is open where the text ends: the positions of its brackets; the sign of a quote and where it is. A quote sign inside the other kind
+-- is a letter.
+local function scan(text)
+  local open, quote, at = {}, nil, nil
+  local i = 1
+  while i <= #text do
+    local sign = text:sub(i, i)
+    if sign == "\\" then
+      i = i + 1
+    elseif quote then
+      if sign == quote then quote = nil end
+    elseif sign == "'" or sign == '"' then
+      quote, at = sign, i
+    elseif sign:find "[({%[]" then
+      open[#open + 1] = i
+    elseif sign:find "[)}%]]" then
+      open[#open] = nil
+    end
+    i = i + 1
+  end
+  return open, quote and at
+end
+
+-- The function in whose option table the text ends, where a key can stand, and the path of the tables between: "vbl.config", "tasks.mlm" of
+-- `vbl.config({tasks = {mlm = {we`. nil elsewhere.
+local function option_table(text, start)
+  local open, path = scan(text), ""
+  if not text:sub(1, #text - #start):find "[{,;]%s*$" then return nil end
+  for i = #open, 1, -1 do
+    local sign, before = text:sub(open[i], open[i]), text:sub(1, open[i] - 1)
+    local key = sign == "{" and before:match "([%a_][%w_]*)%s*=%s*$"
+    local called = not key and before:match "([%a_][%w_.:]*)%s*$"
+    if called then return text:sub(open[#open], open[#open]) == "{" and called or nil, path end
+    if key then path = path == "" and key or key .. "." .. path end
+  end
 end
 
 local function fitting(set, start, only)
@@ -56,22 +98,27 @@ local function fitting(set, start, only)
   return list
 end
 
-local function names(text)
-  local chain = text:match "[%a_][%w_.:]*$"
-  if not chain then return {}, "" end
-  local path, separator, start = chain:match "^(.-)([.:]?)([%a_]?[%w_]*)$"
+local function globals()
   local set = {}
+  add_keys(_G, set)
+  for word in pairs(keywords) do set[word] = "keyword" end
+  return set
+end
+
+local function names(text)
+  local chain = text:match "[%a_][%w_.:]*$" or ""
+  local path, separator, start = chain:match "^(.-)([.:]?)([%a_]?[%w_]*)$"
   if separator == "" then
-    local called = called_with_options(text)
-    if called then add_options(called, set) end
-    add_keys(_G, set)
-    for word in pairs(keywords) do set[word] = "keyword" end
-  else
-    local value = commands.value_of(path)
-    if value == nil then return {}, start end
-    add_keys(value, set)
-    add_documented(path, value, set)
+    local called, inside = option_table(text, start)
+    local options = called and fitting(options_of(called, inside), start) or {}
+    if options[1] or chain == "" then return options, start end
+    local of_value = text:sub(1, #text - #chain):find "[.:]$"  -- (...):na: what it is, only running it tells
+    return of_value and {} or fitting(globals(), start), start
   end
+  local value, set = commands.value_of(path), {}
+  if value == nil then return {}, start end
+  add_keys(value, set)
+  add_documented(path, value, set)
   return fitting(set, start, separator == ":" and "function" or nil), start
 end
 
@@ -85,28 +132,17 @@ local function paths(start)
   return fitting(set, begin or start), begin or start
 end
 
--- Inside quotes: what stands behind the last one that is open, and the text before it. A quote sign inside the other kind is a letter.
-local function open_string(text)
-  local quote, at
-  for i = 1, #text do
-    local sign = text:sub(i, i)
-    if quote then
-      if sign == quote then quote = nil end
-    elseif sign == "'" or sign == '"' then
-      quote, at = sign, i
-    end
-  end
-  if quote then return text:sub(at + 1), text:sub(1, at - 1) end
-end
-
 local function in_string(start, before)
   local model = before:match "([%a_][%w_.]*):tap%s*%(?%s*{[^{}]*$"
   local value = model and commands.value_of(model)
+  local set = {}
   if type(value) == "table" and value.tap_names then
-    local set = {}
     for _, name in ipairs(value:tap_names()) do set[name] = "tap" end
-    return fitting(set, start), start
+  elseif before:find "vbl%.runs%.%a+%s*%(?%s*$" and not start:find "/" then
+    for _, name in ipairs(system.list "runs" or {}) do set[name] = name:sub(1, 1) ~= "." and "run" or nil end
   end
+  local list = fitting(set, start)
+  if list[1] then return list, start end
   return paths(start)
 end
 
@@ -117,13 +153,38 @@ local function common_prefix(list)
   return first:sub(1, n)
 end
 
+-- The candidates in columns as wide as the longest.
+local function columns(list)
+  local width, wide, lines = system.width "stdout" or 80, 0, {}
+  for _, word in ipairs(list) do wide = math.max(wide, (utf8.len(word) or #word) + 2) end
+  local each = math.max(1, (width - 1) // wide)
+  for i, word in ipairs(list) do
+    local last = i % each == 0 or i == #list
+    lines[#lines + 1] = word .. (last and "\n" or (" "):rep(wide - (utf8.len(word) or #word)))
+  end
+  return (table.concat(lines):gsub("\n$", ""))
+end
+
+-- The last word of a command of the shell, whose blanks and signs have a backslash before them.
+local function shell_paths(text)
+  local word = text:sub((text:gsub("\\.", "\1\1"):match "()%S*$"))
+  local list, start = paths((word:gsub("\\(.)", "%1")))
+  return list, start, function(insert) return (insert:gsub("[ !\"#$&'()*;<>?%[\\%]`{|}~]", "\\%0")) end
+end
+
 return function(text)
-  local inside, before = open_string(text)
-  if text:find "^%s*%$" then inside, before = text:match "%S*$", "" end
-  local list, start
-  if inside then list, start = in_string(inside, before) else list, start = names(text) end
+  help.load()
+  local _, quote = scan(text)
+  local list, start, escaped
+  if quote then
+    list, start = in_string(text:sub(quote + 1), text:sub(1, quote - 1))
+  elseif text:find "^%s*%$" then
+    list, start, escaped = shell_paths(text)
+  else
+    list, start = names(text)
+  end
   if #list == 0 then return "", nil end
   local insert = common_prefix(list):sub(#start + 1)
-  if insert ~= "" or #list == 1 then return insert, nil end
-  return "", table.concat(list, "  ")
+  if insert ~= "" or #list == 1 then return escaped and escaped(insert) or insert, nil end
+  return "", columns(list)
 end

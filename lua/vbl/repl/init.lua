@@ -11,6 +11,7 @@ local tools = require "vbl.repl.tools"
 local KEPT = 20       -- results that stay reachable as _N: each may be a large tensor
 local SLOW = 1        -- seconds from which a command's time is told
 
+-- Path, or nil and why not; nil alone where there is no home.
 local function history_file()
   local state = os.getenv "XDG_STATE_HOME"
   if not state or state == "" then
@@ -18,7 +19,9 @@ local function history_file()
     if not home or home == "" then return nil end
     state = home .. "/.local/state"
   end
-  return system.mkdir(state .. "/vbl") and state .. "/vbl/history" or nil
+  local ok, message = system.mkdir(state .. "/vbl")
+  if not ok then return nil, message end
+  return state .. "/vbl/history"
 end
 
 local function plain_reader(terminal)
@@ -33,17 +36,38 @@ local function plain_reader(terminal)
   end
 end
 
--- read(prompt) -> line, or nil at the end; raises "interrupted" on a signal.
+-- read(prompt[, the statement's lines so far]) -> line, or nil at the end; raises "interrupted" on a signal.
 local function new_reader()
   local terminal = system.isatty "stdin" and system.isatty "stdout"
   local kind = os.getenv "TERM" or "dumb"
   if not terminal or kind == "dumb" or kind == "" then return plain_reader(terminal), terminal end
-  edit.open(history_file(), require "vbl.repl.complete")
-  return function(prompt)
+  local file, unkept = history_file()
+  local told, before, complete = false, "", require "vbl.repl.complete"
+  edit.open(file, function(text) return complete(before .. text) end)
+  return function(prompt, so_far)
+    before = so_far and so_far .. "\n" or ""
     local line = edit.read(prompt)
-    if line and line:find "%S" then edit.remember(line) end
+    local message = line and line:find "%S" and edit.remember(line) or unkept
+    if message and not told then
+      told = true
+      io.stderr:write("vbl: the history is not kept: ", message, "\n")
+    end
     return line
   end, terminal
+end
+
+-- Of several statements (pasted) the last may be an expression, on lines of its own: it is looked for from the end, and begins with a letter
+-- or a digit, with which no statement goes on.
+local function with_last_value(text)
+  local at, lines = #text, 0
+  repeat
+    at = text:sub(1, at - 1):match ".*()\n"
+    lines = lines + 1
+    local last = at and text:match("^%s*[%w_].*", at + 1)
+    if last and load("return " .. last, "=prompt", "t") and load(text:sub(1, at), "=prompt", "t") then
+      return load(text:sub(1, at) .. "return " .. last, "=prompt", "t")
+    end
+  until not at or lines == 100
 end
 
 -- The chunk of one statement or expression, reading on while it is not finished, and whether its values stay unprinted; nil at the end of
@@ -58,9 +82,11 @@ local function read_chunk(read, number)
     local chunk, message = load("return " .. expression, "=prompt", "t")
     if message == "not enough memory" then error(message, 0) end  -- it may be an expression all the same
     if chunk then return chunk, text:find ";%s*$" ~= nil end
+    chunk = with_last_value(expression)
+    if chunk then return chunk, text:find ";%s*$" ~= nil end
     chunk, message = load(text, "=prompt", "t")
     if chunk then return chunk end
-    local more = message:find "<eof>$" and read(number .. ">> ")
+    local more = message:find "<eof>$" and read(number .. ">> ", text)
     if not more then error(message, 0) end
     text = text .. "\n" .. more
   end
@@ -75,7 +101,8 @@ end
 local function print_values(...)
   local texts = {}
   for i = 1, select("#", ...) do texts[i] = show((select(i, ...))) end
-  print(table.concat(texts, "\t"))
+  local text = table.concat(texts, "\t")
+  print(text:find "\n" and table.concat(texts, "\n") or text)
 end
 
 local function told(started)
@@ -123,7 +150,8 @@ return function()
   tools.install()
   if terminal then
     local cpu = system.cpu()
-    print(("vbl %s, %s, %s, %d threads; ?name explains, name?? shows the source, Ctrl-D ends"):format(vbl.version, _VERSION, cpu.isa, system.threads()))
+    local greeting = ("vbl %s, %s, %s, %d threads; ?name explains, name?? shows the source, Ctrl-D ends"):format(vbl.version, _VERSION, cpu.isa, system.threads())
+    print(commands.wrapped(greeting, system.width "stdout"))
   end
   local where = take_locals()
   if where then io.stderr:write(("the locals of %s are in `locals`\n"):format(where)) end

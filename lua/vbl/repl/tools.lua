@@ -1,4 +1,5 @@
 -- Globals that only the prompt has: who, bench, reload.
+local commands = require "vbl.repl.commands"
 local system = require "vbl.system.c"
 local vbl = require "vbl"
 
@@ -39,7 +40,9 @@ local function reach(value, seen, depth)
 end
 
 local function describe(value)
-  local text = tostring(value):match "^[^\n]*"
+  local ok, text = pcall(tostring, value)
+  if not ok then return "(its __tostring fails)" end
+  text = text:match "^[^\n]*"
   if type(value) == "string" then text = ("%q"):format(value):gsub("\n", "n") end
   if type(value) == "table" and not (getmetatable(value) or {}).__tostring then
     local n = 0
@@ -51,16 +54,16 @@ end
 
 -- before: name -> value of the globals that were there when the prompt began.
 local function who(before)
-  local rows, total = {}, 0
+  local rows, total, all = {}, 0, {}
   for name, value in next, _G do
     if type(name) == "string" and not name:find "^_%d*$" and rawequal(before[name], nil) then
-      rows[#rows + 1] = {name, type(value) == "userdata" and "tensor" or type(value), reach(value, {}, 0), describe(value)}
+      rows[#rows + 1] = {name, commands.kind_of(value), reach(value, {}, 0), describe(value)}
+      total = total + reach(value, all, 0)
     end
   end
   table.sort(rows, function(a, b) return a[1] < b[1] end)
   for _, row in ipairs(rows) do
     print(("%-16s %-9s %9s  %s"):format(row[1], row[2], row[3] > 0 and tools.bytes(row[3]) or "", row[4]))
-    total = total + row[3]
   end
   local memory = vbl.memory()
   print(("%d names, %s in their tensors; %s in all tensors, at most %s so far"):format(#rows, tools.bytes(total), tools.bytes(memory.live), tools.bytes(memory.peak)))
@@ -98,6 +101,7 @@ end
 
 -- Loads a module's file again. Tables that others hold keep their identity: the new fields are put into the old table.
 local function reload(name)
+  if type(name) ~= "string" then error("reload: expected the name of a module, got a " .. type(name), 2) end
   local old = package.loaded[name]
   package.loaded[name] = nil
   local ok, new = pcall(require, name)
@@ -105,7 +109,7 @@ local function reload(name)
     package.loaded[name] = old
     error(new, 2)
   end
-  if type(old) == "table" and type(new) == "table" then
+  if type(old) == "table" and type(new) == "table" and not rawequal(old, new) then
     for key in next, old do rawset(old, key, nil) end
     for key, value in next, new do rawset(old, key, value) end
     setmetatable(old, getmetatable(new))

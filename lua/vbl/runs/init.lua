@@ -1,7 +1,8 @@
 -- vbl.runs: the runs in a folder. vbl.runs.folder makes and resumes one (its writer); here is what reads them and what people do to them.
 -- The same at the command line: vbl runs.
 --
---   vbl.runs.open(path) -> record     what a run is: vbl.runs.record; raises for a folder that is none, or whose files are damaged
+--   vbl.runs.open(path or word) -> record     what a run is: vbl.runs.record; a word is what vbl.runs.find takes; raises for a folder that is
+--     none, or whose files are damaged
 --   vbl.runs.list{out = "runs", where = function(record) | table} -> records, oldest first     where: vbl.runs.query. Every run is in
 --     the list, whatever its status: ask for {status = "finished"} where only whole results count. A damaged one has the status
 --     "damaged" and says why in `problems`; one tagged "invalid" has the status "invalid".
@@ -36,7 +37,7 @@ function runs.find(word, out) return require "vbl.runs.find"(word, out or "runs"
 function runs.import(source, out) return require "vbl.runs.import"(source, out or "runs") end
 
 function runs.open(path)
-  if not system.exists(path) then error(("%s: there is no such folder"):format(path), 0) end
+  if not system.exists(path) then path = runs.find(path) end
   if not record.is_run(path) then error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0) end
   local found = record.read(path)
   if #found.problems > 0 then error(found.problems[1], 0) end
