@@ -1,7 +1,8 @@
 -- Commands that have commands: vbl NAME SUB words...  Each SUB is a file lua/vbl/cmd/NAME/SUB.lua, which returns {usage = "words", help =
 -- "one line", run = function(words, options, flags) -> exit code or nil}. A word KEY=VALUE is an option; --FLAG one of `flags`.
 --
--- subcommand{name =, about = "one line", names = {SUB, ...}, more = "text below the list", flags = {yes = "", out = "DIR"}} -> function of the words
+-- subcommand{name =, about = "one line", names = {SUB, ...}, more = "text below the list", flags = {yes = "", out = "DIR"}} -> what is called with
+--   the words, and has the names
 --   flags: name -> what stands behind it, "" for a switch
 -- What is wrong with the user's words or files is one sentence, without a traceback.
 local nearest = require "vbl.nearest"
@@ -64,7 +65,7 @@ local function parse(spec, list)
 end
 
 return function(spec)
-  return function(name, ...)
+  return setmetatable({names = spec.names}, {__call = function(_, name, ...)
     if not name or name == "help" or name == "--help" then return help(spec) end
     local known
     for _, n in ipairs(spec.names) do known = known or n == name end
@@ -74,5 +75,5 @@ return function(spec)
     local ok, result = pcall(command.run, words, options, flags)
     if ok then return result end
     usage(usage.strip(tostring(result)))
-  end
+  end})
 end

@@ -24,7 +24,37 @@ check.group("reference", function()
   end
   check.ok(store.read_file(folder .. "/vbl.data.md"):find("open(name, opts)", 1, true))
   local manual = store.read_file(folder .. "/vbl.1")
-  for _, word in ipairs {"^%.TH VBL 1", "%.B doctor", "%.B \\%-\\%-seed N"} do check.ok(manual:find(word), word) end
+  for _, word in ipairs {"^%.TH VBL 1", "%.B vbl doctor\n", "%.B vbl runs show RUN", "%.B vbl sweep status FOLDER\n", "%.B \\%-\\%-seed N"} do check.ok(manual:find(word), word) end
+  for _, page in ipairs {"vbl.runs", "vbl.sweep", "vbl.config", "vbl.plot.terminal"} do check.ok(system.exists(("%s/%s.md"):format(folder, page)), page) end
+  if system.run {"sh", "-c", "command -v man >/dev/null"} == 0 then
+    check.equal(system.output {"sh", "-c", ("MANWIDTH=80 man --warnings -l '%s/vbl.1' 2>&1 >/dev/null"):format(folder)}, "")
+  end
+end)
+
+-- Functions that a script reaches through vbl, in its modules and the tables in them.
+local function functions(path, module, seen, list)
+  seen[module] = true
+  for name, value in next, module do
+    local full = type(name) == "string" and name:find "^%a" and path .. "." .. name
+    if full and type(value) == "function" then list[#list + 1] = full end
+    if full and type(value) == "table" and not seen[value] then functions(full, value, seen, list) end
+  end
+  return list
+end
+
+check.group("every public function has help", function()
+  local help = require "vbl.help"
+  help.load()
+  local list, seen = {}, {}
+  for _, name in ipairs(help.names "vbl.") do
+    if help.row(name).help:find "^Module: " and name ~= "vbl.dist" then functions(name, require(name), seen, list) end
+  end
+  functions("vbl", vbl, seen, list)
+  check.ok(#list > 230, #list)
+  for _, name in ipairs(list) do
+    local row = help.row(name) or help.row(name:sub(5))
+    check.ok(row and row.help ~= "" and row.signature ~= "", name .. " says nothing")
+  end
 end)
 
 check.group("stubs", function()
@@ -36,6 +66,7 @@ check.group("stubs", function()
   load(stubs, "stubs", "t", environment)()
   check.equal(type(environment.vbl.measure.cka), "function")
   check.equal(type(environment.vbl.nn.functional.softmax), "function")
+  check.equal(type(environment.vbl.runs.list), "function")
   check.ok(stubs:find("---@param keepdim? any\n---@return tensor\nfunction tensor:mean(dim, keepdim) end", 1, true))
   check.equal(store.json_decode(store.read_file(folder .. "/.luarc.json"))["runtime.version"], "Lua 5.4")
   check.ok(run("lsp", folder):find("is there already", 1, true))

@@ -19,6 +19,14 @@ check.group("the tutorial", function()
   check.ok(text:find "CKA, layer by layer\n")
 end)
 
+check.group("at a terminal: a step without a word leaves its names, and how to go on", function()
+  local command = [[cd '%s' && printf 's\ns\n\nq\n' | TERM=xterm script -qec "'%s' learn" /dev/null]]
+  local text, code = system.output {"sh", "-c", command:format(folder, system.executable())}
+  if code == 127 then return print "SKIPPED: script(1) is not installed (package bsdutils)" end
+  check.equal(code, 0)
+  check.ok(text:find "f32%[128," and text:find "vbl learn 4 goes on from here", text)
+end)
+
 check.group("blocks of other pages", function()
   arg = {[0] = "page", "--out", folder}  -- for those that train
   package.cpath = system.executable():match "^(.*)/[^/]*$" .. "/plugin/?.so;" .. package.cpath

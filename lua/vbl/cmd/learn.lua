@@ -1,6 +1,7 @@
 -- vbl learn [STEP]: the tutorial (docs/tutorial.md) as a guided session: each step's text, its code, then what the code prints. Return runs a
--- step, s leaves it out, q ends; where the input is no terminal all steps run at once. STEP: the number to begin with (the code of the steps
--- before it runs without its output).
+-- step, s runs it without a word (the next ones need its names), q ends; where the input is no terminal all steps run at once. STEP: the number
+-- to begin with (the code of the steps before it runs without its output).
+local commands = require "vbl.repl.commands"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 
@@ -26,41 +27,53 @@ local function steps_of(text)
   return steps
 end
 
-local function run(code, title)
-  local ok, message, signal = system.attempt(assert(load(code, "=prompt", "t")))
-  if ok then return end
-  if signal then os.exit(128 + signal) end
-  usage(("step %s: %s"):format(title, message))
+-- Results of fn(...); Ctrl-C in it ends the session, and says how to go on.
+local function attempt(step, fn, ...)
+  local ok, result, signal = system.attempt(fn, ...)
+  if ok then return result end
+  if not signal then usage(("step %s: %s"):format(step.title, result)) end
+  io.stderr:write(("\nvbl learn %s goes on from here\n"):format(step.title:match "^%d+"))
+  os.exit(128 + signal, true)
 end
 
--- The steps before the one that was asked for: their names are needed, not what they print.
-local function quietly(step)
+local function run(code, step) attempt(step, assert(load(code, "=prompt", "t"))) end
+
+-- For the names that the steps behind it need, without what it prints.
+local function quietly(code, step)
   local real = print
   rawset(_G, "print", function() end)
-  for _, part in ipairs(step.parts) do
-    if part.code then run(part.code, step.title) end
-  end
+  run(code, step)
   rawset(_G, "print", real)
 end
 
-local function ask(i, n)
-  io.write(("[Return] runs it, s leaves it out, q ends (%d of %d) "):format(i, n))
-  local answer = io.read "l" or "q"
+local function ask(step, n)
+  io.write(("[Return] runs it, s runs it without a word, q ends (%s of %d) "):format(step.title:match "^%d+", n))
+  local answer = attempt(step, function()
+    local line = io.read "l"
+    return line or "q"  -- in the function: an interrupt of the read is raised at this line
+  end)
   print()
   return answer:sub(1, 1)
 end
 
+-- Paragraphs, broken anew for the terminal.
+local function fitted(text)
+  local width = system.width "stdout"
+  return width and commands.wrapped(text:gsub("(%S)\n(%S)", "%1 %2"), width) or text
+end
+
 -- False when the reader wants to end.
-local function take(step, i, n, terminal)
+local function take(step, n, terminal)
   local strong, faint, normal = terminal and bold or "", terminal and dim or "", terminal and plain or ""
   print(strong .. step.title .. normal .. "\n")
   for _, part in ipairs(step.parts) do
-    if part.text then print(part.text .. "\n") end
+    if part.text then print(fitted(part.text) .. "\n") end
     if part.code then
       print(faint .. part.code:gsub("([^\n]+)", "    %1") .. normal)
-      local answer = terminal and ask(i, n) or ""
+      local answer = terminal and ask(step, n) or ""
       if answer == "q" then return false end
-      if answer ~= "s" then run(part.code, step.title) end
+      local how = answer == "s" and quietly or run
+      how(part.code, step)
       print()
     end
   end
@@ -73,8 +86,15 @@ return function(first, more)
   if more or not number or number < 1 or number > #steps then usage(("usage: vbl learn [STEP], STEP from 1 to %d"):format(#steps)) end
   rawset(_G, "arg", {[0] = "learn"})  -- STEP is no word of the experiment in step 6
   local terminal = system.isatty "stdin" and system.isatty "stdout"
-  for i = 1, number - 1 do quietly(steps[i]) end
+  for i = 1, number - 1 do
+    for _, part in ipairs(steps[i].parts) do
+      if part.code then quietly(part.code, steps[i]) end
+    end
+  end
   for i = number, #steps do
-    if not take(steps[i], i, #steps, terminal) then return 0 end
+    if not take(steps[i], #steps, terminal) then
+      print(("vbl learn %d goes on from here"):format(i))
+      return 0
+    end
   end
 end

@@ -26,9 +26,28 @@ local function contents(parts)
   return table.concat(lines, "\n") .. "\n"
 end
 
-local function roff(text) return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("\n([.'])", "\n\\&%1")) end
+local function roff(text) return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^[.']", "\\&%0"):gsub("\n([.'])", "\n\\&%1")) end
 
 local commands = {"doctor", "data", "export", "learn", "lsp", "reference", "report", "runs", "sweep", "test", "why"}
+
+-- What a command's head says: a line "vbl NAME words: what it does", or with blanks for the colon, begins an entry.
+local function add_command(lines, head)
+  for line in head:gmatch "[^\n]+" do
+    local words, text = line:match "^(vbl .-)%s%s+(%S.*)$"
+    if not words then words, text = line:match "^(vbl [^:]*): (.*)$" end
+    if words then lines[#lines + 1] = ".TP\n.B " .. roff(words) end
+    lines[#lines + 1] = roff((text or line):gsub("^%s+", ""))
+  end
+end
+
+local function add_commands(lines)
+  for _, command in ipairs(commands) do
+    local module = "vbl.cmd." .. command
+    add_command(lines, source.head(module) or "")
+    local made = require(module)
+    for _, sub in ipairs(type(made) == "table" and made.names or {}) do add_command(lines, source.head(module .. "." .. sub) or "") end
+  end
+end
 
 local function manual()
   local lines = {
@@ -36,14 +55,12 @@ local function manual()
     ".SH SYNOPSIS", ".B vbl", "[\\-e code] [\\-l module] [\\-i] [\\-v] [\\-E] [\\-W] [script [key=value ...] [flags]]", ".br", ".B vbl", "command ...", ".SH DESCRIPTION",
     "An interpreter of Lua 5.4 with the engine inside. Without a script, on a terminal, it is a prompt. Options are those of lua(1).", ".SH COMMANDS",
   }
-  for _, command in ipairs(commands) do
-    local head = source.head("vbl.cmd." .. command)
-    if head then lines[#lines + 1] = (".TP\n.B %s\n%s"):format(command, roff(head)) end
-  end
+  add_commands(lines)
   lines[#lines + 1] = ".SH FLAGS OF A SCRIPT"
   for _, flag in ipairs(require("vbl.config.flags").rows) do
     lines[#lines + 1] = (".TP\n.B %s %s\n%s"):format(roff("--" .. flag[1]), flag[2] or "", roff(flag[3]))
   end
+  lines[#lines + 1] = ".SH FILES\n.TP\n.B $XDG_STATE_HOME/vbl/history, ~/.local/state/vbl/history\nwhat was typed at the prompt"
   lines[#lines + 1] = ".SH ENVIRONMENT\n.TP\n.B LUA_INIT, LUA_PATH, LUA_CPATH\nas lua(1); also with _5_4 behind the name, which comes first. \\-E ignores them and VBL_LUA\n.TP\n.B VBL_LUA\nfolder whose Lua modules come before the program's own\n.TP\n.B OMP_WAIT_POLICY\n" ..
                       "active or passive: how threads wait"
   return table.concat(lines, "\n") .. "\n"
