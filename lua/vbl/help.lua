@@ -5,7 +5,7 @@
 -- fits, or whose help has the word; help() lists the modules.
 -- help.load() loads the modules, whose rows are there from then on.
 -- help.names(prefix) -> {full names that begin with prefix}, sorted
--- help.row(name) -> {signature=, help=} or nil
+-- help.row(name) -> {signature=, help=, [example=]} or nil
 local nearest = require "vbl.nearest"
 local source = require "vbl.source"
 local vbl = require "vbl"
@@ -27,7 +27,8 @@ function help.row(name) return rows()[name] end
 
 local function entry(name)
   local row = rows()[name]
-  return row and ("%s\n  %s\n  %s"):format(name, row.signature, (row.help:gsub("\n", "\n  ")))
+  local example = row and row.example and "\n\n    " .. row.example:gsub("\n", "\n    ") or ""
+  return row and ("%s\n  %s\n  %s%s"):format(name, row.signature, row.help:gsub("\n", "\n  "), example)
 end
 
 -- The full names whose last part is `word`.
@@ -86,6 +87,9 @@ function help.load()
     if ok and type(module) == "table" then add_lua(name, module, seen) end
   end
   for _, name in ipairs {"load", "save", "gradcheck"} do assert(vbl[name]) end
+  for name, example in pairs(require "vbl.examples") do
+    if rows()[name] then rows()[name].example = example end
+  end
 end
 
 -- A line each: the name and how its help begins.

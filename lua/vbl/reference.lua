@@ -1,5 +1,5 @@
 -- All that vbl offers, by module and kind of object: what the reference pages and the editor's stubs are written from.
--- reference() -> {{name = "vbl.data" or "tensor", class = whether its entries are methods, about = string, entries = {{name, signature, help}, ...}}, ...},
+-- reference() -> {{name = "vbl.data" or "tensor", class = whether its entries are methods, about = string, entries = {{name, signature, help, [example]}, ...}}, ...},
 -- modules first, both by the alphabet; entries by name
 local help = require "vbl.help"
 local source = require "vbl.source"
@@ -9,7 +9,7 @@ local function add_rows(prefix, entries, known)
     local name, row = full:sub(#prefix + 1), help.row(full)
     if name:find "^[%w_]+$" and not known[name] and not row.help:find "^Module: " then
       known[name] = true
-      entries[#entries + 1] = {name = name, signature = row.signature, help = row.help}
+      entries[#entries + 1] = {name = name, signature = row.signature, help = row.help, example = row.example}
     end
   end
 end

@@ -42,6 +42,7 @@ local keywords = {["end"] = true, ["function"] = true, ["repeat"] = true, ["unti
 local function declaration(prefix, entry)
   local lines, names = {"---" .. entry.signature}, {}
   for line in (entry.help .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = "---" .. line end
+  if entry.example then lines[#lines + 1] = "---```lua\n---" .. entry.example:gsub("\n", "\n---") .. "\n---```" end
   for i, name in ipairs(parameters_of(entry.signature)) do
     local bare = name:gsub("%?$", "")
     if keywords[bare] then bare = bare .. "_" end

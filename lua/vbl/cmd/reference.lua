@@ -14,6 +14,7 @@ local function page(part)
   if part.about ~= "" then lines[#lines + 1] = "```\n" .. part.about .. "\n```\n" end
   for _, entry in ipairs(part.entries) do
     lines[#lines + 1] = ("## %s\n\n```lua\n%s\n```\n\n%s\n"):format(entry.name, entry.signature, entry.help)
+    if entry.example then lines[#lines + 1] = ("```lua\n%s\n```\n"):format(entry.example) end
   end
   return table.concat(lines, "\n")
 end
