@@ -92,8 +92,9 @@ static void suspend(EditLine *e) {
 // A byte from the terminal, as read(2) returns it; -1 when a signal ended the wait (libedit's own reader would try again).
 static ssize_t read_byte(EditLine *e, char *byte) {
   for (;;) {
+    if (vbl_interrupt_pending() != 0) return -1;  // also one that came within what was pasted
     ssize_t n = read(STDIN_FILENO, byte, 1);
-    if (n >= 0 || errno != EINTR || vbl_interrupt_pending() != 0) return n;
+    if (n >= 0 || errno != EINTR) return n;
     if (suspended) suspended = 0, suspend(e);
     if (resized) resized = 0, redraw_resized(e);
   }

@@ -1,6 +1,7 @@
 // Where `require` finds things. Order: package.preload (C modules), vbl's Lua modules (VBL_LUA, else embedded), beside the
 // script, then Lua's own path and cpath, unchanged.
 // defines: vbl_open_modules, vbl_has_module, vbl_module_source, vbl_script_folder
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,13 +88,23 @@ static int search_beside_script(lua_State *L) {
   return 2;
 }
 
-void vbl_script_folder(lua_State *L, const char *script) {
+static void push_path_beside(lua_State *L, const char *script) {
   const char *slash = strrchr(script, '/');
   lua_pushlstring(L, slash == NULL ? "." : script, slash == NULL ? 1 : (size_t)(slash - script));
   const char *folder = lua_tostring(L, -1);
   lua_pushfstring(L, "%s/?.lua;%s/?/init.lua", folder, folder);
+  lua_remove(L, -2);
+}
+
+void vbl_script_folder(lua_State *L, const char *script) {
+  push_path_beside(L, script);
+  char target[PATH_MAX];
+  if (realpath(script, target) != NULL) {  // a link to a script: also what lies beside that
+    lua_pushliteral(L, ";");
+    push_path_beside(L, target);
+    lua_concat(L, 3);
+  }
   lua_setfield(L, LUA_REGISTRYINDEX, "vbl.script_path");
-  lua_pop(L, 1);
 }
 
 static void insert_searcher(lua_State *L, lua_CFunction searcher, int position) {

@@ -184,7 +184,8 @@ else
     check.ok(system.stat(folder .. "/state/vbl/history"), "no history file")
   end)
   check.group("terminal: pasted lines with a value at their end, letters without a locale", function()
-    local screen, code = typed({{"^vbl ", [[\033[200~p = 20\nq = "\303\251\377"\np + 22, q\033[201~\n]]}, {"2> ", [[\004]]}}, "xterm", "C")
+    local screen, code = typed({{"^vbl ", [[\033[200~p = 20\nq = "\303\251\377"\np + 22, q\033[201~\n]]}, {"2> ", [[\033[200~cut off]], sh = "sleep 0.3; printf '\\003' >&3"},
+                                 {"2> ", [[\004]], 2}}, "xterm", "C")
     check.equal(code, 0)
     check.ok(screen:find "42%s+é%?", screen)
   end)

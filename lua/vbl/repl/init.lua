@@ -146,7 +146,12 @@ local function failed(state, terminal, message, signal)
 end
 
 return function()
-  local read, terminal = new_reader()
+  local typed, terminal = new_reader()
+  local function read(...)
+    local line = typed(...)
+    if not line and terminal then print() end
+    return line
+  end
   tools.install()
   if terminal then
     local cpu = system.cpu()
@@ -158,10 +163,7 @@ return function()
   local state = {number = 1}
   while true do
     local ok, ended, signal = system.attempt(turn, read, state)
-    if ok and ended then
-      if terminal then print() end
-      return 0
-    end
+    if ok and ended then return 0 end
     if not ok then failed(state, terminal, ended, signal) end
     if state.running then
       if terminal then told(state.started) end
