@@ -117,7 +117,8 @@ end
 -- ?vbl.measure. and ?tensor: have the names behind them; some of a module's stand there without "vbl.".
 local function members(prefix)
   local list = help.names(prefix)
-  if prefix ~= "vbl." and prefix:sub(1, 4) == "vbl." then table.move(help.names(prefix:sub(5)), 1, 1000, #list + 1, list) end
+  local short = prefix ~= "vbl." and prefix:match "^vbl%.(.*)" and help.names(prefix:sub(5)) or {}
+  table.move(short, 1, #short, #list + 1, list)
   table.sort(list)
   return list
 end
