@@ -31,12 +31,13 @@ local function entry(name)
   return row and ("%s\n  %s\n  %s%s"):format(name, row.signature, row.help:gsub("\n", "\n  "), example)
 end
 
--- The full names whose last part is `word`.
+-- The full names whose last part is `word`, the shortest first.
 local function ending_in(word)
   local list = {}
   for _, name in ipairs(help.names "") do
     if name:match "[^.:]*$" == word then list[#list + 1] = name end
   end
+  table.sort(list, function(a, b) return #a < #b or #a == #b and a < b end)
   return list
 end
 

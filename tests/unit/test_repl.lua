@@ -40,6 +40,7 @@ check.group("help", function()
   check.ok(piped "?sleep\n":find("sleep(seconds) -> boolean", 1, true))
   check.ok(help "system.sleep":find("sleep(seconds)", 1, true))
   check.ok(help "system.":find("system.sleep", 1, true))
+  check.ok(help "zeros":find "^vbl%.zeros\n.*\nvbl%.nn%.init%.zeros\n")
   check.ok(help "slep":find("no help for 'slep'", 1, true))
   check.ok(help():find("system.", 1, true))
   local text, code = system.output {system.executable(), "-e", [[require "vbl"; print(require "vbl.help" "vbl.measure.cka")]]}
@@ -192,10 +193,11 @@ else
   check.group("terminal: a history that others write too, that is damaged, that is another kind of file", function()
     local two = [[print("tw" .. "o")\n]]
     write_history "_HiStOrY_V2_\nprint(\"go\"..\"od\")\n\255\254\n"
-    local screen = typed({{"^vbl ", [[\033[A\n]]}, {"2> ", two, sh = "at '3> ' 1; echo other >>state/vbl/history"}, {"3> ", [[3\n]]}, {"4> ", [[\004]]}}, "xterm")
+    local screen = typed({{"^vbl ", [[\033[A\n]]}, {"2> ", two, sh = "at '3> ' 1; echo other >>state/vbl/history"}, {"3> ", [[for i = 1, 1 do\n]]},
+                          {"3>> ", [[end\n]]}, {"4> ", [[\004]]}}, "xterm")
     check.ok(screen:find "good", screen)
     local text = assert(io.open(history)):read "a"
-    check.ok(text:find "\255\254\nprint[^\n]*\nprint[^\n]*\nother\n3\n$", text)
+    check.ok(text:find "\255\254\nprint[^\n]*\nprint[^\n]*\nother\nfor[^\n]*do\\012end\n$", text)
     write_history "mine\n"
     screen = typed({{"^vbl ", two}, {"2> ", two}, {"3> ", [[\004]]}}, "xterm")
     check.equal(assert(io.open(history)):read "a", "mine\n")

@@ -36,24 +36,25 @@ local function plain_reader(terminal)
   end
 end
 
--- read(prompt[, the statement's lines so far]) -> line, or nil at the end; raises "interrupted" on a signal.
+-- read(prompt[, the statement's lines so far]) -> line, or nil at the end; raises "interrupted" on a signal. And whether it is a terminal;
+-- remember(statement), which keeps it in the history.
 local function new_reader()
   local terminal = system.isatty "stdin" and system.isatty "stdout"
   local kind = os.getenv "TERM" or "dumb"
-  if not terminal or kind == "dumb" or kind == "" then return plain_reader(terminal), terminal end
+  if not terminal or kind == "dumb" or kind == "" then return plain_reader(terminal), terminal, function() end end
   local file, unkept = history_file()
   local told, before, complete = false, "", require "vbl.repl.complete"
   edit.open(file, function(text) return complete(before .. text) end)
-  return function(prompt, so_far)
+  local function read(prompt, so_far)
     before = so_far and so_far .. "\n" or ""
-    local line = edit.read(prompt)
-    local message = line and line:find "%S" and edit.remember(line) or unkept
-    if message and not told then
-      told = true
-      io.stderr:write("vbl: the history is not kept: ", message, "\n")
-    end
-    return line
-  end, terminal
+    return edit.read(prompt)
+  end
+  return read, terminal, function(text)
+    local message = text:find "%S" and edit.remember(text) or unkept
+    if not message or told then return end
+    told = true
+    io.stderr:write("vbl: the history is not kept: ", message, "\n")
+  end
 end
 
 -- Of several statements (pasted) the last may be an expression, on lines of its own: it is looked for from the end, and begins with a letter
@@ -70,26 +71,32 @@ local function with_last_value(text)
   until not at or lines == 100
 end
 
+-- chunk, whether its values stay unprinted; or nil, nil, message
+local function compile(text)
+  local expression, silent = text:gsub("^%s*=", ""):gsub(";%s*$", ""), text:find ";%s*$" ~= nil
+  local chunk, message = load("return " .. expression, "=prompt", "t")
+  if message == "not enough memory" then error(message, 0) end  -- it may be an expression all the same
+  chunk = chunk or with_last_value(expression)
+  if chunk then return chunk, silent end
+  chunk, message = load(text, "=prompt", "t")
+  return chunk, nil, message
+end
+
 -- The chunk of one statement or expression, reading on while it is not finished, and whether its values stay unprinted; nil at the end of
--- input.
-local function read_chunk(read, number)
+-- input. The history has it as one.
+local function read_chunk(read, remember, number)
   local text = read(number .. "> ")
   if not text then return nil end
-  local command = commands(text)
-  if command then return command end
-  while true do
-    local expression = text:gsub("^%s*=", ""):gsub(";%s*$", "")
-    local chunk, message = load("return " .. expression, "=prompt", "t")
-    if message == "not enough memory" then error(message, 0) end  -- it may be an expression all the same
-    if chunk then return chunk, text:find ";%s*$" ~= nil end
-    chunk = with_last_value(expression)
-    if chunk then return chunk, text:find ";%s*$" ~= nil end
-    chunk, message = load(text, "=prompt", "t")
-    if chunk then return chunk end
-    local more = message:find "<eof>$" and read(number .. ">> ", text)
-    if not more then error(message, 0) end
-    text = text .. "\n" .. more
+  local chunk, silent, message = commands(text), nil, nil
+  while not chunk do
+    chunk, silent, message = compile(text)
+    local more = not chunk and message:find "<eof>$" and read(number .. ">> ", text)
+    if more then text = text .. "\n" .. more end
+    if not chunk and not more then break end
   end
+  remember(text)
+  if not chunk then error(message, 0) end
+  return chunk, silent
 end
 
 local function keep(number, value)
@@ -114,9 +121,9 @@ local function told(started)
 end
 
 -- One turn; true when the input has ended. state.running: the chunk runs, the line is no longer being typed.
-local function turn(read, state)
+local function turn(read, remember, state)
   state.running = false
-  local chunk, silent = read_chunk(read, state.number)
+  local chunk, silent = read_chunk(read, remember, state.number)
   if not chunk then return true end
   state.running, state.started = true, system.monotonic()
   local values = table.pack(chunk())
@@ -146,7 +153,7 @@ local function failed(state, terminal, message, signal)
 end
 
 return function()
-  local typed, terminal = new_reader()
+  local typed, terminal, remember = new_reader()
   local function read(...)
     local line = typed(...)
     if not line and terminal then print() end
@@ -162,7 +169,7 @@ return function()
   if where then io.stderr:write(("the locals of %s are in `locals`\n"):format(where)) end
   local state = {number = 1}
   while true do
-    local ok, ended, signal = system.attempt(turn, read, state)
+    local ok, ended, signal = system.attempt(turn, read, remember, state)
     if ok and ended then return 0 end
     if not ok then failed(state, terminal, ended, signal) end
     if state.running then
