@@ -11,7 +11,7 @@ for target in "$@"; do
   leaks=1
   [ "$target" = config ] && leaks=0  # its Lua state lives on: a search for leaks after every run would be all that it does
   echo "fuzz $target: $seconds s"
-  if "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=8192 -timeout=20 -rss_limit_mb=2560 -detect_leaks=$leaks -print_final_stats=1 \
+  if "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=65536 -len_control=10 -timeout=20 -rss_limit_mb=2560 -detect_leaks=$leaks -print_final_stats=1 \
     -artifact_prefix="$build/$target-" "$build/corpus/$target" "tests/fuzz/corpus/$target" >"$build/fuzz-$target.log" 2>&1; then
     grep -E 'stat::number_of_executed_units|DONE' "$build/fuzz-$target.log"
   else

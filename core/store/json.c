@@ -34,7 +34,7 @@ static vbl_status fail_at(parser *s, const char *at, const char *what) {
 static void *take(parser *s, size_t n) {
   n = (n + 15) & ~(size_t)15;
   if (!s->chunks || s->chunks->room - s->chunks->used < n) {
-    size_t room = n > 65536 ? n : s->chunks ? 65536 : 4096;
+    size_t usual = s->chunks ? 65536 : 4096, room = n > usual ? n : usual;
     chunk *c = malloc(sizeof *c + room);
     if (!c) return NULL;
     *c = (chunk){.next = s->chunks, .room = room};

@@ -84,6 +84,22 @@ static void test_json_values(void) {
   vbl_json_free(root);
 }
 
+// A string as long as what the parser takes memory in, and longer, where it has none yet.
+static void test_json_long_strings(void) {
+  static const size_t sizes[] = {4093, 4094, 4095, 4096, 4097, 20000, 65535, 65536, 65537, 200000};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    size_t n = sizes[i];
+    char *text = malloc(n + 2);
+    vbl_json *root;
+    memset(text, 'x', n + 2);
+    text[0] = text[n + 1] = '"';
+    CHECK_OK(vbl_json_parse(text, n + 2, "t", &root, &err), err);
+    CHECK(root->size == n && memcmp(root->text, text + 1, n) == 0 && root->text[n] == 0);
+    vbl_json_free(root);
+    free(text);
+  }
+}
+
 static void test_json_refusals(void) {
   static const char *const bad[] = {"",
                                     "{",
@@ -482,6 +498,7 @@ int main(void) {
   if (vbl_folder_make(folder, NULL, &err) != VBL_OK) return check_skip(err.message);
   test_hash();
   test_json_values();
+  test_json_long_strings();
   test_json_refusals();
   test_json_numbers();
   test_files();
