@@ -245,9 +245,11 @@ vbl_status vbl_records_check_bad(const vbl_records *r, const char *name, int64_t
   const char *first = (const char *)r->report.data + from;
   int shown = 0, lines = 0, most = (int)(r->report.size - from);
   while (shown < most && shown < 600 && lines < 3) lines += first[shown++] == '\n';
-  char way[100] = "";
+  char way[120] = "";
+  double least = ceil(100 * (double)bad / (double)all) / 100;
   if (bad < all)
-    snprintf(way, sizeof way, ", or take only the good ones with max_bad=%.2f", ceil(100 * (double)bad / (double)all) / 100);
+    snprintf(way, sizeof way, ", or take only the good ones with max_bad=%.2f, in an experiment captions.max_bad=%.2f", least,
+             least);
   return vbl_fail(err, VBL_EIO, "%s: %lld of %lld %s, more than max_bad = %g of them; the first:\n%.*s(mend them%s)", name,
                   (long long)bad, (long long)all, what, r->options.max_bad, shown, first, way);
 }

@@ -1,24 +1,26 @@
--- "Did you mean": the known word nearest to a misspelt one, by edit distance.
+-- "Did you mean": the known word nearest to a misspelt one, by edit distance, where two letters in the wrong order are one mistake
+-- (the optimal string alignment distance).
 local nearest = {}
 
 local function distance(a, b)
-  local row = {}
-  for j = 0, #b do row[j] = j end
+  local before, above, row = {}, {}, {}
+  for j = 0, #b do above[j] = j end
   for i = 1, #a do
-    local diagonal
-    diagonal, row[0] = row[0], i
+    row[0] = i
     for j = 1, #b do
-      local cost = diagonal + (a:byte(i) == b:byte(j) and 0 or 1)
-      diagonal, row[j] = row[j], math.min(cost, row[j] + 1, row[j - 1] + 1)
+      local x, y = a:byte(i), b:byte(j)
+      row[j] = math.min(above[j - 1] + (x == y and 0 or 1), above[j] + 1, row[j - 1] + 1)
+      if i > 1 and j > 1 and x == b:byte(j - 1) and a:byte(i - 1) == y then row[j] = math.min(row[j], before[j - 2] + 1) end
     end
+    before, above, row = above, row, before
   end
-  return row[#b]
+  return above[#b]
 end
 
--- words: an array of strings, or a table whose keys are the words. nil when none is near (more than half of it differs).
+-- words: an array of strings, or a table whose keys are the words. nil when none is near (more than a third of it differs).
 function nearest.find(word, words)
   local best, best_distance
-  local most = math.max(1, #tostring(word) // 2)
+  local most = math.max(1, (#tostring(word) + 1) // 3)
   local function try(candidate)
     if math.abs(#tostring(candidate) - #tostring(word)) > most then return end  -- farther away than that, and a long word would take long
     local d = distance(tostring(word):lower(), tostring(candidate):lower())

@@ -104,6 +104,21 @@ check.group("errors name the module's path and the shapes", function()
   local b = batch({4, 3}, 6)
   check.error(function() model:forward {tokens = b.tokens, lengths = b.lengths, images = vbl.randn(2, 3, 40, 32)} end, "images: expected [2, 3, 32, 32]", "[2, 3, 40, 32]")
   check.error(function() model:forward {tokens = b.tokens, lengths = vbl.tensor({4, 9}, {dtype = "i32"}), images = b.images} end, "lengths[2]", "got 9")
+  local function refused(change, ...)
+    local wrong, parts = {tokens = b.tokens, lengths = b.lengths, images = b.images}, {...}
+    for key, value in pairs(change) do wrong[key] = value or nil end
+    check.error(function() model:forward(wrong) end, table.unpack(parts))
+  end
+  check.error(function() model:forward() end, "expected a batch {tokens = i32 [B, T]", "got nil")
+  check.error(function() model:forward(b.tokens) end, "expected a batch", "images = [B, 3, 32, 32]", "got i32 [2, 6]")
+  refused({tokens = false}, "tokens: expected i32 [B, T], got nil")
+  refused({lengths = false}, "lengths: expected i32 [2], got nil")
+  refused({images = false}, "images: expected u8 or f32 [2, 3, 32, 32], got nil")
+  refused({tokens = b.images}, "tokens: expected i32 [B, T], got f32 [2, 3, 32, 32]")
+  refused({lengths = vbl.tensor({4}, {dtype = "i32"})}, "tokens hold 2 samples and lengths 1")
+  refused({images = vbl.randn(3, 3, 32, 32)}, "tokens hold 2 samples and images 3")
+  check.error(function() vbl.models.vilbert "tiny" end, "expected a table of keys such as {preset = \"tiny\"}, got string")
+  check.error(function() vbl.models.vilbert {preset = "tiny", hidden = 3} end, "unknown key 'hidden'", "?vbl.models.vilbert lists them")
   check.error(function() model.text.layers[1].fc1(vbl.randn(5, 31)) end, "bert.encoder.layer.0.intermediate.dense", "32", "31")
   check.error(function() model:forward {tokens = vbl.tensor({{200, 1}}, {dtype = "i32"}), lengths = vbl.tensor({2}, {dtype = "i32"}), images = vbl.randn(1, 3, 32, 32)} end,
               "200")

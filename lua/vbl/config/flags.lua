@@ -1,5 +1,7 @@
 -- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning.
--- flags.parse(words, i, into, fail) -> next i    reads words[i], a flag, into the table; fail(message) raises
+-- flags.known(name) -> boolean
+-- flags.parse(words, i, into, fail, otherwise) -> next i    reads words[i], a flag, into the table; fail(message) raises; otherwise: what is
+--                                                       said of an unknown flag that is near to none
 -- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error, but for --plan
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
@@ -24,6 +26,8 @@ local function row_of(name)
   end
 end
 
+function flags.known(name) return row_of(name) ~= nil end
+
 local function names()
   local list = {}
   for i, row in ipairs(flags.rows) do list[i] = "--" .. row[1] end
@@ -38,12 +42,13 @@ local function integer(name, text, least, most, fail)
   return n
 end
 
-function flags.parse(words, i, into, fail)
+function flags.parse(words, i, into, fail, otherwise)
   local name, value = words[i]:match "^%-%-([^=]*)=?(.*)$"
   local has_value = words[i]:find("=", 1, true) ~= nil
   local row = name and row_of(name)
   if not row then
-    fail(("unknown flag '%s'%s"):format(words[i], nearest.hint((words[i]:gsub("=.*", "")), names())))
+    local hint = nearest.hint((words[i]:gsub("=.*", "")), names())
+    fail(("unknown flag '%s'%s"):format(words[i], hint ~= "" and hint or otherwise))
   end
   into.given[name] = true
   if not row[2] then

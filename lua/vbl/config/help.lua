@@ -10,7 +10,13 @@ local function ordered(rows, order)
     place[path] = i
     for dot in path:gmatch "()%." do place[path:sub(1, dot)] = i end
   end
-  local function rank(path) return place[path] or place[path:match "^.*%." or ""] or place[path:match "^[^.]*"] or #order + 1 end
+  local function rank(path)
+    while path ~= "" do
+      if place[path] then return place[path] end
+      path = path:match "^(.*%.)[^.]" or path:match "^(.+)%.$" or ""
+    end
+    return #order + 1
+  end
   local list = {}
   for path in pairs(rows) do list[#list + 1] = path end
   table.sort(list, function(a, b)

@@ -63,7 +63,7 @@ end
 local function expected(row)
   local list = {}
   for kind in pairs(row.types) do
-    if kind ~= "false" then list[#list + 1] = kind == "table" and "table such as {1, 3}" or kind end
+    if kind ~= "false" then list[#list + 1] = kind == "table" and "table such as " .. (named(row[1]) and values.show(row[1]) or "{1, 3}") or kind end
   end
   table.sort(list)
   if row.types["false"] then list[#list + 1] = "false" end
@@ -71,11 +71,33 @@ local function expected(row)
 end
 
 local function ill_typed(path, row, got)
-  local default = row[1] ~= nil and (" (default %s)"):format(values.show(row[1])) or ""
-  fail(("key '%s': expected a %s, got %s%s"):format(path, expected(row), got, default))
+  local more = row[1] ~= nil and (" (default %s)"):format(values.show(row[1])) or ""
+  if named(row[1]) then more = (" (its keys one by one: %s.%s=VALUE)"):format(path, sorted_keys(row[1])[1]) end
+  fail(("key '%s': expected a %s, got %s%s"):format(path, expected(row), got, more))
 end
 
-local function unknown(path, rows) fail(("unknown key '%s'%s"):format(path, nearest.hint(path, sorted_keys(rows)))) end
+-- The only key whose last name is `word`: captions.max_bad for max_bad.
+local function ending_in(word, rows)
+  local found
+  for path in pairs(rows) do
+    if path:match "[^.]+$" == word then
+      if found then return end
+      found = path
+    end
+  end
+  return found
+end
+
+local function unknown(path, rows)
+  local near = ending_in(path, rows) or nearest.find(path, sorted_keys(rows)) or flags.known(path) and "--" .. path
+  fail(("unknown key '%s'%s"):format(path, near and (", did you mean '%s'?"):format(near) or " (--help lists the keys)"))
+end
+
+-- Of a word that is no key=value, --epochs or epochs: what it was meant to be, or where to look.
+local function written(word, rows)
+  local path = word:match "^%-*([%a_][%w_.]*)"
+  return path and rows[path] and (", did you mean %s=VALUE?"):format(path) or " (--help lists the keys)"
+end
 
 -- Puts value at a.b.c, making the tables between.
 local function assign(config, path, value)
@@ -122,7 +144,7 @@ end
 
 local function merge_word(config, rows, word)
   local path, text = word:match "^([%a_][%w_.]*)=(.*)$"
-  if not path then fail(("expected key=value or a flag, got '%s' (--help lists the keys)"):format(word)) end
+  if not path then fail(("expected key=value or a flag, got '%s'%s"):format(word, written(word, rows))) end
   local row = rows[path]
   if not row then unknown(path, rows) end
   local value = values.parse(text, row.types)
@@ -131,13 +153,13 @@ local function merge_word(config, rows, word)
 end
 
 -- The words as {flag = value}, and the key=value words left over.
-local function split(words)
+local function split(words, rows)
   local name = (arg and arg[0] or "run"):match "[^/]*$":gsub("%.lua$", "")
   local given, rest = {device = "cpu", seed = 0, out = "runs", plan = false, name = name, given = {}}, {}
   local i = 1
   while i <= #words do
     if words[i]:find "^%-%-" then
-      i = flags.parse(words, i, given, fail)
+      i = flags.parse(words, i, given, fail, written(words[i], rows))
     else
       rest[#rest + 1] = words[i]
       i = i + 1
@@ -163,7 +185,7 @@ local function new(_, defaults, schemas, operands)
   local rows = {}
   collect(rows, "", defaults)
   collect_schemas(rows, schemas or {})
-  local given, rest = split(arg or {})
+  local given, rest = split(arg or {}, rows)
   if given.help then
     local caller = debug.getinfo(2, "Sl")
     require "vbl.config.help"(rows, caller.source:match "^@(.*)", caller.currentline, operands)

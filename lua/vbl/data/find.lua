@@ -73,6 +73,16 @@ local function is_name(word)
   end
 end
 
+-- What names no data set: a reader without its path, a path where nothing lies, a file of no known form, a misspelt word.
+local function refuse_source(name)
+  local readers = table.concat(find.names, ", ")
+  if is_name(name) then error(("vbl.data.open: %s needs a path, %s:PATH: %s"):format(name, name, find.reader(name).expects), 0) end
+  if reading.is_file(name) then error(("%s: its name does not say what it holds; name the reader, READER:%s (readers: %s)"):format(name, name, readers), 0) end
+  if name:find "/" then error(("%s: No such file or folder (a data set is scenes, READER:PATH, or a path; readers: %s)"):format(name, readers), 0) end
+  local words = {"scenes", table.unpack(find.names)}
+  error(("vbl.data.open: no data set '%s'%s (scenes, READER:PATH, or a path; readers: %s)"):format(name, nearest.hint(name, words), readers), 0)
+end
+
 function find.source(name)
   local word, path = name:match "^([%a_][%w_]*):(.+)$"
   if word then
@@ -82,8 +92,7 @@ function find.source(name)
   if reading.is_folder(name) then return of_folder(name) end
   local reader = of_file(name)
   if reader and (reading.is_file(name) or reader.name == "webdataset" or name:find "/") then return reader, name end
-  local words = {"scenes", table.unpack(find.names)}
-  error(("vbl.data.open: no data set '%s'%s (scenes, READER:PATH, or a path; readers: %s)"):format(name, nearest.hint(name, words), table.concat(find.names, ", ")), 0)
+  refuse_source(name)
 end
 
 return find

@@ -9,6 +9,7 @@ local vit = require "vbl.models.vit"
 local fusion = require "vbl.models.fusion"
 local heads = require "vbl.models.heads"
 local single = require "vbl.models.single_stream"
+local batches = require "vbl.models.batch"
 local layout = require "vbl.models.layout"
 local config = require "vbl.models.vilbert_config"
 local passes = require "vbl.models.passes"
@@ -46,7 +47,7 @@ end
 -- model.checkpointing = true: of every encoder layer and fusion block only the input is kept for backward, which runs it again (vbl.checkpoint).
 -- dry: parameters are shapes without memory, to be counted and not run; "empty": they are tensors, with nothing in them.
 local function new(given, dry)
-  local found = given and given.weights and weights.open(given.weights)
+  local found = type(given) == "table" and given.weights and weights.open(given.weights)
   local c = config.resolve(found and found:config(given) or given or {})
   local self = setmetatable({config = c, training = true, rng = {seed = 0, step = 0}, list = {dry = dry}, tapped = {}, off = {}}, Vilbert)
   local family = c.init == "family"
@@ -75,16 +76,8 @@ end
 -- batch.numbers: those of layout.numbers, where the batch is made of several passes'.
 local function pass_layouts(self, batch, pass)
   local c = self.config
+  batches.check(batch, c)
   local B = batch.tokens:size(1)
-  if batch.images:size(1) ~= B then
-    error(string.format("vilbert: tokens hold %d samples and images %d", B, batch.images:size(1)), 0)
-  end
-  local want = {B, 3, c.image, c.image}
-  for i, n in ipairs(batch.images:shape()) do
-    if n ~= want[i] or batch.images:ndim() ~= 4 then
-      error(string.format("vilbert: images: expected [%s], got [%s]", table.concat(want, ", "), table.concat(batch.images:shape(), ", ")), 0)
-    end
-  end
   local samples = batch.numbers or layout.numbers(batch.samples or layout.samples(B), pass or 0)
   local P = (c.image // c.patch) ^ 2 // 1 | 0
   local device = self.list[1].tensor:device()

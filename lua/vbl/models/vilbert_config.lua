@@ -88,10 +88,11 @@ local function check_list(list, what, low, high)
 end
 
 local function check_types(given)
+  if type(given) ~= "table" then error(string.format("vilbert: expected a table of keys such as {preset = \"tiny\"}, got %s", type(given)), 0) end
   for key, value in pairs(given) do
     local row = config.schema[key]
     if not row then
-      error(string.format("vilbert: unknown key '%s'%s", tostring(key), nearest.hint(key, config.schema)), 0)
+      error(string.format("vilbert: unknown key '%s'%s (?vbl.models.vilbert lists them)", tostring(key), nearest.hint(key, config.schema)), 0)
     end
     local want = row[1]
     if want == "path" then
