@@ -55,6 +55,8 @@ check.group("values", function()
   sentence({"tasks.mim.temperature=0"}, "task mim: option 'temperature'")
   sentence({"tasks.mlm=false", "tasks.ap=false", "tasks.mim=false"}, "config: tasks: none is left to train")
   sentence({"tasks.mim=true"}, "key 'tasks.mim': expected a table such as {1, 3} or false, got 'true'")
+  sentence({"probe_samples=5"}, "config: probe_samples: the layer analysis needs 8 held-out pairs, and takes 5 of", "probe_samples=0 leaves it out")
+  sentence({"scenes.test=6"}, "takes 6 of 6 here", "scenes.test=N holds out more")
   sentence({"tasks.mlm.batch=17"}, "tasks.mlm.batch: expected a whole number from 1 to batch = 16, got 17")
   sentence({"freeze={\"brt.*\"}"}, "freeze", "'brt.*'")
   sentence({"freeze={\"*\"}"}, "freeze: no parameter is left to train")
@@ -110,6 +112,8 @@ check.group("a function in the config", function()
   local script = trainer.write("function.lua", [[
     vbl.train.pretrain(vbl.config({tasks = {mlm = {weight = function(step, total) return 1 - step / total end}}, scenes = {train = 32, test = 16},
       model = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas()))]])
+  sentence({trainer.write("plain.lua", 'vbl.train.pretrain {data = "scenes"}'), script = true}, "vbl: train: expected the config that vbl.config",
+           "a table without its flags")
   sentence({script, script = true}, "config: tasks.mlm.weight: a function cannot be written to the run's config.lua", "parts")
 end)
 

@@ -122,6 +122,9 @@ end)
 check.group("a probe set that was trained on, or is too small", function()
   check.error(function() analysis.features(model, test, {samples = 16, train = test}) end, "of probe pair 1 is training pair 1 too")
   check.error(function() analysis.features(model, test, {samples = 4}) end, "4 pairs", "at least 8")
+  check.error(function() analysis.features(model, test, {sample = 16}) end, "features: no option 'sample', did you mean 'samples'? (samples, batch,")
+  check.error(function() analysis.features(model, test, 16) end, "features: expected a table of options, got number")
+  check.error(function() analysis.features(model, data, {samples = 16}) end, "expected a split such as data:split \"test\"")
   check.equal(#model.tapped, 0)
 end)
 
@@ -300,11 +303,27 @@ check.group("a measure that fails its self-test prints nothing", function()
     function() analysis.correlation({}, {"mknn"}) end, function() analysis.downstream({}, {"mknn"}) end,
     function() analysis.matrices_over({{epoch = 0, features = features}}, "mknn") end,
   }
+  calls[#calls + 1] = function() analysis.table(features, "mknn", {null = 0}) end
   for _, call in ipairs(calls) do check.error(call, "mknn fails its self-test", "expected 0.375") end
   check.equal(#analysis.matrices(features, "cka", {partners = {"matched"}}).blocks, 3)
   check.equal(analysis.matrices(features, "cka", {partners = {"matched"}, blocks = {"vision - vision"}}).blocks[1].block, "vision - vision")
   check.error(function() analysis.matrices(features, "cka", {blocks = {"text"}}) end, "no block 'text'", "text - vision")
   vbl.measure.passed = passed
+end)
+
+check.group("an option that is none is an error of every analysis", function()
+  local wrong = {nul = 3}
+  local calls = {
+    ["table"] = function() analysis.table(features, "cka", wrong) end, matrices = function() analysis.matrices(features, "cka", wrong) end,
+    matrices_over = function() analysis.matrices_over({{epoch = 0, features = features}}, "cka", wrong) end,
+    evolution = function() analysis.evolution({{epoch = 0, features = features}}, {"cka"}, wrong) end,
+    pooling = function() analysis.pooling(features, {"cka"}, wrong) end, adjacent = function() analysis.adjacent({features}, "cka", wrong) end,
+    stability = function() analysis.stability(features:pairs "matched", {"cka"}, wrong) end, downstream = function() analysis.downstream({}, {}, wrong) end,
+    probing = function() analysis.probing(features, {}, wrong) end, dimensionality = function() analysis.dimensionality(features, wrong) end,
+    scatter = function() analysis.scatter(features, 3, wrong) end, baseline = function() analysis.baseline(features, features, {"cka"}, wrong) end,
+  }
+  for name, call in pairs(calls) do check.error(call, "test_analysis.lua:", ("analysis.%s: no option 'nul'"):format(name)) end
+  check.error(calls.table, "did you mean 'null'?")
 end)
 
 check.group("principal components", function()

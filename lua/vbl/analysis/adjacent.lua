@@ -5,6 +5,7 @@
 -- i + 1 are the same token. Between the streams no such pairing exists, and there is no such analysis.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local statistics = require "vbl.analysis.statistics"
 local titles = require "vbl.plot.titles"
@@ -43,7 +44,7 @@ local function draw(self, base)
 end
 
 return function(list, name, opts)
-  opts = opts or {}
+  opts = known("analysis.adjacent", opts, {"pool", "partners", "k"})
   gate.check {name}
   local rows, first = {}, list[1]
   for _, stream in ipairs {"text", "vision"} do

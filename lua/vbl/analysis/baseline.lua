@@ -7,6 +7,7 @@
 -- independent encoders side by side: what either of them knew.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local titles = require "vbl.plot.titles"
 local vbl = require "vbl"
@@ -45,7 +46,7 @@ local function draw(self, base)
 end
 
 return function(fused, alone, names, opts)
-  opts = opts or {}
+  opts = known("analysis.baseline", opts, {"partner", "pool", "k", "alone"})
   gate.check(names)
   check_items(fused, alone)
   local rows = {}

@@ -3,6 +3,7 @@
 -- All spectral numbers are at most min(n - 1, d); TwoNN counts equal rows once (`distinct` says how many are left).
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local titles = require "vbl.plot.titles"
 local vbl = require "vbl"
@@ -19,7 +20,7 @@ local function draw(self, base)
 end
 
 return function(features, opts)
-  opts = opts or {}
+  opts = known("analysis.dimensionality", opts, {"partners", "pool"})
   gate.check(names)
   local rows = {}
   for _, partner in ipairs(opts.partners or features.partners) do

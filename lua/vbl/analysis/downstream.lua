@@ -9,6 +9,7 @@
 local calibrate = require "vbl.measure.calibrate"
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local statistics = require "vbl.analysis.statistics"
 local titles = require "vbl.plot.titles"
@@ -142,10 +143,11 @@ local function clusters_in(rows)
 end
 
 return function(rows, names, opts)
+  opts = known("analysis.downstream", opts, {"permutations", "seed"})
   gate.check(names)
   local out, p, points, clusters, orders = {}, {}, {}, clusters_in(rows), math.huge
   for i, name in ipairs(names) do
-    local rho, value, models, groups, n = test(rows, name, opts or {})
+    local rho, value, models, groups, n = test(rows, name, opts)
     orders = math.min(orders, n)
     out[i], p[i] = {name, sheet.cell(rho), sheet.cell(value), "", models, groups}, value == value and value or 1
     points[name] = points_of(rows, name)

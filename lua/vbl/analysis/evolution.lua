@@ -4,6 +4,7 @@
 -- not made. Matched and mismatched panels of one measure have one scale; as text they are line plots.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local terminal = require "vbl.plot.terminal"
 local titles = require "vbl.plot.titles"
@@ -67,7 +68,7 @@ local function text(self)
 end
 
 return function(list, names, opts)
-  opts = opts or {}
+  opts = known("analysis.evolution", opts, {"partners", "pool", "k"})
   gate.check(names)
   check_same(list)
   local partners, rows, first = opts.partners or list[1].features.partners, {}, list[1].features

@@ -9,6 +9,7 @@
 -- masked means), train = view of the training set: an image that is in both is an error, safe_point = called between batches}
 local vbl = require "vbl"
 local cache = require "vbl.analysis.cache"
+local known = require "vbl.known"
 local taps = require "vbl.models.taps"
 
 local features = {}
@@ -157,15 +158,16 @@ end
 
 local function complete(opts)
   local o = {samples = 256, batch = 64, partners = {"matched", "mismatched"}, mean = true}
-  for key, value in pairs(opts or {}) do o[key] = value end
+  local names = {"samples", "batch", "partners", "tokens", "mean", "train", "safe_point"}
+  for key, value in pairs(known("analysis.features", opts, names)) do o[key] = value end
   return o
 end
 
 local function checked_size(split, opts)
   local n = math.min(opts.samples, split:size())
   if n < 8 then
-    error(string.format("analysis: the probe set has %d pairs (%d held out, probe_samples = %d); at least 8 are needed; probe_samples=0 leaves out " ..
-                        "the analysis", n, split:size(), opts.samples), 0)
+    error(string.format("analysis: the probe set has %d pair%s (%d held out, samples = %d); at least 8 are needed", n, n == 1 and "" or "s", split:size(),
+                        opts.samples), 0)
   end
   if opts.train then check_apart(split, n, opts.train) end
   return n
@@ -197,6 +199,9 @@ local function collect(model, split, layers, n, opts)
 end
 
 function features.run(model, split, opts)
+  if type(split) ~= "table" or not split.same_image then
+    error("analysis.features: expected a split such as data:split \"test\" as argument 2", 2)
+  end
   opts = complete(opts)
   local layers, n = features.layers(model.config), checked_size(split, opts)
   local training, tapped = model.training, model.tapped

@@ -1,5 +1,5 @@
 -- The gate before every analysis: a measure that fails its self-test prints no number.
---   gate.check(names)     names, or {name, ...} as vbl.measure.report takes them; an error says which measure failed which question
+--   gate.check(names)     a name, or a list of names and {name, ...} as vbl.measure.report takes them; an error says which measure failed which question
 --   gate.distance(name)   whether a large value means less alike
 -- The self-test runs once a process (vbl.measure.selftest shows it).
 local usage = require "vbl.usage"
@@ -15,7 +15,7 @@ function gate.distance(name)
 end
 
 function gate.check(names)
-  for _, entry in ipairs(names) do
+  for _, entry in ipairs(type(names) == "string" and {names} or names) do
     local name = type(entry) == "table" and entry[1] or entry
     local known, message = pcall(function() return vbl.measure[name] end)
     if not known then usage(usage.strip(message)) end

@@ -8,6 +8,7 @@
 -- where the rows of one side are shuffled (debiased CKA: 0, mutual k-NN: k/(n-1), ...), in the note.
 local gate = require "vbl.analysis.gate"
 local heatmap = require "vbl.plot.heatmap"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local terminal = require "vbl.plot.terminal"
 local titles = require "vbl.plot.titles"
@@ -91,7 +92,7 @@ local function chosen(names)
 end
 
 function matrices.of(features, name, opts)
-  opts = opts or {}
+  opts = known("analysis.matrices", opts, {"partners", "blocks", "pool", "k", "low", "high", "title"})
   gate.check {name}
   local wanted = opts.blocks and chosen(opts.blocks) or blocks
   local made = {title = opts.title or ("%s, layer by layer"):format(titles.of(name)), columns = {"partner", "block", "row", "column", name}, rows = {},
@@ -109,7 +110,7 @@ function matrices.of(features, name, opts)
 end
 
 function matrices.over(list, name, opts)
-  opts = opts or {}
+  opts = known("analysis.matrices_over", opts, {"partners", "pool", "k", "low", "high", "title"})
   gate.check {name}
   local made = {title = opts.title or ("%s of text and vision layers over training"):format(titles.of(name)), rows = {}, blocks = {}, grid = #list,
                 columns = {"epoch", "partner", "row", "column", name}, label = titles.of(name), text = text_of, figure = figure_of}

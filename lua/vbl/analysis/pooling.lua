@@ -4,6 +4,7 @@
 -- with each other. A CKA of token i with patch i would compare positions, not content: shuffling the pairs leaves it where it was.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local titles = require "vbl.plot.titles"
 local vbl = require "vbl"
@@ -27,7 +28,7 @@ local function draw(self, base)
 end
 
 return function(features, names, opts)
-  opts = opts or {}
+  opts = known("analysis.pooling", opts, {"partners", "k"})
   gate.check(names)
   local rows, all = {}, {table.unpack(names)}
   table.move({"max_sim_tp", "max_sim_pt"}, 1, 2, #all + 1, all)

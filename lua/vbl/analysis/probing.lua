@@ -6,6 +6,7 @@
 -- Matched rows of one stream may hold what only the other has seen; mismatched rows then read the wrong partner. chance: the largest class.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local vbl = require "vbl"
 local sorted_keys = require "vbl.sorted_keys"
@@ -50,7 +51,7 @@ local function draw(self, base)
 end
 
 function probing.of(features, labels, opts)
-  opts = opts or {}
+  opts = known("analysis.probing", opts, {"partners", "streams", "pool", "metric", "seed"})
   gate.check {"linear_probe"}
   local rows, names = {}, sorted_keys(labels)
   for _, name in ipairs(names) do

@@ -2,6 +2,7 @@
 -- the streams shows as well. An illustration, no measure: two components hold the shares of variance that the axes say.
 --   scatter(features, layer (from 0), {partners=, pool = "cls", lines = 24 pairs joined by a line}) -> sheet: partner, stream, item, pc1, pc2
 local figure = require "vbl.plot.figure"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local vbl = require "vbl"
 
@@ -39,7 +40,7 @@ local function panel_of(title, scores, shares, n, lines)
 end
 
 return function(features, layer, opts)
-  opts = opts or {}
+  opts = known("analysis.scatter", opts, {"partners", "pool", "lines"})
   local i, panels, rows = layer + 1, {}, {}
   for _, partner in ipairs(opts.partners or features.partners) do
     local scores, shares = components(features, partner, i, opts.pool or "cls")

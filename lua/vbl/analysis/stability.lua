@@ -9,6 +9,7 @@
 -- order stays. By k: all items; only measures that know k.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local statistics = require "vbl.analysis.statistics"
 local titles = require "vbl.plot.titles"
@@ -132,7 +133,8 @@ local function check_steps(opts, N)
 end
 
 return function(given, measures, opts)
-  opts = {n = opts and opts.n or {}, k = opts and opts.k or {}, draws = opts and opts.draws or 5, seed = opts and opts.seed or 0}
+  opts = known("analysis.stability", opts, {"n", "k", "draws", "seed"})
+  opts = {n = opts.n or {}, k = opts.k or {}, draws = opts.draws or 5, seed = opts.seed or 0}
   local pairs_, rows, labels, names = named(given), {}, {}, {}
   local N = pairs_[1].x:size(1)
   check_steps(opts, N)

@@ -6,6 +6,7 @@
 -- the features' own unless others are given (false: none); q: false discovery rate over the table of one partner (vbl.measure.report_layers).
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local titles = require "vbl.plot.titles"
 local vbl = require "vbl"
@@ -94,7 +95,7 @@ local function draw(self, base)
 end
 
 return function(features, names, opts)
-  opts = opts or {}
+  opts = known("analysis.table", opts, {"null", "interval", "pool", "partners", "groups", "seed", "k"})
   gate.check(names)
   local partners, layers, labels, seen = opts.partners or features.partners, {}, {}, {}
   for i, layer in ipairs(features.layers) do layers[i] = layer.name end

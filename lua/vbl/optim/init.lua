@@ -10,6 +10,7 @@
 --   opt:zero_grad()
 -- The arithmetic and its source: core/optim/optim.h.
 local core = require "vbl.optim.c"
+local known = require "vbl.known"
 local later = require "vbl.later"
 local vbl = require "vbl.tensor.c"
 
@@ -57,14 +58,10 @@ end
 function Optimizer:__tostring() return string.format("%s(lr=%g, %d parameters)", self.kind, self.lr, self.count) end
 
 local function new(kind, parameters, given, defaults)
-  local opts = {}
-  for key, value in pairs(defaults) do opts[key] = value end
-  for key, value in pairs(given or {}) do
-    if defaults[key] == nil and key ~= "lr_scale" then
-      error(string.format("vbl.optim.%s: no option '%s'%s", kind, tostring(key), require("vbl.nearest").hint(key, defaults)), 3)
-    end
-    opts[key] = value
-  end
+  local opts, keys = {}, {"lr_scale"}
+  for key, value in pairs(defaults) do opts[key], keys[#keys + 1] = value, key end
+  table.sort(keys)
+  for key, value in pairs(known("vbl.optim." .. kind, given, keys, 4)) do opts[key] = value end
   local names, tensors = split(parameters)
   local decay, scale = {}, {}
   for i, name in ipairs(names) do

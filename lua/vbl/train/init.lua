@@ -2,6 +2,7 @@
 -- evaluation and layer analysis at epoch 0 and after each epoch, log, metrics, plots, checkpoints, resume. vbl.train.finetune(config[, parts])
 -- does that of a downstream task: from a pretraining run, weights or scratch, best checkpoint, test. config: what vbl.config gave, with the
 -- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it.
+local usage = require "vbl.usage"
 local vbl = require "vbl"
 local job_of = require "vbl.train.job"
 local loop = require "vbl.train.loop"
@@ -42,6 +43,10 @@ function train.schemas(kind)
 end
 
 local function run(kind, config, parts)
+  if type(config) ~= "table" or type(config.flags) ~= "table" then
+    local got = type(config) == "table" and "a table without its flags" or type(config)
+    usage("train: expected the config that vbl.config(keys, vbl.train.schemas()) returns, got " .. got)
+  end
   parts = setmetatable({kind = require(kind)}, {__index = parts})
   if not config.flags.plan then return loop.run(config, parts) end
   print(plan.text(job_of.new(config, parts, true)))

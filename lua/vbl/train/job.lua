@@ -88,6 +88,16 @@ local function check_positions(self)
   end
 end
 
+local LEAST_PROBE = 8  -- pairs, as vbl.analysis.features takes them
+
+local function check_probe(self)
+  local wanted, held = self.config.probe_samples, self.test:size()
+  if wanted == 0 or math.min(wanted, held) >= LEAST_PROBE then return end
+  local more = held >= LEAST_PROBE and "" or self.config.data == "scenes" and "scenes.test=N holds out more, " or "captions.test_fraction=0.2 holds out more, "
+  error(("config: probe_samples: the layer analysis needs %d held-out pairs, and takes %d of %d here; %sprobe_samples=0 leaves it out"):format(
+    LEAST_PROBE, math.min(wanted, held), held, more), 0)
+end
+
 local function plan_steps(self)
   local config = self.config
   self.epoch_steps = math.max(1, (self.train:size() + config.batch - 1) // config.batch)
@@ -119,6 +129,7 @@ local function build(config, parts, dry)
   vbl.manual_seed(config.flags.seed)
   local model_config, from = data_and_model_config(self, parts)
   kind.divide(self, parts)
+  if not parts.frozen then check_probe(self) end
   pretrained.check(from, model_config, self.data)
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
   kind.model(self, model_config)

@@ -35,7 +35,8 @@ local function task_list(config)
   for _, task in ipairs(list) do
     local n = task.batch or 1
     if type(n) ~= "number" or not math.tointeger(n) or n < 1 or n > config.batch then
-      error(string.format("config: tasks.%s.batch: expected a whole number from 1 to batch = %d, got %s", task.name, config.batch, tostring(n)), 0)
+      error(string.format("config: tasks.%s.batch: expected a whole number from 1 to batch = %d, got %s (lower it too where batch is lowered)", task.name, config.batch,
+                          tostring(n)), 0)
     end
   end
   return list
