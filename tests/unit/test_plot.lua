@@ -81,7 +81,25 @@ check.group("bands, dots, broken lines, logarithmic axes", function()
   for _, text in ipairs {"filledcurves", "with points", "dashtype (9,5)", "set logscale x", "4 3 NaN 3.5"} do check.ok(script:find(text, 1, true), text) end
 end)
 
+check.group("no two series of a figure share a colour while the palette has another", function()
+  local function color_of(svg_base, series)
+    plot.curves(root .. "/" .. svg_base, {panels = {{series = series}}})
+    local colors = {}
+    for color in c.read_file(root .. "/" .. svg_base .. ".gp"):gmatch "with lines[^\n]-(#%x%x%x%x%x%x)" do colors[#colors + 1] = color end
+    return colors
+  end
+  local function line(name, color) return {name = name, x = {1, 2}, y = {1, 2}, color = color} end
+  local colors = color_of("shared", {line("a", 1), line("b", 2), line "c", line("d", 3)})
+  local seen = {}
+  for _, color in ipairs(colors) do seen[color] = true end
+  local n = 0
+  for _ in pairs(seen) do n = n + 1 end
+  check.equal(n, 4, table.concat(colors, " "))
+  check.ok(#color_of("all", {line("1", 1), line("2", 2), line("3", 3), line("4", 4), line("5", 5), line("6", 6), line("7", 7), line "8"}) > 0)
+end)
+
 check.group("as text", function()
+  check.equal(plot.terminal.heatmap({{-0.001, -0.006}}, {color = false}):match "0.00 +%-0.01", "0.00 -0.01")
   local text = plot.terminal.heatmap({{1, 0.5}, {0 / 0, 0}}, {title = "t", rows = {"a", "bb"}, mark_rows = {[2] = true}, color = false})
   check.equal(text, "t\n        0     1\n  a  1.00  0.50 \nbb*   nan  0.00 \n")
   local colored = plot.terminal.heatmap({{1, 0}}, {color = true})

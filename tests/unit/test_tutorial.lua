@@ -19,12 +19,13 @@ check.group("the tutorial", function()
   check.ok(text:find "CKA, layer by layer\n")
 end)
 
-check.group("at a terminal: a step without a word leaves its names, and how to go on", function()
-  local command = [[cd '%s' && printf 's\ns\n\nq\n' | TERM=xterm script -qec "'%s' learn" /dev/null]]
+check.group("at a terminal: a step without a word leaves its names, help is at hand, and how to go on", function()
+  local command = [[cd '%s' && printf '?vbl.randn\nbanana\ns\ns\n\nq\n' | TERM=xterm script -qec "'%s' learn" /dev/null]]
   local text, code = system.output {"sh", "-c", command:format(folder, system.executable())}
   if code == 127 then return print "SKIPPED: script(1) is not installed (package bsdutils)" end
   check.equal(code, 0)
   check.ok(text:find "f32%[128," and text:find "vbl learn 4 goes on from here", text)
+  check.ok(text:find("randn(d1, d2", 1, true) and not text:find("f32[6,4]", 1, true), "neither ?name nor another word is Return: " .. text)
 end)
 
 check.group("blocks of other pages", function()

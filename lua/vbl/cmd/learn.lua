@@ -1,6 +1,6 @@
 -- vbl learn [STEP]: the tutorial (docs/tutorial.md) as a guided session: each step's text, its code, then what the code prints. Return runs a
--- step, s runs it without a word (the next ones need its names), q ends; where the input is no terminal all steps run at once. STEP: the number
--- to begin with (the code of the steps before it runs without its output).
+-- step, s runs it without a word (the next ones need its names), q ends, ?name and the prompt's other commands do what they do there; where the
+-- input is no terminal all steps run at once. STEP: the number to begin with (the code of the steps before it runs without its output).
 local commands = require "vbl.repl.commands"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -46,14 +46,26 @@ local function quietly(code, step)
   rawset(_G, "print", real)
 end
 
-local function ask(step, n)
-  io.write(("[Return] runs it, s runs it without a word, q ends (%s of %d) "):format(step.title:match "^%d+", n))
-  local answer = attempt(step, function()
+local function read_line(step)
+  return attempt(step, function()
     local line = io.read "l"
     return line or "q"  -- in the function: an interrupt of the read is raised at this line
   end)
-  print()
-  return answer:sub(1, 1)
+end
+
+-- "" (Return), "s" or "q".
+local function ask(step, n)
+  while true do
+    io.write(("[Return] runs it, s runs it without a word, ?name explains, q ends (%s of %d) "):format(step.title:match "^%d+", n))
+    local answer = read_line(step)
+    print()
+    if answer == "" or answer == "s" or answer == "q" then return answer end
+    local command = commands(answer)
+    if command then
+      attempt(step, command)
+      print()
+    end
+  end
 end
 
 -- Paragraphs, broken anew for the terminal.

@@ -3,7 +3,7 @@
 --   figure.draw(base, {title=, columns=, panels = {panel, ...}}) -> true, or false without gnuplot
 --     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool,
 --       ticks = {name of x = 1, of x = 2, ...}, refs = {{y, label}, ...}: dashed lines across}
---       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next one);
+--       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next that none asks for);
 --       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line; broken = true: dashes in its own colour; thin = true: a thin grey line; points = true: dots without
 --       lines; low, high = lists: a band behind the line, bars at points.
 --       Values that are not finite are gaps.
@@ -18,9 +18,25 @@ local TITLE_HEIGHT, LEGEND_HEIGHT, LETTER = 36, 24, 8
 local LEGEND_MOST = 10
 
 local distinct = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}
+
+-- The next place of the palette that no series asks for; where all are asked for, simply the next.
+local function free_places(panels)
+  local asked, free, at = {}, {}, 0
+  for _, panel in ipairs(panels) do
+    for _, s in ipairs(panel.series) do asked[s.color or 0] = true end
+  end
+  for place = 1, #distinct do
+    if not asked[place] then free[#free + 1] = place end
+  end
+  return function()
+    at = at + 1
+    return #free > 0 and free[(at - 1) % #free + 1] or at
+  end
+end
+
 -- name -> style and the names in order of appearance.
 local function styles_of(panels)
-  local styles, names, used = {}, {}, 0
+  local styles, names, next_place = {}, {}, free_places(panels)
   for _, panel in ipairs(panels) do
     for _, s in ipairs(panel.series) do
       local name = s.name or ""
@@ -31,8 +47,7 @@ local function styles_of(panels)
         elseif s.order then
           color = ("#%02x%02x%02x"):format(table.unpack(scale.color(s.order)))
         else
-          used = used + 1
-          color = distinct[((s.color or used) - 1) % #distinct + 1]
+          color = distinct[((s.color or next_place()) - 1) % #distinct + 1]
         end
         styles[name] = {color = color, dash = s.dashed and "2" or s.broken and "(9,5)" or "1", width = s.thin and 0.7 or s.dashed and 1.3 or 1.8, points = s.points}
         names[#names + 1] = name

@@ -1,5 +1,5 @@
 -- from_run(folder) draws a run's figures into folder/plots from its metrics.jsonl:
---   loss (one panel a task: each step, mean of the epoch, test, test with the images shuffled), scores (accuracy, AUROC, F1), schedule (lr, gradient norm),
+--   loss (one panel a task: each step, mean of the epoch, training pairs in eval mode, test, test with the images shuffled), scores (accuracy, AUROC, F1), schedule (lr, gradient norm),
 --   layers (the measures at the last epoch) and evolution (the measures over the epochs, matched pairs).
 -- Names: loss.TASK, accuracy.TASK, auroc.TASK, f1.TASK, lr, grad_norm, layer.I.MEASURE with split "probe.matched", "probe.mismatched",
 -- "probe.none", "probe.chance". manifest.json's coattention_layers are shaded. Returns the names of the figures drawn.
@@ -9,7 +9,8 @@ local gnuplot = require "vbl.plot.gnuplot"
 local layers = require "vbl.plot.layers"
 local metrics = require "vbl.runs.metrics"
 
-local splits = {{"step", "train, each step", 6}, {"train", "train, mean of the epoch", 1}, {"test", "test", 2}}  -- split, legend, colour
+local splits = {{"step", "train, each step", 6}, {"train", "train, mean of the epoch", 1}, {"train_eval", "train, in eval mode", 5},
+                {"test", "test", 2}}  -- split, legend, colour
 
 -- name -> split -> {x = steps, y = values}, and the names in order of appearance.
 local function collect(rows)

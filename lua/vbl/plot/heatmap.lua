@@ -72,7 +72,7 @@ local function add_panel(out, panel, id, low, high, dark)
   add_marks(out, panel.mark_rows, n, false)
   local plot = ("plot $cells%d using 1:2:3 with image pixels"):format(id)
   if n <= DIGITS_MOST and m <= DIGITS_MOST then
-    plot = plot .. (", '' using 1:2:(sprintf('%%.2f', $3)):(%s ? 0x000000 : 0xffffff) with labels font 'Sans,9' textcolor rgb variable"):format(dark)
+    plot = plot .. (", '' using 1:2:(sprintf('%%.2f', abs($3) < 0.005 ? 0 : $3)):(%s ? 0x000000 : 0xffffff) with labels font 'Sans,9' textcolor rgb variable"):format(dark)
   end
   out(plot)
   out "unset object"

@@ -2,11 +2,17 @@
 --   scale.finite(v)                 neither NaN nor infinite
 --   scale.range(lists, low, high)   the given ends, else the least and the largest finite value; never empty
 --   scale.color(at)                 {r, g, b}, 0 to 255, of viridis at 0 .. 1 (its light end a little darker, to be seen on white)
+--   scale.two(v)                    "0.38": two decimals, where what rounds to nothing has no sign
 local scale = {}
 
 local viridis = {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {220, 205, 40}}
 
 function scale.finite(v) return v == v and v ~= math.huge and v ~= -math.huge end
+
+function scale.two(v)
+  local text = ("%.2f"):format(v)
+  return text == "-0.00" and "0.00" or text
+end
 
 function scale.range(lists, low, high)
   local least, most = math.huge, -math.huge

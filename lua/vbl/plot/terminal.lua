@@ -39,7 +39,7 @@ function terminal.heatmap(matrix, opts)
   for i, row in ipairs(matrix) do
     local cells = {}
     for j, v in ipairs(row) do
-      local text = pad(scale.finite(v) and ("%.2f"):format(v) or "nan", cell - 1) .. " "
+      local text = pad(scale.finite(v) and scale.two(v) or "nan", cell - 1) .. " "
       local at = (v - low) / (high - low)
       cells[j] = color and scale.finite(v) and paint(text, scale.color(at), true, at) or text
     end

@@ -2,12 +2,12 @@
 -- evaluation and layer analysis at epoch 0 and after each epoch, log, metrics, plots, checkpoints, resume. vbl.train.finetune(config[, parts])
 -- does that of a downstream task: from a pretraining run, weights or scratch, best checkpoint, test. config: what vbl.config gave, with the
 -- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it.
-local usage = require "vbl.usage"
 local vbl = require "vbl"
 local job_of = require "vbl.train.job"
 local loop = require "vbl.train.loop"
 local plan = require "vbl.train.plan"
 local step_of = require "vbl.train.step"
+local usage = require "vbl.usage"
 
 local train = {}
 
