@@ -53,7 +53,7 @@ local function modules()
     local module = name:match "^(.*[.:])[^.:]*$" or name
     counts[module] = (counts[module] or 0) + 1
   end
-  for module, n in pairs(counts) do list[#list + 1] = ("  ?%-24s %d functions"):format(module, n) end
+  for module, n in pairs(counts) do list[#list + 1] = ("  ?%-24s %d function%s"):format(module, n, n == 1 and "" or "s") end
   table.sort(list)
   return "?name explains a function, ?module. lists a module, ?*part* searches:\n" .. table.concat(list, "\n")
 end
@@ -133,7 +133,7 @@ local function look_up(_, name)
   if inside[1] then return listed(inside), true end
   local word = name:match "[^.:]*$"
   local found = ending_in(word)
-  if #found == 0 then return ("no help for '%s'%s"):format(name, nearest.hint(word, last_words())), false end
+  if #found == 0 then return ("no help for '%s'%s (? lists what there is, ?*%s* searches)"):format(name, nearest.hint(word, last_words()), word), false end
   for i, full in ipairs(found) do found[i] = entry(full) end
   return table.concat(found, "\n\n"), true
 end

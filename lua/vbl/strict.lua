@@ -12,10 +12,17 @@ local function names()
   return list
 end
 
+-- What other languages' users type.
+local habits = {
+  exit = " (Ctrl-D ends the prompt, os.exit() a script)", help = " (?name explains a function at the prompt, ? lists what there is)",
+  None = " (nil)", True = " (true)", False = " (false)", len = " (#list)", range = " (for i = 1, n do ... end)",
+}
+habits.quit = habits.exit
+
 setmetatable(_G, {
   __index = function(_, name)
     if declared[name] then return nil end
-    error(("undefined global '%s'%s"):format(tostring(name), nearest.hint(name, names())), 2)
+    error(("undefined global '%s'%s"):format(tostring(name), habits[name] or nearest.hint(name, names())), 2)
   end,
   __newindex = function(globals, name, value)
     local caller = debug.getinfo(2, "S")

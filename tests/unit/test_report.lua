@@ -161,6 +161,10 @@ check.group("a run with nothing in it, and none at all", function()
   has(page_of(empty, {job = false}), "This run did not end", "Summary")
   local text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", runs.path}
   check.ok(code == 1 and text:find "not a run's folder" and not text:find "traceback", text)
+  check.ok(select(2, system.output {"sh", "-c", [[cd "$1" && mkdir -p at && ln -sfn "$1" at/runs && cd at && exec "$2" report empty]], "sh", runs.path,
+                                    system.executable()}) == 0, "the part of a name in runs/")
+  text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", "no-such-run"}
+  check.ok(code == 1 and text:find("report: no run 'no-such-run' in runs", 1, true), text)
   text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", "--oout", "x"}
   check.ok(code == 1 and text:find("unknown flag '--oout'", 1, true), text)
   text, code = system.output {"sh", "-c", 'exec 2>&1; "$@"', "sh", system.executable(), "report", good, bad, "--out", runs.path .. "/no/where.html"}

@@ -94,6 +94,7 @@ end
 
 return function(first, more)
   local steps = steps_of(require "vbl.docs.tutorial.md")
+  if first == "help" or first == "--help" then return print(("usage: vbl learn [STEP]     a guided tour, from STEP (1 to %d) on"):format(#steps)) end
   local number = math.tointeger(tonumber(first or 1))
   if more or not number or number < 1 or number > #steps then usage(("usage: vbl learn [STEP], STEP from 1 to %d"):format(#steps)) end
   rawset(_G, "arg", {[0] = "learn"})  -- STEP is no word of the experiment in step 6

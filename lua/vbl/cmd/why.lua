@@ -32,11 +32,19 @@ local function value_line(name, x, y) return ("%s: %.9g against %.9g%s"):format(
 
 local SHOWN = 6
 
+-- The difference may be older than the step that shows it.
+local function gap(step, before)
+  local n = step - (before or 0) - 1
+  if n < 1 then return "" end
+  return (" (nothing is logged of the %s before it; log_every=1 logs each)"):format(n == 1 and "step" or n .. " steps")
+end
+
 local function print_first(found)
   local first, m = found.first, found.diff.metrics
   if m.common == 0 then return print "their metrics have nothing in common" end
   if not first then return print(("no difference: all %d series that both have are equal in every bit where both have values"):format(m.common)) end
-  print(("first difference: %s%s"):format(first.step == 0 and "before training, step 0" or "step " .. first.step, first.rounding and ", within rounding" or ""))
+  print(("first difference: %s%s%s"):format(first.step == 0 and "before training, step 0" or "step " .. first.step, first.rounding and ", within rounding" or "",
+                                          gap(first.step, m.before)))
   for i, row in ipairs(first.rows) do
     if i > SHOWN then
       print(("  ... and %d more of %d series"):format(#first.rows - SHOWN, m.common))

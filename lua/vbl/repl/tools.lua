@@ -66,7 +66,7 @@ local function who(before)
     print(("%-16s %-9s %9s  %s"):format(row[1], row[2], row[3] > 0 and tools.bytes(row[3]) or "", row[4]))
   end
   local memory = vbl.memory()
-  print(("%d names, %s in their tensors; %s in all tensors, at most %s so far"):format(#rows, tools.bytes(total), tools.bytes(memory.live), tools.bytes(memory.peak)))
+  print(("%d name%s, %s in their tensors; %s in all tensors, at most %s so far"):format(#rows, #rows == 1 and "" or "s", tools.bytes(total), tools.bytes(memory.live), tools.bytes(memory.peak)))
 end
 
 local function seconds(s)

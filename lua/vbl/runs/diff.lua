@@ -3,7 +3,7 @@
 --   rows: {{key, value in a, value in b}, ...}, sorted by key, values as text; "-" where one has none. data: keys of the manifest about
 --   data (data, data_hash, splits, *_pairs ...), versions: all its others (program, machine, device, parameter counts)
 --   metrics: {common = series that both have, equal = of these, differ = {{name, step, a, b, far, last, last_a, last_b}, ...}, only_a = {names}, only_b,
---     begins = {[name] = the first step that both have}}
+--     begins = {[name] = the first step that both have}, before = the last step that both have before the first that differs, or nil}
 --     name SPLIT.NAME; step: the first at which both have a value and the values differ; far: {step, a, b}, the first at which they differ by more than
 --     rounding does, or nil; last: the last step that both have. Sorted by step, then name.
 -- Rounding: relative to the larger value 1e-5, which is what another order of summation gives in f32 (a pairwise sum of 10^6 terms errs by
@@ -62,11 +62,12 @@ end
 
 local function far(x, y, tolerance) return not same(x, y) and not (math.abs(x - y) <= tolerance * math.max(math.abs(x), math.abs(y))) end
 
-local function compare(name, a, b, tolerance)
+local function compare(name, a, b, tolerance, steps)
   local row = {name = name}
   for step, x in pairs(a) do
     local y = b[step]
     if y ~= nil then
+      steps[step] = true
       row.begins = math.min(row.begins or step, step)
       if far(x, y, tolerance) and (not row.far or step < row.far.step) then row.far = {step = step, a = x, b = y} end
       if not row.last or step > row.last then row.last, row.last_a, row.last_b = step, x, y end
@@ -78,9 +79,10 @@ end
 
 local function metrics_of(a, b)
   local result, tolerance = {common = 0, equal = 0, differ = {}, only_a = {}, only_b = {}, begins = {}}, rounding(a, b)
+  local steps = {}
   a, b = series(a), series(b)
   for _, name in ipairs(union(a, b)) do
-    local row = a[name] and b[name] and compare(name, a[name], b[name], tolerance)
+    local row = a[name] and b[name] and compare(name, a[name], b[name], tolerance, steps)
     if row then
       result.begins[name] = row.begins
       result.common = result.common + 1
@@ -93,6 +95,9 @@ local function metrics_of(a, b)
     if x.step ~= y.step then return x.step < y.step end
     return x.name < y.name
   end)
+  for step in pairs(result.differ[1] and steps or {}) do
+    if step < result.differ[1].step then result.before = math.max(result.before or step, step) end
+  end
   return result
 end
 

@@ -39,5 +39,6 @@ return function(word, out)
     if #list > 1 then several(word, list) end
   end
   if word:find "/" and system.exists(word) then error(("%s: not a run's folder (no config.lua in it)"):format(word), 0) end
-  error(("no run '%s' in %s (%d runs)%s"):format(word, out, #names, nearest.hint(word, names)), 0)
+  local there = #names == 0 and "which holds none" or #names == 1 and "1 run" or #names .. " runs"
+  error(("no run '%s' in %s (%s)%s"):format(word, out, there, nearest.hint(word, names)), 0)
 end

@@ -126,7 +126,8 @@ end
 local function common_checkpoints(a, b)
   local list = {}
   for _, kind in ipairs(system.list(a.path .. "/checkpoints") or {}) do
-    local x, y = state_of(a, kind), state_of(b, kind)
+    local shown = kind:sub(1, 1) ~= "."  -- what the names are links to
+    local x, y = shown and state_of(a, kind), shown and state_of(b, kind)
     local step = x and y and x.state.counters and x.state.counters.step
     if step and step == (y.state.counters or {}).step then list[#list + 1] = {kind = kind, step = step, a = x, b = y} end
   end

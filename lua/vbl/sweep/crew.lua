@@ -101,7 +101,7 @@ end
 function crew.run(folder, opts)
   local self = setmetatable({folder = folder, devices = opts.devices, workers = {}, screen = console.new(), state = state_of.new(),
                              journal = journal_of.open(folder, lease.name())}, Crew)
-  self.screen.line(("%s: %d workers"):format(folder, opts.jobs))
+  self.screen.line(("%s: %d worker%s"):format(folder, opts.jobs, opts.jobs == 1 and "" or "s"))
   system.hold_interrupts(true)
   self:tell()
   for i = 1, opts.jobs do self:employ(i) end

@@ -13,6 +13,7 @@
 --   space.active(dim, config) -> boolean      under the values that config has so far
 --   space.draw(dims, constants, pick) -> config      pick(dim) -> value, for the active ones in their order
 --   space.grid(dims, constants, most) -> list of all configs, in a fixed order, or nil and why not
+--   space.text(dim) -> the dimension as it was written
 --   space.values(dim) -> the dimension's values on a grid, or nil and what is missing
 local nearest = require "vbl.nearest"
 local sorted_keys = require "vbl.sorted_keys"
@@ -82,6 +83,20 @@ function space.when(key, wanted, dim)
   if getmetatable(dim) ~= Dimension or dim.when then fail("sweep.when(%s, ...): expected key, value(s), and one dimension", values.show(key)) end
   dim.when = {key = key, values = type(wanted) == "table" and wanted or {wanted}}
   return dim
+end
+
+-- A dimension as it was written: log(1e-05, 0.001), choice {"none", "late"}.
+function space.text(dim)
+  if dim.when then
+    local plain = setmetatable({when = false}, {__index = dim})
+    local wanted = #dim.when.values == 1 and dim.when.values[1] or dim.when.values
+    return ("when(%s, %s, %s)"):format(values.show(dim.when.key), values.show(wanted), space.text(plain))
+  end
+  if dim.kind == "choice" then return "choice " .. values.show(dim.values) end
+  if dim.kind == "subset" then
+    return ("subset {%d, %d, k = {%d, %d}%s}"):format(dim.low, dim.high, dim.least, dim.most, dim.streams and ", streams = " .. values.show(dim.streams) or "")
+  end
+  return ("%s(%s, %s%s)"):format(dim.kind, values.show(dim.low), values.show(dim.high), dim.points and ", " .. dim.points or "")
 end
 
 local function same(a, b) return a == b or type(a) == "table" and type(b) == "table" and values.show(a) == values.show(b) end

@@ -72,7 +72,7 @@ local function work(folder, definition, how)
   if how.slurm then
     local job = require("vbl.sweep.slurm").submit(folder, definition, cwd, how.slurm)
     add(folder, {type = "submit", job = job})
-    print(("submitted: Slurm job %s, %d workers on %s\nsee: vbl sweep status %s"):format(job, how.slurm.jobs, folder, folder))
+    print(("submitted: Slurm job %s, %d worker%s on %s\nsee: vbl sweep status %s"):format(job, how.slurm.jobs, how.slurm.jobs == 1 and "" or "s", folder, folder))
     return
   end
   local jobs = resuming.jobs or how.jobs or how.devices and #how.devices or math.max(1, system.cpu().cores // definition.threads)
@@ -87,9 +87,7 @@ local function plan(definition)
   for _, o in ipairs(definition.objectives) do print(("objective    %s %s"):format(o.direction, o.name)) end
   print(("space        %s"):format(grid and #grid .. " configurations" or "no grid"))
   for _, dim in ipairs(definition.dims) do
-    local copy = {}
-    for key, value in pairs(dim) do copy[key] = key ~= "key" and value or nil end
-    print(("  %s  %s"):format(dim.key, c.json_encode(copy)))
+    print(("  %s  %s"):format(dim.key, space.text(dim)))
   end
   local known = {}
   for number = 0, math.min(definition.trials, definition.method == "tpe" and definition.startup or 10) - 1 do
