@@ -136,7 +136,7 @@ check.group("thresholds come from validation alone", function()
 end)
 
 check.group("matching and retrieval on captions, each with its scores", function()
-  local run = trainer.expect(0, words("task=itm", "epochs=1", "probe_samples=0", "head.fusion=product"), "val auroc")
+  local run = trainer.expect(0, words("task=itm", "epochs=1", "probe_samples=0", "head.fusion=product"), "val auroc", "binary, 2 classes, the positive one 'match'")
   local header, lines = predictions(run, "val")
   check.equal(header.kind .. header.classes[1], "binaryno match")
   local matched = 0

@@ -102,6 +102,13 @@ local function majority(job)
   return best and ("the largest class of %s is '%s', %.4f"):format(job.val_name, task.classes[best + 1], count[best] / n)
 end
 
+-- ", 2 classes, the positive one 'square'"
+local function classes_text(task)
+  if #task.classes == 0 then return "" end
+  local positive = task.kind == "binary" and #task.classes == 2 and (", the positive one '%s'"):format(task.classes[2]) or ""
+  return (", %d classes%s"):format(#task.classes, positive)
+end
+
 function finetuning.opening(job)
   local config, task, parts = job.config, job.tasks[1], {}
   for _, name in ipairs {"train", job.val_name, job.test_name} do
@@ -109,7 +116,7 @@ function finetuning.opening(job)
   end
   local locked = job.test_name and (config.flags.final and "" or " (locked: --final opens it)") or " (no test split)"
   return {
-    ("task %s: %s%s; %s%s"):format(task.name, task.kind, #task.classes > 0 and (", %d classes"):format(#task.classes) or "", table.concat(parts, ", "), locked),
+    ("task %s: %s%s; %s%s"):format(task.name, task.kind, classes_text(task), table.concat(parts, ", "), locked),
     job.held and ("%s: %g %% of train held out, by image; written to split.tsv"):format(job.val_name, 100 * config.val_fraction) or nil,
     ("best by %s on %s%s; baseline %s; from %s"):format(job.metric, job.val_name, config.patience > 0 and (", patience %d"):format(config.patience) or "",
                                                       config.baseline, job.model.config.weights or "scratch"),

@@ -31,7 +31,7 @@ function report.opening(run, job, s)
           job.at_once and ", all tasks together" or "", c.flags.seed, c.precision, system.threads(), run.path)
   local names = {}
   for i, layer in ipairs(features.layers(job.model.config)) do names[i] = string.format("%s %s|%s", layer.name, layer.text, layer.vision) end
-  run:log("layers: %s", table.concat(names, ", "))
+  run:log("layers: %s%s", table.concat(names, ", "), #job.config.partners > 1 and "; one line where the partner changes nothing" or "")
   if s.step > 0 then run:log("resumed at step %d of %d", s.step, job.total_steps) end
 end
 
@@ -88,13 +88,15 @@ end
 
 function report.step(run, step, epoch, values) metrics(run, step, epoch, "step", values) end
 
--- One line a layer and partner; matched and mismatched stand together.
+-- One line a layer and partner; matched and mismatched stand together. Where a partner changes nothing, before the fusion, it has no line of its own.
 function report.layers(run, epoch, step, results, partners)
   local n = #results[partners[1]]
   for i = 1, n do
-    for _, partner in ipairs(partners) do
+    local first = analysis.line(results[partners[1]][i])
+    for p, partner in ipairs(partners) do
       local layer = results[partner][i]
-      run:log("%s%s", analysis.line(layer), partner == "matched" and "" or " (" .. partner .. ")")
+      local line = analysis.line(layer)
+      if p == 1 or line ~= first then run:log("%s%s", line, partner == "matched" and "" or " (" .. partner .. ")") end
       for _, name in ipairs(analysis.names) do
         local row = {step = step, epoch = epoch, split = "probe." .. partner, name = string.format("layer.%d.%s", i - 1, name), value = layer[name]}
         run:metric(row)
