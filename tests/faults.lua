@@ -406,7 +406,7 @@ local function left_wrong(w, r, all)
   return traces.descriptors(r.open, w.open) or w.needs and not all and traces.turns(r.out, w.out, w.needs) or nil
 end
 
--- Refused memory for the code that it generates, oneDNN crashes, and so does libgfortran while it is loaded with OpenBLAS.
+-- Refused memory for the code that it generates, oneDNN crashes; libgfortran, while it is loaded with OpenBLAS, crashes or aborts.
 local function inside_library(note)
   local frame = note:match "^%S+ [^ ]* *by [^ ]*libvbl_faults%S+ libvbl_faults%S+ (%S+)"
   return frame and (frame:find "^libdnnl%.so" or frame:find "^libgfortran%.so")
@@ -423,7 +423,7 @@ local function judge(w, r, action, all)
   if r.count.any == 0 then return nil, "nothing was counted: is the program another than the driver's?" end
   if r.fired == 0 then return "past" end
   if r.hung then return nil, "hangs" end
-  if r.code == 139 and inside_library(r.note) then
+  if (r.code == 139 or r.code == 134) and inside_library(r.note) then
     local wrong = recovers(w)
     return not wrong and "theirs" or nil, wrong
   end
