@@ -241,7 +241,8 @@ static int tar_damage(lua_State *L) {
   vbl_tar *t = check_tar(L);
   lua_pushinteger(L, t->damaged);
   lua_pushlstring(L, (const char *)t->report.data, t->report.size);
-  return 2;
+  lua_pushboolean(L, t->ended);
+  return 3;
 }
 
 static int hdf5_ids(lua_State *L) {
@@ -283,7 +284,8 @@ static const vbl_fn builder_methods[] = {
 
 static const vbl_fn tar_methods[] = {{"next", tar_next, "tar:next() -> name, offset, bytes", "The next regular file, or nothing."},
                                      {"read", tar_read, "tar:read(offset, bytes) -> string", "A piece of the archive."},
-                                     {"damage", tar_damage, "tar:damage() -> count, text", "What was damaged so far, a line each."},
+                                     {"damage", tar_damage, "tar:damage() -> count, text, ended",
+                                      "What was damaged so far, a line each; whether the archive's end was seen."},
                                      {"close", tar_gc, "tar:close()", "Ends it."},
                                      {NULL, NULL, NULL, NULL}};
 

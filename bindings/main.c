@@ -34,6 +34,29 @@ typedef struct options {
   const char *bad;
 } options;
 
+// A terminal obeys control characters: of ASCII but for newline and tab, and of Latin-1 as UTF-8.
+static bool is_control(const char *at) {
+  unsigned char c = (unsigned char)at[0], next = c == 0xc2 ? (unsigned char)at[1] : 0;
+  return (c < ' ' && c != '\n' && c != '\t') || c == 127 || (next >= 0x80 && next < 0xa0);
+}
+
+// A message may quote a stranger's file: what is in it is shown, as vbl.visible does.
+static void put_message(const char *text) {
+  const char *before = "vbl: ";
+  while (true) {
+    size_t n = 0;
+    while (text[n] != '\0' && !is_control(text + n)) n++;
+    fprintf(stderr, "%s%.*s", before, (int)n, text);
+    text += n;
+    if (*text == '\0') break;
+    bool latin = (unsigned char)*text == 0xc2;
+    fprintf(stderr, latin ? "\\u{%02x}" : "\\x%02x", (unsigned char)text[latin]);
+    text += 1 + latin;
+    before = "";
+  }
+  fputc('\n', stderr);
+}
+
 // Lua's own message when memory is refused has neither a place nor a size: that of its last resort, made at its start.
 static int fail(lua_State *L) {
   const char *message = lua_tostring(L, -1);
@@ -41,7 +64,7 @@ static int fail(lua_State *L) {
     fprintf(stderr, "vbl: not enough memory for the interpreter (its objects hold %.1f MiB, tensors %.1f MiB)\n",
             (double)lua_gc(L, LUA_GCCOUNT) / 1024, (double)vbl_memory().live / 0x1p20);
   else
-    fprintf(stderr, "vbl: %s\n", message != NULL ? message : "an error that is no string");
+    put_message(message != NULL ? message : "an error that is no string");
   lua_pop(L, 1);
   return EXIT_FAILURE;
 }

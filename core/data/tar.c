@@ -215,6 +215,7 @@ static vbl_status step(vbl_tar *t, vbl_tar_member *member, vbl_error *err) {
   if (is_zero(block)) {
     bool last = t->at + 2 * BLOCK > t->size;
     if (!last) VBL_TRY(look(t, t->at + BLOCK, BLOCK, &block, err));
+    t->ended = true;
     t->at = last || is_zero(block) ? t->size : t->at + BLOCK;
     return VBL_OK;
   }

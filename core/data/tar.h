@@ -7,6 +7,7 @@
 typedef struct vbl_tar {
   int64_t damaged;   // headers skipped, members cut off
   vbl_bytes report;  // a line each: the archive's path, where, what
+  bool ended;        // the block of zeros that ends an archive was there: nothing is cut off, at a member's end neither
 
   // Private from here.
   int fd;

@@ -1,6 +1,9 @@
 -- vbl why A B: the first step at which two runs differ, and its cause (vbl.runs.why).
 local usage = require "vbl.usage"
 local vbl = require "vbl"
+local visible = require "vbl.visible"
+
+local function print(text) io.write(visible(text), "\n") end
 
 local help = "usage: vbl why RUN RUN [--out DIR]     the first step at which two runs' numbers differ, and what can have done that"
 

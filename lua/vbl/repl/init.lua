@@ -7,6 +7,7 @@ local edit = require "vbl.edit.c"
 local show = require "vbl.repl.show"
 local system = require "vbl.system.c"
 local tools = require "vbl.repl.tools"
+local visible = require "vbl.visible"
 
 local KEPT = 20       -- results that stay reachable as _N: each may be a large tensor
 local SLOW = 1        -- seconds from which a command's time is told
@@ -147,7 +148,7 @@ local function failed(state, terminal, message, signal)
   io.stdout:flush()
   if signal and terminal then io.stderr:write "\n" end
   -- The bare word while a line is typed: it was given up. (In a C function an interrupt has no line, and is the bare word too.)
-  if state.running or message ~= "interrupted" then io.stderr:write(message, "\n") end
+  if state.running or message ~= "interrupted" then io.stderr:write(visible(message), "\n") end
   local where = take_locals()
   if where and where ~= "prompt" then io.stderr:write(("the locals of %s are in `locals`\n"):format(where)) end
 end

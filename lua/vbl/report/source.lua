@@ -11,6 +11,7 @@
 local c = require "vbl.store.c"
 local chance = require "vbl.report.chance"
 local record = require "vbl.runs.record"
+local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
 local unigram = require "vbl.tasks.unigram"
 local usage = require "vbl.usage"
@@ -26,15 +27,24 @@ end
 
 local function read_text(path) return system.exists(path) and c.read_file(path) or "" end
 
+local sheet = {title = "string", note = "string", columns = {each = "string"}, rows = {each = {each = "any"}}}
+local pairs_of_attention = {pairs = {each = {}}}
+
+local function read_sheet(path, form)
+  local value = c.json_decode(c.read_file(path), {where = path, nan = "string"})
+  shape.check(value, form, path)
+  return value
+end
+
 local function read_sheets(run)
   run.sheets, run.sheet_names = {}, {}
   local folder = run.path .. "/analysis"
   for _, file in ipairs(system.list(folder) or {}) do
     local name = file:match "^([^.].*)%.json$"
-    local value = name and try(run, nil, function() return c.json_decode(c.read_file(folder .. "/" .. file), {where = folder .. "/" .. file, nan = "string"}) end)
+    local value = name and try(run, nil, read_sheet, folder .. "/" .. file, name == "attention" and pairs_of_attention or sheet)
     if name == "attention" then
-      run.attention = value
-    elseif type(value) == "table" and value.columns and value.rows then
+      run.attention = value and value.pairs and value
+    elseif value and value.columns and value.rows then
       run.sheets[name], run.sheet_names[#run.sheet_names + 1] = value, name
     end
   end

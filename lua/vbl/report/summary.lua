@@ -56,7 +56,10 @@ local facts = {
   {"status", function(run) return markup.raw(markup.element("span", {class = "status " .. run.status}, run.status)) end},
   {"kind", function(run) return run.kind and run.kind .. (run.task and ", " .. run.task or "") end},
   {"begun", function(run) return run.created end},
-  {"time", function(run) return run.rows[1] and run.rows[1].time and clock(last_row(run).time - run.rows[1].time) end},
+  {"time", function(run)
+    local first, last = run.rows[1] and run.rows[1].time, last_row(run).time
+    return first and last and clock(last - first)
+  end},
   {"reached", function(run)
     local row = last_row(run)
     return row.step and ("step %d%s%s"):format(row.step, run.manifest.steps and " of " .. run.manifest.steps or "", row.epoch and ", epoch " .. row.epoch or "")

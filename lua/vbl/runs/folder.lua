@@ -27,6 +27,7 @@ local literal = require "vbl.config.literal"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
+local visible = require "vbl.visible"
 
 local folder = {}
 
@@ -128,7 +129,7 @@ function folder.open(path)
 end
 
 local function write_log(run, level, format, ...)
-  local text = ("%s - %s - %s"):format(os.date "%Y-%m-%d %H:%M:%S", level, format:format(...))
+  local text = ("%s - %s - %s"):format(os.date "%Y-%m-%d %H:%M:%S", level, visible(format:format(...)))
   run.screen.line(text)
   run.files["log.txt"]:write(text .. "\n")
 end

@@ -26,9 +26,10 @@ local function archive_files(source, scratch)
     check_name(name, source)
     list[#list + 1] = {name = name, copy = function(to) c.copy(tar, to, offset, bytes) end}
   end
-  local damaged, text = archive:damage()
+  local damaged, text, ended = archive:damage()
   archive:close()
   if damaged > 0 then error((text:match "^[^\n]*"), 0) end
+  if not ended then error(("%s: cut off: the archive's end is missing, and with it perhaps files"):format(source), 0) end
   return list
 end
 

@@ -3,9 +3,12 @@
 -- anew where it is damaged, and is done without where it cannot be written (a read-only folder) or locks cannot be relied on (NFS and
 -- other shared file systems). Two processes may use it at once.
 --
--- index.last(out, records) -> {[record] = {values = {["SPLIT.NAME"] = value}, epoch =}}     as record:last(); records lie in `out`
+-- index.last(out, records) -> {[record] = {values = {["SPLIT.NAME"] = value}, epoch =}}     as record:last(); records lie in `out`. One whose
+--   metrics are damaged has none, and its status says so
 local c = require "vbl.store.c"
+local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
 
 local index = {}
 
@@ -36,7 +39,28 @@ local function open(out)
   return ok and db or nil
 end
 
-local function decode(data) return c.json_decode(data, {where = ".index.sqlite", nan = "string"}) end
+local function decode(data)
+  local entry = c.json_decode(data, {where = ".index.sqlite", nan = "string"})
+  shape.check(entry, {values = {any = "number"}, epoch = "integer"}, ".index.sqlite")
+  return entry
+end
+
+-- What an entry of the file says while it is of these metrics, and is one; else nil.
+local function remembered(row, stat)
+  if not row or not stat or row.size ~= stat.size or row.mtime ~= stat.mtime then return nil end
+  local ok, entry = pcall(decode, row.data)
+  return ok and entry or nil
+end
+
+-- What the metrics say; where they are damaged, the record gets to say it, and the others are listed all the same.
+local function measured(record)
+  local ok, values, epoch = pcall(record.last, record)
+  if ok then return {values = values, epoch = epoch} end
+  if system.interrupted() then error(values, 0) end
+  record.status = "damaged"
+  table.insert(record.problems, usage.strip(values))
+  return nil
+end
 
 local function known(db)
   local rows = {}
@@ -55,13 +79,11 @@ function index.last(out, records)
   local ok, rows = pcall(function() return db and known(db) or {} end)
   local result, fresh = {}, {}
   for _, record in ipairs(records) do
-    local stat, row = system.stat(record.path .. "/metrics.jsonl"), ok and rows[record.name]
-    if row and stat and row.size == stat.size and row.mtime == stat.mtime then
-      result[record] = decode(row.data)
-    else
-      local values, epoch = record:last()
-      result[record] = {values = values, epoch = epoch}
-      if stat then fresh[record.name] = {size = stat.size, mtime = stat.mtime, data = c.json_encode(result[record], {nan = "string"})} end
+    local stat = system.stat(record.path .. "/metrics.jsonl")
+    result[record] = remembered(ok and rows[record.name], stat)
+    if not result[record] then
+      result[record] = measured(record)
+      if stat and result[record] then fresh[record.name] = {size = stat.size, mtime = stat.mtime, data = c.json_encode(result[record], {nan = "string"})} end
     end
   end
   if db and next(fresh) then pcall(update, db, fresh) end  -- what cannot be kept is computed anew

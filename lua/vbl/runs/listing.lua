@@ -2,6 +2,7 @@
 -- listing(records, newest, {width =, color =, now =}) -> text     newest: of vbl.runs.index; width: columns of the terminal, nil: no end
 --   listing.values(record, newest) -> its main values as text; why it failed, of one that did
 local age = require "vbl.runs.age"
+local visible = require "vbl.visible"
 
 local listing = {}
 
@@ -160,6 +161,7 @@ return setmetatable(listing, {__call = function(_, records, newest, opts)
       id = record.id:sub(1, digits), status = record.status, kind = record.kind or "", task = task_of(record), seed = tostring(record.seed or ""),
       values = listing.values(record, newest[record]), tags = table.concat(record.tags, " "), age = age.text(age(record.created, opts.now)), name = opts.width and record.name:gsub("^%d+%-%d+%-%d+%-%d+%-", "") or record.name,
     }
+    for column, text in pairs(rows[i]) do rows[i][column] = visible(text):gsub("%s+", " ") end
   end
   local widths = measure(rows, titles)
   if opts.width then fit(widths, rows, opts.width) end

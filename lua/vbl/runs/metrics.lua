@@ -3,10 +3,13 @@
 -- alone differs between a run and its repetition.
 --
 --   metrics.line{step=, epoch=, split=, name=, value=, time=} -> the line with its end
---   metrics.read(path) -> array of those tables, numbers as numbers; a last line without its end (a killed writer) is left out
+--   metrics.read(path) -> array of those tables, numbers as numbers; a last line without its end (a killed writer) is left out. A line that is
+--     none raises, with its place
+--   metrics.alarms(path) -> the same of warnings.jsonl: {step=, epoch=, kind=, text=}
 --   metrics.without_time(text) -> the text without the times, to compare two runs
 local c = require "vbl.store.c"
 local nearest = require "vbl.nearest"
+local shape = require "vbl.runs.shape"
 
 local metrics = {}
 
@@ -24,14 +27,27 @@ function metrics.line(row)
   return c.json_encode(row, {order = keys, nan = "string"}) .. "\n"
 end
 
-function metrics.read(path)
+local function lines_of(path, form, needed)
   local rows, number = {}, 0
   for line in c.read_file(path):gmatch "([^\n]*)\n" do
     number = number + 1
-    rows[number] = c.json_decode(line, {where = path .. ":" .. number, nan = "string"})
+    local where = path .. ":" .. number
+    local row = c.json_decode(line, {where = where, nan = "string"})
+    shape.check(row, form, where)
+    for _, key in ipairs(needed) do
+      if row[key] == nil then error(("%s: %s is missing"):format(where, key), 0) end
+    end
+    rows[number] = row
   end
   return rows
 end
+
+local metric = {step = "integer", epoch = "integer", split = "string", name = "string", value = "number", time = "integer"}
+local alarm = {step = "integer", epoch = "integer", kind = "string", text = "string"}
+
+function metrics.read(path) return lines_of(path, metric, {"step", "name", "value"}) end
+
+function metrics.alarms(path) return lines_of(path, alarm, {"kind", "text"}) end
 
 function metrics.without_time(text) return (text:gsub(',"time":[^,}\n]*}', "}")) end
 

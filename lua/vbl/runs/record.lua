@@ -21,6 +21,7 @@
 local c = require "vbl.store.c"
 local folder = require "vbl.runs.folder"
 local metrics = require "vbl.runs.metrics"
+local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 
@@ -31,6 +32,21 @@ Record.__index = Record
 Record.__tostring = function(self) return ("%s (%s)"):format(self.name, self.status) end
 
 local ends = {finished = true, failed = true, interrupted = true}
+
+-- What readers count on (vbl.runs.shape); who writes them: vbl.runs.folder, vbl.train.state, vbl.train.result, vbl.runs.notes.
+local layers = {any = {each = {}}}
+local forms = {
+  manifest = {kind = "string", task = "string", created = "string", data = "string", data_hash = "string", precision = "string", test_pairs = "integer", train_pairs = "integer",
+              total_parameters = "integer", steps = "integer", splits = {any = "integer"}, coattention_layers = {each = "integer"}},
+  result = {status = "string", message = "string", kind = "string", task = "string", best = {epoch = "integer", metric = "string", value = "number"}, values = {any = "number"},
+            intervals = {any = {each = "number"}}, alignment = {before = layers, after = layers}},
+  notes = {tags = {each = "string"}, note = "string"},
+  header = {task = "string", split = "string", data_split = "string", kind = "string", classes = {each = "string"}, thresholds = {each = "number"}},
+}
+-- Of predictions, by the kind of their labels (vbl.tasks.predictions).
+local one_class = {label = "integer", scores = "numbers"}
+local predicted = {binary = one_class, multiclass = one_class, multilabel = {label = {each = "integer"}, scores = "numbers"},
+                   soft = {label = {any = "number"}, scores = "numbers"}, retrieval = {ranks = {t2i = "integer", i2t = "integer"}}}
 
 -- JSON's null as nil: a reader asks whether a field is there.
 local function without_null(value)
@@ -47,14 +63,16 @@ local function decode(text, where)
   return value
 end
 
-local function read_json(path)
+local function read_json(path, form)
   if not system.exists(path) then return {} end
-  return decode(c.read_file(path), path)
+  local value = decode(c.read_file(path), path)
+  shape.check(value, form, path)
+  return value
 end
 
 -- fn's value, or {} and a problem noted.
-local function try(self, fn, path)
-  local ok, value = pcall(fn, path)
+local function try(self, fn, ...)
+  local ok, value = pcall(fn, ...)
   if ok then return value end
   self.problems[#self.problems + 1] = usage.strip(value)
   return {}
@@ -69,19 +87,17 @@ local function status_of(self)
   return ends[self.result.status] and self.result.status or "unfinished"
 end
 
-local function read_notes(path)
-  local notes = read_json(path)
-  local tags, note = notes.tags or {}, notes.note or ""
-  if type(tags) ~= "table" or type(note) ~= "string" then error(path .. ": expected {tags = [...], note = \"...\"}", 0) end
-  return {tags = tags, note = note}
+local function read_config(path)
+  local config = folder.config(path)
+  shape.check(config, {seed = "integer", batch = "number", test_samples = "number", probe_samples = "number"}, path .. "/config.lua")
+  return config
 end
 
 local function read_result(path)
-  local result = read_json(path)
+  local result = read_json(path, forms.result)
   if result.status ~= nil and not ends[result.status] then
     error(("%s: status: expected finished, failed or interrupted, got '%s'"):format(path, tostring(result.status)), 0)
   end
-  if result.values ~= nil and type(result.values) ~= "table" then error(path .. ": values: expected an object", 0) end
   return result
 end
 
@@ -91,10 +107,10 @@ function record.read(path)
   path = path:gsub("(.)/+$", "%1")
   local self = setmetatable({path = path, name = path:match "[^/]*$", problems = {}}, Record)
   self.id = c.sha256(self.name):sub(1, 8)
-  self.config = try(self, folder.config, path)
-  self.manifest = try(self, read_json, path .. "/manifest.json")
+  self.config = try(self, read_config, path)
+  self.manifest = try(self, read_json, path .. "/manifest.json", forms.manifest)
   self.result = try(self, read_result, path .. "/result.json")
-  local notes = try(self, read_notes, path .. "/notes.json")
+  local notes = try(self, read_json, path .. "/notes.json", forms.notes)
   self.tags, self.note = notes.tags or {}, notes.note or ""
   self.kind, self.task = self.manifest.kind or self.result.kind, self.manifest.task or self.result.task
   self.seed, self.created = self.config.seed, self.manifest.created
@@ -135,7 +151,7 @@ end
 
 function Record:alarms()
   local path = self.path .. "/warnings.jsonl"
-  return system.exists(path) and metrics.read(path) or {}
+  return system.exists(path) and metrics.alarms(path) or {}
 end
 
 function Record:last()
@@ -152,6 +168,22 @@ function Record:splits()
   return list
 end
 
+-- The classes that a row names are there: a reader makes room for as many.
+local function check_classes(t, classes, where)
+  for class in pairs(type(t) == "table" and #t == 0 and t or {}) do
+    local number = math.tointeger(tonumber(class))
+    if not number or number < 0 or number >= classes then error(("%s: %s is none of the %d classes"):format(where, class, classes), 0) end
+  end
+end
+
+local function check_prediction(row, header, where)
+  if row.id == nil then error(where .. ": a prediction without an id", 0) end
+  local form = predicted[header.kind] or {}
+  shape.check(row, form, where)
+  if form.scores and row.scores == nil then error(where .. ": scores is missing", 0) end
+  for _, key in ipairs {"label", "scores"} do check_classes(row[key], #(header.classes or {}), where .. "." .. key) end
+end
+
 function Record:predictions(split)
   local path = ("%s/predictions/%s.jsonl"):format(self.path, split)
   if not system.exists(path) then
@@ -166,9 +198,8 @@ function Record:predictions(split)
     if number == 1 then header = row else rows[number - 1] = row end
   end
   if header.kind == nil or header.id ~= nil then error(path .. ":1: expected the header {task, split, kind, ...}", 0) end
-  for i, row in ipairs(rows) do
-    if row.id == nil then error(("%s:%d: a prediction without an id"):format(path, i + 1), 0) end
-  end
+  shape.check(header, forms.header, path .. ":1")
+  for i, row in ipairs(rows) do check_prediction(row, header, ("%s:%d"):format(path, i + 1)) end
   return header, rows
 end
 

@@ -6,6 +6,8 @@ local config_values = require "vbl.config.values"
 local flatten = require "vbl.runs.flatten"
 local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
+local visible = require "vbl.visible"
 
 -- Words one behind the other, two blanks between them, in lines of at most `width`.
 local function wrap(words, width, indent)
@@ -122,7 +124,7 @@ local SHOWN = 3  -- of a kind
 local function alarms(warn, r)
   local counts = {}
   local ok, rows = pcall(r.alarms, r)
-  if not ok then return warn "warnings.jsonl: damaged" end
+  if not ok then return warn(usage.strip(rows)) end
   for _, row in ipairs(rows) do
     counts[row.kind] = (counts[row.kind] or 0) + 1
     if counts[row.kind] <= SHOWN then warn(row.text) end
@@ -141,7 +143,8 @@ return function(r, opts)
   if r.status == "invalid" then warn "tagged invalid: it is in no table" end
   alarms(warn, r)
   opening(add, r, opts and opts.now)
-  if not pcall(values, add, r) then warn "metrics.jsonl: damaged" end
+  local ok, message = pcall(values, add, r)
+  if not ok then warn(usage.strip(message)) end
   add ""
   checkpoints(add, warn, r)
   files(add, r)
@@ -150,5 +153,5 @@ return function(r, opts)
     for _, line in ipairs(wrap(words_of(r[part]), width, "  ")) do add(line) end
   end
   for _, text in ipairs(warnings) do add("warning: " .. text) end
-  return table.concat(lines, "\n") .. "\n"
+  return visible(table.concat(lines, "\n") .. "\n")
 end

@@ -1,6 +1,7 @@
 -- vbl data check SOURCE [key=value ...]: whether all images can be read and the splits are apart. Exit code 1 when not.
 local usage = require "vbl.usage"
 local vbl = require "vbl"
+local visible = require "vbl.visible"
 
 -- The set, and why a run would refuse it: one with more bad records or images than max_bad takes is opened all the same, so that the list
 -- of them is whole.
@@ -21,10 +22,10 @@ return {
   run = function(words, options)
     if #words ~= 1 then usage "data check: expected one SOURCE (vbl data help)" end
     local data, refused = open(words[1], options)
-    print(data:describe())
+    print(visible(data:describe()))
     local text, well = data:check()
     if refused then text = text:gsub("%f[^\n]ok$", "NOT OK") .. ": " .. refused end
-    print(text)
+    print(visible(text))
     return well and not refused and 0 or 1
   end,
 }

@@ -2,6 +2,7 @@
 -- OUT.png, its tokens here.
 local usage = require "vbl.usage"
 local vbl = require "vbl"
+local visible = require "vbl.visible"
 
 local own = {split = true, task = true, epoch = true, probability = true, step = true}
 
@@ -17,6 +18,6 @@ return {
     end
     local shown = vbl.data.open(words[1], rest):show(index, opts)
     if words[3] then vbl.save(words[3], shown.image) end
-    print(shown.text)
+    print(visible(shown.text))
   end,
 }

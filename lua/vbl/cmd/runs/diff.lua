@@ -1,6 +1,9 @@
 -- vbl runs diff A B: in what two runs differ: config, data, versions, and from which step on their metrics do.
 local usage = require "vbl.usage"
 local vbl = require "vbl"
+local visible = require "vbl.visible"
+
+local function print(text) io.write(visible(text), "\n") end
 
 local function print_rows(title, rows)
   if #rows == 0 then return print(("%s: equal"):format(title)) end
