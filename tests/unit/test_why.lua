@@ -29,6 +29,22 @@ check.group("the same run twice: every bit, and the checkpoints", function()
   check.ok(not text:find("\n  .", 1, true) and not text:find("-%d+-%d+ %(step"), "the folders behind the names are not told: " .. text)
 end)
 
+check.group("a copy whose weights were replaced, or whose metrics end early, is not called equal", function()
+  local store, system = require "vbl.store.c", require "vbl.system.c"
+  local copy = whole .. "-copy"
+  check.equal(system.run {"cp", "-r", whole, copy}, 0)
+  local weights, lines = store.read_file(copy .. "/checkpoints/last/model.safetensors"), store.read_file(copy .. "/metrics.jsonl")
+  store.write_atomic(copy .. "/checkpoints/last/model.safetensors", weights:sub(1, -2) .. string.char(weights:byte(-1) ~ 1))
+  local text = ask(copy)
+  check.ok(text:find("last: not compared: ", 1, true) and text:find("its checksum differs", 1, true) and not text:find "\n  last %(" and not text:find "\n  %.", text)
+  check.ok(text:find("epoch-1 (step 4): equal weights and moments", 1, true) and not text:find("metrics end", 1, true), text)
+  store.write_atomic(copy .. "/metrics.jsonl", lines:sub(1, #lines // 2))
+  check.ok(ask(copy):find "A's metrics end at step 8, B's at step %d\n")
+  store.write_atomic(copy .. "/metrics.jsonl", "")
+  check.ok(ask(copy):find("B has no metrics\n", 1, true))
+  store.remove(copy)
+end)
+
 check.group("another order of summation: rounding from the start, and never more", function()
   local text, found = ask(run("micro_batch=4", "log_every=2"))
   check.ok(found.first.step == 0 and found.first.rounding and not found.beyond, text)
@@ -92,6 +108,17 @@ check.group("threads explain last bits and nothing else; bf16 has wider ones", f
   check.ok(not found.first.rounding and #found.causes == 0 and causes_text(found.others) == "threads")
   found = threads(4.02, "bf16")
   check.ok(found.first.rounding and causes_text(found.causes) == "threads")
+end)
+
+check.group("libraries of another machine: products round otherwise, decompositions in the layer analysis alone", function()
+  local function other(name, rows) return pair(rows, {}, {libraries = {{[name] = "1"}, {[name] = "2"}}}) end
+  check.equal(causes_text(other("onednn", {{0, "test", "loss.mlm", 4, 4.00002}}).causes), "libraries.onednn")
+  check.equal(causes_text(other("onednn", {{0, "test", "loss.mlm", 4, 4.1}}).causes), "")
+  check.equal(causes_text(other("jpeg", {{0, "test", "loss.mlm", 4, 4.1}}).causes), "libraries.jpeg")
+  check.equal(causes_text(other("openblas", {{0, "test", "loss.mlm", 4, 4.00002}}).causes), "")
+  check.equal(causes_text(other("openblas", {{0, "probe.matched", "layer.0.svcca", 0.5, 0.500001}}).causes), "libraries.openblas")
+  local found = vbl.runs.open(whole).manifest.libraries
+  check.ok(found.onednn:find "^%d" and found.openblas and found.utf8proc and found.jpeg)
 end)
 
 check.group("nothing on record: said so; NaN in both is equal", function()

@@ -42,6 +42,16 @@ local function gap(step, before)
   return (" (nothing is logged of the %s before it; log_every=1 logs each)"):format(n == 1 and "step" or n .. " steps")
 end
 
+-- Equal as far as the shorter one goes is not equal.
+local function print_ends(m)
+  for _, side in ipairs {{"A", m.end_a, m.only_a}, {"B", m.end_b, m.only_b}} do
+    local letter, last, names = table.unpack(side, 1, 3)
+    if not last then print(letter .. " has no metrics") end
+    if #names > 0 and m.common > 0 then print(("%d series are in %s alone, the first %s"):format(#names, letter, names[1])) end
+  end
+  if m.end_a and m.end_b and m.end_a ~= m.end_b then print(("A's metrics end at step %d, B's at step %d"):format(m.end_a, m.end_b)) end
+end
+
 local function print_first(found)
   local first, m = found.first, found.diff.metrics
   if m.common == 0 then return print "their metrics have nothing in common" end
@@ -86,6 +96,7 @@ local function run(...)
   local a, b = vbl.runs.open(vbl.runs.find(words[1], out)), vbl.runs.open(vbl.runs.find(words[2], out))
   local found = vbl.runs.why(a, b)
   print(("A %s\nB %s\n"):format(a, b))
+  print_ends(found.diff.metrics)
   print_first(found)
   print_causes("differs, and can do that:", found.causes)
   print_causes("differs too, but:", found.others)

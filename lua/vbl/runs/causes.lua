@@ -22,6 +22,8 @@ local rules = {
   {"^epochs$", 2, "another number of steps, and so another schedule of the learning rate", later = true}, {"^weight_decay$", 2, "another decay", later = true},
   {"^betas$", 2, "other moments"}, {"^clip$", 2, "another limit of the gradient's norm; it acts where the norm is larger", later = true}, {"^layer_decay$", 2, "other rates by layer"},
   {"^threads$", 0, "sums are in another order", rounding = true}, {"^isa$", 0, "other kernels", rounding = true}, {"^cpu$", 0, "other kernels in the libraries", rounding = true},
+  {"^libraries%.onednn$", 0, "matrix products by another library", rounding = true}, {"^libraries%.openblas$", 0, "decompositions by other kernels", rounding = true, split = "^probe"},
+  {"^libraries%.jpeg$", 0, "other grey levels of JPEG images"}, {"^libraries%.utf8proc$", 0, "other tables of Unicode in the tokenizer"},
   {"^device$", 0, "other kernels", rounding = true}, {"^micro_batch$", 0, "sums are in another order", rounding = true},
   {"^tasks_together$", 0, "sums are in another order", rounding = true},
   {"^build$", 0, "another build of the program"}, {"^vbl$", 0, "another version of the program"},

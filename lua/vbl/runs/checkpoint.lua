@@ -4,7 +4,7 @@
 --   checkpoint.write(folder, kind, parts, offsets)      parts {NAME = {names=, tensors=, metadata=}, ..., state = table}; raises
 --   checkpoint.read(folder, kind, fingerprint) -> {NAME = name -> tensor, ..., state = table}, offsets; nil when there is none at all
 --   checkpoint.check_kind(kind)     raises for a kind that is none
---   checkpoint.read_state(folder, kind) -> its state.json, or nil where it is not there or not whole
+--   checkpoint.read_state(folder, kind) -> its state.json; nil and why where it is not there or not whole
 --   checkpoint.whole(folder) -> {{kind=, path=}, ...} of the undamaged ones, sorted
 -- A damaged, missing or foreign one is an error that names the file, or the first key of the fingerprint that differs, and the
 -- checkpoints that are whole.
@@ -67,8 +67,8 @@ local function verify(path)
   return record
 end
 
--- state.json of a whole checkpoint of that kind, or nil.
-function checkpoint.read_state(folder, kind) return (verify(folder .. "/" .. kind)) end
+-- state.json of a whole checkpoint of that kind, or nil and what is wrong.
+function checkpoint.read_state(folder, kind) return verify(folder .. "/" .. kind) end
 
 function checkpoint.whole(folder)
   local list = {}

@@ -3,7 +3,8 @@
 --   rows: {{key, value in a, value in b}, ...}, sorted by key, values as text; "-" where one has none. data: keys of the manifest about
 --   data (data, data_hash, splits, *_pairs ...), versions: all its others (program, machine, device, parameter counts)
 --   metrics: {common = series that both have, equal = of these, differ = {{name, step, a, b, far, last, last_a, last_b}, ...}, only_a = {names}, only_b,
---     begins = {[name] = the first step that both have}, before = the last step that both have before the first that differs, or nil}
+--     begins = {[name] = the first step that both have}, before = the last step that both have before the first that differs, or nil,
+--     end_a, end_b = the last step of each, nil without metrics}
 --     name SPLIT.NAME; step: the first at which both have a value and the values differ; far: {step, a, b}, the first at which they differ by more than
 --     rounding does, or nil; last: the last step that both have. Sorted by step, then name.
 -- Rounding: relative to the larger value 1e-5, which is what another order of summation gives in f32 (a pairwise sum of 10^6 terms errs by
@@ -40,15 +41,16 @@ local function about_data(key) return key:find "^data" or key:find "^splits" or 
 local function about_versions(key) return key ~= "created" and not about_data(key) end
 local function everything() return true end
 
--- {["SPLIT.NAME"] = {[step] = value}}
+-- {["SPLIT.NAME"] = {[step] = value}}, the last step
 local function series(record)
-  local all = {}
+  local all, last = {}, nil
   for _, row in ipairs(record:metrics()) do
     local name = row.split and row.split .. "." .. row.name or row.name
     all[name] = all[name] or {}
     all[name][row.step] = row.value
+    last = math.max(last or row.step, row.step)
   end
-  return all
+  return all, last
 end
 
 local function same(x, y) return x == y or x ~= x and y ~= y end
@@ -80,7 +82,8 @@ end
 local function metrics_of(a, b)
   local result, tolerance = {common = 0, equal = 0, differ = {}, only_a = {}, only_b = {}, begins = {}}, rounding(a, b)
   local steps = {}
-  a, b = series(a), series(b)
+  a, result.end_a = series(a)
+  b, result.end_b = series(b)
   for _, name in ipairs(union(a, b)) do
     local row = a[name] and b[name] and compare(name, a[name], b[name], tolerance, steps)
     if row then

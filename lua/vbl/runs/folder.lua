@@ -5,8 +5,8 @@
 --   folder.create{out = "runs", name=, config = table, manifest = table, files = {name -> text}} -> run
 --     config.lua is written last: a folder with it is a whole run, one without it (a writer killed that early) is none
 --   folder.open(path) -> run, {config = table}     to go on: what killed writers left is cleaned
---     the first run:load_checkpoint then cuts the growing files to what they were at that checkpoint, so that the rest of the run writes
---     the same metrics as one that was never stopped
+--     the first run:load_checkpoint then removes result.json and cuts the growing files to what they were at that checkpoint, so that the rest
+--     of the run writes the same metrics as one that was never stopped
 --   run.path
 --   run:log(format, ...)  run:warn(format, ...)     "2025-09-03 21:03:36 - INFO - text" to the console and log.txt
 --   run:alarm{step=, epoch=, kind=, text=}     what is odd in the run's numbers (docs/guards.md): a line of warnings.jsonl, and run:warn
@@ -76,10 +76,16 @@ local function plain_config(config)
   return copy
 end
 
+-- Each may round otherwise, or read a file otherwise (vbl.runs.causes).
+local function libraries()
+  local found = system.libraries()
+  return {onednn = found.onednn, openblas = found.openblas_core or "missing", utf8proc = found.utf8proc, jpeg = require("vbl.data.c").jpeg_decoder()}
+end
+
 local function manifest_text(given)
   local cpu = system.cpu()
   local manifest = {created = os.date "%Y-%m-%d %H:%M:%S", vbl = require("vbl").version, isa = cpu.isa, cpu = cpu.model, system = system.uname(),
-                    threads = system.threads(), build = ("%08x"):format(c.crc32_file "/proc/self/exe")}
+                    threads = system.threads(), build = ("%08x"):format(c.crc32_file "/proc/self/exe"), libraries = libraries()}
   for key, value in pairs(given or {}) do manifest[key] = value end
   return c.json_encode(manifest, {indent = 2})
 end
@@ -180,8 +186,10 @@ function Run:checkpoint(kind, parts)
   return nil, usage.strip(message)
 end
 
--- The growing files as they were at the checkpoint; without one, empty.
+-- The growing files as they were at the checkpoint; without one, empty. What the run came to before goes first, and not sooner: a resume that is refused has
+-- changed nothing.
 local function rewind(run, offsets)
+  c.remove(run.path .. "/result.json")
   for name, file in pairs(run.files) do file:truncate(offsets and offsets[name] or 0) end
   begin_events(run)
 end

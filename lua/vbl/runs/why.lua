@@ -6,6 +6,7 @@
 --     causes   {{key, value in a, value in b, text}, ...}: keys that differ and can do this; others: those that differ and cannot, and why not
 --     checkpoints  lines on the checkpoints of both that stand at one step;  remarks: lines from the logs
 local causes_of = require("vbl.runs.causes").of
+local checkpoint = require "vbl.runs.checkpoint"
 local diff = require "vbl.runs.diff"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -116,23 +117,28 @@ local function sort_causes(d, first, metrics, into)
   end
 end
 
+-- Its files are read and compared with their checksums: what state.json says of weights that were replaced since is not so.
 local function state_of(record, kind)
-  local path = ("%s/checkpoints/%s/state.json"):format(record.path, kind)
-  local ok, state = pcall(function() return store.json_decode(store.read_file(path), {where = path, nan = "string"}) end)
-  return ok and type(state) == "table" and type(state.files) == "table" and type(state.state) == "table" and state or nil
+  local state, message = checkpoint.read_state(record.path .. "/checkpoints", kind)
+  if not state then return nil, message end
+  local counters = type(state.state) == "table" and state.state.counters
+  return state, nil, type(counters) == "table" and math.type(counters.step) == "integer" and counters.step or nil
 end
 
--- {{kind =, step =, a =, b =}, ...} of both, at one step, sorted by it.
+-- {{kind =, step =, a =, b =}, ...} of both, at one step, sorted by it; and lines on those that are damaged.
 local function common_checkpoints(a, b)
-  local list = {}
+  local list, damaged = {}, {}
   for _, kind in ipairs(system.list(a.path .. "/checkpoints") or {}) do
-    local shown = kind:sub(1, 1) ~= "."  -- what the names are links to
-    local x, y = shown and state_of(a, kind), shown and state_of(b, kind)
-    local step = x and y and x.state.counters and x.state.counters.step
-    if step and step == (y.state.counters or {}).step then list[#list + 1] = {kind = kind, step = step, a = x, b = y} end
+    -- What begins with a dot is what the names are links to.
+    if kind:sub(1, 1) ~= "." and system.exists(("%s/checkpoints/%s"):format(b.path, kind)) then
+      local x, x_wrong, step = state_of(a, kind)
+      local y, y_wrong, other = state_of(b, kind)
+      if x_wrong or y_wrong then damaged[#damaged + 1] = ("%s: not compared: %s"):format(kind, x_wrong or y_wrong) end
+      if step and step == other then list[#list + 1] = {kind = kind, step = step, a = x, b = y} end
+    end
   end
   table.sort(list, function(x, y) return x.step < y.step or x.step == y.step and x.kind < y.kind end)
-  return list
+  return list, damaged
 end
 
 local NAMED = 3
@@ -160,8 +166,8 @@ local function same_file(x, y) return x and y and x.crc32 == y.crc32 and x.size 
 
 -- Checkpoints up to the first one whose weights differ.
 local function checkpoint_lines(a, b)
-  local lines = {}
-  for _, pair in ipairs(common_checkpoints(a, b)) do
+  local list, lines = common_checkpoints(a, b)  -- lines: of damaged ones
+  for _, pair in ipairs(list) do
     local head = ("%s (step %d): "):format(pair.kind, pair.step)
     if not same_file(pair.a.files["model.safetensors"], pair.b.files["model.safetensors"]) then
       local ok, text = pcall(tensors_of, a, b, pair.kind)

@@ -78,7 +78,6 @@ local function check_left(path)
   if system.exists(file) and vbl.load(file).status == "finished" and #checkpoint.whole(path .. "/checkpoints") == 0 then
     usage(("--resume %s: the run is finished and its checkpoints were deleted: nothing is left to go on from"):format(path))
   end
-  store.remove(file)
 end
 
 -- A run of this process that was stopped, to go on in it: its model and data are there.
@@ -89,7 +88,6 @@ function state.reopen(path)
     run:close()
     usage(("%s: it has no whole checkpoint to go on from"):format(path))
   end
-  store.remove(path .. "/result.json")
   return run
 end
 
