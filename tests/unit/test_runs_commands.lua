@@ -220,6 +220,8 @@ check.group("import of an archive", function()
   local text = c.read_file(plain)
   for _, bytes in ipairs {1200, 1024, 3072} do check.error(function() vbl.runs.import(files:write("cut.tar", text:sub(1, bytes)), into) end, "cut.tar: cut off") end
   check.error(function() vbl.runs.import(files:write("cut.tar.gz", c.read_file(plain .. ".gz"):sub(1, 60)), into) end, "cut.tar.gz: damaged or cut off")
+  check.equal(system.run {"gzip", "-kf", files:write("half.tar", text:sub(1, 1200))}, 0)
+  check.error(function() vbl.runs.import(files.path .. "/half.tar.gz", into) end, files.path .. "/half.tar.gz: cut off")
   check.equal(#system.list(into), 1)
 end)
 

@@ -28,7 +28,7 @@ local function archive_files(source, scratch)
   end
   local damaged, text, ended = archive:damage()
   archive:close()
-  if damaged > 0 then error((text:match "^[^\n]*"), 0) end
+  if damaged > 0 then error(source .. text:match("^[^\n]*"):sub(#tar + 1), 0) end
   if not ended then error(("%s: cut off: the archive's end is missing, and with it perhaps files"):format(source), 0) end
   return list
 end

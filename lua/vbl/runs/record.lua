@@ -24,12 +24,13 @@ local metrics = require "vbl.runs.metrics"
 local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
+local visible = require "vbl.visible"
 
 local record = {}
 
 local Record = {}
 Record.__index = Record
-Record.__tostring = function(self) return ("%s (%s)"):format(self.name, self.status) end
+Record.__tostring = function(self) return ("%s (%s)"):format(visible(self.name), self.status) end
 
 local ends = {finished = true, failed = true, interrupted = true}
 
