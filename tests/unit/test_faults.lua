@@ -53,18 +53,18 @@ check.group("what a fault leaves", function()
   check.equal(traces.turns("<1>\n<2>\n3\n<3>\n4\n<4>\n", whole, needs), nil)  -- the second needs the first
   check.equal(traces.turns("1\n2\n<2>\n3\n<3>\n4\n<4>\n", whole, needs), nil)  -- a mark was lost
   check.ok(traces.turns("1\n<1>\n2\n<2>\n<3>\n<4>\n", whole, needs))
-  local run = faults.folder .. "/a-run"
+  local run, row = faults.folder .. "/a-run", '{"step":1,"name":"x","value":1}'
   store.make_folder(run)
   local function files(given)
-    for name, content in pairs {["config.lua"] = "return {}", ["metrics.jsonl"] = '{"a":1}\n', ["log.txt"] = "2025-01-01 00:00:00 - INFO - run folder x\n",
+    for name, content in pairs {["config.lua"] = "return {}", ["metrics.jsonl"] = row .. "\n", ["log.txt"] = "2025-01-01 00:00:00 - INFO - run folder x\n",
                                 ["result.json"] = '{"status":"finished"}', ["report.html"] = '<p class="status finished"></html>\n'} do
       store.write_atomic(run .. "/" .. name, given[name] or content)
     end
     return traces.run(run, {code = given.code or 0, err = ""}) or ""
   end
   check.equal(files {}, "")
-  check.ok(files({["metrics.jsonl"] = '{"a":1}\n{"a"'}):find "ends within a line")
-  check.ok(files({["metrics.jsonl"] = '{"a":1}\n{"a"{"a":2}\n'}):find "no whole line")
+  check.ok(files({["metrics.jsonl"] = row .. '\n{"a"'}):find "ends within a line")
+  check.ok(files({["metrics.jsonl"] = row .. '\n{"a"{"a":2}\n'}):find "no whole line")
   check.ok(files({["log.txt"] = "2025-01-01 00:00:00 - INFO - hal2025-01-01 00:00:00 - INFO - b\n"}):find "no whole line")
   check.ok(files({["report.html"] = "<p>"}):find "not whole")
   check.ok(files({code = 1}):find "the process ended with 1")

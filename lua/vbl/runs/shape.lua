@@ -18,7 +18,10 @@ local function fits(value, form)
   return type(value) == form
 end
 
-local function name_of(form) return type(form) == "table" and (form.each and "a list" or "an object") or form == "numbers" and form or (form == "integer" and "an " or "a ") .. form end
+local function name_of(form)
+  if type(form) == "table" then return form.each and "a list" or "an object" end
+  return form == "numbers" and form or (form == "integer" and "an " or "a ") .. form
+end
 
 local function shown(value) return type(value) == "table" and "a table" or type(value) == "string" and ("%q"):format(value) or tostring(value) end
 
