@@ -52,7 +52,8 @@ check.group("layers and heat map", function()
   check.equal(plot.layers(root .. "/layers", {title = "t", measures = {"cka", "mknn"}, coattention = {1}, values = {
     cka = {matched = {0.1, 0.2, 0.3}, mismatched = {0.1, 0.1, 0.1}, chance = {0, 0, 0}}, mknn = {matched = {0.1, 0 / 0, 0.3}}}}), true)
   local svg = whole_svg(root .. "/layers.svg")
-  for _, text in ipairs {"CKA", "mutual k-NN", "matched pairs", "mismatched partner", "chance level"} do check.ok(svg:find(text, 1, true), text) end
+  for _, text in ipairs {"CKA", "mutual k-NN", "matched pairs", "mismatched partner", "chance level", "co-attending layer"} do check.ok(svg:find(text, 1, true), text) end
+  check.ok(not whole_svg(root .. "/flat.svg"):find("co-attending", 1, true))
   check.equal(plot.heatmap(root .. "/heat", {{1, 0.5}, {0 / 0, 0.25}}, {title = "t", rows = {"a_1", "b"}, columns = {"c", "d"}}), true)
   check.ok(whole_svg(root .. "/heat.svg"):find("a_1", 1, true))
   check.equal(plot.heatmap(root .. "/same", {{2, 2}}), true)

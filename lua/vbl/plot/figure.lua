@@ -1,7 +1,7 @@
 -- The one kind of line figure: a title, one shared legend, a grid of panels.
 --
 --   figure.draw(base, {title=, columns=, panels = {panel, ...}}) -> true, or false without gnuplot
---     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...}, integer_x = bool,
+--     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...} (of x: the co-attending layers), integer_x = bool,
 --       ticks = {name of x = 1, of x = 2, ...}, refs = {{y, label}, ...}: dashed lines across}
 --       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next that none asks for);
 --       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line; broken = true: dashes in its own colour; thin = true: a thin grey line; points = true: dots without
@@ -67,6 +67,15 @@ local function legend_names(names)
   local some = {}
   for i = 0, LEGEND_MOST - 1 do some[i + 1] = list[1 + math.floor(i * (#list - 1) / (LEGEND_MOST - 1) + 0.5)] end
   return some
+end
+
+local SHADED = "co-attending layer"  -- what panels shade
+
+local function has_shade(panels)
+  for _, panel in ipairs(panels) do
+    if panel.shade and #panel.shade > 0 then return true end
+  end
+  return false
 end
 
 -- Positions (x from the left, y from the top, in pixels) of the legend's entries, wrapped at the width; and its height.
@@ -183,7 +192,10 @@ local function add_header(out, spec, places, styles, width, height)
   out(("set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), LEFT / width, 1 - 20 / height))
   for i, p in ipairs(places) do
     local y, style = 1 - p.y / height, styles[p.name]
-    if style.points then
+    if p.name == SHADED then
+      out(("set object 99 rectangle from screen %.5f, screen %.5f to screen %.5f, screen %.5f fillcolor '#e3e7ee' fillstyle solid noborder"):format(
+        p.x / width, y - 6 / height, (p.x + 28) / width, y + 6 / height))
+    elseif style.points then
       out(("set label %d '' at screen %.5f, screen %.5f point linecolor '%s' pointtype 7 pointsize 0.8"):format(i + 50, (p.x + 24) / width, y, style.color))
     else
       out(("set arrow %d from screen %.5f, screen %.5f to screen %.5f, screen %.5f nohead linecolor '%s' linewidth %g dashtype %s"):format(
@@ -202,7 +214,9 @@ function figure.draw(base, spec)
   local width = columns * PANEL_WIDTH * (#spec.panels == 1 and 1.6 or 1) // 1
   local panel_width, panel_height = width / columns, PANEL_HEIGHT * (#spec.panels == 1 and 1.3 or 1)
   local styles, names = styles_of(spec.panels)
-  local places, legend_height = place_legend(legend_names(names), width)
+  local legend = legend_names(names)
+  if has_shade(spec.panels) then legend[#legend + 1] = SHADED end
+  local places, legend_height = place_legend(legend, width)
   local header = TITLE_HEIGHT + legend_height
   local height = header + rows * panel_height // 1
   out "set border 3 linecolor '#444444'; set tics nomirror out; set grid ytics linecolor '#d4d4d4' linewidth 0.8 dashtype 1; set format '%g'; unset key; set multiplot"
