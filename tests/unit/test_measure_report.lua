@@ -203,4 +203,14 @@ check.group("saving", function()
   for _, suffix in ipairs {"", ".json", ".tsv"} do os.remove(base .. suffix) end
 end)
 
+check.group("no interval reaches beyond the best value", function()
+  vbl.manual_seed(4)
+  local x = vbl.randn(12, 6)
+  local y = x + vbl.randn(12, 6) * 0.3
+  local r = measure.report(x, y, {"cka", "svcca", {"procrustes", form = "distance"}}, {null = 0})
+  local distance = r.rows[3]
+  check.ok(r:row("cka").hi <= 1 and r:row("svcca").hi <= 1 and distance.lo >= 0 and distance.lo <= distance.value, tostring(r))
+  check.ok(r:row("cka").lo <= r:row("cka").value and r:row("cka").value <= r:row("cka").hi)
+end)
+
 check.done()

@@ -35,17 +35,21 @@ function report.row(entry, x, y, s)
     if not row.chance and row.null_mean then row.chance, row.chance_source = row.null_mean, ("mean of %d permutations"):format(s.null) end
     if fixed > 0 then row.note = ("%d rows belong to groups of a size that no other group has: no permutation moves them"):format(fixed) end
   end
-  if s.interval and record.status == "OK" then report.add_interval(row, entry, x, second, options, s) end
+  if s.interval and record.status == "OK" then report.add_interval(row, entry, x, second, options, s, traits) end
   row.seconds = system.monotonic() - began
   return row, null, traits
 end
 
-function report.add_interval(row, entry, x, y, options, s)
+-- An interval that would reach beyond the best value that the measure can take ends there: few rows give wide ones.
+function report.add_interval(row, entry, x, y, options, s, traits)
   local n = x:shape()
   local m = n // 2
   local ok, values, rows = pcall(c.subsample, entry.name, x, y, options, {draws = s.draws, rows = math.max(m, 1), seed = s.seed, groups = s.groups or nil})
   if ok then
     row.lo, row.hi = calibrate.interval(row.value, values, n, rows, s.alpha)
+    if row.lo and traits.best then
+      if traits.distance then row.lo = math.max(row.lo, traits.best) else row.hi = math.min(row.hi, traits.best) end
+    end
     if not row.lo then row.note = row.note or ("no interval: undefined on most subsets of %d rows"):format(m) end
   elseif tostring(values):find("interrupted", 1, true) then
     error(values, 0)
