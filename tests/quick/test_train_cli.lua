@@ -90,7 +90,7 @@ check.group("--resume takes no keys and none of the flags that a run keeps", fun
     table.insert(words, 2, run)
     sentence(words, "goes on with the run's own config; leave out", ...)
   end
-  refused_resume({"epochs=3"}, "epochs=3")
+  refused_resume({"epochs=3"}, "epochs=3 (with others a new run begins from its weights: model.weights=" .. run .. "/checkpoints/last)")
   refused_resume({"--seed", "3"}, "--seed")
   refused_resume({"--out=x", "lr=1"}, "lr=1 --out")
   refused_resume({"--name", "x"}, "--name")

@@ -182,7 +182,7 @@ end)
 
 check.group("other folders, other options", function()
   check.error(function() vbl.data.open("packed:" .. at "nowhere") end, "no packed data set there")
-  check.error(function() vbl.data.open("packed:" .. at "one", {image = 64}) end, "was packed with image = 32; image = 64 needs packing again")
+  check.error(function() vbl.data.open("packed:" .. at "one", {image = 64}) end, "was packed with image = 32; image = 64 needs packing again (an experiment takes it as it is with model.image=32)")
   check.error(function() vbl.data.open("packed:" .. at "one", {crop = "squash"}) end, "was packed with crop = center")
   check.error(function() vbl.data.open("packed:" .. at "one", {imagee = 32}) end, "no option 'imagee', did you mean 'image'?")
   local other = vbl.data.open("captions:" .. at "captions.tsv", copy(options, {image = 16}))

@@ -145,8 +145,9 @@ function packed.open(folder, given)
       if fixed[key] == nil and not ({vocabulary = 1, tokenizer = 1, vocabulary_limit = 1, split = 1, test_fraction = 1})[key] then
         error(("vbl.data.open: a packed data set has no option '%s'%s"):format(key, nearest.hint(key, setmetatable(fixed, {__index = free}))), 0)
       end
-      error(("%s was packed with %s = %s; %s = %s needs packing again"):format(folder, key, tostring(fixed[key] == nil and "its default" or fixed[key]),
-                                                                              key, tostring(value)), 0)
+      local as_it_is = key == "image" and (" (an experiment takes it as it is with model.image=%d)"):format(m.image) or ""
+      error(("%s was packed with %s = %s; %s = %s needs packing again%s"):format(folder, key, tostring(fixed[key] == nil and "its default" or fixed[key]),
+                                                                                key, tostring(value), as_it_is), 0)
     end
   end
   local ok, set = pcall(open_set, folder, m)

@@ -97,7 +97,10 @@ function state.open(config, kind)
   for _, name in ipairs {"seed", "out", "name"} do
     if flags.given and flags.given[name] then words[#words + 1] = "--" .. name end
   end
-  if #words > 0 then usage(string.format("--resume %s goes on with the run's own config; leave out %s", flags.resume, table.concat(words, " "))) end
+  if #words > 0 then
+    usage(("--resume %s goes on with the run's own config; leave out %s (with others a new run begins from its weights: %s=%s/checkpoints/last)"):format(
+      flags.resume, table.concat(words, " "), kind == "finetune" and "from" or "model.weights", (flags.resume:gsub("(.)/+$", "%1"))))
+  end
   local began = kinds.name_of(flags.resume)
   if began and began ~= kind then usage(("--resume %s: it is a %s run; this script goes on with a %s run"):format(flags.resume, began, kind)) end
   local ok, run, stored = pcall(folder.open, flags.resume)
