@@ -7,34 +7,57 @@
 
 enum { FULL = 64, CORNER_ROWS = 6, CORNER_COLUMNS = 8 };
 
-static void add_number(luaL_Buffer *text, const vbl_tensor *t, const int64_t *index) {
-  char number[32];
+enum { NUMBER = 32 };
+
+// The element as text, its length.
+static int number_text(const vbl_tensor *t, const int64_t *index, char number[NUMBER]) {
   double value = vbl_tensor_get(t, index);
   if (vbl_is_real(t->dtype) && !isfinite(value))
-    snprintf(number, sizeof number, "%s", isnan(value) ? "NaN" : value < 0 ? "-Inf" : "Inf");
-  else
-    snprintf(number, sizeof number, vbl_is_real(t->dtype) ? "%.5g" : "%.0f", value);
+    return snprintf(number, NUMBER, "%s", isnan(value) ? "NaN" : value < 0 ? "-Inf" : "Inf");
+  return snprintf(number, NUMBER, vbl_is_real(t->dtype) ? "%.5g" : "%.0f", value);
+}
+
+static void add_number(luaL_Buffer *text, const vbl_tensor *t, const int64_t *index, int width) {
+  char number[NUMBER];
+  for (int n = number_text(t, index, number); n < width; n++) luaL_addchar(text, ' ');
   luaL_addstring(text, number);
 }
 
-// Elements from dim `depth` on as nested braces, at most rows x columns of the last two dims.
-static void add_level(luaL_Buffer *text, const vbl_tensor *t, int depth, int64_t *index, bool full) {
+// How many of dim `depth` are shown: all, or the corner's.
+static int64_t shown(const vbl_tensor *t, int depth, bool full) {
+  int64_t limit = depth == t->ndim - 1 ? CORNER_COLUMNS : depth == t->ndim - 2 ? CORNER_ROWS : 1;
+  return full || t->shape[depth] < limit ? t->shape[depth] : limit;
+}
+
+// The longest of the numbers that are shown.
+static int widest(const vbl_tensor *t, int depth, int64_t *index, bool full) {
+  char number[NUMBER];
+  if (depth == t->ndim) return number_text(t, index, number);
+  int most = 0;
+  for (index[depth] = 0; index[depth] < shown(t, depth, full); index[depth]++) {
+    int width = widest(t, depth + 1, index, full);
+    if (width > most) most = width;
+  }
+  return most;
+}
+
+// Elements from dim `depth` on as nested braces, numbers under each other.
+static void add_level(luaL_Buffer *text, const vbl_tensor *t, int depth, int64_t *index, bool full, int width) {
   if (depth == t->ndim) {
-    add_number(text, t, index);
+    add_number(text, t, index, width);
     return;
   }
   bool last = depth == t->ndim - 1;
-  int64_t limit = full ? t->shape[depth] : last ? CORNER_COLUMNS : depth == t->ndim - 2 ? CORNER_ROWS : 1;
   luaL_addchar(text, '{');
   for (index[depth] = 0; index[depth] < t->shape[depth]; index[depth]++) {
     if (index[depth] > 0) luaL_addstring(text, last ? ", " : ",\n");
     if (index[depth] > 0 && !last)
       for (int d = 0; d <= depth; d++) luaL_addchar(text, ' ');
-    if (index[depth] == limit) {
+    if (index[depth] == shown(t, depth, full)) {
       luaL_addstring(text, "...");
       break;
     }
-    add_level(text, t, depth + 1, index, full);
+    add_level(text, t, depth + 1, index, full, width);
   }
   luaL_addchar(text, '}');
 }
@@ -96,9 +119,9 @@ int vbl_tensor_tostring(lua_State *L) {
     add_statistics(&text, flat);
     if (h->t->requires_grad) luaL_addstring(&text, " requires_grad");
     luaL_addstring(&text, n > 0 ? "\n" : " {}");
-    if (n > 0) add_level(&text, flat, 0, index, n <= FULL);
+    if (n > 0) add_level(&text, flat, 0, index, n <= FULL, flat->ndim > 1 ? widest(flat, 0, index, n <= FULL) : 0);
   } else {
-    add_number(&text, flat, index);
+    add_number(&text, flat, index, 0);
   }
   luaL_pushresult(&text);
   return 1;
