@@ -74,8 +74,9 @@ static int process_run(lua_State *L) {
   return 1;
 }
 
-// Reads everything from fd into a Lua string on the stack.
-static void read_all(lua_State *L, int fd) {
+// read_all(fd) -> string
+static int read_all(lua_State *L) {
+  int fd = (int)lua_tointeger(L, 1);
   luaL_Buffer text;
   luaL_buffinit(L, &text);
   for (;;) {
@@ -86,6 +87,7 @@ static void read_all(lua_State *L, int fd) {
     luaL_addsize(&text, (size_t)n);
   }
   luaL_pushresult(&text);
+  return 1;
 }
 
 static int process_output(lua_State *L) {
@@ -100,9 +102,13 @@ static int process_output(lua_State *L) {
     close(ends[0]);
     return refuse(L, words[0], code);
   }
-  read_all(L, ends[0]);
+  lua_pushcfunction(L, read_all);
+  lua_pushinteger(L, ends[0]);
+  int failed = lua_pcall(L, 1, 1, 0);  // for want of memory: nothing stays open, and no process unwaited for
   close(ends[0]);
-  lua_pushinteger(L, wait_for(pid));
+  code = wait_for(pid);
+  if (failed != LUA_OK) return lua_error(L);
+  lua_pushinteger(L, code);
   return 2;
 }
 

@@ -2,7 +2,8 @@
 --   traces.descriptors(open, before) -> nil or what is open that was not: both are lists of what descriptors led to, a line each
 --   traces.runs(folder) -> the run folders in it, at any depth
 --   traces.run(path, r) -> nil or what is wrong: files whole (each line of those that grow, each file that is replaced), and no success in them that
---     the process did not have. r: {code =, err =} of the process that wrote it; nil: not known
+--     the process did not have. r: {code =, err =, all =} of the process that wrote it; nil: not known. all: each
+--     request was refused from one on: it can do nothing more, its end included
 --   traces.turns(got, want, needs, count) -> nil or what is wrong of a session at the prompt, its output cut at the marks that traces.marked made:
 --     one turn may be another, and those that need it
 --   traces.marked(turns) -> the session's text, needs; turns: {{LINE, needs = {n, ...}}, ...}
@@ -78,7 +79,7 @@ local function check_claims(run, r)
   local failed = r and r.code ~= 0
   -- Exit code 1 of a run that is finished: something beside it failed, which is said.
   local besides = r and (r.err:find("the run is finished, but", 1, true) or r.err:find("standard output: not all could be written", 1, true) or
-                         r.err:find "its result was not saved: .*cannot flush folder")
+                         r.err:find "its result was not saved: .*cannot flush folder" or r.all and r.err:find("not enough memory", 1, true))
   if status == "finished" and failed and not besides then return "result.json says finished, the process ended with " .. r.code end
   if shown == "finished" and status ~= "finished" then return "report.html says finished, result.json " .. status end
   -- One who could not read the run's files says so: damaged.

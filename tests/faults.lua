@@ -428,6 +428,7 @@ local function judge(w, r, action, all)
     return not wrong and "theirs" or nil, wrong
   end
   if r.code >= 128 then return nil, signals[r.code] or "signal " .. r.code - 128 end
+  r.all = all
   local wrong = left_wrong(w, r, all)
   if wrong then return nil, wrong end
   local text = news(w, r.err .. (w.interactive and "" or r.out))

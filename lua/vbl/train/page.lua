@@ -3,6 +3,6 @@ local usage = require "vbl.usage"
 local vbl = require "vbl"
 
 return function(run, job)
-  local ok, message = pcall(vbl.report.html, run.path, {job = job})
-  if not ok then io.stderr:write(("vbl: no report of the run: %s\n"):format(usage.strip(message))) end
+  local ok, message = pcall(function() vbl.report.html(run.path, {job = job}) end)  -- the module is loaded here, too
+  if not ok then io.stderr:write("vbl: no report of the run: ", usage.strip(message), "\n") end
 end
