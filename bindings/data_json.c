@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yajl/yajl_parse.h>
 
 #include "bindings/data.h"
 #include "core/base/interrupt.h"
+#include "core/store/file.h"
 
 #define READER_META "json reader"
 
@@ -171,8 +173,15 @@ static void start(lua_State *L, reader *r, const char *path) {
   static const yajl_callbacks callbacks = {on_null,      on_boolean, NULL,   NULL,           on_number, on_string,
                                            on_start_map, on_key,     on_end, on_start_array, on_end};
   r->L = L;
-  r->file = fopen(path, "rb");
-  if (r->file == NULL) vbl_lua_error(L, "%s: %s", path, strerror(errno));
+  int fd;
+  size_t size;
+  vbl_error err;
+  if (vbl_file_open(path, &fd, &size, &err) != VBL_OK) vbl_lua_raise(L, &err);
+  r->file = fdopen(fd, "rb");
+  if (r->file == NULL) {
+    close(fd);
+    vbl_lua_error(L, "%s: %s", path, strerror(errno));
+  }
   r->chunk = malloc(CHUNK);
   r->yajl = yajl_alloc(&callbacks, NULL, r);
   if (r->chunk == NULL || r->yajl == NULL) vbl_lua_error(L, "%s: out of memory", path);

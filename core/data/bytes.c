@@ -52,7 +52,7 @@ static vbl_status read_open(int fd, size_t max_bytes, vbl_bytes *out, vbl_error 
 
 vbl_status vbl_bytes_read(const char *path, size_t max_bytes, vbl_bytes *out, vbl_error *err) {
   *out = (vbl_bytes){0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO would wait for its writer
   if (fd < 0) {
     int code = errno;
     return vbl_fail(err, vbl_status_of_errno(code), "%s: %s", path, strerror(code));

@@ -193,7 +193,7 @@ static bool probe_ends(int fd, uint8_t *buffer) {
 vbl_status vbl_image_probe(const char *path, vbl_error *err) {
   uint8_t *buffer = malloc(PROBE_BYTES);
   vbl_bytes file;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO would wait for its writer
   bool whole = buffer != NULL && fd >= 0 && probe_ends(fd, buffer);
   if (fd >= 0) close(fd);
   free(buffer);

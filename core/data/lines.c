@@ -47,7 +47,7 @@ static vbl_status open_all(int fd, vbl_lines *l, vbl_error *err) {
 
 vbl_status vbl_lines_open(const char *path, vbl_lines *out, vbl_error *err) {
   *out = (vbl_lines){0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO would wait for its writer
   if (fd < 0) return vbl_fail_errno(err, "open", path);
   vbl_status status = open_all(fd, out, err);
   close(fd);

@@ -123,8 +123,9 @@ static vbl_status map(int fd, vbl_shard *out, vbl_error *err) {
 
 vbl_status vbl_shard_open(const char *path, vbl_shard *out, vbl_error *err) {
   *out = (vbl_shard){0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return vbl_fail_errno(err, "open", path);
+  int fd;
+  size_t size;
+  VBL_TRY(vbl_file_open(path, &fd, &size, err));
   vbl_status status = map(fd, out, err);
   close(fd);
   if (status == VBL_OK) status = check(out, err);

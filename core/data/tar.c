@@ -32,7 +32,7 @@ vbl_status vbl_tar_open(const char *path, vbl_tar **out, vbl_error *err) {
   *out = NULL;
   vbl_tar *t = calloc(1, sizeof *t);
   if (t == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for an archive");
-  t->fd = open(path, O_RDONLY | O_CLOEXEC);
+  t->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO would wait for its writer
   t->path = strdup(path);
   t->window = malloc(WINDOW);
   t->pax_size = -1;

@@ -42,18 +42,29 @@ static vbl_status read_all(int fd, const char *path, size_t expected, vbl_file_b
   return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory to read the file", path);
 }
 
-vbl_status vbl_file_read(const char *path, vbl_file_bytes *out, vbl_error *err) {
-  *out = (vbl_file_bytes){0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return vbl_fail_errno(err, "open", path);
+vbl_status vbl_file_open(const char *path, int *out, size_t *size, vbl_error *err) {
   struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return vbl_fail_errno(err, "open", path);
   vbl_status s = VBL_OK;
   if (fstat(fd, &st) != 0)
     s = vbl_fail_errno(err, "read", path);
   else if (S_ISDIR(st.st_mode))
     s = vbl_fail(err, VBL_EIO, "%s: is a folder, expected a file", path);
-  else
-    s = read_all(fd, path, (size_t)st.st_size, out, err);
+  else if (!S_ISREG(st.st_mode))
+    s = vbl_fail(err, VBL_EIO, "%s: not a regular file", path);
+  if (s != VBL_OK) return close(fd), s;
+  *out = fd;
+  *size = (size_t)st.st_size;
+  return VBL_OK;
+}
+
+vbl_status vbl_file_read(const char *path, vbl_file_bytes *out, vbl_error *err) {
+  *out = (vbl_file_bytes){0};
+  int fd;
+  size_t size;
+  VBL_TRY(vbl_file_open(path, &fd, &size, err));
+  vbl_status s = read_all(fd, path, size, out, err);
   close(fd);
   if (s != VBL_OK) vbl_file_bytes_free(out);
   return s;

@@ -1,5 +1,5 @@
 // Whole files and folders: read, truncate, make, remove. Every error names the path and the system's reason.
-// defines: vbl_file_bytes, vbl_file_bytes_free, vbl_file_read, vbl_file_truncate, vbl_folder_make, vbl_folder_sync, vbl_parent_sync, vbl_tree_remove,
+// defines: vbl_file_bytes, vbl_file_bytes_free, vbl_file_open, vbl_file_read, vbl_file_truncate, vbl_folder_make, vbl_folder_sync, vbl_parent_sync, vbl_tree_remove,
 // vbl_fail_errno
 #pragma once
 #include "core/base/status.h"
@@ -11,6 +11,9 @@ typedef struct vbl_file_bytes {
 
 void vbl_file_bytes_free(vbl_file_bytes *b);  // idempotent
 
+// Opens a regular file, or a link to one, for reading; *size: its bytes. VBL_EIO for anything else, at once: a FIFO would wait for a writer, a device
+// need not end. Every file that may be a stranger's is opened so.
+vbl_status vbl_file_open(const char *path, int *fd, size_t *size, vbl_error *err);
 vbl_status vbl_file_read(const char *path, vbl_file_bytes *out, vbl_error *err);
 // Cuts a file to `size` bytes; VBL_EIO when it is shorter than that (it would be filled with zeros).
 vbl_status vbl_file_truncate(const char *path, uint64_t size, vbl_error *err);

@@ -85,8 +85,9 @@ void vbl_sha256_final(vbl_sha256 *s, char hex[65]) {
 
 vbl_status vbl_hash_file(const char *path, char hex[65], uint32_t *crc, uint64_t *size, vbl_error *err) {
   enum { PIECE = 1 << 18 };
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return vbl_fail_errno(err, "open", path);
+  int fd;
+  size_t expected;
+  VBL_TRY(vbl_file_open(path, &fd, &expected, err));
   char *piece = malloc(PIECE);
   if (!piece) {
     close(fd);

@@ -179,8 +179,9 @@ static vbl_status read_header(vbl_safetensors *f, vbl_error *err) {
 vbl_status vbl_safetensors_open(vbl_safetensors *f, const char *path, vbl_error *err) {
   *f = (vbl_safetensors){.fd = -1, .path = strdup(path)};
   if (!f->path) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
-  f->fd = open(path, O_RDONLY | O_CLOEXEC);
-  vbl_status s = f->fd < 0 ? vbl_fail_errno(err, "open", path) : read_header(f, err);
+  size_t size;
+  vbl_status s = vbl_file_open(path, &f->fd, &size, err);
+  if (s == VBL_OK) s = read_header(f, err);
   if (s != VBL_OK) vbl_safetensors_close(f);
   return s;
 }

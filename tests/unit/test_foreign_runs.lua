@@ -69,6 +69,31 @@ check.group("a table of an analysis", function()
   check.ok(code == 0 and c.read_file(out .. "/good/report.html"):find("layers.json.rows: expected a list, got true", 1, true), said)
 end)
 
+check.group("what would be waited for, or never ends, is no file", function()
+  local fifo = files.path .. "/fifo"
+  check.equal(system.run {"mkfifo", fifo}, 0)
+  for _, data in ipairs {"jsonl:" .. fifo, "captions:" .. fifo, "jsonl:/dev/zero", "webdataset:" .. fifo} do
+    local path = files:make("runs/waits", {config = {data = data, model = {preset = "tiny"}, tasks = {mlm = {}}}, manifest = {created = "2025-09-03 21:03:36"}})
+    local _, code = says("report", path)
+    check.ok(code == 0 and c.read_file(path .. "/report.html"):find("The data set was not opened for this page", 1, true), data)
+  end
+  for _, name in ipairs {"manifest.json", "metrics.jsonl", "warnings.jsonl", "log.txt", "predictions/test.jsonl", "analysis/layers.json"} do
+    local path = files:make("runs/waits", {manifest = {created = "2025-09-03 21:03:36"}})
+    c.remove(path .. "/" .. name)
+    c.make_folder((path .. "/" .. name):match "^(.*)/")
+    check.equal(system.run {"ln", "-s", fifo, path .. "/" .. name}, 0)
+    local listed, code = says("runs", "ls", out)
+    check.ok(code == 0 and listed:find("test loss.x 0.25", 1, true), listed)
+    for _, words in ipairs {{"runs", "show", path}, {"report", path}, {"why", path, out .. "/good"}} do check.ok(not says(table.unpack(words)):find "attempt to", name) end
+    c.remove(path)
+  end
+  check.error(function() vbl.load(fifo) end, "fifo")
+  for _, name in ipairs {"x.safetensors", "x.npy", "x.json"} do
+    check.equal(system.run {"ln", "-s", fifo, files.path .. "/" .. name}, 0)
+    check.error(function() vbl.load(files.path .. "/" .. name) end, name .. ": not a regular file")
+  end
+end)
+
 check.group("a terminal does not obey what a file says", function()
   check.equal(visible "a\27[2J\a\127\u{9b}1m\té\n", "a\\x1b[2J\\x07\\x7f\\u{9b}1m\té\n")
   local evil = "\27]52;c;aGk=\a\27[2J\u{9b}5m"

@@ -48,9 +48,16 @@ function reading.names(folder, pattern)
   return list
 end
 
+-- A regular file, opened for reading; else nil and why. (A FIFO would wait for its writer, a device need not end.)
+function reading.open(path)
+  local stat = system.stat(path)
+  if stat and stat.type ~= "file" then return nil, ("%s: not a regular file"):format(path) end
+  return io.open(path, "rb")
+end
+
 -- Lines of a file with their numbers, without line ends; the byte-order mark of spreadsheets is left out.
 function reading.lines(path)
-  local file, message = io.open(path, "rb")
+  local file, message = reading.open(path)
   if not file then error(message, 0) end
   local number, next_line = 0, file:lines()
   return function()

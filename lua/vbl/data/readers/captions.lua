@@ -1,5 +1,6 @@
 -- A TSV of path<TAB>caption (UTF-8, no header, no quoting; paths relative to the file's folder), read in C: core/data/captions.h.
 local c = require "vbl.data.c"
+local reading = require "vbl.data.reading"
 
 local captions = {
   name = "captions",
@@ -8,14 +9,13 @@ local captions = {
 }
 
 function captions.found(folder)
-  local file = io.open(folder .. "/captions.tsv")
+  local file = reading.open(folder .. "/captions.tsv")
   if not file then return nil end
   file:close()
   return "captions: captions.tsv"
 end
 
 function captions.open(path, _, base)
-  local reading = require "vbl.data.reading"
   return c.captions(reading.is_folder(path) and path .. "/captions.tsv" or path, base)
 end
 

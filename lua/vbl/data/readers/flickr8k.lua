@@ -63,7 +63,7 @@ local function read_kaggle(records, path, images)
 end
 
 local function kaggle_file(folder)
-  local file = io.open(folder .. "/captions.txt")
+  local file = reading.open(folder .. "/captions.txt")
   local header = file and file:read "l"
   if file then file:close() end
   return header and header:gsub("\r$", "") == "image,caption" and "captions.txt" or nil
