@@ -130,6 +130,10 @@ function band(s, X, Y) {
   return points.length ? "M" + points.map(p => at(p, 2)).concat(points.reverse().map(p => at(p, 1))).join("L") + "Z" : "";
 }
 
+// Names of ticks that would meet are turned; what they then need below the axis.
+function turned(spec, width) { return !!spec.ticks && Math.max(...spec.ticks.map(t => t.length)) * 6.5 > width / spec.ticks.length; }
+const TURNED_MOST = 26, TURNED_HEIGHT = 46, LETTER = 5.8;
+
 function axes(svg, spec, area, X, Y, range, log) {
   const {left, right, top, bottom} = area, width = right - left;
   for (const [from, to] of spec.shade || []) {
@@ -140,11 +144,12 @@ function axes(svg, spec, area, X, Y, range, log) {
     node(svg, "svg:line", {x1: left, x2: right, y1: Y(v), y2: Y(v), class: "grid"});
     node(svg, "svg:text", {x: left - 6, y: Y(v) + 4, class: "tick end"}, show(v));
   }
-  const named = spec.ticks && spec.ticks.map((_, i) => i + 1), turned = named && Math.max(...spec.ticks.map(t => t.length)) * 6.5 > width / named.length;
+  const named = spec.ticks && spec.ticks.map((_, i) => i + 1), slanted = turned(spec, width);
   for (const v of named || ticks(range.x[0], range.x[1], Math.max(2, width / 70), spec.whole || spec.integer)) {
     node(svg, "svg:line", {x1: X(v), x2: X(v), y1: bottom, y2: bottom + 4, class: "axis"});
-    const label = node(svg, "svg:text", {x: X(v), y: bottom + 16, class: "tick " + (turned ? "end" : "middle")}, named ? clipped(spec.ticks[v - 1], turned ? 26 : 99) : show(v));
-    if (turned) label.setAttribute("transform", `rotate(-24 ${X(v)} ${bottom + 12})`);
+    const most = slanted ? Math.min(TURNED_MOST, Math.floor(X(v) / LETTER)) : 99;
+    const label = node(svg, "svg:text", {x: X(v), y: bottom + 16, class: "tick " + (slanted ? "end" : "middle")}, named ? clipped(spec.ticks[v - 1], most) : show(v));
+    if (slanted) label.setAttribute("transform", `rotate(-24 ${X(v)} ${bottom + 12})`);
   }
   node(svg, "svg:line", {x1: left, x2: right, y1: bottom, y2: bottom, class: "axis"});
   node(svg, "svg:text", {x: (left + right) / 2, y: bottom + 32, class: "label middle"}, spec.xlabel || "");
@@ -222,11 +227,11 @@ function hover(figure, svg, spec, shown, area, X, Y, log) {
 
 function drawLines(figure, holder, spec, hidden, log, width) {
   clear(holder);
-  const height = 232, shown = spec.series.filter(s => !hidden.has(s.name));
+  const left = 50, right = width - 10, below = 40 + (turned(spec, right - left) ? TURNED_HEIGHT : 0), height = 192 + below, shown = spec.series.filter(s => !hidden.has(s.name));
   const svg = node(holder, "svg:svg", {viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": spec.title});
   const range = bounds(spec, shown, log);
   if (!range) return node(svg, "svg:text", {x: width / 2, y: height / 2, class: "label middle"}, "no finite values");
-  const area = {left: 50, right: width - 10, top: 10, bottom: height - 40};
+  const area = {left, right, top: 10, bottom: height - below};
   const inset = spec.whole ? 0.5 * (area.right - area.left) / (range.x[1] - range.x[0] + 1) : 4;
   const X = scale(range.x[0], range.x[1], area.left + inset, area.right - inset), Y = scale(range.y[0], range.y[1], area.bottom, area.top, log);
   axes(svg, spec, area, X, Y, range, log);

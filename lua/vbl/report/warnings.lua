@@ -140,8 +140,11 @@ function checks.alarms(run, add)
 end
 
 function checks.log(run, add)
-  local images, records = run.log:match "data: (%d+) bad records?, (%d+) bad images?"
-  if images and tonumber(images) + tonumber(records) > 0 then add("warning", "The data set lost %s records and %s images that could not be read (they are listed under Data).", images, records) end
+  local records, images = run.log:match "data: (%d+) bad records?, (%d+) bad images?"
+  if images and tonumber(images) + tonumber(records) > 0 then
+    add("warning", "The data set lost %s record%s and %s image%s that could not be read (they are listed under Data).", records, records == "1" and "" or "s",
+        images, images == "1" and "" or "s")
+  end
   local count, first, told = 0, nil, {}
   for _, row in ipairs(run.alarm_rows) do told[row.text] = true end
   for line in run.log:gmatch "[^\n]* %- WARNING %- ([^\n]*)" do
