@@ -1,6 +1,6 @@
 // Products through cuBLASLt: C = alpha op(A) op(B) + beta C and a bias, f32 sums, algorithms chosen by the caller. A bias is of C's type, which
 // is what the library takes where it is told nothing else.
-// defines: vbl_lt::{open, candidates, accepts, seconds, run, REFUSED, capturing, identity}
+// defines: vbl_lt::{open, candidates, accepts, seconds, offers, run, REFUSED, capturing, identity}
 #ifdef __CUDACC__
 #include <cublasLt.h>
 #include <cuda_runtime.h>
@@ -124,11 +124,15 @@ static cublasStatus_t multiply(const description &d, const operands &o, const cu
                         workspace[vbl_cuda::branch_of((cudaStream_t)stream)], WORKSPACE, (cudaStream_t)stream);
 }
 
-const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
-  const description d(s, o.bias);
-  const cublasStatus_t status = d.status == CUBLAS_STATUS_SUCCESS ? multiply(d, o, native(a), stream) : d.status;
+// NULL, REFUSED or a sentence, of what multiplying gave.
+static const char *told(cublasStatus_t status) {
   if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return REFUSED;
   return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
+}
+
+const char *run(const shape &s, const operands &o, const algorithm &a, void *stream) {
+  const description d(s, o.bias);
+  return told(d.status == CUBLAS_STATUS_SUCCESS ? multiply(d, o, native(a), stream) : d.status);
 }
 
 // As `description`, of batches in f64.
@@ -166,22 +170,29 @@ class batch_description {
   }
 };
 
-const char *run(const batch &b, void *stream) {
+bool offers(const batch &b, algorithm *out) {
   const batch_description d(b);
   shape s = {};  // what preference() reads of it
   s.alignment = ((b.outer ? b.K : b.M) | b.N) % 2 == 0 ? 16 : 8;
   cublasLtMatmulPreference_t p = d.made ? preference(s) : nullptr;
   cublasLtMatmulHeuristicResult_t offer;
   int found = 0;
-  const double one = 1, before = b.accumulate ? 1 : 0;
-  if (p == nullptr) return "cuBLASLt has no room to describe a batch of products";
-  cublasStatus_t status =
+  if (p == nullptr) return false;
+  const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(handle, d.product, d.right, d.left, d.result, d.result, p, 1, &offer, &found);
   cublasLtMatmulPreferenceDestroy(p);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || found == 0) return REFUSED;
-  status = cublasLtMatmul(handle, d.product, &one, b.B, d.right, b.A, d.left, &before, b.C, d.result, b.C, d.result, &offer.algo,
-                          workspace[vbl_cuda::branch_of((cudaStream_t)stream)], WORKSPACE, (cudaStream_t)stream);
-  return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
+  if (status != CUBLAS_STATUS_SUCCESS || found == 0 || offer.state != CUBLAS_STATUS_SUCCESS) return false;
+  memcpy(out->words, &offer.algo, sizeof offer.algo);
+  return true;
+}
+
+const char *run(const batch &b, const algorithm &a, void *stream) {
+  const batch_description d(b);
+  const cublasLtMatmulAlgo_t n = native(a);
+  const double one = 1, before = b.accumulate ? 1 : 0;
+  if (!d.made) return "cuBLASLt has no room to describe a batch of products";
+  return told(cublasLtMatmul(handle, d.product, &one, b.B, d.right, b.A, d.left, &before, b.C, d.result, b.C, d.result, &n,
+                             workspace[vbl_cuda::branch_of((cudaStream_t)stream)], WORKSPACE, (cudaStream_t)stream));
 }
 
 double seconds(const shape &s, const operands &o, const algorithm &a, void *stream) {

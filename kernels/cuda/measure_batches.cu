@@ -8,7 +8,7 @@ using namespace vbl_cuda;
 void vbl_cuda_batch_products(bool outer, int64_t M, int64_t N, int64_t K, const double *A, const double *B, bool accumulate,
                              double *C, int64_t count, vbl_stream s) {
   if (M * N * K * count == 0) return;
-  const char *failure = vbl_lt::run(vbl_product::batch{outer, accumulate, M, N, K, count, A, B, C}, queue(s));
+  const char *failure = vbl_product::run(vbl_product::batch{outer, accumulate, M, N, K, count, A, B, C}, queue(s));
   if (failure != vbl_lt::REFUSED) {
     if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
     return;

@@ -166,10 +166,14 @@ static bool chosen(const shape &s, const operands &o, void *stream, algorithm *o
   return c != NONE;
 }
 
-static const char *by_hand(const shape &s, const operands &o, void *stream) {
+static void tell_refused(const char *what) {
   static std::atomic<bool> told;
   if (!told.exchange(true))
-    fprintf(stderr, "vbl: cuBLASLt takes no product of %s: a slow kernel of vbl's own does it (told once)\n", key_of(s).c_str());
+    fprintf(stderr, "vbl: cuBLASLt takes no product of %s: a slow kernel of vbl's own does it (told once)\n", what);
+}
+
+static const char *by_hand(const shape &s, const operands &o, void *stream) {
+  tell_refused(key_of(s).c_str());
   plain(s, o, stream);
   return nullptr;
 }
@@ -179,6 +183,28 @@ const char *run(const shape &s, const operands &o, void *stream) {
   if (!chosen(s, o, stream, &a)) return by_hand(s, o, stream);
   const char *failure = vbl_lt::run(s, o, a, stream);
   return failure == vbl_lt::REFUSED ? by_hand(s, o, stream) : failure;
+}
+
+// A map of measures makes hundreds of products of a few sizes, and the library takes as long to name an algorithm as to multiply.
+static bool offered(const batch &b, algorithm *out) {
+  typedef std::tuple<bool, int64_t, int64_t, int64_t, int64_t> sizes;
+  enum { MOST = 1 << 12 };
+  static std::map<sizes, algorithm> *known = new std::map<sizes, algorithm>;
+  static std::mutex lock;
+  const sizes key(b.outer, b.M, b.N, b.K, b.count);
+  std::lock_guard<std::mutex> hold(lock);
+  const auto at = known->find(key);
+  if (at != known->end()) return *out = at->second, true;
+  if (!vbl_lt::offers(b, out)) return false;
+  if (known->size() == MOST) known->clear();
+  return (*known)[key] = *out, true;
+}
+
+const char *run(const batch &b, void *stream) {
+  algorithm a;
+  const char *failure = offered(b, &a) ? vbl_lt::run(b, a, stream) : vbl_lt::REFUSED;
+  if (failure == vbl_lt::REFUSED) tell_refused("f64 matrices in a batch");
+  return failure;
 }
 
 }  // namespace vbl_product

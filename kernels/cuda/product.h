@@ -1,6 +1,6 @@
 // Matrix products by the algorithm that is fastest for their sizes. The first product of a kind is timed with each algorithm that the
 // library offers, and what won is kept on disk by sizes (nearly), types, epilogue, device and version, so that a machine tunes once.
-// defines: vbl_product::{shape, operands, algorithm, run, plain, cache_file}; vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}
+// defines: vbl_product::{shape, operands, algorithm, batch, run, plain, cache_file}; vbl_lt::{open, candidates, accepts, seconds, offers, run, capturing, identity}
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +43,9 @@ struct batch {
   double *C;
 };
 
+// NULL, or what failed, or vbl_lt::REFUSED: the library does not take these sizes. By its first offer for them, which it is asked for once.
+const char *run(const batch &b, void *stream);
+
 // Where choices are kept; "" where nowhere: VBL_CUDA_CACHE names a folder ("" for none), else it is $XDG_CACHE_HOME/vbl or ~/.cache/vbl.
 const char *cache_file(void);
 
@@ -59,8 +62,10 @@ bool accepts(const vbl_product::shape &s, const vbl_product::algorithm &a);
 double seconds(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a,
                void *stream);  // negative: failed
 const char *run(const vbl_product::shape &s, const vbl_product::operands &o, const vbl_product::algorithm &a, void *stream);
-const char *run(const vbl_product::batch &b, void *stream);  // by the library's first offer
-extern const char *const REFUSED;                            // what run gives where the library does not take this shape after all
+bool offers(const vbl_product::batch &b,
+            vbl_product::algorithm *out);  // its first offer; false: it has none. It looks at sizes alone
+const char *run(const vbl_product::batch &b, const vbl_product::algorithm &a, void *stream);
+extern const char *const REFUSED;  // what run gives where the library does not take this shape after all
 bool capturing(void *stream);
 const char *identity(void);  // device and version, no tabs; "" where choices are not worth keeping
 

@@ -1,6 +1,6 @@
 // The emulation's stand-in for cuBLASLt: products by the CPU backend. Three algorithms are offered, of which the second is "fastest"; what is
 // asked of the library is counted, and a capture can be played, for the tests of the choice.
-// defines: vbl_lt::{open, candidates, accepts, seconds, run, capturing, identity}, vbl_emu_products
+// defines: vbl_lt::{open, candidates, accepts, seconds, offers, run, capturing, identity}, vbl_emu_products
 #include "kernels/emu/product.h"
 
 #include <stdlib.h>
@@ -126,8 +126,21 @@ static void multiply(const batch &b) {
   }
 }
 
-const char *run(const batch &b, void *stream) {
+// Its record names the sizes, so that it is of use for no others.
+static algorithm record_of(const batch &b) {
+  return {{b.outer, (uint64_t)b.M, (uint64_t)b.N, (uint64_t)b.K, (uint64_t)b.count, 0, 0, 7}};
+}
+
+bool offers(const batch &b, algorithm *out) {
+  vbl_emu_products.asked++;
+  *out = record_of(b);
+  return !vbl_emu_products.offers_none;
+}
+
+const char *run(const batch &b, const algorithm &a, void *stream) {
+  const algorithm own = record_of(b);
   if (vbl_emu_products.refuses) return REFUSED;
+  if (memcmp(a.words, own.words, sizeof own.words) != 0) return "the emulation was given another batch's algorithm";
   vbl_emu::perform(stream, vbl_emu::PRODUCT, {{b.A, false}, {b.B, false}, {b.C, true}}, [=](int, int64_t) { multiply(b); });
   return nullptr;
 }

@@ -9,7 +9,7 @@
 #include <string>
 
 extern "C" {
-#include "kernels/kernels.h"
+#include "kernels/measure.h"
 }
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/product.h"
@@ -152,6 +152,41 @@ static void refused() {
   vbl_emu_products.refuses = false;
 }
 
+// C = 1 + A'B or 1 + A B' of ones, three times: by the library's offer, which it is asked for once for each sizes.
+static void add_batches(bool outer, int64_t M, int64_t N, int64_t K, int64_t count) {
+  const size_t elements[] = {(size_t)(M * K * count), (size_t)(N * K * count), (size_t)(M * N * count)};
+  double *x[3], *host = new double[elements[2]];
+  for (int i = 0; i < 3; i++) {
+    x[i] = (double *)gpu->alloc(elements[i] * sizeof(double));
+    gpu->fill(VBL_F64, x[i], (int64_t)elements[i], 1, nullptr);
+  }
+  for (int times = 1; times <= 3; times++) {
+    gpu->measure->batch_products(outer, M, N, K, x[0], x[1], times < 3, x[2], count, nullptr);
+    gpu->to_host(host, x[2], elements[2] * sizeof(double), nullptr);
+    for (size_t i = 0; i < elements[2]; i++) CHECK(host[i] == (double)(times < 3 ? 1 + times * K : K));
+  }
+  vbl_error err;
+  CHECK(gpu->sync(nullptr, &err) == VBL_OK);
+  delete[] host;
+  for (double *p : x) gpu->free(p, 0);
+}
+
+static void batches() {
+  add_batches(false, 3, 4, 5, 2);
+  CHECK(vbl_emu_products.asked == 1);
+  for (bool outer : {false, true})
+    for (int64_t count : {2, 3})
+      add_batches(outer, 3, 4, 5, count), add_batches(outer, 4, 3, 5, count), add_batches(outer, 3, 4, 6, count);
+  CHECK(vbl_emu_products.asked == 12 && vbl_emu_products.timed == 0);
+  vbl_emu_products.refuses = true;
+  add_batches(true, 3, 4, 5, 2);
+  CHECK(vbl_emu_products.asked == 12);
+  vbl_emu_products.offers_none = true;
+  add_batches(false, 7, 4, 5, 2);
+  vbl_emu_products.refuses = vbl_emu_products.offers_none = false;
+  add_batches(false, 7, 4, 5, 2);
+}
+
 static void in_process(void (*f)()) {
   fflush(nullptr);
   const pid_t child = fork();
@@ -182,6 +217,7 @@ int main() {
   setenv("VBL_CUDA_CACHE", inside.c_str(), 1);
   in_process(by_hand);
   in_process(refused);
+  in_process(batches);
   unlink(path.c_str());
   in_process(first_process);
   const std::string text = content(path);
