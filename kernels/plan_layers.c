@@ -104,20 +104,26 @@ static void count_attention_backward(const void *q, int64_t ldq, const void *k, 
   vbl_plan_add("attention_backward kv", 1, 4 * flops, width * (2 * n.q + 2 * n.k) + 2 * row * n.q, 2 * width * n.k);
 }
 
-enum { SPARE = 128 };
+enum { SPARE = 128, BUCKET = 32 };
 
-// The packed operands and results of attention in bf16, as attention_bf16.cu lays them out where rows are neither padded nor read in place.
+// Attention's operands and results in bf16 as attention_bf16.cu lays them out where cuDNN takes packed rows: in place where all samples are as
+// long, packed where every row is some sample's, else padded.
+static bool padded(const vbl_heads *a) { return !a->even && !a->whole; }
+static int64_t places(const vbl_heads *a, int64_t rows, int64_t longest) {
+  return padded(a) ? a->B * ((longest + BUCKET - 1) / BUCKET * BUCKET) : rows + SPARE;
+}
 static void heads(const vbl_heads *a, bool backward) {
-  const size_t width = (size_t)(a->H * a->d) * BF16, q = (size_t)(a->q_rows + SPARE) * width,
-               k = (size_t)(a->k_rows + SPARE) * width, packed = backward ? 4 * q + 4 * k : 2 * q + 2 * k;
-  vbl_plan_scratch(1, (size_t[]){(a->even ? 0 : packed) + (backward ? (size_t)(a->B * a->H * a->longest_q) * 4 : 0)});
+  const int64_t q = places(a, a->q_rows, a->longest_q), k = places(a, a->k_rows, a->longest_k);
+  const size_t width = (size_t)(a->H * a->d) * BF16, matrices = (size_t)((backward ? 4 : 2) * (q + k)) * width,
+               stats = padded(a) ? (size_t)(q * a->H) * 4 : 0;
+  vbl_plan_scratch(1, (size_t[]){(a->even ? 0 : matrices) + stats + (backward ? (size_t)(a->B * a->H * a->longest_q) * 4 : 0)});
 }
 // Rows packed, zeros behind them.
-static void pack_rows(int64_t rows, const vbl_heads *a) {
-  const double n = times(rows, a->H * a->d);
+static void pack_rows(const vbl_heads *a, int64_t rows, int64_t longest) {
+  const double W = (double)(a->H * a->d), n = (double)rows * W;
   if (a->even) return;
-  add("attention_bf16 packing", BF16 * n, BF16 * n);
-  add("attention_bf16 packing", 0, BF16 * times(SPARE, a->H * a->d));
+  add("attention_bf16 packing", BF16 * n, BF16 * (padded(a) ? (double)places(a, rows, longest) * W : n));
+  if (!padded(a)) add("attention_bf16 packing", 0, BF16 * SPARE * W);
 }
 // What the plan reads beside the matrices: lengths, offsets, the seed.
 static void control(const vbl_heads *a) {
@@ -132,8 +138,8 @@ static bool count_attention_bf16(const vbl_heads *a, void *o, void *lse, vbl_str
   const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
   heads(a, false);
   control(a);
-  pack_rows(a->q_rows, a);
-  for (int i = 0; i < 2; i++) pack_rows(a->k_rows, a);
+  pack_rows(a, a->q_rows, a->longest_q);
+  for (int i = 0; i < 2; i++) pack_rows(a, a->k_rows, a->longest_k);
   vbl_plan_add("attention_bf16", 1, 4 * times(a->H, a->d) * n.pairs, width * (n.q + 2 * n.k), (width + row) * n.q);
   unpack(a, n.q, width);
   unpack(a, n.q, row);
@@ -145,8 +151,9 @@ static bool count_attention_bf16_backward(const vbl_heads *a, const void *o, con
   const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
   heads(a, true);
   control(a);
-  for (int i = 0; i < 3; i++) pack_rows(a->q_rows, a);  // q, o, do
-  for (int i = 0; i < 2; i++) pack_rows(a->k_rows, a);
+  for (int i = 0; i < 3; i++) pack_rows(a, a->q_rows, a->longest_q);  // q, o, do
+  for (int i = 0; i < 2; i++) pack_rows(a, a->k_rows, a->longest_k);
+  if (padded(a)) add("attention_bf16 packing", row * n.q, row * (double)places(a, a->q_rows, a->longest_q));
   vbl_plan_add("attention_bf16_backward", 1, 10 * times(a->H, a->d) * n.pairs, width * (3 * n.q + 2 * n.k) + row * n.q,
                width * (n.q + 2 * n.k) + row * n.q);
   unpack(a, n.q, width);

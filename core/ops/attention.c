@@ -151,7 +151,8 @@ static vbl_heads heads_of(const vbl_call *c, const vbl_tensor *q, const vbl_tens
                      .longest_k = n[4],
                      .even = n[5],
                      .scale = c->attrs.alpha,
-                     .drop = drop};
+                     .drop = drop,
+                     .whole = n[1] && n[2]};
 }
 
 // In bf16; *done is false, and nothing has happened, where the backend does not.

@@ -1,6 +1,6 @@
 // Attention with bf16 operands through cuDNN's fused graphs (sdpa.h). Segments of one length are read and written where they lie; others go
-// through working memory, packed with zeros behind the last row, or padded: cuDNN's tiles may read past a sample's end, and what lies there
-// must be numbers. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
+// through working memory, packed with zeros behind the last row where every row is some sample's, or padded: cuDNN's tiles may read past a sample's end,
+// where P = 0, and 0 times what lies there must be 0. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
 // a machine without it: vbl's own kernels (flash.cu). Heads that these do not take either: false, and the caller's f32 kernels do it.
 // defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward, vbl_cuda::fused_attention
 #include <stdio.h>
@@ -45,32 +45,45 @@ struct side {
 }  // namespace
 
 // Sample b's rows to [b, 0 .. S - 1], zeros past its length.
-template <class T>
-static __global__ void pad_kernel(const T *x, int64_t ld, side a, int64_t W, T *y) {
+static __global__ void pad_kernel(const bf16 *x, int64_t ld, side a, bf16 *y) {
   for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
     const int64_t first = a.seg[b][0], n = a.seg[b][1];
     for (int64_t r = blockIdx.x; r < a.S; r += gridDim.x)
-      for (int64_t c = threadIdx.x; c < W; c += blockDim.x) {
-        if (r < n)
-          y[(b * a.S + r) * W + c] = x[(first + r) * ld + c];
-        else
-          store(y + (b * a.S + r) * W + c, 0.0f);
-      }
+      for (int64_t c = threadIdx.x; c < a.W; c += blockDim.x)
+        y[(b * a.S + r) * a.W + c] = r < n ? x[(first + r) * ld + c] : bf16{0};
   }
 }
 
-// The rows of the segments back to [rows, ld]; `empty` where the sample has nothing on the other side.
-template <class T>
-static __global__ void unpack_kernel(const T *y, side a, int64_t W, float empty, T *x, int64_t ld) {
+// The rows of the segments back to [rows, ld]; zeros where the sample has nothing on the other side.
+static __global__ void unpack_kernel(const bf16 *y, side a, bf16 *x, int64_t ld) {
   for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
     const int64_t first = a.seg[b][0], n = a.seg[b][1], from = a.padded ? b * a.S : first;
     const bool none = a.other[b][1] == 0;
     for (int64_t r = blockIdx.x; r < n; r += gridDim.x)
-      for (int64_t c = threadIdx.x; c < W; c += blockDim.x) {
+      for (int64_t c = threadIdx.x; c < a.W; c += blockDim.x) x[(first + r) * ld + c] = none ? bf16{0} : y[(from + r) * a.W + c];
+  }
+}
+
+// The padded samples' lse: rows [.., H] in memory, [B, H, S] for cuDNN. Zeros past a length; -inf where the sample has nothing on the other side.
+static __global__ void pad_stats_kernel(const float *lse, side a, float *stats) {
+  for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
+    const int64_t first = a.seg[b][0], n = a.seg[b][1];
+    for (int64_t r = blockIdx.x; r < a.S; r += gridDim.x)
+      for (int64_t h = threadIdx.x; h < a.H; h += blockDim.x)
+        stats[(b * a.H + h) * a.S + r] = r < n ? lse[(first + r) * a.H + h] : 0;
+  }
+}
+static __global__ void unpack_stats_kernel(const float *stats, side a, float *lse) {
+  for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
+    const int64_t first = a.seg[b][0], n = a.seg[b][1];
+    const bool none = a.other[b][1] == 0;
+    for (int64_t r = blockIdx.x; r < n; r += gridDim.x)
+      for (int64_t h = threadIdx.x; h < a.H; h += blockDim.x) {
+        float *to = lse + (first + r) * a.H + h;
         if (none)
-          store(x + (first + r) * ld + c, empty);
-        else
-          x[(first + r) * ld + c] = y[(from + r) * W + c];
+          *to = -INFINITY;
+        else if (a.padded)
+          *to = stats[(b * a.H + h) * a.S + r];
       }
   }
 }
@@ -80,7 +93,7 @@ static dim3 rows_grid(const side &a) { return dim3(blocks_for(a.S, 1), (unsigned
 // What a plan reads beside the matrices, made on the device from what is there.
 struct control {
   int32_t *lengths_q, *lengths_k;
-  int64_t *offsets_q, *offsets_k, *offsets_stats, *seed;  // seed[0], and offset 0 behind it
+  int64_t *offsets_q, *offsets_k, *offsets_stats, *seed, *offset;  // offset: 0
 };
 
 // The seed of the mask: of the site, the step and the micro-batch (by its first sample), so that a run repeats.
@@ -94,8 +107,8 @@ static __global__ void control_kernel(control c, side q, side k, site drop) {
     if (b < q.B) c.lengths_q[b] = q.seg[b][1], c.lengths_k[b] = k.seg[b][1];
     if (b > 0) continue;
     const vbl_u32x4 r = drop.on ? vbl_philox(drop.rng, 0, ~0u, (uint32_t)drop.rows[0], drop.step) : vbl_u32x4{{0, 0, 0, 0}};
-    c.seed[0] = (int64_t)((uint64_t)r.v[0] << 31 ^ r.v[1]);
-    c.seed[1] = 0;
+    *c.seed = (int64_t)((uint64_t)r.v[0] << 31 ^ r.v[1]);
+    *c.offset = 0;
   }
 }
 
@@ -129,7 +142,8 @@ static control take_control(pieces *m, int64_t B) {
   c.offsets_q = m->take<int64_t>(B + 1);
   c.offsets_k = m->take<int64_t>(B + 1);
   c.offsets_stats = m->take<int64_t>(B + 1);
-  c.seed = m->take<int64_t>(2);
+  c.seed = m->take<int64_t>(1);
+  c.offset = m->take<int64_t>(1);
   return c;
 }
 
@@ -140,12 +154,12 @@ static void bind_control(const control &c, bindings *b) {
   b->at[OFFSETS_K] = c.offsets_k;
   b->at[OFFSETS_STATS] = c.offsets_stats;
   b->at[SEED] = c.seed;
-  b->at[OFFSET] = c.seed + 1;
+  b->at[OFFSET] = c.offset;
 }
 
 // The segments' rows in working memory.
 static void pack_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_stream s) {
-  if (a.padded) return VBL_LAUNCH(pad_kernel<bf16>, rows_grid(a), THREADS, s, (const bf16 *)x, ld, a, a.W, y);
+  if (a.padded) return VBL_LAUNCH(pad_kernel, rows_grid(a), THREADS, s, (const bf16 *)x, ld, a, y);
   const int64_t from[] = {ld, 1}, to[] = {a.W, 1}, shape[] = {a.rows, a.W};
   vbl_cuda_copy(VBL_BF16, x, from, VBL_BF16, y, to, 2, shape, s);
   vbl_cuda_fill(VBL_BF16, y + a.rows * a.W, SPARE * a.W, 0, s);
@@ -154,7 +168,7 @@ static void pack_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_str
 static bf16 *take_rows(pieces *m, const side &a) { return m->take<bf16>((a.places() + (a.padded ? 0 : (int64_t)SPARE)) * a.W); }
 
 static void unpack(const bf16 *y, const side &a, void *x, int64_t ld, vbl_stream s) {
-  VBL_LAUNCH(unpack_kernel<bf16>, rows_grid(a), THREADS, s, y, a, a.W, 0.0f, (bf16 *)x, ld);
+  VBL_LAUNCH(unpack_kernel, rows_grid(a), THREADS, s, y, a, (bf16 *)x, ld);
 }
 
 // Whether cuDNN can read the matrices where they lie; what is written core has made, aligned as whole matrices are.
@@ -182,7 +196,8 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
   uncapture("new sizes of attention");
   graph *g = new graph;
   for (const auto &way : ways) {
-    if ((way.rows == EVEN) != a->even || (!way.ordered && deterministic()) || (way.in_place && !aligned_rows(a))) continue;
+    if ((way.rows == EVEN) != a->even || (way.rows == RAGGED && !a->whole)) continue;
+    if ((!way.ordered && deterministic()) || (way.in_place && !aligned_rows(a))) continue;
     plans p = {
         {a->B, a->H, a->d, S_q, S_k, way.rows, a->drop != nullptr ? a->drop->p : 0, way.ordered, way.in_place ? given : compact},
         way.in_place,
@@ -229,7 +244,7 @@ static bool wanted(void) {
 
 // The plans for a shape, NULL where there are none.
 static const plans *plans_for(const vbl_heads *a) {
-  typedef std::tuple<std::array<int64_t, 12>, bool, double, double, bool> key;
+  typedef std::tuple<std::array<int64_t, 12>, bool, bool, double, double, bool> key;
   static std::map<key, plans> *known = new std::map<key, plans>;
   static std::mutex lock;
   static const bool on = wanted();
@@ -237,7 +252,7 @@ static const plans *plans_for(const vbl_heads *a) {
   const int64_t S_q = bucket(a->longest_q, a->even), S_k = bucket(a->longest_k, a->even);
   std::array<int64_t, 12> sizes = {a->B, a->H, a->d, S_q, S_k};
   if (a->even && aligned_rows(a)) sizes = {a->B, a->H, a->d, S_q, S_k, a->ldq, a->ldk, a->ldv, a->ldo, a->lddq, a->lddk, a->lddv};
-  const key k(sizes, a->even, a->drop != nullptr ? a->drop->p : 0, a->scale, deterministic());
+  const key k(sizes, a->even, a->whole, a->drop != nullptr ? a->drop->p : 0, a->scale, deterministic());
   std::lock_guard<std::mutex> hold(lock);
   auto at = known->find(k);
   if (at == known->end()) at = known->emplace(k, make_plans(a, S_q, S_k)).first;
@@ -324,8 +339,7 @@ bool vbl_cuda_attention_bf16(const vbl_heads *a, void *o, void *lse, vbl_stream 
   b.at[STATS] = w.q.padded ? (void *)w.stats : lse;
   execute(p->forward, b, w.workspace, s);
   w.taken(w.O_, w.q, o, a->ldo, s);
-  const float *stats = (const float *)b.at[STATS];
-  if (!a->even) VBL_LAUNCH(unpack_kernel<float>, rows_grid(w.q), THREADS, s, stats, w.q, w.q.H, -INFINITY, (float *)lse, w.q.H);
+  if (!a->even) VBL_LAUNCH(unpack_stats_kernel, rows_grid(w.q), THREADS, s, w.stats, w.q, (float *)lse);
   return true;
 }
 
@@ -342,7 +356,7 @@ bool vbl_cuda_attention_bf16_backward(const vbl_heads *a, const void *o, const v
   w.start(a, &b, s);
   b.at[O] = w.given(o, a->ldo, w.q, w.O_, s);
   b.at[DO] = w.given(dout, a->ldo, w.q, w.dO, s);
-  if (w.q.padded) VBL_LAUNCH(pad_kernel<float>, rows_grid(w.q), THREADS, s, (const float *)lse, w.q.H, w.q, w.q.H, w.stats);
+  if (w.q.padded) VBL_LAUNCH(pad_stats_kernel, rows_grid(w.q), THREADS, s, (const float *)lse, w.q, w.stats);
   b.at[STATS] = w.q.padded ? (void *)w.stats : (void *)lse;
   b.at[DQ] = w.space(dq, w.dQ), b.at[DK] = w.space(dk, w.dK), b.at[DV] = w.space(dv, w.dV);
   b.at[DELTA] = w.delta, b.at[DQ_SUM] = w.dq_sum;

@@ -39,7 +39,7 @@ struct builder {
   int64_t pitch(int64_t given) const { return given != 0 ? given : a.H * a.d; }
   int queries(role name, int64_t ld) { return rows(BF16, name, false, a.d, pitch(ld), OFFSETS_Q); }
   int keys(role name, int64_t ld) { return rows(BF16, name, true, a.d, pitch(ld), OFFSETS_K); }
-  int stats() { return rows(F32, STATS, false, 1, a.H, OFFSETS_STATS); }
+  int stats() { return a.rows == RAGGED ? rows(F32, STATS, false, 1, a.H, OFFSETS_STATS) : real(F32, STATS, a.B, a.H, a.S_q, 1); }
   // The same memory as x, rows and columns exchanged.
   int turned(int x, kind where) {
     tensor t = g->t[x];

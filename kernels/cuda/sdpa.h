@@ -24,7 +24,8 @@ struct sdpa {
   pitches ld;  // all 0: H d
 };
 
-// O = (softmax(scale Q K') m) V, STATS = max + log sum of each row: f32 [B, S_q, H] (EVEN, PADDED) or [rows, H] (RAGGED).
+// O = (softmax(scale Q K') m) V, STATS = max + log sum of each row: f32 [B, H, S_q] (EVEN, PADDED), for kernels of cuDNN's before 9.26 take no notice of
+// other strides, or [rows, H] (RAGGED).
 void sdpa_forward(const sdpa &a, float scale, graph *g);
 // DQ, DK, DV from DO, O and STATS. DELTA f32 [B, H, S_q] is scratch.
 void sdpa_backward(const sdpa &a, float scale, graph *g);

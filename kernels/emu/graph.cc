@@ -1,5 +1,6 @@
 // The emulation's stand-in for cuDNN: graphs are computed node by node, each tensor in f32 in dense memory, rounded where it is bf16. What
-// a length cuts off is NaN, so that a graph that lets it through is seen. Dropout draws vbl's Philox numbers, not cuDNN's.
+// a length cuts off is NaN, so that a graph that lets it through is seen. Dropout draws vbl's Philox numbers, not cuDNN's. As cuDNN's kernels do, a backward takes
+// no notice of the strides of STATS that are not ragged (sm_80, before 9.26), and the rows of a tile past a ragged sample's end are read.
 // VBL_EMU_CUDNN plays machines: "missing" without cuDNN, "padded" refuses packed rows, "atomic" also dq's sums in a fixed order.
 // defines: vbl_cudnn::{missing, version, supports, make, drop, workspace, run}
 #include <math.h>
@@ -10,7 +11,7 @@
 
 #include "core/base/philox.h"
 #include "kernels/cuda/cudnn.h"
-#include "kernels/emu/memory.h"
+#include "kernels/emu/streams.h"
 
 using namespace vbl_graph;
 
@@ -44,12 +45,27 @@ class machine {
   void *base(int i) { return g.t[i].where == SCALAR ? nullptr : bound.at[g.t[i].name]; }
 
   // The element of memory that (b, h, r, c) is, or -1 where sample b has no such row.
-  int64_t place(const tensor &t, int64_t b, int64_t h, int64_t r, int64_t c) {
+  int64_t place(const tensor &t, int64_t b, int64_t h, int64_t r, int64_t c, bool reads) {
     const int64_t inside = h * t.stride[1] + r * t.stride[2] + c * t.stride[3];
+    if (t.ragged < 0 && t.name == STATS && reads) return (b * t.dim[1] + h) * t.dim[2] + r;
     if (t.ragged < 0) return b * t.stride[0] + inside;
     const int64_t row = t.stride[3] == 1 ? r : c;
     if (row >= ((const int32_t *)base(t.lengths))[b]) return -1;
     return ((const int64_t *)base(t.ragged))[b] + inside;
+  }
+
+  // Rows that P = 0 is multiplied with.
+  void check_tile(const tensor &t, const void *p) {
+    enum { TILE = 128 };
+    const bool upright = t.stride[3] == 1;
+    const int64_t pitch = t.stride[upright ? 2 : 3], width = t.dim[upright ? 3 : 2];
+    for (int64_t b = 0; b < t.dim[0]; b++) {
+      const int64_t n = ((const int32_t *)base(t.lengths))[b], first = ((const int64_t *)base(t.ragged))[b];
+      for (int64_t row = n; row % TILE != 0; row++)
+        for (int64_t i = 0; i < t.dim[1] * width; i++)
+          if (isnan(load(t.T, p, first + row * pitch + i / width * t.stride[1] + i % width)))
+            return vbl_emu::broken("attention reads past a sample's end what is no number");
+    }
   }
 
   template <class F>
@@ -78,8 +94,9 @@ class machine {
     if (!v.empty()) return v;
     if (t.where == SCALAR) return v.assign(1, t.value), v;
     v.resize((size_t)count(t), NAN);
+    if (t.ragged >= 0 && t.T == BF16) check_tile(t, base(i));
     each(t, [&](int64_t e, int64_t b, int64_t h, int64_t r, int64_t c) {
-      const int64_t at = place(t, b, h, r, c);
+      const int64_t at = place(t, b, h, r, c, true);
       if (at >= 0) v[(size_t)e] = load(t.T, base(i), at);
     });
     return v;
@@ -100,7 +117,7 @@ class machine {
       for (float &x : v) x = round_bf16(x);
     if (t.where == REAL)
       each(t, [&](int64_t e, int64_t b, int64_t h, int64_t r, int64_t c) {
-        const int64_t to = place(t, b, h, r, c);
+        const int64_t to = place(t, b, h, r, c, false);
         if (to < 0) return;
         if (t.T == BF16)
           ((uint16_t *)base(i))[to] = (uint16_t)(__float_as_uint(v[(size_t)e]) >> 16);
@@ -218,6 +235,9 @@ void drop(plan *p) { delete p; }
 size_t workspace(const plan *) { return 0; }
 
 const char *run(const plan *p, const bindings &b, void *, void *stream) {
+  for (int i = 0; i < p->g.tensors; i++)
+    if (p->g.t[i].where == REAL && (uintptr_t)b.at[p->g.t[i].name] % 16 != 0)
+      return "an operand of attention is not aligned to 16 bytes, as its descriptor says";
   std::vector<vbl_emu::touch> touches;
   for (int r = 0; r < ROLES; r++)
     touches.push_back({b.at[r], r == O || r == STATS || r == DQ || r == DK || r == DV || r == DELTA || r == DQ_SUM});

@@ -98,7 +98,7 @@ end)
 check.group("attention", function()
   local function attend()
     local qkv, seg = leaf(7, 3 * 16), vbl.tensor({{0, 4}, {4, 3}}, {dtype = "i32"})
-    F.self_attention(qkv, seg, seg, {heads = 2, longest_q = 4, longest_k = 4}):sum():backward()
+    F.self_attention(qkv, seg, seg, {heads = 2, longest_q = 4, longest_k = 4, whole = true}):sum():backward()
   end
   local rows = counted(attend, "bf16")
   -- Two heads of 8 columns, 4 * 4 + 3 * 3 pairs: 4 FLOPs a pair and column forward, 10 backward. 7 rows of 16 numbers.
