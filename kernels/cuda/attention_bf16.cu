@@ -14,7 +14,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/flash.h"
-#include "kernels/cuda/numbers.h"
+#include "kernels/cuda/parts.h"
 #include "kernels/cuda/sdpa.h"
 
 using namespace vbl_cuda;
@@ -44,24 +44,34 @@ struct side {
 
 }  // namespace
 
-// Sample b's rows to [b, 0 .. S - 1], zeros past its length.
-static __global__ void pad_kernel(const bf16 *x, int64_t ld, side a, bf16 *y) {
+// Sample b's rows to [b, 0 .. S - 1], zeros past its length. W and ld in units of V: a number, or eight.
+template <class V>
+static __global__ void pad_kernel(const V *x, int64_t ld, side a, int64_t W, V *y) {
   for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
     const int64_t first = a.seg[b][0], n = a.seg[b][1];
     for (int64_t r = blockIdx.x; r < a.S; r += gridDim.x)
-      for (int64_t c = threadIdx.x; c < a.W; c += blockDim.x)
-        y[(b * a.S + r) * a.W + c] = r < n ? x[(first + r) * ld + c] : bf16{0};
+      for (int64_t c = threadIdx.x; c < W; c += blockDim.x) y[(b * a.S + r) * W + c] = r < n ? x[(first + r) * ld + c] : V{};
   }
 }
 
 // The rows of the segments back to [rows, ld]; zeros where the sample has nothing on the other side.
-static __global__ void unpack_kernel(const bf16 *y, side a, bf16 *x, int64_t ld) {
+template <class V>
+static __global__ void unpack_kernel(const V *y, side a, int64_t W, V *x, int64_t ld) {
   for (int64_t b = blockIdx.y; b < a.B; b += gridDim.y) {
     const int64_t first = a.seg[b][0], n = a.seg[b][1], from = a.padded ? b * a.S : first;
     const bool none = a.other[b][1] == 0;
     for (int64_t r = blockIdx.x; r < n; r += gridDim.x)
-      for (int64_t c = threadIdx.x; c < a.W; c += blockDim.x) x[(first + r) * ld + c] = none ? bf16{0} : y[(from + r) * a.W + c];
+      for (int64_t c = threadIdx.x; c < W; c += blockDim.x) x[(first + r) * ld + c] = none ? V{} : y[(from + r) * W + c];
   }
+}
+
+// Whether rows of x are eights of numbers, each aligned to 16 bytes, as those of working memory are where W is a multiple of 8.
+static bool in_eights(const side &a, const void *x, int64_t ld) {
+  return a.W % PART == 0 && ld % PART == 0 && (uintptr_t)x % 16 == 0;
+}
+// A block's threads for rows of W.
+static unsigned threads_for(int64_t W) {
+  return (unsigned)(W < (int)THREADS ? (W + (int)WARP - 1) / (int)WARP * (int)WARP : (int)THREADS);
 }
 
 // The padded samples' lse: rows [.., H] in memory, [B, H, S] for cuDNN. Zeros past a length; -inf where the sample has nothing on the other side.
@@ -159,7 +169,10 @@ static void bind_control(const control &c, bindings *b) {
 
 // The segments' rows in working memory.
 static void pack_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_stream s) {
-  if (a.padded) return VBL_LAUNCH(pad_kernel, rows_grid(a), THREADS, s, (const bf16 *)x, ld, a, y);
+  if (a.padded && in_eights(a, x, ld))
+    return VBL_LAUNCH(pad_kernel<chunk>, rows_grid(a), threads_for(a.W / PART), s, (const chunk *)x, ld / PART, a, a.W / PART,
+                      (chunk *)y);
+  if (a.padded) return VBL_LAUNCH(pad_kernel<bf16>, rows_grid(a), threads_for(a.W), s, (const bf16 *)x, ld, a, a.W, y);
   const int64_t from[] = {ld, 1}, to[] = {a.W, 1}, shape[] = {a.rows, a.W};
   vbl_cuda_copy(VBL_BF16, x, from, VBL_BF16, y, to, 2, shape, s);
   vbl_cuda_fill(VBL_BF16, y + a.rows * a.W, SPARE * a.W, 0, s);
@@ -168,7 +181,11 @@ static void pack_rows(const void *x, int64_t ld, const side &a, bf16 *y, vbl_str
 static bf16 *take_rows(pieces *m, const side &a) { return m->take<bf16>((a.places() + (a.padded ? 0 : (int64_t)SPARE)) * a.W); }
 
 static void unpack(const bf16 *y, const side &a, void *x, int64_t ld, vbl_stream s) {
-  VBL_LAUNCH(unpack_kernel, rows_grid(a), THREADS, s, y, a, (bf16 *)x, ld);
+  if (in_eights(a, x, ld))
+    VBL_LAUNCH(unpack_kernel<chunk>, rows_grid(a), threads_for(a.W / PART), s, (const chunk *)y, a, a.W / PART, (chunk *)x,
+               ld / PART);
+  else
+    VBL_LAUNCH(unpack_kernel<bf16>, rows_grid(a), threads_for(a.W), s, y, a, a.W, (bf16 *)x, ld);
 }
 
 // Whether cuDNN can read the matrices where they lie; what is written core has made, aligned as whole matrices are.
@@ -320,7 +337,10 @@ struct work {
 
 void execute(const vbl_cudnn::plan *p, const bindings &b, void *workspace, vbl_stream s) {
   const char *failure = vbl_cudnn::run(p, b, workspace, queue(s));
-  if (failure != nullptr) note_failure(VBL_EDEVICE, failure);
+  if (failure == nullptr) return;
+  static char text[192];
+  snprintf(text, sizeof text, "attention by cuDNN: %s (VBL_CUDA_ATTENTION=own does without)", failure);
+  note_failure(VBL_EDEVICE, text);
 }
 
 }  // namespace

@@ -73,6 +73,9 @@ int main() {
   run({"text, dropout", 2, 16, {14, 1, 33}, {14, 1, 33}, false, true, 0.1});
   run({"text on images", 2, 32, {14, 5}, {37, 37}, false, false, 0.1});
   run({"images on text", 2, 32, {37, 37}, {14, 5}, false, true, 0.1});
+  run({"text in wider rows", 2, 16, {14, 1, 33}, {14, 1, 33}, false, false, 0, 3});
+  run({"padded text in wider rows", 2, 16, {14, 1, 33}, {14, 1, 33}, false, true, 0, 3});
+  run({"images in wider rows", 2, 16, {17, 17, 17}, {17, 17, 17}, true, false, 0, 3});
   run({"empty samples", 2, 8, {4, 0, 6}, {0, 3, 5}, false, true, 0});
   refusals();
   const char *play = getenv("VBL_EMU_CUDNN");  // cuDNN's way on sm_100, played where it is asked for
