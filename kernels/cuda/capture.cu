@@ -52,7 +52,8 @@ cudaError_t executable_of(cudaGraph_t graph, executable **out) {
   }
   if (oldest->graph != nullptr) note(cudaGraphExecDestroy(oldest->graph));
   *oldest = {nullptr, nodes, 0};
-  e = cudaGraphInstantiate(&oldest->graph, graph, 0);
+  // Without the flag all of it runs at the launching stream's priority: branch 0 would no longer come first.
+  e = cudaGraphInstantiate(&oldest->graph, graph, cudaGraphInstantiateFlagUseNodePriority);
   if (e == cudaSuccess) *out = oldest;
   return e;
 }

@@ -3,7 +3,8 @@
 //
 // Refused, with a sentence on stderr, as CUDA refuses them (the capture is lost then, and its end fails): a wait of the host for a captured stream, or for
 // an event that was recorded in it; memory asked for or given back in it; an event from outside waited for in it; a branch that is not joined at the
-// end; the default stream. An executable graph takes over another's operations if they are as many, of the same kinds, with the same waits.
+// end; the default stream. Refused too, though CUDA says nothing: a graph that runs at one priority what was captured from streams of several. An
+// executable graph takes over another's operations if they are as many, of the same kinds, with the same waits and priorities.
 // defines: cudaStream{BeginCapture, EndCapture, IsCapturing}, cudaGraph*; vbl_emu::{is_captured, captured, captured_wait, captured_record, forbidden}
 #include <stdio.h>
 
@@ -20,9 +21,11 @@ enum what { WORK, RECORD, WAIT };
 
 struct item {
   what is;
-  int branch, event;  // 0: the origin's; the number of the event, in the order of their records
+  int branch, priority, event;  // 0: the origin's; its stream's; the number of the event, in the order of their records
   operation work;
-  bool like(const item &o) const { return is == o.is && branch == o.branch && event == o.event && work.kind == o.work.kind; }
+  bool like(const item &o) const {
+    return is == o.is && branch == o.branch && priority == o.priority && event == o.event && work.kind == o.work.kind;
+  }
 };
 
 struct recorded {
@@ -44,7 +47,9 @@ state &capture = *new state{};
 
 bool member(int s) { return capture.on && capture.member[s]; }
 
-void add(what is, int s, int event, const operation &o) { capture.items.push_back({is, s == capture.origin ? 0 : 1, event, o}); }
+void add(what is, int s, int event, const operation &o) {
+  capture.items.push_back({is, s == capture.origin ? 0 : 1, priority[s], event, o});
+}
 
 }  // namespace
 
@@ -123,8 +128,12 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *, size_t *coun
   return cudaSuccess;
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long) {
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
   if (vbl_emu::refused("cudaGraphInstantiate")) return cudaErrorMemoryAllocation;
+  if ((flags & cudaGraphInstantiateFlagUseNodePriority) == 0)
+    for (const item &i : graph->items)
+      if (i.priority != graph->items[0].priority)
+        return broken("a graph forgets the priorities of the streams it was captured from"), cudaErrorLaunchFailure;
   *exec = new vbl_emu_graph(*graph);
   return cudaSuccess;
 }

@@ -77,6 +77,7 @@ cudaError_t cudaEventQuery(cudaEvent_t e);
 cudaError_t cudaEventSynchronize(cudaEvent_t e);
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to);  // a microsecond an operation
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
+enum { cudaGraphInstantiateFlagUseNodePriority = 8 };
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
 typedef struct vbl_emu_graph *cudaGraph_t, *cudaGraphExec_t;
 typedef void *cudaGraphNode_t;

@@ -20,6 +20,7 @@
 using namespace vbl_emu;
 
 order vbl_emu::before[STREAMS];
+int vbl_emu::priority[STREAMS];
 
 namespace {
 
@@ -189,7 +190,11 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned flags, int) { return cudaStreamCreateWithFlags(s, flags); }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned flags, int wanted) {
+  const cudaError_t e = cudaStreamCreateWithFlags(s, flags);
+  if (e == cudaSuccess) priority[number(*s)] = wanted;
+  return e;
+}
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
   *least = 0;

@@ -1,5 +1,5 @@
 // What streams (streams.cc) and what captures them (capture.cc) share.
-// defines: vbl_emu::{STREAMS, order, before, number, queue, broken, operation, at_once, captured, captured_wait, captured_record, forbidden}
+// defines: vbl_emu::{STREAMS, order, before, priority, number, queue, broken, operation, at_once, captured, captured_wait, captured_record, forbidden}
 #pragma once
 #include "kernels/emu/memory.h"
 
@@ -15,6 +15,7 @@ struct order {
   }
 };
 extern order before[STREAMS];
+extern int priority[STREAMS];
 
 static inline int number(cudaStream_t s) { return (int)(intptr_t)s; }
 int64_t queue(int s);           // the number of the next operation of s

@@ -28,6 +28,7 @@ enum mistake {
   UNJOINED,
   DEFAULT_STREAM,
   AFTER_THE_END,
+  ONE_PRIORITY,
   RACE
 };
 
@@ -39,7 +40,7 @@ static bool play(mistake m) {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t exec;
   freopen("/dev/null", "w", stderr);
-  for (cudaStream_t *s : {&a, &b}) cudaStreamCreateWithFlags(s, cudaStreamNonBlocking);
+  for (cudaStream_t *s : {&a, &b}) cudaStreamCreateWithPriority(s, cudaStreamNonBlocking, s == &a ? -1 : 0);
   for (cudaEvent_t *e : {&outside, &forked, &joined}) cudaEventCreateWithFlags(e, cudaEventDisableTiming);
   for (float **p : {&x, &y, &z}) cudaMalloc((void **)p, BYTES);
   VBL_LAUNCH(add_kernel, 1, 32, b, x, x, 0, N);
@@ -60,7 +61,7 @@ static bool play(mistake m) {
   if (m != UNJOINED) cudaStreamWaitEvent(a, joined, 0);
   well = cudaStreamEndCapture(a, &graph) == cudaSuccess && well;
   if (graph == nullptr) return false;
-  well = cudaGraphInstantiate(&exec, graph) == cudaSuccess && well;
+  well = cudaGraphInstantiate(&exec, graph, m == ONE_PRIORITY ? 0 : cudaGraphInstantiateFlagUseNodePriority) == cudaSuccess && well;
   if (m == AFTER_THE_END) (void)cudaStreamWaitEvent(b, joined, 0);
   for (int i = 0; i < 2; i++) well = cudaGraphLaunch(exec, a) == cudaSuccess && well;
   return cudaStreamSynchronize(a) == cudaSuccess && well;
@@ -77,8 +78,8 @@ static bool fine(mistake m) {
 
 static void mistakes() {
   CHECK(fine(NONE));
-  for (mistake m :
-       {HOST_WAITS, EVENT_ASKED, EVENT_WAITED, FROM_OUTSIDE, MEMORY, GIVEN_BACK, UNJOINED, DEFAULT_STREAM, AFTER_THE_END, RACE})
+  for (mistake m : {HOST_WAITS, EVENT_ASKED, EVENT_WAITED, FROM_OUTSIDE, MEMORY, GIVEN_BACK, UNJOINED, DEFAULT_STREAM,
+                    AFTER_THE_END, ONE_PRIORITY, RACE})
     CHECK(!fine(m));
 }
 
