@@ -48,6 +48,11 @@ check.group("a record", function()
   check.equal(last["val.accuracy"], 0.75)
   check.equal(last.lr, 0.1)
   check.equal(epoch, 2)
+  local other = require("run_files").new()
+  local going = vbl.runs.open(other:make("going", {metrics = {{step = 4, epoch = 1, split = "test", name = "loss", value = 1},
+                                                              {step = 6, epoch = 2, split = "step", name = "loss", value = 2}}}))
+  check.equal(select(2, going:last()), 1)
+  other:remove()
   local header, rows = r:predictions "val"
   check.equal(header.kind, "binary")
   check.equal(header.thresholds, nil)

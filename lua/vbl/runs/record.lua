@@ -14,7 +14,7 @@
 --   problems   a list of messages: files that cannot be read
 --   record:metrics([{name=, split=, epoch=, step=}]) -> rows of metrics.jsonl with equal fields; a field may be a function(value) too
 --   record:alarms() -> rows of warnings.jsonl {step=, epoch=, kind=, text=}: what was odd in the run's numbers (docs/guards.md)
---   record:last() -> {["SPLIT.NAME"] = value of the newest such row}, epoch of the newest row
+--   record:last() -> {["SPLIT.NAME"] = value of the newest such row}, the last epoch that was evaluated (steps of the next one may be there)
 --   record:predictions(split) -> header, rows     of predictions/SPLIT.jsonl; raises where there are none or a line is damaged
 --   record:splits() -> the splits that have predictions, sorted
 --   record:locked() -> whether a process is writing it
@@ -158,7 +158,8 @@ end
 function Record:last()
   local values, epoch = {}, nil
   for _, row in ipairs(self:metrics()) do
-    values[row.split and row.split .. "." .. row.name or row.name], epoch = row.value, row.epoch or epoch
+    values[row.split and row.split .. "." .. row.name or row.name] = row.value
+    if row.split ~= "step" then epoch = row.epoch or epoch end
   end
   return values, epoch
 end
