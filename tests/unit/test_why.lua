@@ -85,7 +85,7 @@ check.group("one task's draws: the others' options are no cause", function()
   check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "tasks.mlm.probability|tasks.ap.head")
 end)
 
-check.group("what was equal before training cannot be the data; dropout shows with the first step, decay later", function()
+check.group("what was equal before training cannot be the seed; dropout shows with the first step, decay later", function()
   local found = pair({{0, "test", "loss.mlm", 4, 4}, {1, "step", "loss.mlm", 4, 4.2}, {1, "step", "lr", 1, 1}}, {seed = {0, 1}, weight_decay = {0, 0.1},
                      model = {{dropout = 0}, {dropout = 0.1}}, checkpoint_every = {1, 2}})
   check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "model.dropout|seed weight_decay")
@@ -108,6 +108,27 @@ check.group("threads explain last bits and nothing else; bf16 has wider ones", f
   check.ok(not found.first.rounding and #found.causes == 0 and causes_text(found.others) == "threads")
   found = threads(4.02, "bf16")
   check.ok(found.first.rounding and causes_text(found.causes) == "threads")
+end)
+
+check.group("one sample of the training data, or one weight, may be met late", function()
+  local rows = {{0, "test", "loss.mlm", 4, 4}, {1, "step", "loss.mlm", 4, 4}, {3, "step", "loss.mlm", 4, 4.1}}
+  local found = pair(rows, {data = {"captions:a", "captions:b"}, seed = {0, 1}}, {data = {"captions:a", "captions:b"}, data_hash = {"x", "y"}, weights_hash = {"1", "2"}, build = {"1", "2"}})
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "build data data_hash weights_hash|seed")
+end)
+
+check.group("weights under the same name that were replaced are on record", function()
+  local store, system = require "vbl.store.c", require "vbl.system.c"
+  local start = trainer.folder .. "/start"
+  check.equal(system.run {"cp", "-rL", whole .. "/checkpoints/last", start}, 0)
+  local words = {"epochs=1", "model.weights=" .. start}
+  local before = run(table.unpack(words))
+  local path = start .. "/model.safetensors"
+  local bytes = store.read_file(path)
+  local at = #bytes - 4001  -- of one weight the byte below its exponent
+  store.write_atomic(path, bytes:sub(1, at - 1) .. string.char(bytes:byte(at) ~ 0x40) .. bytes:sub(at + 1))
+  local a, b = vbl.runs.open(before), vbl.runs.open(run(table.unpack(words)))
+  check.ok(a.manifest.weights_hash:find "^crc32:%x+$" and a.manifest.weights_hash ~= b.manifest.weights_hash, a.manifest.weights_hash)
+  check.equal(causes_text(why(a, b).causes), "weights_hash")
 end)
 
 check.group("libraries of another machine: products round otherwise, decompositions in the layer analysis alone", function()

@@ -88,7 +88,7 @@ local function print_lines(title, lines)
 end
 
 local unknown = [[
-cause: not in the runs' records. What they do not hold: files of weights that were replaced, a script's own code (tasks and models that it hands to the
+cause: not in the runs' records. What they do not hold: a script's own code (tasks and models that it hands to the
   trainer), kernels of another machine with the same name, memory that is not reliable]]
 
 local function run(...)

@@ -1,16 +1,18 @@
 -- What a key of a run's config or manifest does to its numbers, and from which moment on: for vbl.runs.why.
 --   causes.of(key) -> {moment =, does = text, rounding =, later =, task =, split =} or nil for a key that changes no number
 -- moment: 0 the first evaluation, before training; 1 the losses of the first step; 1.5 its gradient; 2 what the first update does. rounding:
--- it moves last bits only. later: what it does may begin in the middle of a run. task: only of this one; split: only numbers of such splits.
+-- it moves last bits only. later: what it does may begin, or be met, in the middle of a run (one sample that is another, a weight that hardly counts).
+-- task: only of this one; split: only numbers of such splits.
 local causes = {}
 
 -- The first pattern that fits decides.
 local rules = {
   {"^seed$", 0, "other initial weights, order, masks and dropout"},
-  {"^data_hash$", 0, "other data"}, {"^data$", 0, "another data set"}, {"^scenes%.", 0, "other scenes"}, {"^captions%.", 0, "another reading of the data"},
+  {"^data_hash$", 0, "other data", later = true}, {"^data$", 0, "another data set", later = true}, {"^scenes%.", 0, "other scenes"},
+  {"^captions%.", 0, "another reading of the data", later = true},
   {"^splits", 0, "other splits"}, {"_pairs$", 0, "other splits"},
-  {"^model%.dropout$", 1, "other dropout; evaluations have none"}, {"^model%.weights", 0, "other weights to start from"}, {"^model%.", 0, "another model"},
-  {"^from$", 0, "other weights to start from"}, {"^baseline$", 0, "another model"}, {"^head%.dropout$", 1, "other dropout; evaluations have none"},
+  {"^model%.dropout$", 1, "other dropout; evaluations have none"}, {"^model%.weights", 0, "other weights to start from", later = true}, {"^model%.", 0, "another model"},
+  {"^from$", 0, "other weights to start from", later = true}, {"^weights_hash$", 0, "other weights to start from", later = true}, {"^baseline$", 0, "another model"}, {"^head%.dropout$", 1, "other dropout; evaluations have none"},
   {"^head%.", 0, "another classifier"}, {"^task$", 0, "another task"}, {"^val", 0, "another split to validate on"}, {"^train_samples$", 1, "other training samples"},
   {"^class_weights$", 0, "other weights of the classes in the loss"},
   {"^precision$", 0, "operands rounded otherwise"},
@@ -26,7 +28,7 @@ local rules = {
   {"^libraries%.jpeg$", 0, "other grey levels of JPEG images"}, {"^libraries%.utf8proc$", 0, "other tables of Unicode in the tokenizer"},
   {"^device$", 0, "other kernels", rounding = true}, {"^micro_batch$", 0, "sums are in another order", rounding = true},
   {"^tasks_together$", 0, "sums are in another order", rounding = true},
-  {"^build$", 0, "another build of the program"}, {"^vbl$", 0, "another version of the program"},
+  {"^build$", 0, "another build of the program", later = true}, {"^vbl$", 0, "another version of the program", later = true},
   {"^test_samples$", 0, "other held-out pairs in the evaluation", split = "^t[er]"}, {"^probe_samples$", 0, "other pairs in the layer analysis", split = "^probe"},
   {"^log_every$", 1, "other steps in an epoch's means of norms and shares", split = "^train%.[ns]", later = true},
   {"^partners$", 0, "other partners in the layer analysis", split = "^probe"},

@@ -91,8 +91,7 @@ local function excluded(cause, first, low, high)
   if not splits_fit(cause, first) then return "changes other numbers only" end
   if cause.rounding then return not first.rounding and "moves last bits only" or nil end
   if cause.task and first.step <= 1 and next(first.tasks) and cause.moment <= 1 and not first.tasks[cause.task] then return "that task's loss is equal at the first difference" end
-  if low == 3 then return not cause.later and "would have shown before" or nil end
-  if cause.moment < low then return "would have shown before" end
+  if cause.moment < low then return not cause.later and "would have shown before" or nil end
   if cause.moment > high then return "acts later" end
 end
 
@@ -106,9 +105,11 @@ end
 
 local function sort_causes(d, first, metrics, into)
   local low, high = moments(first, metrics)
+  local told = {}  -- some keys stand in the config and in the manifest
   for _, rows in ipairs {d.config, d.data, d.versions} do
     for _, row in ipairs(rows) do
-      local cause = not told_by_keys(row, rows) and causes_of(row[1])
+      local cause = not told[row[1]] and not told_by_keys(row, rows) and causes_of(row[1])
+      told[row[1]] = true
       if cause then
         local reason = excluded(cause, first, low, high)
         table.insert(reason and into.others or into.causes, {row[1], row[2], row[3], reason or cause.does})

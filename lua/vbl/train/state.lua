@@ -21,6 +21,13 @@ local function fingerprint(job)
   return f
 end
 
+-- What the model began with: of its files, which may be replaced under their names.
+local function weights_hash(loaded)
+  local sums = {}
+  for i, file in ipairs(loaded.files) do sums[i] = ("%08x"):format(store.crc32_file(file)) end
+  return "crc32:" .. table.concat(sums, ",")
+end
+
 local function manifest(job)
   local parameters = {}
   for _, part in ipairs(require("vbl.models.summary").parts(job.model)) do parameters[part[1]] = part[2] end
@@ -33,7 +40,7 @@ local function manifest(job)
     coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
     device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
-    threads = system.threads(), precision = job.config.precision,
+    threads = system.threads(), precision = job.config.precision, weights_hash = job.model.loaded and weights_hash(job.model.loaded),
   }
   for key, value in pairs(job.kind.manifest(job)) do m[key] = value end
   return m

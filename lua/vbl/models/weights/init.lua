@@ -2,7 +2,7 @@
 --   weights.open(spec) -> found     spec: PATH, or {text = PATH, vision = PATH}: a file, an index or a folder each. Headers only.
 --   found:config(given) -> the given config with the sizes that the files' configs say; a key that contradicts them is an error
 --   found.preprocess, found.vocabulary     of the images (or nil); the tokenizer's file (or nil)
---   weights.load(model, found, {strict = true, whole = true}) -> report: {matched, missing, unexpected, differences, unused, notes, paths, text}
+--   weights.load(model, found, {strict = true, whole = true}) -> report: {matched, missing, unexpected, differences, unused, notes, paths, files, text}
 -- All is checked before anything is copied. strict: the encoders that the files speak of must be whole, and every tensor of a file must have
 -- its place (or be known to have none, as a classifier). whole: every parameter of the model must be there.
 local names = require "vbl.models.weights.names"
@@ -301,10 +301,11 @@ end
 
 function weights.load(model, found, opts)
   local strict, whole = opts.strict ~= false, opts.whole ~= false
-  local r = {whole = whole, matched = 0, missing = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, notes = notes_of(found, model)}
+  local r = {whole = whole, matched = 0, missing = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {}, notes = notes_of(found, model)}
   local taken, have = {}, {}
   for i, part in ipairs(found.parts) do
     r.paths[i] = part.src.path
+    for _, file in ipairs(source.files(part.src)) do r.files[#r.files + 1] = file end
     local ok, plan = pcall(names.plan, part.src.shapes, part.families, part.want)
     if not ok then error(("%s: %s"):format(part.src.path, plan), 0) end
     for name, why in pairs(plan.unused) do r.unused[name] = why end

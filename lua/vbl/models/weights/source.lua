@@ -2,8 +2,10 @@
 -- JSON files that lie beside it. Opening reads headers only.
 --   source.open(path) -> {path =, folder =, shapes = {name -> {shape =, dtype =, file =}}, metadata =, config = table or nil, config_path =}
 --   source.read(src, set) -> {name -> tensor} of the names in the set
+--   source.files(src) -> the safetensors files that hold them, sorted
 --   source.beside(src, name) -> the path of a file beside it, or nil
 local c = require "vbl.store.c"
+local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
 
 local source = {}
@@ -87,6 +89,12 @@ function source.open(path)
   end
   src.config, src.config_path = find_config(file, folder)
   return src
+end
+
+function source.files(src)
+  local seen = {}
+  for _, entry in pairs(src.shapes) do seen[entry.file] = true end
+  return sorted_keys(seen)
 end
 
 function source.read(src, set)
