@@ -54,6 +54,18 @@ check.group("finding", function()
   check.error(function() named(out) end, "not a run's folder")
 end)
 
+check.group("what takes folders alone says which one a name means", function()
+  local experiments = system.output {"pwd"}:gsub("%s+$", "") .. "/experiments/"
+  local function refuses(want, ...)
+    local text, code = system.output {"/bin/sh", "-c", 'cd "$1" && shift && exec 2>&1; exec "$@"', "sh", files.path, program, ...}
+    check.ok(code == 1 and text:find(want .. ", did you mean runs/2025-09-04-080000-pretrain_all?\n", 1, true), text)
+  end
+  refuses("expected one such as runs/DATE-TIME-NAME", experiments .. "pretrain_all.lua", "--resume", "pretrain_all")
+  refuses("(RUN/checkpoints/last)", experiments .. "analyse.lua", "pretrain")
+  refuses("no such run, checkpoint or file", experiments .. "finetune.lua", "from=pretrain")
+  refuses("export: pretrain: no such file or folder", "export", "pretrain", "x")
+end)
+
 check.group("list", function()
   local records = vbl.runs.list {out = out}
   local text = listing(records, index.last(out, records), {now = os.time {year = 2025, month = 9, day = 5, hour = 8}, width = 80})

@@ -1,6 +1,7 @@
 -- vbl export SOURCE OUT: a trained model as files for others: OUT/bert (Hugging Face's BertModel), OUT/vit (timm), OUT/vilbert.safetensors.
 -- SOURCE: a run's folder (its best checkpoint, else its last), a checkpoint's folder, or a safetensors file of this program.
 local export = require "vbl.models.weights.export"
+local meant = require "vbl.runs.meant"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -13,6 +14,7 @@ local function find(path)
     if system.exists(file) then return file end
   end
   if system.exists(path .. "/config.lua") then usage(("export: %s: the run has no checkpoint yet"):format(path)) end
+  if not system.exists(path) then usage(("export: %s: no such file or folder%s"):format(path, meant(path))) end
   return path
 end
 
@@ -38,5 +40,5 @@ return function(...)
     end
     export.write(model, out, {vocabulary = vocabulary, rules = rules, log = print})
   end)
-  if not ok then usage("export: " .. usage.strip(message)) end
+  if not ok then usage("export: " .. usage.strip(message):gsub("^export: ", "")) end
 end

@@ -24,6 +24,7 @@ local config_values = require "vbl.config.values"
 local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
 local literal = require "vbl.config.literal"
+local meant = require "vbl.runs.meant"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -124,7 +125,7 @@ end
 function folder.open(path)
   path = path:gsub("(.)/+$", "%1")
   if not system.exists(path .. "/config.lua") then
-    error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0)
+    error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME%s"):format(path, meant(path)), 0)
   end
   local config = folder.config(path)
   local run = attach(path, config)

@@ -9,6 +9,7 @@ local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
 local job_of = require "vbl.train.job"
 local kinds = require "vbl.train.kinds"
+local meant = require "vbl.runs.meant"
 local state = require "vbl.train.state"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -20,7 +21,7 @@ local function split(path)
   if system.exists(path .. "/config.lua") then return path, nil end
   local run, kind = path:match "^(.*)/checkpoints/([^/]+)$"
   if run and system.exists(run .. "/config.lua") then return run, kind end
-  usage(("%s: neither a run's folder (config.lua in it) nor one of its checkpoints (RUN/checkpoints/last)"):format(path))
+  usage(("%s: neither a run's folder (config.lua in it) nor one of its checkpoints (RUN/checkpoints/last)%s"):format(path, meant(path)))
 end
 
 local function epochs_of(run)

@@ -6,6 +6,7 @@
 --     decay^(distance from the top): embeddings lowest, then the layers of both streams, the fusion's blocks where they stand, the heads 1
 --     (Clark et al. 2020, ELECTRA; Bao et al. 2022, BEiT)
 local checkpoint = require "vbl.runs.checkpoint"
+local meant = require "vbl.runs.meant"
 local system = require "vbl.system.c"
 
 local start = {}
@@ -27,7 +28,7 @@ function start.weights(from)
     if not checkpoint.read_state(run .. "/checkpoints", kind) then error(("config: from: %s: there is no such checkpoint"):format(from), 0) end
     return from
   end
-  if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file"):format(from), 0) end
+  if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file%s"):format(from, meant(from)), 0) end
   return from
 end
 
