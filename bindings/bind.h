@@ -1,6 +1,6 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
-// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, VBL_LUA_TRY,
+// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, VBL_LUA_TRY, VBL_LUA_ONCE,
 //          vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
@@ -37,6 +37,12 @@ int vbl_lua_error(lua_State *L, const char *format, ...);
     vbl_status vbl_lua_try_ = (call);                                            \
     if (vbl_lua_try_ == VBL_ENOMEM && vbl_lua_collect(L)) vbl_lua_try_ = (call); \
     if (vbl_lua_try_ != VBL_OK) vbl_lua_raise(L, &err);                          \
+  } while (0)
+// The same for a call that may have done half of it when it fails: it is not tried again.
+#define VBL_LUA_ONCE(L, call)                     \
+  do {                                            \
+    vbl_error err;                                \
+    if ((call) != VBL_OK) vbl_lua_raise(L, &err); \
   } while (0)
 bool vbl_lua_collect(lua_State *L);  // a full collection; false when it frees nothing (called by a finaliser)
 

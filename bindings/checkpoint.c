@@ -60,9 +60,8 @@ static int rerun_protected(lua_State *L) {
     roots[count] = vbl_lua_check_tensor(L, -r->outputs + i);
     seeds[count++] = r->out_grads[i];
   }
-  // Tried once: a second walk, as VBL_LUA_TRY would begin after a refusal of memory, finds half of the graph freed.
-  vbl_error err;
-  if (count > 0 && vbl_backward_many(roots, seeds, count, false, &err) != VBL_OK) vbl_lua_raise(L, &err);
+  if (count > 0)
+    VBL_LUA_ONCE(L, vbl_backward_many(roots, seeds, count, false, &err));  // a second walk would find half of the graph freed
   for (int i = 0; i < c->inputs; i++)
     if (leaves[i]->grad != NULL && leaves[i]->has_grad) r->in_grads[i] = vbl_tensor_retain(leaves[i]->grad);
   return 0;

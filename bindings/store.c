@@ -70,7 +70,7 @@ static int create_once(lua_State *L) {
   size_t n;
   bool created = false;
   const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n), *temporary = luaL_checkstring(L, 3);
-  VBL_LUA_TRY(L, vbl_create_once(path, temporary, text, n, &created, &err));
+  VBL_LUA_ONCE(L, vbl_create_once(path, temporary, text, n, &created, &err));
   lua_pushboolean(L, created);
   return 1;
 }
@@ -78,7 +78,7 @@ static int create_once(lua_State *L) {
 static int make_folder(lua_State *L) {
   bool existed;
   const char *path = luaL_checkstring(L, 1);
-  VBL_LUA_TRY(L, vbl_folder_make(path, &existed, &err));
+  VBL_LUA_ONCE(L, vbl_folder_make(path, &existed, &err));
   lua_pushboolean(L, !existed);
   return 1;
 }
@@ -265,7 +265,7 @@ static int folder_path(lua_State *L) {
 
 static int folder_commit(lua_State *L) {
   vbl_atomic_folder *f = check_folder(L);
-  VBL_LUA_TRY(L, vbl_atomic_folder_commit(f, &err));
+  VBL_LUA_ONCE(L, vbl_atomic_folder_commit(f, &err));
   return 0;
 }
 

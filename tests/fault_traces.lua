@@ -79,7 +79,7 @@ local function check_claims(run, r)
   local failed = r and r.code ~= 0
   -- Exit code 1 of a run that is finished: something beside it failed, which is said.
   local besides = r and (r.err:find("the run is finished, but", 1, true) or r.err:find("standard output: not all could be written", 1, true) or
-                         r.err:find "its result was not saved: .*cannot flush folder" or r.all and r.err:find("not enough memory", 1, true))
+                         r.err:find "its result was not saved: .*cannot flush folder" or r.err:find("\nlibgomp: ", 1, true) or r.all and r.err:find("not enough memory", 1, true))
   if status == "finished" and failed and not besides then return "result.json says finished, the process ended with " .. r.code end
   if shown == "finished" and status ~= "finished" then return "report.html says finished, result.json " .. status end
   -- One who could not read the run's files says so: damaged.
