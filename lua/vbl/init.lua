@@ -23,7 +23,7 @@ vbl.document("vbl.save", "save(path, value, [{names=, metadata=}])",
 for name, about in pairs(modules) do vbl.document("vbl." .. name, "vbl." .. name, "Module: " .. about .. ".") end
 
 -- Modules in which a name that is not there is an error, as it is in vbl itself; the others answer for themselves.
-local whole = {nn = true, optim = true, sched = true, metrics = true}
+local whole = {nn = true, optim = true, sched = true, metrics = true, data = true, runs = true, plot = true}
 
 local function strict(name, module)
   if not whole[name] or getmetatable(module) then return module end

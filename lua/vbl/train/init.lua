@@ -5,6 +5,7 @@
 local vbl = require "vbl"
 local job_of = require "vbl.train.job"
 local loop = require "vbl.train.loop"
+local nearest = require "vbl.nearest"
 local plan = require "vbl.train.plan"
 local step_of = require "vbl.train.step"
 local usage = require "vbl.usage"
@@ -74,4 +75,7 @@ train.open = require "vbl.train.open"
 -- one that was never stopped; .folder, .job.model and .job.data are there to be looked at. nil: there is none.
 return setmetatable(train, {__index = function(_, key)
   if key == "last" then return loop.last end
+  local names = {"last"}
+  for name in next, train do names[#names + 1] = name end
+  error(("vbl.train has no '%s'%s"):format(tostring(key), nearest.hint(tostring(key), names)), 2)
 end})
