@@ -59,7 +59,9 @@ check.group("metric lines", function()
   local run = new_run()
   check.error(function() run:metric {step = 1, nme = "x", value = 1} end, "unknown key 'nme'", "name")
   check.error(function() run:metric {step = 1, name = "x"} end, "value is missing")
-  run:metric {step = 1, name = "x", value = -1 / 0}
+  check.error(function() run:metric {step = 1.5, name = "x", value = 1} end, "metric: step: expected an integer, got 1.5")
+  check.error(function() run:metric {step = 1, name = "x", value = "1"} end, "metric: value: expected a number")
+  run:metric {step = 1, epoch = 0.5, name = "x", value = -1 / 0}
   run:metric {step = 2, name = "x", value = 1 / 3}
   run:close()
   local file <close> = c.append(run.path .. "/metrics.jsonl")
@@ -67,6 +69,7 @@ check.group("metric lines", function()
   local rows = metrics.read(run.path .. "/metrics.jsonl")
   check.equal(#rows, 2)
   check.equal(rows[1].value, -math.huge)
+  check.equal(rows[1].epoch, 0.5)
   check.equal(rows[2].value, 1 / 3)
 end)
 

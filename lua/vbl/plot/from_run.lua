@@ -97,7 +97,7 @@ local function draw_layers(folder, base, found, epochs, measures)
     values[measure] = {}
     for partner, by_epoch in pairs(found) do values[measure][partner] = (by_epoch[last] or {})[measure] end
   end
-  return layers.layers(base, {title = ("Alignment of the two streams by layer, epoch %d"):format(last), measures = measures, values = values,
+  return layers.layers(base, {title = ("Alignment of the two streams by layer, epoch %g"):format(last), measures = measures, values = values,
                               coattention = coattention_layers(folder)})
 end
 

@@ -41,7 +41,7 @@ end
 
 local function decode(data)
   local entry = c.json_decode(data, {where = ".index.sqlite", nan = "string"})
-  shape.check(entry, {values = {any = "number"}, epoch = "integer"}, ".index.sqlite")
+  shape.check(entry, {values = {any = "number"}, epoch = "number"}, ".index.sqlite")
   return entry
 end
 

@@ -53,7 +53,7 @@ function listing.values(record, newest)
   if record.status == "damaged" then return record.problems[1]:sub(#record.path + 2) end
   local best = type(record.result.best) == "table" and record.result.best.metric or nil
   local text = value_text(next(record.values) and record.values or newest and newest.values or {}, best, record.task)
-  if not next(record.values) and newest and newest.epoch and text ~= "" then text = ("epoch %d: %s"):format(newest.epoch, text) end
+  if not next(record.values) and newest and newest.epoch and text ~= "" then text = ("epoch %g: %s"):format(newest.epoch, text) end
   if record.status == "failed" and record.message then return (record.message:gsub("%s+", " ")) end
   return text
 end

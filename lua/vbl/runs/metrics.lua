@@ -14,12 +14,14 @@ local shape = require "vbl.runs.shape"
 local metrics = {}
 
 local keys = {"step", "epoch", "split", "name", "value", "time"}
-local types = {step = "number", epoch = "number", split = "string", name = "string", value = "number", time = "number"}
+local metric = {step = "integer", epoch = "number", split = "string", name = "string", value = "number", time = "integer"}
+local alarm = {step = "integer", epoch = "number", kind = "string", text = "string"}
 
 function metrics.line(row)
   for key, value in pairs(row) do
-    if not types[key] then error(("metric: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, keys)), 3) end
-    if type(value) ~= types[key] then error(("metric: %s is a %s, expected a %s"):format(key, type(value), types[key]), 3) end
+    if not metric[key] then error(("metric: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, keys)), 3) end
+    local ok, message = pcall(shape.check, value, metric[key], "metric: " .. key)
+    if not ok then error(message, 3) end
   end
   for _, key in ipairs {"step", "name", "value"} do
     if row[key] == nil then error(("metric: %s is missing"):format(key), 3) end
@@ -41,9 +43,6 @@ local function lines_of(path, form, needed)
   end
   return rows
 end
-
-local metric = {step = "integer", epoch = "integer", split = "string", name = "string", value = "number", time = "integer"}
-local alarm = {step = "integer", epoch = "integer", kind = "string", text = "string"}
 
 function metrics.read(path) return lines_of(path, metric, {"step", "name", "value"}) end
 
