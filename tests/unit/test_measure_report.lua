@@ -120,16 +120,17 @@ check.group("matrix: all have the same rows, since labels are given once", funct
 end)
 
 check.group("the 90 % interval of a mean covers it in about 90 % of samples", function()
-  -- cosine of 2-D unit vectors at angle t: a mean of independent numbers with known expectation. 150 trials: sd of the share 2.4 %.
+  -- cosine of 2-D unit vectors, the sine of angles about 0: a mean of independent numbers without skew, expectation 0. The normal's quantile for
+  -- Student's, and those of 400 draws, cost 1.5 %: 88.5 % of samples; 150 of them: sd of the share 2.6 %.
   local covered, trials, n = 0, 150, 80
   for trial = 1, trials do
-    local t, x, y = vbl.randn(n):totable(), {}, {}
-    for i = 1, n do x[i], y[i] = {1, 0}, {math.cos(t[i] / 2), math.sin(t[i] / 2)} end
+    local t, x, y = vbl.rand(n):totable(), {}, {}
+    for i = 1, n do x[i], y[i] = {1, 0}, {math.sin(t[i] - 0.5), math.cos(t[i] - 0.5)} end
     x, y = vbl.tensor(x), vbl.tensor(y)
-    local r = measure.report(x, y, "cosine", {null = 0, draws = 100, alpha = 0.1, seed = trial}):row "cosine"
-    if r.lo < math.exp(-0.125) and math.exp(-0.125) < r.hi then covered = covered + 1 end
+    local r = measure.report(x, y, "cosine", {null = 0, draws = 400, alpha = 0.1, seed = trial}):row "cosine"
+    if r.lo < 0 and 0 < r.hi then covered = covered + 1 end
   end
-  check.near(covered / trials, 0.9, 0.075)
+  check.near(covered / trials, 0.885, 0.08)
 end)
 
 check.group("p of independent data is uniform", function()
