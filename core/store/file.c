@@ -44,6 +44,8 @@ static vbl_status read_all(int fd, const char *path, size_t expected, vbl_file_b
 
 vbl_status vbl_file_open(const char *path, int *out, size_t *size, vbl_error *err) {
   struct stat st;
+  *out = -1;
+  *size = 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return vbl_fail_errno(err, "open", path);
   vbl_status s = VBL_OK;

@@ -11,7 +11,7 @@ typedef struct vbl_file_bytes {
 
 void vbl_file_bytes_free(vbl_file_bytes *b);  // idempotent
 
-// Opens a regular file, or a link to one, for reading; *size: its bytes. VBL_EIO for anything else, at once: a FIFO would wait for a writer, a device
+// Opens a regular file, or a link to one, for reading; *size: its bytes; *fd is -1 after an error. VBL_EIO for anything else, at once: a FIFO would wait for a writer, a device
 // need not end. Every file that may be a stranger's is opened so.
 vbl_status vbl_file_open(const char *path, int *fd, size_t *size, vbl_error *err);
 vbl_status vbl_file_read(const char *path, vbl_file_bytes *out, vbl_error *err);
