@@ -14,7 +14,7 @@ local config = vbl.config({
   k = {5, 10, 20, 50, 100},         -- numbers of neighbours
   draws = 5,                        -- subsets of each n
   out_base = "sensitivity",         -- .tsv, .json, .svg and .png
-})
+}, nil, {})
 
 local measures = {"cka", {"cka", label = "CKA, biased", opts = {estimator = "biased"}}, "mknn", "svcca", "procrustes", "knn_jaccard"}
 

@@ -38,6 +38,7 @@ check.group("analyse: wrong words", function()
   trainer.expect(1, script("analyse", {}), "expected RUN|CHECKPOINT")
   trainer.expect(1, script("analyse", {trainer.folder}), "neither a run's folder")
   trainer.expect(1, script("analyse", {trainer.folder, "sample=3"}), "unknown key 'sample', did you mean 'samples'?")
+  trainer.expect(1, script("analyse", {trainer.folder, "--final"}), "--final: this script makes no run")
   trainer.expect(0, script("analyse", {"--help"}), "RUN|CHECKPOINT [key=value ...]", "held-out pairs")
 end)
 

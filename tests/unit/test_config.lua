@@ -5,11 +5,11 @@ local comments = require "vbl.config.comments"
 local config = require "vbl.config"
 local values = require "vbl.config.values"
 
--- config(defaults, schemas) as if these words were the script's.
-local function with(words, defaults, schemas)
+-- config(defaults, schemas, operands) as if these words were the script's.
+local function with(words, defaults, schemas, operands)
   local saved = arg
   arg = {[0] = "experiments/try.lua", table.unpack(words)}
-  local ok, result = pcall(config, defaults, schemas)
+  local ok, result = pcall(config, defaults, schemas, operands)
   arg = saved
   if not ok then error(result, 0) end
   return result
@@ -58,6 +58,8 @@ check.group("mistakes name the key, the type and the nearest", function()
   check.error(function() with({"--banana"}, defaults()) end, "unknown flag '--banana' (--help lists the keys)")
   check.error(function() with({"hidden=3"}, defaults()) end, "did you mean 'model.mlp.hidden'?")
   check.error(function() with({"name=mine"}, defaults()) end, "did you mean '--name'?")
+  check.error(function() with({"--plan", "x"}, defaults(), nil, {"RUN"}) end, "--plan: this script makes no run")
+  check.error(function() require("vbl").train.job(with({"--plan"}, defaults())) end, "--plan: this script takes its own steps")
   check.error(function() with({"banana=1"}, defaults()) end, "unknown key 'banana' (--help lists the keys)")
   check.error(function() with({"lasyers={1}"}, defaults()) end, "did you mean 'layers'?")
   check.error(function() with({"model=tiny"}, defaults()) end, "expected a table such as {mlp = {hidden = 8}, preset = \"tiny\"}", "model.mlp=VALUE")

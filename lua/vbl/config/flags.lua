@@ -1,28 +1,36 @@
--- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning.
+-- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning; trains: only where a run is made.
 -- flags.known(name) -> boolean
 -- flags.parse(words, i, into, fail, otherwise) -> next i    reads words[i], a flag, into the table; fail(message) raises; otherwise: what is
 --                                                       said of an unknown flag that is near to none
+-- flags.refuse(given, why)                     an error where one that only a run knows was given; given: name -> true
 -- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error, but for --plan
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
+local usage = require "vbl.usage"
 
 local flags = {}
 
 flags.rows = {
   {"device", "cpu|cuda[:n]", "where tensors live (cpu)"},
   {"seed", "N", "of everything that is drawn (0)"},
-  {"resume", "RUN", "continue a run, bit for bit"},
+  {"resume", "RUN", "continue a run, bit for bit", trains = true},
   {"threads", "N", "threads of the kernels (every core)"},
   {"out", "DIR", "where run folders go (runs)"},
   {"name", "NAME", "the run's name (the script's)"},
-  {"final", nil, "fine-tuning: score the test split too, which is locked else"},
-  {"plan", nil, "parameters, FLOPs, memory, steps; trains nothing"},
+  {"final", nil, "fine-tuning: score the test split too, which is locked else", trains = true},
+  {"plan", nil, "parameters, FLOPs, memory, steps; trains nothing", trains = true},
   {"help", nil, "this text"},
 }
 
 local function row_of(name)
   for _, row in ipairs(flags.rows) do
     if row[1] == name then return row end
+  end
+end
+
+function flags.refuse(given, why)
+  for _, row in ipairs(flags.rows) do
+    if row.trains and given[row[1]] then usage(("--%s: %s"):format(row[1], why)) end
   end
 end
 
@@ -73,7 +81,7 @@ local function set_device(device, plan, fail)
     fail(("--device: expected cpu, cuda or cuda:N, got '%s'"):format(device))
   end
   local ok, message = pcall(require("vbl").set_device, device)
-  if not ok and not plan then fail(("--device %s: %s"):format(device, (require("vbl.usage").strip(message):gsub("^device '[^']*': ", "")))) end
+  if not ok and not plan then fail(("--device %s: %s"):format(device, (usage.strip(message):gsub("^device '[^']*': ", "")))) end
 end
 
 function flags.apply(into, fail)

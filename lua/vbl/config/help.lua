@@ -54,6 +54,8 @@ return function(rows, source, line, operands)
   print_rows(keys)
   print "\nflags:"
   local list = {}
-  for i, row in ipairs(flags.rows) do list[i] = {"--" .. row[1], row[2] or "", row[3]} end
+  for _, row in ipairs(flags.rows) do
+    if not (row.trains and operands) then list[#list + 1] = {"--" .. row[1], row[2] or "", row[3]} end
+  end
   print_rows(list)
 end

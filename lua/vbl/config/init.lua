@@ -12,7 +12,8 @@
 --   fields merged). schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}}} names keys
 --   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys;
 --   optional = true in a row: `false` is a value too, and leaves it out; also = "table": a table is taken too.
---   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order.
+--   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order. Such a script
+--   (also with {}) makes no run: the flags that only a run knows are refused.
 --   The comment behind a key is its --help.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
 --   given, the set of the flags given.
@@ -192,7 +193,10 @@ local function new(_, defaults, schemas, operands)
     os.exit(0, true)
   end
   local config = copy(defaults)
-  if operands then config.operands, rest = take_operands(rest, operands) end
+  if operands then
+    flags.refuse(given.given, "this script makes no run, it looks at what is there (--help lists its flags)")
+    config.operands, rest = take_operands(rest, operands)
+  end
   for _, word in ipairs(rest) do merge_word(config, rows, word) end
   flags.apply(given, fail)
   given.words = rest

@@ -3,6 +3,7 @@
 -- does that of a downstream task: from a pretraining run, weights or scratch, best checkpoint, test. config: what vbl.config gave, with the
 -- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it.
 local vbl = require "vbl"
+local flags = require "vbl.config.flags"
 local job_of = require "vbl.train.job"
 local loop = require "vbl.train.loop"
 local nearest = require "vbl.nearest"
@@ -63,7 +64,11 @@ function train.finetune(config, parts) return run("vbl.train.finetuning", config
 -- One step on a given batch, for scripts that own their loop: the gradient of all tasks, then the optimizer. Returns name -> value.
 function train.step(job, batch, step) return step_of.now(job, batch, step) end
 
-train.job = job_of.new
+-- What a run is made of, without a run, for scripts that own their loop.
+function train.job(config, parts)
+  flags.refuse(config.flags.given or {}, "this script takes its own steps; a run of vbl.train.pretrain or finetune knows this flag")
+  return job_of.new(config, parts)
+end
 
 -- Several runs of one script, each made once: see train/study.lua.
 train.study = require "vbl.train.study"
