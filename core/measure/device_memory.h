@@ -7,6 +7,7 @@
 static inline vbl_status vbl_device_take(const vbl_backend *b, size_t bytes, const char *what, void **out, vbl_error *err) {
   *out = b->alloc(bytes > 0 ? bytes : 1);
   if (*out != NULL) return VBL_OK;
-  return vbl_fail(err, VBL_ENOMEM, "%s: %s: out of memory for %.1f MB; measure on the host (X:to \"cpu\"), or free what else lies there",
-                  what, b->name, (double)bytes * 1e-6);
+  return vbl_fail(err, VBL_ENOMEM,
+                  "%s: %s: out of memory for %.1f MB; measure on the host (X:to \"cpu\"), or free what else lies there", what,
+                  b->name, (double)bytes * 1e-6);
 }

@@ -197,7 +197,8 @@ static void test_full_disk(void) {
   signal(SIGXFSZ, SIG_IGN);
   limit_file_size(50000);
   CHECK(vbl_atomic_write(path, big, sizeof big, &err) == VBL_EIO && says("full.txt") && says(strerror(EFBIG)) && says("is intact"));
-  CHECK(vbl_safetensors_write(at("full.safetensors"), 1, &a, 0, NULL, NULL, NULL, &err) == VBL_EIO && says("cannot write") && !says("intact"));
+  CHECK(vbl_safetensors_write(at("full.safetensors"), 1, &a, 0, NULL, NULL, NULL, &err) == VBL_EIO && says("cannot write") &&
+        !says("intact"));
   CHECK(vbl_npz_write(at("full.npz"), 1, &a, &err) == VBL_EIO);
   limit_file_size(RLIM_INFINITY);
   CHECK(holds(path, "old") && access(at("full.safetensors"), F_OK) != 0);
