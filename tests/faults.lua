@@ -408,8 +408,10 @@ end
 
 -- Refused memory for the code that it generates, oneDNN crashes; libgfortran, while it is loaded with OpenBLAS, crashes or aborts.
 local function inside_library(note)
-  local frame = note:match "^%S+ [^ ]* *by [^ ]*libvbl_faults%S+ libvbl_faults%S+ (%S+)"
-  return frame and (frame:find "^libdnnl%.so" or frame:find "^libgfortran%.so")
+  for frame in (note:match " by (.*)" or ""):gmatch "%S+" do
+    local name = frame:match "^[^.+]*"
+    if name ~= "libvbl_faults" and name ~= "libc" and name ~= "libasan" then return name == "libdnnl" or name == "libgfortran" end
+  end
 end
 
 -- What the process lacked is no fault of its data.
@@ -419,14 +421,14 @@ end
 
 -- -> "past", "tolerated", "said", "errors", "theirs" (a library's crash), or nil and what is wrong
 local function judge(w, r, action, all)
+  if (r.code == 139 or r.code == 134 or r.err:find("AddressSanitizer: SEGV", 1, true)) and inside_library(r.note) then
+    local wrong = recovers(w)
+    return not wrong and "theirs" or nil, wrong
+  end
   if r.err:find("ERROR: AddressSanitizer", 1, true) or r.err:find("ERROR: LeakSanitizer", 1, true) then return nil, r.err:match "ERROR: .*":sub(1, 3000) end
   if r.count.any == 0 then return nil, "nothing was counted: is the program another than the driver's?" end
   if r.fired == 0 then return "past" end
   if r.hung then return nil, "hangs" end
-  if (r.code == 139 or r.code == 134) and inside_library(r.note) then
-    local wrong = recovers(w)
-    return not wrong and "theirs" or nil, wrong
-  end
   if r.code >= 128 then return nil, signals[r.code] or "signal " .. r.code - 128 end
   r.all = all
   local wrong = left_wrong(w, r, all)
