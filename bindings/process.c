@@ -27,8 +27,8 @@ void vbl_read_words(lua_State *L, int arg, char **words) {
 }
 
 // Starts the program with SIGPIPE and SIGXFSZ as usual (we ignore them, and an ignored signal outlives exec); `out` >= 0 becomes
-// its standard output, `unused` is closed in it. Returns errno.
-static int start(char **words, int out, int unused, pid_t *pid) {
+// its standard output, `unused` is closed in it. apart: in a process group of its own. Returns errno.
+static int start(char **words, int out, int unused, bool apart, pid_t *pid) {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   sigset_t defaults;
@@ -40,7 +40,7 @@ static int start(char **words, int out, int unused, pid_t *pid) {
   code = posix_spawnattr_init(&attributes);
   if (code == 0) {
     code = posix_spawnattr_setsigdefault(&attributes, &defaults);
-    if (code == 0) code = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    if (code == 0) code = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | (apart ? POSIX_SPAWN_SETPGROUP : 0));
     if (code == 0 && out >= 0) code = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
     if (code == 0 && out >= 0) code = posix_spawn_file_actions_addclose(&files, unused);
     if (code == 0) code = posix_spawnp(pid, words[0], &files, &attributes, words, environ);
@@ -68,7 +68,7 @@ static int process_run(lua_State *L) {
   char *words[VBL_MAX_WORDS];
   pid_t pid;
   vbl_read_words(L, 1, words);
-  int code = start(words, -1, -1, &pid);
+  int code = start(words, -1, -1, false, &pid);
   if (code != 0) return refuse(L, words[0], code);
   lua_pushinteger(L, wait_for(pid));
   return 1;
@@ -95,8 +95,10 @@ static int process_output(lua_State *L) {
   int ends[2];
   pid_t pid;
   vbl_read_words(L, 1, words);
+  lua_getfield(L, 1, "apart");
+  bool apart = lua_toboolean(L, -1);
   if (pipe2(ends, O_CLOEXEC) != 0) return refuse(L, words[0], errno);
-  int code = start(words, ends[1], ends[0], &pid);
+  int code = start(words, ends[1], ends[0], apart, &pid);
   close(ends[1]);
   if (code != 0) {
     close(ends[0]);
@@ -115,6 +117,6 @@ static int process_output(lua_State *L) {
 const vbl_fn vbl_process_rows[] = {
     {"run", process_run, "run{program, argument, ...} -> exit code or nil, message",
      "Runs a program to its end with this one's terminal; 128 + n when signal n ended it. No shell."},
-    {"output", process_output, "output{program, argument, ...} -> string, exit code or nil, message",
-     "As run, and returns what the program wrote to its standard output."},
+    {"output", process_output, "output{program, argument, ..., apart=false} -> string, exit code or nil, message",
+     "As run, and returns what the program wrote to its standard output. apart: the terminal's Ctrl-C is not for it."},
     {NULL, NULL, NULL, NULL}};

@@ -156,5 +156,13 @@ check.group("a run", function()
   run:close()
 end)
 
+check.group("a program apart: the terminal's Ctrl-C is not for it", function()
+  local own = io.open("/proc/self/stat"):read("a"):match "%) %a %d+ (%d+)"
+  local function group(words) return (system.output(words):gsub("\n", "")) end
+  local script = "read id name state parent group rest </proc/$$/stat; echo $group"
+  check.equal(group {"sh", "-c", script}, own)
+  check.ok(group {"sh", "-c", script, apart = true} ~= own)
+end)
+
 c.remove(root)
 check.done()

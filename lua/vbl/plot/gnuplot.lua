@@ -56,7 +56,8 @@ function gnuplot.render(base, width, height, data, commands)
   if folder and folder ~= "" then c.make_folder(folder) end
   local script, temporary = base .. ".gp", base .. ".tmp-" .. system.pid()
   c.write_atomic(script, head:format(gnuplot.quote(name or base), data, width, height, 2 * width, 2 * height, commands))
-  local text, code = system.output {"sh", "-c", 'exec gnuplot -e "$1" "$2" 2>&1', "sh", "base=" .. gnuplot.quote(temporary), script}
+  -- Apart: a Ctrl-C at the terminal makes gnuplot jump out of whatever it does, an allocation too, after which it may abort or wait for ever.
+  local text, code = system.output {"sh", "-c", 'exec gnuplot -e "$1" "$2" 2>&1', "sh", "base=" .. gnuplot.quote(temporary), script, apart = true}
   if code ~= 0 then
     for _, suffix in ipairs {".svg", ".png"} do os.remove(temporary .. suffix) end
     error(("plot: gnuplot failed on %s: %s"):format(script, text or code), 0)
