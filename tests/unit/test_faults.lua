@@ -1,6 +1,7 @@
 -- A few of the faults and kills that tests/full/test_faults_*.lua and test_kills.lua go through at length (docs/robustness.md).
 local check = require "check"
 local faults = require "faults"
+local judge = require "fault_judge"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local traces = require "fault_traces"
@@ -70,6 +71,22 @@ check.group("what a fault leaves", function()
   check.ok(files({code = 1}):find "the process ended with 1")
   check.ok(files({["result.json"] = '{"status":"failed"}', code = 1}):find "report.html says finished")
   check.ok(files({["result.json"] = '{"status":"failed"}', ["report.html"] = '<p class="status failed"></html>', code = 1}):find "log.txt ends as if")
+end)
+
+check.group("what counts as the word of a refusal", function()
+  local w = {calm = "peak memory 65 MB\n1 threads\n", open = "", again = function() return {code = 0, err = ""} end}
+  local r = {code = 0, err = "", out = "peak memory 71 MB\n1 threads\n", fired = 1, note = "", open = "", count = {any = 1}}
+  w.whole = function() return "the end differs" end
+  for _, action in ipairs {"ENOMEM", "EAGAIN"} do
+    local kind, wrong = judge.verdict(w, r, action)
+    check.ok(not kind and wrong:find("success is said, but the end differs", 1, true), wrong)
+  end
+  w.whole = function() end
+  check.equal(judge.verdict(w, r, "ENOMEM"), "tolerated")
+  r.err = "vbl: no report of the run: not enough memory\n"
+  check.equal(judge.verdict(w, r, "ENOMEM"), "said")
+  r.err = "image a.png: damaged image data (memory)\n"
+  check.ok(select(2, judge.verdict(w, r, "ENOMEM")):find "blames the data")
 end)
 
 check.group("the prompt: memory refused", function()
