@@ -206,10 +206,10 @@ typedef struct vbl_backend {
                              const int32_t (*q_seg)[2], const int32_t (*k_seg)[2], int64_t B, int64_t H, int64_t d, double scale,
                              const vbl_dropout *drop, const void *o, int64_t ldo, const void *lse, const void *dout, int64_t lddo,
                              void *delta, void *dq, int64_t lddq, void *dk, int64_t lddk, void *dv, int64_t lddv, vbl_stream s);
-  // The same in bf16: q, k, v, o, dout, dq, dk, dv, the probabilities and their gradients are bf16, sums and lse f32. Where a library
-  // computes it dropout's mask is the library's own: it repeats with (site, step, first sample, sizes), and is not attention's; and lse, which
-  // only the backward reads, lies [B, H, S] where rows are even. NULL, or
-  // false with nothing done: not for these operands here, in both directions; core then calls the f32 one.
+  // The same in bf16: q, k, v, o, dout, dq, dk, dv, the probabilities and their gradients are bf16, sums and lse f32. lse, which
+  // only the backward reads, may lie [B, H, S] where rows are even. Where the user asks for a library's attention, dropout's mask is the library's own: it
+  // repeats with (site, step, first sample, sizes). NULL, or false with nothing done: not for these operands here, in both directions; core then calls the
+  // f32 one.
   bool (*attention_bf16)(const vbl_heads *a, void *o, void *lse, vbl_stream s);
   bool (*attention_bf16_backward)(const vbl_heads *a, const void *o, const void *lse, const void *dout, void *dq, void *dk,
                                   void *dv, vbl_stream s);

@@ -120,7 +120,8 @@ static vbl_reading *count_adamw_pieces(const vbl_adamw_piece *pieces, int count,
   const double tables = PIECE * (double)count + WHERE * parts, found = F64 * (double)(count + 1);
   vbl_plan_add("from_host", 0, 0, 0, tables + I32 * (double)(count + 1));
   add("adamw_pieces norms", F32 * n + tables, F64 * parts);
-  add("adamw_pieces scale", F64 * parts + I32 * (double)(count + 1), found + F32);
+  add("adamw_pieces sums", F64 * parts + I32 * (double)(count + 1), found);
+  add("adamw_pieces scale", found, F64 + F32);
   add("adamw_pieces", 4 * F32 * n + tables + F32 + I32, 3 * F32 * n);
   const vbl_backend *b = vbl_plan_backend();
   return b->read_later(NULL, (size_t)found, false, s);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/blocks.h"
+#include "kernels/heads.h"
 #include "kernels/plan.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -133,9 +134,21 @@ static void control(const vbl_heads *a) {
 static void unpack(const vbl_heads *a, double rows, double width) {
   if (!a->even) add("attention_bf16 unpacking", rows * width, rows * width);
 }
+// vbl's own kernels, which read and write where the rows lie; the backward's two both make the scores and dP.
+static void count_own(const vbl_heads *a, const segments *n) {
+  const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
+  vbl_plan_add("attention_bf16 own", 1, 4 * times(a->H, a->d) * n->pairs, width * (n->q + 2 * n->k), (width + row) * n->q);
+}
+static void count_own_backward(const vbl_heads *a, const segments *n) {
+  const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H, flops = 2 * times(a->H, a->d) * n->pairs;
+  vbl_plan_scratch(1, (size_t[]){(size_t)(a->q_rows * a->H) * F32});
+  vbl_plan_add("attention_bf16_backward own q", 1, 3 * flops, width * (3 * n->q + 2 * n->k) + row * n->q, (width + row) * n->q);
+  vbl_plan_add("attention_bf16_backward own kv", 1, 4 * flops, width * (2 * n->q + 2 * n->k) + 2 * row * n->q, 2 * width * n->k);
+}
 static bool count_attention_bf16(const vbl_heads *a, void *o, void *lse, vbl_stream s) {
   const segments n = segments_of(a->q_seg, a->k_seg, a->B, a->q_rows, a->k_rows);
   const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
+  if (vbl_heads_own(a)) return count_own(a, &n), true;
   heads(a, false);
   control(a);
   pack_rows(a, a->q_rows, a->longest_q);
@@ -149,6 +162,7 @@ static bool count_attention_bf16_backward(const vbl_heads *a, const void *o, con
                                           void *dv, vbl_stream s) {
   const segments n = segments_of(a->q_seg, a->k_seg, a->B, a->q_rows, a->k_rows);
   const double width = BF16 * times(a->H, a->d), row = F32 * (double)a->H;
+  if (vbl_heads_own(a)) return count_own_backward(a, &n), true;
   heads(a, true);
   control(a);
   for (int i = 0; i < 3; i++) pack_rows(a, a->q_rows, a->longest_q);  // q, o, do

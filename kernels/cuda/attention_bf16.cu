@@ -1,7 +1,8 @@
 // Attention with bf16 operands through cuDNN's fused graphs (sdpa.h). Segments of one length are read and written where they lie; others go
 // through working memory, packed with zeros behind the last row where every row is some sample's, or padded: cuDNN's tiles may read past a sample's end,
-// where P = 0, and 0 times what lies there must be 0. Plans are made once a shape (some tenths of a second) and kept. Shapes that cuDNN does not take, or
-// a machine without it: vbl's own kernels (flash.cu). Heads that these do not take either: false, and the caller's f32 kernels do it.
+// where P = 0, and 0 times what lies there must be 0. Plans are made once a shape (some tenths of a second) and kept. Dropout, short segments (heads.h),
+// shapes that cuDNN does not take, a machine without it: vbl's own kernels (flash.cu). Heads that these do not take: cuDNN, or false, and the caller's
+// f32 kernels do it.
 // defines: vbl_cuda_attention_bf16, vbl_cuda_attention_bf16_backward, vbl_cuda::fused_attention
 #include <stdio.h>
 
@@ -16,6 +17,9 @@
 #include "kernels/cuda/flash.h"
 #include "kernels/cuda/parts.h"
 #include "kernels/cuda/sdpa.h"
+extern "C" {
+#include "kernels/heads.h"
+}
 
 using namespace vbl_cuda;
 using namespace vbl_graph;
@@ -253,19 +257,20 @@ bool vbl_cuda::fused_attention(char *why, size_t size) {
 
 static int64_t bucket(int64_t S, bool even) { return even ? S : (S + BUCKET - 1) / BUCKET * BUCKET; }
 
-// VBL_CUDA_ATTENTION=own: vbl's own kernels always, whose dropout masks are the CPU's.
-static bool wanted(void) {
+// VBL_CUDA_ATTENTION=own: vbl's own kernels always; =cudnn: cuDNN wherever it makes a plan.
+static bool asked(const char *for_what) {
   const char *how = getenv("VBL_CUDA_ATTENTION");
-  return (how == nullptr || strcmp(how, "own") != 0) && vbl_cudnn::missing() == nullptr;
+  return how != nullptr && strcmp(how, for_what) == 0;
 }
 
-// The plans for a shape, NULL where there are none.
+// The plans for a shape, NULL where there are none or vbl's own kernels are to do it.
 static const plans *plans_for(const vbl_heads *a) {
   typedef std::tuple<std::array<int64_t, 12>, bool, bool, double, double, bool> key;
   static std::map<key, plans> *known = new std::map<key, plans>;
   static std::mutex lock;
-  static const bool on = wanted();
-  if (!on || a->B == 0 || a->H == 0 || a->d == 0 || a->longest_q == 0 || a->longest_k == 0) return nullptr;
+  static const bool on = !asked("own") && vbl_cudnn::missing() == nullptr, always = asked("cudnn");
+  if (!on || (!always && vbl_heads_own(a)) || a->B == 0 || a->H == 0 || a->d == 0 || a->longest_q == 0 || a->longest_k == 0)
+    return nullptr;
   const int64_t S_q = bucket(a->longest_q, a->even), S_k = bucket(a->longest_k, a->even);
   std::array<int64_t, 12> sizes = {a->B, a->H, a->d, S_q, S_k};
   if (a->even && aligned_rows(a)) sizes = {a->B, a->H, a->d, S_q, S_k, a->ldq, a->ldk, a->ldv, a->ldo, a->lddq, a->lddk, a->lddv};

@@ -15,10 +15,13 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/flash.h"
 #include "kernels/cuda/tiles.h"
+extern "C" {
+#include "kernels/heads.h"
+}
 
 using namespace vbl_cuda;
 
-enum { OWN = 16 * WARPS, TILE = 32, WIDEST = 128 };
+enum { OWN = 16 * WARPS, TILE = 32 };
 
 #define LOG2_E 1.4426950408889634f
 #define LN_2   0.69314718055994531f
@@ -227,8 +230,6 @@ static dim3 grid_of(const vbl_heads &a, int64_t longest) {
   return dim3((unsigned)a.H, (unsigned)(a.B < 65535 ? a.B : 65535), blocks_for(longest > 0 ? longest : 4 * OWN, OWN));
 }
 
-static bool takes(const vbl_heads *a) { return a->B > 0 && a->H > 0 && a->d > 0 && a->d % 8 == 0 && a->d <= WIDEST; }
-
 template <int D>
 static void forward(const vbl_heads &a, bf16 *o, float *lse, vbl_stream s) {
   VBL_LAUNCH(forward_kernel<D>, grid_of(a, a.longest_q), BLOCK, s, a, site_of(a.drop), o, lse);
@@ -245,7 +246,7 @@ static void backward(const vbl_heads &a, const gradients &g, vbl_stream s) {
 bool vbl_cuda::flash_forward(const vbl_heads *a, void *o, void *lse, vbl_stream s) {
   static void (*const by_width[])(const vbl_heads &, bf16 *, float *, vbl_stream) = {forward<32>, forward<64>, forward<96>,
                                                                                      forward<128>};
-  if (!takes(a)) return false;
+  if (!vbl_heads_fit(a)) return false;
   by_width[(a->d - 1) / 32](*a, (bf16 *)o, (float *)lse, s);
   return true;
 }
@@ -254,7 +255,7 @@ bool vbl_cuda::flash_backward(const vbl_heads *a, const void *o, const void *lse
                               vbl_stream s) {
   static void (*const by_width[])(const vbl_heads &, const gradients &, vbl_stream) = {backward<32>, backward<64>, backward<96>,
                                                                                        backward<128>};
-  if (!takes(a)) return false;
+  if (!vbl_heads_fit(a)) return false;
   scratch delta((size_t)(a->q_rows * a->H) * sizeof(float), s);
   if (delta.p == nullptr) return true;  // the next sync reports it
   const gradients g = {(const bf16 *)o, (const bf16 *)dout, (const float *)lse, (float *)delta.p,

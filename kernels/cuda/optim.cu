@@ -89,16 +89,20 @@ static __global__ void squares_kernel(const piece *pieces, const chunk *chunks, 
   }
 }
 
-// found[0] the norm of all, found[1 + k] piece k's sum of squares, *scale that of the gradients. One block.
-static __global__ void norm_kernel(const double *part, const int *start, int count, double clip, double *found, float *scale,
-                                   int32_t *alarm) {
-  double sum = 0;
-  for (int k = (int)threadIdx.x; k < count; k += THREADS) {
+// found[1 + k] piece k's sum of squares. A warp a piece: a table of embeddings is hundreds of chunks.
+static __global__ void sums_kernel(const double *part, const int *start, int count, double *found) {
+  for (int k = (int)first_row<WARP>(); k < count; k += (int)row_step<WARP>()) {
     double squares = 0;
-    for (int i = start[k]; i < start[k + 1]; i++) squares += part[i];
-    found[1 + k] = squares;
-    sum += squares;
+    for (int i = start[k] + (int)threadIdx.x % WARP; i < start[k + 1]; i += WARP) squares += part[i];
+    squares = group_sum<WARP>(squares);
+    if (threadIdx.x % WARP == 0) found[1 + k] = squares;
   }
+}
+
+// found[0] the norm of all, *scale that of the gradients. One block.
+static __global__ void norm_kernel(int count, double clip, double *found, float *scale, int32_t *alarm) {
+  double sum = 0;
+  for (int k = (int)threadIdx.x; k < count; k += THREADS) sum += found[1 + k];
   sum = group_sum<THREADS>(sum);
   if (threadIdx.x != 0) return;
   const double norm = sqrt(sum);
@@ -163,8 +167,9 @@ vbl_reading *vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, dou
     if (p == nullptr) return nullptr;
   const unsigned grid = blocks_for(chunks, 1);
   VBL_LAUNCH(squares_kernel, grid, THREADS, s, (const piece *)list.p, (const chunk *)parts.p, chunks, (double *)part.p);
-  VBL_LAUNCH(norm_kernel, 1, THREADS, s, (const double *)part.p, (const int *)start.p, count, clip, (double *)found.p,
-             (float *)scale.p, up);
+  VBL_LAUNCH(sums_kernel, blocks_for(count, THREADS / WARP), THREADS, s, (const double *)part.p, (const int *)start.p, count,
+             (double *)found.p);
+  VBL_LAUNCH(norm_kernel, 1, THREADS, s, count, clip, (double *)found.p, (float *)scale.p, up);
   VBL_LAUNCH(pieces_kernel, grid, THREADS, s, (const piece *)list.p, (const chunk *)parts.p, chunks, (const float *)scale.p, up);
   return vbl_cuda_read_later(found.p, bytes, false, s);
 }

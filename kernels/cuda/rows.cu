@@ -39,63 +39,87 @@ void vbl_cuda_gather_rows(const void *x, const int32_t *index, void *y, int64_t 
   return in_fours(D, {x, y}) ? gather<float4>(x, index, y, n, D / 4, s) : gather<float>(x, index, y, n, D, s);
 }
 
-// Of 32 rows from `first` on, those of `mark` (bit k: row first + k), added in their order to a row of sums, SIDE columns a lane at a time. Four
-// rows are on their way at once.
-enum { SIDE = 8 };
-static __device__ void add_marked(const float *x, unsigned mark, int64_t first, float *sums, int64_t D) {
-  for (int64_t c = threadIdx.x % WARP; c < D; c += SIDE * WARP) {
-    float total[SIDE];
-    for (int k = 0; k < SIDE; k++) total[k] = c + k * WARP < D ? sums[c + k * WARP] : 0;
-    for (unsigned rest = mark; rest != 0;) {
-      float v[4][SIDE];
-      for (int r = 0; r < 4; r++) {
-        const bool there = rest != 0;
-        const float *row = x + (first + (there ? __ffs((int)rest) - 1 : 0)) * D;
-        rest &= rest - 1;
-        for (int k = 0; k < SIDE; k++) v[r][k] = there && c + k * WARP < D ? row[c + k * WARP] : 0;
-      }
-      for (int r = 0; r < 4; r++)
-        for (int k = 0; k < SIDE; k++) total[k] += v[r][k];
-    }
-    for (int k = 0; k < SIDE; k++)
-      if (c + k * WARP < D) sums[c + k * WARP] = total[k];
+// A block's threads compare SCAN indices at a time; what it finds are offsets from the first of them, in their order.
+enum { AT_ONCE = 4, SCAN = AT_ONCE * THREADS };
+struct matches {
+  int count;
+  uint16_t at[SCAN];
+};
+
+// Whether one of the `end` first indices is `to`: the same answer in the whole block.
+static __device__ bool any_equal(const int32_t *index, int32_t to, int64_t end) {
+  for (int64_t first = threadIdx.x; first - threadIdx.x < end; first += SCAN) {
+    int here = 0;
+    for (int k = 0; k < AT_ONCE; k++) here |= first + k * THREADS < end && index[first + k * THREADS] == to;
+    if (group_max<THREADS>(here) != 0) return true;
   }
+  return false;
 }
 
-// Whether one of AT_ONCE * 32 indices from `first` on, up to `end`, is `to`: the same answer in the whole warp.
-enum { AT_ONCE = 4 };
-static __device__ bool any_equal(const int32_t *index, int32_t to, int64_t first, int64_t end) {
-  bool here = false;
+// Which of SCAN indices from `first` on, up to n, are `to`. A warp finds those of its AT_ONCE * 32 indices.
+static __device__ void find_equal(const int32_t *index, int32_t to, int64_t first, int64_t n, matches *m) {
+  VBL_SHARED(unsigned, marks, [SCAN / WARP]);
+  const int lane = (int)threadIdx.x % WARP, word = (int)threadIdx.x / WARP * AT_ONCE;
   for (int k = 0; k < AT_ONCE; k++) {
-    const int64_t at = first + k * WARP + threadIdx.x % WARP;
-    here |= at < end && index[at] == to;
+    const int64_t at = first + (word + k) * WARP + lane;
+    const unsigned mark = __ballot_sync(~0u, at < n && index[at] == to);
+    if (lane == 0) marks[word + k] = mark;
   }
-  return __ballot_sync(~0u, here) != 0;
+  __syncthreads();
+  int before = 0;
+  for (int w = 0; w < SCAN / WARP; w++) {
+    const unsigned mark = marks[w];
+    if (w >= word && w < word + AT_ONCE && (mark >> lane & 1) != 0)
+      m->at[before + __popc(mark & ((1u << lane) - 1))] = (uint16_t)(w * WARP + lane);
+    before += __popc(mark);
+  }
+  if (threadIdx.x == 0) m->count = before;
+  __syncthreads();
 }
 
-// A warp a source row. The first of the rows with one index adds them all, in their order: no atomics, and the same sums every time. Each
-// warp compares AT_ONCE * 32 indices a time, all n of them where it is the first: n^2 / 128 rounds of some 20 instructions, from cache (n = 66,560:
-// half a millisecond).
-static __global__ void scatter_kernel(const float *x, const int32_t *index, float *y, int64_t n, int64_t D) {
-  const int lane = (int)threadIdx.x % WARP;
-  for (int64_t i = first_row<WARP>(); i < n; i += row_step<WARP>()) {
-    const int32_t to = index[i];
-    bool seen = to < 0;
-    for (int64_t j = 0; j < i && !seen; j += AT_ONCE * WARP) seen = any_equal(index, to, j, i);
-    if (seen) continue;
-    for (int64_t j = i; j < n; j += AT_ONCE * WARP) {
-      if (!any_equal(index, to, j, n)) continue;
-      for (int64_t first = j; first < j + AT_ONCE * WARP; first += WARP) {
-        const unsigned mark = __ballot_sync(~0u, first + lane < n && index[first + lane] == to);
-        if (mark != 0) add_marked(x, mark, first, y + to * D, D);
+// The rows x[first + at] added in their order to a row of sums, a thread SIDE columns at a time, DEEP rows on their way at once.
+enum { SIDE = 3, DEEP = 8 };
+static __device__ void add_matches(const float *x, const matches &m, float *sums, int64_t D) {
+  for (int64_t c = threadIdx.x; c < D; c += SIDE * THREADS) {
+    float total[SIDE], v[DEEP][SIDE];
+    VBL_UNROLL
+    for (int k = 0; k < SIDE; k++) total[k] = c + k * THREADS < D ? sums[c + k * THREADS] : 0;
+    for (int next = 0; next < m.count; next += DEEP) {
+      VBL_UNROLL
+      for (int r = 0; r < DEEP; r++) {
+        const float *row = x + (next + r < m.count ? m.at[next + r] : 0) * D;
+        VBL_UNROLL
+        for (int k = 0; k < SIDE; k++) v[r][k] = next + r < m.count && c + k * THREADS < D ? row[c + k * THREADS] : 0;
       }
+      VBL_UNROLL
+      for (int r = 0; r < DEEP; r++) {
+        VBL_UNROLL
+        for (int k = 0; k < SIDE; k++) total[k] += v[r][k];
+      }
+    }
+    VBL_UNROLL
+    for (int k = 0; k < SIDE; k++)
+      if (c + k * THREADS < D) sums[c + k * THREADS] = total[k];
+  }
+}
+
+// A block a source row. The first of the rows with one index adds them all, in their order: no atomics, and the same sums every time. A word
+// that is in every sample is one block's work, so that its rows are read many at a time. n^2 / SCAN rounds of comparisons, from cache.
+static __global__ void scatter_kernel(const float *x, const int32_t *index, float *y, int64_t n, int64_t D) {
+  VBL_SHARED(matches, found, [1]);
+  for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
+    const int32_t to = index[i];
+    if (to < 0 || any_equal(index, to, i)) continue;
+    for (int64_t first = i; first < n; first += SCAN) {
+      find_equal(index, to, first, n, found);
+      add_matches(x + first * D, *found, y + to * D, D);
     }
   }
 }
 
 void vbl_cuda_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s) {
   (void)rows;
-  if (n * D > 0) VBL_LAUNCH(scatter_kernel, blocks_for(n, THREADS / WARP), THREADS, s, (const float *)x, index, (float *)y, n, D);
+  if (n * D > 0) VBL_LAUNCH(scatter_kernel, blocks_for(n, 1), THREADS, s, (const float *)x, index, (float *)y, n, D);
 }
 
 template <class V>

@@ -8,16 +8,18 @@
 #endif
 
 static void check_mask(const problem &a, const numbers &m, const numbers &other) {
-  double kept = 0, total = 0, differ = 0;
+  double kept = 0, total = 0, differ = 0, alike = 0;  // alike: as the first sample's first head
   for (int64_t b = 0; b < a.B; b++)
     for (int64_t h = 0; h < a.c.H; h++)
       for (int64_t i = 0; i < a.c.queries[(size_t)b]; i++)
         for (int64_t j = 0; j < a.c.keys[(size_t)b]; j++) {
           const size_t e = (size_t)(((b * a.c.H + h) * a.longest_q + i) * a.longest_k + j);
           kept += m[e] != 0, differ += m[e] != other[e], total++;
+          alike += m[e] == m[(size_t)(i * a.longest_k + j)];
         }
   const double deviation = sqrt(a.c.p * (1 - a.c.p) / total);
-  CHECK(fabs(kept / total - (1 - a.c.p)) < 5 * deviation, "%s: keeps %g of the probabilities", a.c.what, kept / total);
+  CHECK(fabs(kept / total - (1 - a.c.p)) < 5 * deviation, "%s: keeps %g of the %g probabilities, %g of all alike in all heads",
+        a.c.what, kept / total, total, alike / total);
   CHECK(fabs(differ / total - 2 * a.c.p * (1 - a.c.p)) < 10 * deviation, "%s: another step's mask differs in %g", a.c.what,
         differ / total);
 }

@@ -94,12 +94,12 @@ static void attention(const vbl_backend *gpu) {
                           m.f(5), 16, m.f(6), m.f(7), 16, m.f(8), 16, m.f(9), 16, nullptr);
   });
   for (bool backward : {false, true})
-    for (int kind = 0; kind < 3; kind++)
+    for (int kind = 0; kind < 4; kind++)  // even, packed, padded; short: vbl's own kernels
       check("attention_bf16", gpu, [backward, kind](const vbl_backend *b, const memory &m) {
-        const bool even = kind == 0, whole = kind < 2;
-        const vbl_heads a = {
-            m.f(0), m.f(1),         m.f(2),         16,   16, 16,      40,   40, 16, 16, 16, 16, m.segments, m.segments, 2, 2,
-            8,      even ? 20 : 24, even ? 20 : 24, even, 1,  nullptr, whole};
+        const bool even = kind == 0, whole = kind != 2;
+        const int64_t longest = even ? 20 : kind == 3 ? 24 : 100;
+        const vbl_heads a = {m.f(0),     m.f(1),     m.f(2), 16, 16, 16,      40,      40,   16, 16,      16,   16,
+                             m.segments, m.segments, 2,      2,  8,  longest, longest, even, 1,  nullptr, whole};
         if (backward)
           b->attention_bf16_backward(&a, m.f(3), m.f(4), m.f(5), m.f(7), m.f(8), m.f(9), nullptr);
         else

@@ -187,6 +187,24 @@ static void rows(void) {
   shared_free(index), shared_free(pos);
 }
 
+// Indices that many rows have: as often as [CLS] in a batch's tokens, first met near either end, and in every row.
+static void rows_often(void) {
+  enum { TABLE = 5, N = 2600 };
+  static const int64_t widths[] = {3, 300, 800};
+  int32_t *index = shared_new(N * sizeof *index);
+  for (int k = 0; k < 3; k++)
+    for (int all = 0; all < 2; all++) {
+      const int64_t D = widths[k];
+      for (int i = 0; i < N; i++) index[i] = all ? 1 : i >= 2100 && i % 3 == 0 ? 4 : i % 13 == 0 ? -1 : i % 11 < 8 ? 0 : 2;
+      const pair x = pair_random(N * D, -1, 1), sum = pair_random(TABLE * D, -1, 1);
+      cpu->scatter_add_rows(x.f, index, sum.f, N, D, TABLE, NULL);
+      ref->scatter_add_rows(x.d, index, sum.d, N, D, TABLE, NULL);
+      pair_check("scatter_add_rows, often", sum, (double)N * u * (1 + (double)N), 0);
+      pairs_free();
+    }
+  shared_free(index);
+}
+
 static void patches(void) {
   const double mean[] = {0.5, 0.4, 0.3}, std[] = {0.5, 0.25, 0.2};
   static const int64_t cases[][4] = {{0, 8, 8, 4}, {1, 4, 4, 4}, {2, 12, 8, 4}, {3, 35, 21, 7}, {2, 64, 64, 8}, {5, 6, 9, 1}};
@@ -342,6 +360,7 @@ int main(void) {
   each_backend("copy, fill", copy);
   each_backend("reduce", reduce);
   each_backend("rows", rows);
+  each_backend("rows_often", rows_often);
   each_backend("patches", patches);
   each_backend("losses", losses);
   each_backend("optimizers", optimizers);
