@@ -67,11 +67,13 @@ typedef struct vbl_measure_kernels {
   // of the latter where `transposed`. A row does not meet itself.
   void (*nearest_block)(const vbl_nearest *search, const void *v, int64_t ld, int64_t i, int64_t rows, int64_t j, int64_t columns,
                         bool transposed, vbl_stream s);
-  // Drops what lies below the floor of all. exact (n, room), where key q of row i is that of its candidate at[q], in f64 from x f32
-  // (n, d): cosine <a, b> / (norm_a norm_b), inner product, or -|a - b|^2 (metric 0, 1, 2: vbl_knn_metric).
-  void (*nearest_end)(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
-                      vbl_stream s);
-  // keys (n, k) f64, as nearest_end's, of the rows index (n, k) of each row.
+  // Drops what lies below the floor of all.
+  void (*nearest_sift)(const vbl_nearest *search, vbl_stream s);
+  // near, exact (n, most): the candidates of each row, of which none has more than `most`, and their keys in f64 from x f32 (n, d): cosine <a, b> /
+  // (norm_a norm_b), inner product, or -|a - b|^2 (metric 0, 1, 2: vbl_knn_metric). Places past a row's count are not written.
+  void (*nearest_keys)(const vbl_nearest *search, int64_t most, int metric, const void *x, const double *norm, int64_t d,
+                       vbl_near *near, double *exact, vbl_stream s);
+  // keys (n, k) f64, as nearest_keys', of the rows index (n, k) of each row.
   void (*list_keys)(const int32_t *index, int64_t n, int64_t k, int metric, const void *x, const double *norm, int64_t d,
                     double *keys, vbl_stream s);
   // best_a (count, tokens of a): the largest cosine of each token of a's sample sample[2 q] with any of b's sample sample[2 q + 1]; best_b

@@ -1,6 +1,7 @@
 // k nearest rows on a device: blocks of f32 products, each for its rows and its columns, are sifted into piles there; what is left, with
-// f64 keys, comes to the host, which orders it as it orders its own candidates (knn.c).
-// Memory of the device: an f32 copy of the rows, n (2 k + 64) candidates with their keys, and one block; nothing is n x n.
+// f64 keys, comes to the host, which orders it as it orders its own candidates (knn.c): as many places a row as the fullest pile has, some k instead of
+// 2 k + 64.
+// Memory of the device: an f32 copy of the rows, n (2 k + 64) candidates, what is left of them with its keys, and one block; nothing is n x n.
 // defines: vbl_device_candidates, vbl_device_cosines
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +20,9 @@ typedef struct hunt {
   vbl_nearest s;
   float *window, *norm2;  // as s's, to be written
   float *rows, *products;
-  double *exact;
+  int64_t most;    // candidates of a row
+  vbl_near *near;  // (n, most)
+  double *exact;   // (n, most)
 } hunt;
 
 static vbl_status take_all(hunt *h, vbl_error *err) {
@@ -33,7 +36,6 @@ static vbl_status take_all(hunt *h, vbl_error *err) {
                {(void **)&h->s.floor, n * sizeof(float)},
                {(void **)&h->s.count, n * sizeof(int32_t)},
                {(void **)&h->s.at, n * room * sizeof(vbl_near)},
-               {(void **)&h->exact, n * room * sizeof(double)},
                {(void **)&h->rows, n * (size_t)h->p->d * sizeof(float)},
                {(void **)&h->products, side * side * sizeof(float)}};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -44,7 +46,7 @@ static vbl_status take_all(hunt *h, vbl_error *err) {
 }
 
 static void free_all(const hunt *h) {
-  void *parts[] = {h->window, h->norm2, h->s.floor, h->s.count, h->s.at, h->exact, h->rows, h->products};
+  void *parts[] = {h->window, h->norm2, h->s.floor, h->s.count, h->s.at, h->near, h->exact, h->rows, h->products};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) h->b->free(parts[i], 0);
 }
 
@@ -95,51 +97,60 @@ static vbl_status run_blocks(const hunt *h, vbl_error *err) {
       h->b->measure->nearest_block(&h->s, h->products, columns, i, rows, j, columns, false, NULL);
       if (i != j) h->b->measure->nearest_block(&h->s, h->products, columns, i, rows, j, columns, true, NULL);
     }
-  h->b->measure->nearest_end(&h->s, (int)h->metric, vbl_tensor_data(h->p->device->rows), h->p->device->norm, d, h->exact, NULL);
+  h->b->measure->nearest_sift(&h->s, NULL);
   return VBL_OK;
 }
 
 _Static_assert(sizeof(vbl_near) == sizeof(vbl_candidate), "piles are copied as they are");
 
-static vbl_status make_piles(const hunt *h, vbl_candidates *c, vbl_error *err) {
-  const size_t n = (size_t)h->p->n, room = (size_t)h->s.room;
-  *c = (vbl_candidates){.n = h->p->n, .room = h->s.room};
+// How many candidates the rows have, counts (n). *found is false where a pile was overrun.
+static vbl_status count_piles(hunt *h, int32_t *counts, bool *found, vbl_error *err) {
+  h->b->to_host(counts, h->s.count, sizeof *counts * (size_t)h->p->n, NULL);
+  VBL_TRY(h->b->sync(NULL, err));
+  *found = true;
+  for (int64_t i = 0; i < h->p->n; i++) {
+    *found = *found && counts[i] >= h->s.k && counts[i] <= h->s.room;
+    if (counts[i] > h->most) h->most = counts[i];
+  }
+  return VBL_OK;
+}
+
+static vbl_status make_piles(const hunt *h, const int32_t *counts, vbl_candidates *c, vbl_error *err) {
+  const size_t n = (size_t)h->p->n, room = (size_t)h->most;
+  *c = (vbl_candidates){.n = h->p->n, .room = h->most};
   c->window = malloc(sizeof *c->window * n);
   c->piles = malloc(sizeof *c->piles * n);
   VBL_TRY(vbl_scratch(c->n * c->room, "neighbour lists", &c->exact, err));
   c->places = vbl_cpu_alloc(sizeof *c->places * n * room);
   if (c->piles != NULL)
-    for (size_t i = 0; i < n; i++) c->piles[i] = (vbl_pile){c->places + i * room, 0, (int32_t)room};
+    for (size_t i = 0; i < n; i++) c->piles[i] = (vbl_pile){c->places + i * room, counts[i], (int32_t)room};
   if (c->window != NULL && c->piles != NULL && c->exact != NULL && c->places != NULL) return VBL_OK;
   return vbl_fail(err, VBL_ENOMEM, "neighbour lists of %zu rows: out of memory", n);
 }
 
-// *found is false where a pile was overrun.
-static vbl_status fetch(const hunt *h, vbl_candidates *c, bool *found, vbl_error *err) {
-  const size_t n = (size_t)h->p->n, places = n * (size_t)h->s.room;
-  int32_t *count = malloc(sizeof *count * n);
-  if (count == NULL) return vbl_fail(err, VBL_ENOMEM, "neighbour lists: out of memory");
-  h->b->to_host(count, h->s.count, sizeof *count * n, NULL);
-  h->b->to_host(c->window, h->window, sizeof *c->window * n, NULL);
-  vbl_status status = h->b->sync(NULL, err);
-  *found = status == VBL_OK;
-  for (size_t i = 0; i < n && *found; i++) {
-    c->piles[i].count = count[i];
-    *found = count[i] >= h->s.k && count[i] <= h->s.room;
-  }
-  free(count);
-  if (!*found) return status;
-  h->b->to_host(c->places, h->s.at, sizeof *c->places * places, NULL);
+static vbl_status fetch(hunt *h, vbl_candidates *c, vbl_error *err) {
+  const size_t places = (size_t)(h->p->n * h->most);
+  VBL_TRY(vbl_device_take(h->b, places * sizeof *h->near, "neighbour lists", (void **)&h->near, err));
+  VBL_TRY(vbl_device_take(h->b, places * sizeof *h->exact, "neighbour lists", (void **)&h->exact, err));
+  h->b->measure->nearest_keys(&h->s, h->most, (int)h->metric, vbl_tensor_data(h->p->device->rows), h->p->device->norm, h->p->d,
+                              h->near, h->exact, NULL);
+  h->b->to_host(c->window, h->window, sizeof *c->window * (size_t)h->p->n, NULL);
+  h->b->to_host(c->places, h->near, sizeof *c->places * places, NULL);
   h->b->to_host(c->exact, h->exact, sizeof *c->exact * places, NULL);
   return h->b->sync(NULL, err);
 }
 
 static vbl_status search(hunt *h, double scale, vbl_candidates *out, bool *found, vbl_error *err) {
-  VBL_TRY(take_all(h, err));
-  VBL_TRY(prepare_rows(h, scale, err));
-  VBL_TRY(run_blocks(h, err));
-  VBL_TRY(make_piles(h, out, err));
-  return fetch(h, out, found, err);
+  int32_t *counts = malloc(sizeof *counts * (size_t)h->p->n);
+  if (counts == NULL) return vbl_fail(err, VBL_ENOMEM, "neighbour lists: out of memory");
+  vbl_status status = take_all(h, err);
+  if (status == VBL_OK) status = prepare_rows(h, scale, err);
+  if (status == VBL_OK) status = run_blocks(h, err);
+  if (status == VBL_OK) status = count_piles(h, counts, found, err);
+  if (status == VBL_OK && *found) status = make_piles(h, counts, out, err);
+  if (status == VBL_OK && *found) status = fetch(h, out, err);
+  free(counts);
+  return status;
 }
 
 vbl_status vbl_device_candidates(const vbl_prepared *p, vbl_knn_metric metric, int64_t k, vbl_candidates *out, bool *found,

@@ -16,8 +16,9 @@ void vbl_cuda_product(bool outer, int64_t M, int64_t N, int64_t K, const vbl_fea
 void vbl_cuda_pair_sums(const double *t, int64_t count, int64_t elements, double weight, double *sums, vbl_stream s);
 void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld, int64_t i, int64_t rows, int64_t j,
                             int64_t columns, bool transposed, vbl_stream s);
-void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
-                          vbl_stream s);
+void vbl_cuda_nearest_sift(const vbl_nearest *search, vbl_stream s);
+void vbl_cuda_nearest_keys(const vbl_nearest *search, int64_t most, int metric, const void *x, const double *norm, int64_t d,
+                           vbl_near *near, double *exact, vbl_stream s);
 void vbl_cuda_list_keys(const int32_t *index, int64_t n, int64_t k, int metric, const void *x, const double *norm, int64_t d,
                         double *keys, vbl_stream s);
 void vbl_cuda_best_cosines(const vbl_token_rows *a, const vbl_token_rows *b, const int32_t *sample, int64_t count, int64_t d,

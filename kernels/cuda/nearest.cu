@@ -1,7 +1,7 @@
 // The k nearest rows: products become keys and go to each row's pile in one pass, one warp a row, so that no matrix of distances is
 // kept and none is sorted (kernels/measure.h). A pile that is full is sifted: the k-th largest key, found bit by bit, less the window
 // is the floor, what lies below is dropped. Which keys a pile holds in the end does not depend on the order in which they come.
-// defines: vbl_cuda_nearest_block, vbl_cuda_nearest_end, vbl_cuda_list_keys, vbl_cuda_measure_kernels
+// defines: vbl_cuda_nearest_block, vbl_cuda_nearest_sift, vbl_cuda_nearest_keys, vbl_cuda_list_keys, vbl_cuda_measure_kernels
 #include "kernels/cuda/measure.h"
 
 using namespace vbl_cuda;
@@ -91,44 +91,85 @@ static __device__ inline void put_back(const vbl_nearest &s, int64_t i, const pi
   s.floor[i] = p.floor;
 }
 
-static __global__ void rows_kernel(vbl_nearest s, const float *v, int64_t ld, int64_t i, int64_t rows, int64_t j, int64_t columns) {
+// N keys a lane, of rows first, first + step ..: none is looked at again where no lane has one above the floor, which is nearly always.
+template <int N>
+static __device__ inline void offer_all(const vbl_nearest &s, pile &p, float window, const float *key, int64_t first,
+                                        int64_t step) {
+  float best = key[0];
+  UNROLL for (int e = 1; e < N; e++) best = fmaxf(best, key[e]);
+  if (__ballot_sync(~0u, best >= p.floor) == 0) return;
+  for (int e = 0; e < N; e++) offer(s, p, window, key[e], first + e * step);
+}
+
+// Four products side by side, -inf past the columns; in one read where they are aligned.
+static __device__ inline void load_four(const float *row, int64_t c, int64_t columns, bool aligned, float *v) {
+  if (aligned && c + 4 <= columns) {
+    const float4 all = *(const float4 *)(row + c);
+    v[0] = all.x, v[1] = all.y, v[2] = all.z, v[3] = all.w;
+  } else {
+    UNROLL for (int e = 0; e < 4; e++) v[e] = c + e < columns ? row[c + e] : -INFINITY;
+  }
+}
+
+// A warp a row, whose next products are on their way while it looks at those before.
+static __global__ void rows_kernel(vbl_nearest s, const float *v, int64_t ld, bool aligned, int64_t i, int64_t rows, int64_t j,
+                                   int64_t columns) {
+  enum { STEP = 4 * WARP };
   for (int64_t r = first_row<WARP>(); r < rows; r += row_step<WARP>()) {
     pile p = pile_of(s, i + r);
     const float window = s.window[i + r];
+    float key[4], next[4];
     __syncwarp();
-    for (int64_t c = 0; c < columns; c += WARP) {
-      const int64_t column = c + lane();
-      offer(s, p, window, column < columns ? key_from(s, v[r * ld + column], i + r, j + column) : -INFINITY, j + column);
+    load_four(v + r * ld, 4 * lane(), columns, aligned, next);
+    for (int64_t c = 0; c < columns; c += STEP) {
+      const int64_t first = c + 4 * lane();
+      UNROLL for (int e = 0; e < 4; e++) key[e] = first + e < columns ? key_from(s, next[e], i + r, j + first + e) : -INFINITY;
+      load_four(v + r * ld, first + STEP, columns, aligned, next);
+      offer_all<4>(s, p, window, key, j + first, 1);
     }
     put_back(s, i + r, p);
   }
 }
 
-enum { WARPS = THREADS / WARP, EACH = WARP / WARPS };  // columns of a warp
+enum { WARPS = THREADS / WARP, EACH = WARP / WARPS /* columns of a warp */, TALL = 2 * WARP, READS = TALL / WARPS };
 
-// 32 columns a block, turned in shared memory: a warp then has its columns' keys side by side.
+// Of 32 columns and TALL rows from r on, those that the warp brings to shared memory.
+static __device__ inline void load_tile(const float *v, int64_t ld, int64_t r, int64_t rows, int64_t c, int64_t columns,
+                                        float *next) {
+  const int warp = (int)threadIdx.x / WARP;
+  UNROLL for (int q = 0; q < READS; q++) {
+    const int64_t row = r + warp + q * WARPS;
+    next[q] = row < rows && c + lane() < columns ? v[row * ld + c + lane()] : -INFINITY;
+  }
+}
+
+// 32 columns a block, turned in shared memory: a warp then has its columns' keys side by side. The next tile is on its way meanwhile.
 static __global__ void columns_kernel(vbl_nearest s, const float *v, int64_t ld, int64_t i, int64_t rows, int64_t j,
                                       int64_t columns) {
-  VBL_SHARED(float, tile, [WARP][WARP + 1]);
+  VBL_SHARED(float, tile, [TALL][WARP + 1]);
   const int warp = (int)threadIdx.x / WARP;
   for (int64_t c = (int64_t)blockIdx.x * WARP; c < columns; c += (int64_t)gridDim.x * WARP) {
     const int64_t first = c + warp * EACH;
     pile p[EACH];
-    float window[EACH];
+    float window[EACH], next[READS], key[2];
     UNROLL for (int q = 0; q < EACH; q++) {
       const bool there = first + q < columns;
       p[q] = there ? pile_of(s, j + first + q) : pile{nullptr, 0, INFINITY};
       window[q] = there ? s.window[j + first + q] : 0;
     }
-    for (int64_t r = 0; r < rows; r += WARP) {
+    load_tile(v, ld, 0, rows, c, columns, next);
+    for (int64_t r = 0; r < rows; r += TALL) {
       __syncthreads();
-      for (int q = warp; q < WARP; q += WARPS)
-        tile[q][lane()] = r + q < rows && c + lane() < columns ? v[(r + q) * ld + c + lane()] : -INFINITY;
+      UNROLL for (int q = 0; q < READS; q++) tile[warp + q * WARPS][lane()] = next[q];
       __syncthreads();
+      load_tile(v, ld, r + TALL, rows, c, columns, next);
       const int64_t row = r + lane();
       UNROLL for (int q = 0; q < EACH; q++) {
-        const bool there = row < rows && first + q < columns;
-        offer(s, p[q], window[q], there ? key_from(s, tile[lane()][warp * EACH + q], j + first + q, i + row) : -INFINITY, i + row);
+        UNROLL for (int e = 0; e < 2; e++) {
+          const bool there = row + e * WARP < rows && first + q < columns;
+          key[e] = there ? key_from(s, tile[lane() + e * WARP][warp * EACH + q], j + first + q, i + row + e * WARP) : -INFINITY;
+        }
+        offer_all<2>(s, p[q], window[q], key, i + row, WARP);
       }
     }
     UNROLL for (int q = 0; q < EACH; q++) if (first + q < columns) put_back(s, j + first + q, p[q]);
@@ -141,7 +182,8 @@ void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld
   if (transposed)
     VBL_LAUNCH(columns_kernel, blocks_for(columns, WARP), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
   else
-    VBL_LAUNCH(rows_kernel, blocks_for(rows, WARPS), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
+    VBL_LAUNCH(rows_kernel, blocks_for(rows, WARPS), THREADS, s, *search, (const float *)v, ld,
+               ld % 4 == 0 && (uintptr_t)v % 16 == 0, i, rows, j, columns);
 }
 
 static __global__ void last_sift_kernel(vbl_nearest s) {
@@ -165,13 +207,15 @@ static __device__ double exact_key(int metric, const float *x, const double *nor
   return metric == 0 ? sum / (norm[i] * norm[near]) : sum;
 }
 
-// One warp a candidate.
-static __global__ void exact_kernel(vbl_nearest s, int metric, const float *x, const double *norm, int64_t d, double *exact) {
-  for (int64_t q = first_row<WARP>(); q < s.n * s.room; q += row_step<WARP>()) {
-    const int64_t i = q / s.room;
-    if (q % s.room >= s.count[i] || s.count[i] > s.room) continue;
-    const double key = exact_key(metric, x, norm, d, i, s.at[q].index);
-    if (lane() == 0) exact[q] = key;
+// One warp a candidate: it and its key to the place that it has among `most` of its row.
+static __global__ void candidates_kernel(vbl_nearest s, int64_t most, int metric, const float *x, const double *norm, int64_t d,
+                                         vbl_near *near, double *exact) {
+  for (int64_t q = first_row<WARP>(); q < s.n * most; q += row_step<WARP>()) {
+    const int64_t i = q / most, place = q - i * most;
+    if (place >= s.count[i]) continue;
+    const vbl_near found = s.at[i * s.room + place];
+    const double key = exact_key(metric, x, norm, d, i, found.index);
+    if (lane() == 0) near[q] = found, exact[q] = key;
   }
 }
 
@@ -189,12 +233,15 @@ void vbl_cuda_list_keys(const int32_t *index, int64_t n, int64_t k, int metric, 
   VBL_LAUNCH(list_kernel, blocks_for(n * k, WARPS), THREADS, s, index, n, k, metric, (const float *)x, norm, d, keys);
 }
 
-void vbl_cuda_nearest_end(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double *exact,
-                          vbl_stream s) {
-  if (search->n == 0) return;
-  VBL_LAUNCH(last_sift_kernel, blocks_for(search->n, WARPS), THREADS, s, *search);
-  VBL_LAUNCH(exact_kernel, blocks_for(search->n * search->room, WARPS), THREADS, s, *search, metric, (const float *)x, norm, d,
-             exact);
+void vbl_cuda_nearest_sift(const vbl_nearest *search, vbl_stream s) {
+  if (search->n > 0) VBL_LAUNCH(last_sift_kernel, blocks_for(search->n, WARPS), THREADS, s, *search);
+}
+
+void vbl_cuda_nearest_keys(const vbl_nearest *search, int64_t most, int metric, const void *x, const double *norm, int64_t d,
+                           vbl_near *near, double *exact, vbl_stream s) {
+  if (search->n * most == 0) return;
+  VBL_LAUNCH(candidates_kernel, blocks_for(search->n * most, WARPS), THREADS, s, *search, most, metric, (const float *)x, norm, d,
+             near, exact);
 }
 
 #ifdef __CUDACC__
@@ -213,7 +260,8 @@ const vbl_measure_kernels vbl_cuda_measure_kernels = {
     vbl_cuda_product,
     vbl_cuda_pair_sums,
     vbl_cuda_nearest_block,
-    vbl_cuda_nearest_end,
+    vbl_cuda_nearest_sift,
+    vbl_cuda_nearest_keys,
     vbl_cuda_list_keys,
     vbl_cuda_best_cosines,
     vbl_cuda_doubles_pay,
