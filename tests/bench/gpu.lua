@@ -46,7 +46,7 @@ local function steps(n, step)
   later.number(norm)  -- there once the device is done
   local ms = (system.monotonic() - started) * 1e3 / tonumber(n)
   local m = vbl.memory()
-  return {ms = ms, loss = later.number(losses.mlm + losses.ap + losses.mim), peak = m.peak, stops = m.device_stops, allocations = m.device_allocations}
+  return {ms = ms, loss = later.number(losses.mlm + losses.ap + losses.mim), peak = m.device_peak or m.peak, stops = m.device_stops, allocations = m.device_allocations}
 end
 
 function answers.steps(n) return steps(n, run.step) end
