@@ -113,11 +113,18 @@ static bool padded(const vbl_heads *a) { return !a->even && !a->whole; }
 static int64_t places(const vbl_heads *a, int64_t rows, int64_t longest) {
   return padded(a) ? a->B * ((longest + BUCKET - 1) / BUCKET * BUCKET) : rows + SPARE;
 }
+// cuDNN's working memory for dq's sums in a fixed order: dS in bf16, in tiles of 64 (cuDNN 9.19, sm_90).
+static size_t ordered_sums(const vbl_heads *a) {
+  enum { TILE = 64 };
+  const int64_t q = (a->longest_q + TILE - 1) / TILE * TILE, k = (a->longest_k + TILE - 1) / TILE * TILE;
+  return (size_t)(a->B * a->H * q * k) * BF16;
+}
 static void heads(const vbl_heads *a, bool backward) {
   const int64_t q = places(a, a->q_rows, a->longest_q), k = places(a, a->k_rows, a->longest_k);
   const size_t width = (size_t)(a->H * a->d) * BF16, matrices = (size_t)((backward ? 4 : 2) * (q + k)) * width,
-               stats = padded(a) ? (size_t)(q * a->H) * 4 : 0;
-  vbl_plan_scratch(1, (size_t[]){(a->even ? 0 : matrices) + stats + (backward ? (size_t)(a->B * a->H * a->longest_q) * 4 : 0)});
+               stats = padded(a) ? (size_t)(q * a->H) * F32 : 0,
+               sums = backward ? (size_t)(a->B * a->H * a->longest_q) * F32 + ordered_sums(a) : 0;
+  vbl_plan_scratch(1, (size_t[]){(a->even ? 0 : matrices) + stats + sums});
 }
 // Rows packed, zeros behind them.
 static void pack_rows(const vbl_heads *a, int64_t rows, int64_t longest) {

@@ -232,7 +232,18 @@ plan *make(const graph &g, char *why, size_t size) { return supports(g, nullptr,
 
 void drop(plan *p) { delete p; }
 
-size_t workspace(const plan *) { return 0; }
+// As cuDNN 9.19 for sm_90: where dq is summed in a fixed order dS is kept, in tiles of 64.
+size_t workspace(const plan *p) {
+  int64_t bytes = 2, sums = 0;
+  for (int i = 0; i < p->g.tensors; i++) {
+    const tensor &t = p->g.t[i];
+    if (t.where == REAL && t.name == Q) bytes *= t.dim[0] * t.dim[1] * ((t.dim[2] + 63) / 64 * 64);
+    if (t.where == REAL && t.name == K) bytes *= (t.dim[3] + 63) / 64 * 64;
+    if (t.where == REAL && t.name == DQ) sums += 1;
+    if (t.where == REAL && t.name == DQ_SUM) sums -= 1;
+  }
+  return sums == 1 ? (size_t)bytes : 0;
+}
 
 const char *run(const plan *p, const bindings &b, void *, void *stream) {
   for (int i = 0; i < p->g.tensors; i++)
