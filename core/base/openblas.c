@@ -25,11 +25,24 @@ static void choose_core(void) {
     setenv("OPENBLAS_CORETYPE", "Haswell", 0);
 }
 
+// Where it was when vbl was built, else where the loader looks (LD_LIBRARY_PATH): there only a build on OpenMP will do, whose threads are ours.
+static void *find_library(void) {
+  enum { OPENMP = 2 };
+  void *library = dlopen(VBL_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  if (library != NULL) return library;
+  vbl_fail(&blas.error, VBL_EDEVICE, "%s is needed and cannot be opened: %s", LIBRARY, dlerror());
+  library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  int (*parallel)(void) = library == NULL ? NULL : (int (*)(void))dlsym(library, "openblas_get_parallel");
+  if (parallel != NULL && parallel() == OPENMP) return library;
+  if (library != NULL) dlclose(library);
+  return NULL;
+}
+
 static void open_library(void) {
   choose_core();
-  blas.library = dlopen(VBL_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
+  blas.library = find_library();
   if (blas.library == NULL) {
-    blas.status = vbl_fail(&blas.error, VBL_EDEVICE, "%s is needed and cannot be opened: %s", LIBRARY, dlerror());
+    blas.status = VBL_EDEVICE;
     return;
   }
   char *(*core_name)(void) = (char *(*)(void))dlsym(blas.library, "openblas_get_corename");

@@ -4,6 +4,7 @@
 --   vbl tests/bench/gpu_floor.lua [model.dropout=0.1 ...] [batch=48] [precision=bf16] [together=true] [flops=790e12 bytes=4.3e12]
 -- The step is gpu.py's: base, interleaved late fusion, MLM, AP and MIM, captions of Flickr8k's lengths, packed. Nothing here is measured.
 local vbl = require "vbl"
+local gpu_batch = require "gpu_batch"
 local gpu_step = require "gpu_step"
 
 local config = vbl.config {
@@ -16,9 +17,6 @@ local config = vbl.config {
   tf32 = 395e12,           -- of products in TF32
   bytes = 4.3e12,          -- a second, of the card's memory
 }
-
--- Captions' tokens, [CLS] and [SEP] included: Flickr8k's quantiles, as in gpu.py.
-local LENGTHS = {7, 9, 9, 10, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 16, 17, 17, 18, 19, 19, 20, 22, 25}
 
 local RATES = {gemm = "f32", attention = "f32", attention_backward = "f32", gemm_tf32 = "tf32"}
 
@@ -34,40 +32,12 @@ local function fused(kernel)
   return (kernel:find "rounding" or kernel:find "packing") and 0 or 1 / 2
 end
 
--- The batch of B samples, gpu.py's but for the words, which are of no matter here.
-local function batch_of(c, B)
-  local lengths, T = {}, 0
-  for i = 1, B do
-    lengths[i] = LENGTHS[(i - 1) % #LENGTHS + 1]
-    T = math.max(T, lengths[i])
-  end
-  local tokens, labels, inside = {}, {}, 0
-  for b = 1, B do
-    tokens[b], labels[b] = {}, {}
-    for t = 1, T do
-      local word = t > 1 and t < lengths[b]
-      tokens[b][t] = word and 104 + (b * 977 + t * 7919) % (c.vocab - 104) or t <= lengths[b] and 101 or 0
-      labels[b][t] = word and inside % 7 == 0 and tokens[b][t] or -100
-      if word then inside = inside + 1 end
-    end
-  end
-  local mask, ap = {}, {}
-  for b = 1, B do
-    mask[b], ap[b] = {}, b % 2
-    for p = 1, (c.image // c.patch) ^ 2 do mask[b][p] = p % 3 == 1 and 1 or 0 end
-  end
-  local function i32(t) return vbl.tensor(t, {dtype = "i32", device = "cpu"}) end
-  local words, n = i32(tokens), i32(lengths)
-  return {tokens = words, mlm_tokens = words, ap_tokens = words, mlm_labels = i32(labels), lengths = n, ap_lengths = n, ap_labels = i32(ap),
-          mask = vbl.tensor(mask, {dtype = "u8", device = "cpu"})}
-end
-
 -- Rows of `steps` steps of a new model.
 local function counted(steps, B)
   local model
   local found = vbl.count_memory({device = "cuda"}, function()
     model = vbl.models.vilbert(config.model, "empty")
-    local batch = batch_of(model.config, B)
+    local batch = gpu_batch(model.config, B)
     batch.images = vbl.empty(B, 3, model.config.image, model.config.image, {dtype = "u8"})
     local run = gpu_step(model, batch, config.precision, vbl.zeros(1):device(), config.together)
     for _ = 1, steps do run.step() end

@@ -1,0 +1,47 @@
+-- Steps of gpu.py on a device, timed, without PyTorch: to be traced (gpu_trace.c), or to try a change.
+--   vbl tests/bench/gpu_steps.lua [model.dropout=0.1 ...] [batch=48] [steps=20] [rounds=3] [unmeasured=20] [graphs=true] [together=false]
+-- A line a round: ms a step, how long the host took to queue it, the losses, and the device's memory at the peak.
+local vbl = require "vbl"
+local gpu_batch = require "gpu_batch"
+local gpu_step = require "gpu_step"
+local later = require "vbl.later"
+local system = require "vbl.system.c"
+
+local config = vbl.config {
+  model = {preset = "base", fusion = "interleaved", dropout = 0, heads = {"mlm", "ap"}},
+  batch = 48,
+  steps = 20,
+  rounds = 3,
+  unmeasured = 20,
+  precision = "bf16",
+  graphs = false,
+  together = true,
+}
+
+vbl.set_device "cuda"
+local model = vbl.models.vilbert(config.model)
+local batch = gpu_batch(model.config, config.batch)
+batch.images = vbl.randn(config.batch, 3, model.config.image, model.config.image)
+local run = gpu_step(model, batch, config.precision, "cuda", config.together)
+
+local function step()
+  if not config.graphs then return run.step() end
+  local _, losses, norm = vbl.cuda_graph(run.step)
+  return losses, norm
+end
+
+local function steps(n)
+  local started, losses, norm = system.monotonic(), nil, nil
+  for _ = 1, n do losses, norm = step() end
+  local queued = system.monotonic() - started
+  later.number(norm)  -- there once the device is done
+  local ms = (system.monotonic() - started) * 1e3 / n
+  return ms, queued * 1e3 / n, later.number(losses.mlm), later.number(losses.ap), later.number(losses.mim)
+end
+
+steps(config.unmeasured)
+for _ = 1, config.rounds do
+  local ms, queued, mlm, ap, mim = steps(config.steps)
+  print(("batch %d: %.2f ms a step, queued in %.2f; MLM %.4f, AP %.4f, MIM %.4f; %.2f GB"):format(
+    config.batch, ms, queued, mlm, ap, mim, vbl.memory().device_peak / 1e9))
+end
