@@ -73,9 +73,9 @@ typedef struct vbl_heads {
   bool whole;  // every row of q and of k is in a segment
 } vbl_heads;
 
-// A piece of adamw_pieces: n elements of one rule, t >= 1 the step that it takes.
+// A piece of adamw_pieces: n elements of one rule, t >= 1 the step that it takes. narrow: w's new elements as bf16 go there too, where not NULL.
 typedef struct vbl_adamw_piece {
-  void *w, *m, *v;
+  void *w, *m, *v, *narrow;
   const void *g;
   int64_t n, t;
   double lr, decay;

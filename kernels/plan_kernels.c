@@ -111,10 +111,11 @@ static void count_sgd(void *w, const void *g, void *momentum_buffer, int64_t n, 
 // Norms by chunks of each piece, their sum and the scale, the update. The tables go from the host first.
 static vbl_reading *count_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps,
                                        double clip, vbl_stream s) {
-  enum { CHUNK = 1 << 15, PIECE = 72, WHERE = 16 };  // a chunk's elements; bytes of a piece's record, and of a chunk's
-  double n = 0, parts = 0;
+  enum { CHUNK = 1 << 15, PIECE = 80, WHERE = 16 };  // a chunk's elements; bytes of a piece's record, and of a chunk's
+  double n = 0, parts = 0, narrow = 0;
   for (int k = 0; k < count; k++) {
     n += (double)pieces[k].n;
+    if (pieces[k].narrow != NULL) narrow += (double)pieces[k].n;
     parts += (double)((pieces[k].n + CHUNK - 1) / CHUNK);
   }
   const double tables = PIECE * (double)count + WHERE * parts, found = F64 * (double)(count + 1);
@@ -122,7 +123,7 @@ static vbl_reading *count_adamw_pieces(const vbl_adamw_piece *pieces, int count,
   add("adamw_pieces norms", F32 * n + tables, F64 * parts);
   add("adamw_pieces sums", F64 * parts + I32 * (double)(count + 1), found);
   add("adamw_pieces scale", found, F64 + F32);
-  add("adamw_pieces", 4 * F32 * n + tables + F32 + I32, 3 * F32 * n);
+  add("adamw_pieces", 4 * F32 * n + tables + F32 + I32, 3 * F32 * n + BF16 * narrow);
   const vbl_backend *b = vbl_plan_backend();
   return b->read_later(NULL, (size_t)found, false, s);
 }

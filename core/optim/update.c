@@ -5,6 +5,7 @@
 
 #include "core/optim/leaf.h"
 #include "core/tape/profile.h"
+#include "core/tensor/branch.h"
 
 struct vbl_update {
   const vbl_backend *backend;
@@ -19,12 +20,24 @@ bool vbl_optimizer_queues(const vbl_optimizer *o) {
   return o->options.kind == VBL_ADAMW && vbl_leaf_kernels(o->leaves[0].tensor)->adamw_pieces != NULL;
 }
 
+// Whether w's rounded copy (vbl_product_weight) is that of its present content: a step then writes both, and no product has to round it again.
+static bool rounded(const vbl_tensor *w) { return w->storage->narrow != NULL && w->storage->narrow_version == w->storage->version; }
+
+static void *rounded_at(const vbl_tensor *w) {
+  vbl_storage *narrow = w->storage->narrow;
+  if (!rounded(w)) return NULL;
+  vbl_branch_await(&narrow->marks, true);
+  vbl_branch_note(&narrow->marks, true);
+  return (char *)narrow->data + w->offset * 2;
+}
+
 static vbl_adamw_piece piece_of(const vbl_optimizer *o, const vbl_optimizer_leaf *leaf, double lr) {
   const size_t at = (size_t)leaf->first * sizeof(float);
   const vbl_tensor *w = leaf->tensor;
   return (vbl_adamw_piece){.w = vbl_tensor_data(w),
                            .m = (char *)vbl_tensor_data(o->m) + at,
                            .v = (char *)vbl_tensor_data(o->v) + at,
+                           .narrow = rounded_at(w),
                            .g = vbl_tensor_data(w->grad),
                            .n = vbl_tensor_numel(w),
                            .t = leaf->t + 1,
@@ -58,8 +71,13 @@ static vbl_status queue(vbl_optimizer *o, vbl_update *u, double lr, vbl_error *e
     u->pieces += u->trained[i];
   }
   if (u->pieces > 0) VBL_TRY(queue_pieces(o, u, lr, err));
-  for (int i = 0; i < o->count; i++)
-    if (u->trained[i]) vbl_leaf_stepped(&o->leaves[i]);
+  for (int i = 0; i < o->count; i++) {
+    vbl_storage *s = o->leaves[i].tensor->storage;
+    if (!u->trained[i]) continue;
+    const bool both = rounded(o->leaves[i].tensor);
+    vbl_leaf_stepped(&o->leaves[i]);
+    if (both) s->narrow_version = s->version;
+  }
   return VBL_OK;
 }
 

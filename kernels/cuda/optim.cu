@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/numbers.h"
 
 using namespace vbl_cuda;
 
@@ -39,17 +40,18 @@ void vbl_cuda_adamw(void *w, const void *g, void *m, void *v, int64_t n, double 
 
 struct piece {
   float *w, *m, *v;
+  bf16 *narrow;
   const float *g;
   adamw_step step;
 };
 
 // Elements of a piece that one block takes: a table of embeddings is many of them, a bias one.
-struct chunk {
+struct stretch {
   int piece, n;
   int64_t first;
 };
 
-static int64_t chunk_size(void) {
+static int64_t stretch_size(void) {
 #ifdef __CUDACC__
   return 1 << 15;
 #else
@@ -60,27 +62,27 @@ static int64_t chunk_size(void) {
 // All that the kernels read, in device memory: the rates and step numbers are in the pieces.
 struct tables {
   std::vector<piece> pieces;
-  std::vector<chunk> chunks;
-  std::vector<int> start;  // of piece k's chunks; one more at the end
+  std::vector<stretch> stretches;
+  std::vector<int> start;  // of piece k's stretches; one more at the end
 };
 
 static tables tables_of(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps) {
   tables t;
   for (int k = 0; k < count; k++) {
     const vbl_adamw_piece &p = pieces[k];
-    t.pieces.push_back(
-        {(float *)p.w, (float *)p.m, (float *)p.v, (const float *)p.g, step_of(p.lr, beta1, beta2, eps, p.decay, 1, p.t)});
-    t.start.push_back((int)t.chunks.size());
-    for (int64_t first = 0; first < p.n; first += chunk_size())
-      t.chunks.push_back({k, (int)(p.n - first < chunk_size() ? p.n - first : chunk_size()), first});
+    t.pieces.push_back({(float *)p.w, (float *)p.m, (float *)p.v, (bf16 *)p.narrow, (const float *)p.g,
+                        step_of(p.lr, beta1, beta2, eps, p.decay, 1, p.t)});
+    t.start.push_back((int)t.stretches.size());
+    for (int64_t first = 0; first < p.n; first += stretch_size())
+      t.stretches.push_back({k, (int)(p.n - first < stretch_size() ? p.n - first : stretch_size()), first});
   }
-  t.start.push_back((int)t.chunks.size());
+  t.start.push_back((int)t.stretches.size());
   return t;
 }
 
-static __global__ void squares_kernel(const piece *pieces, const chunk *chunks, int count, double *part) {
+static __global__ void squares_kernel(const piece *pieces, const stretch *stretches, int count, double *part) {
   for (int k = (int)blockIdx.x; k < count; k += (int)gridDim.x) {
-    const chunk c = chunks[k];
+    const stretch c = stretches[k];
     const float *g = pieces[c.piece].g + c.first;
     double sum = 0;
     for (int i = (int)threadIdx.x; i < c.n; i += THREADS) sum += (double)g[i] * g[i];
@@ -89,7 +91,7 @@ static __global__ void squares_kernel(const piece *pieces, const chunk *chunks, 
   }
 }
 
-// found[1 + k] piece k's sum of squares. A warp a piece: a table of embeddings is hundreds of chunks.
+// found[1 + k] piece k's sum of squares. A warp a piece: a table of embeddings is hundreds of stretches.
 static __global__ void sums_kernel(const double *part, const int *start, int count, double *found) {
   for (int k = (int)first_row<WARP>(); k < count; k += (int)row_step<WARP>()) {
     double squares = 0;
@@ -111,11 +113,16 @@ static __global__ void norm_kernel(int count, double clip, double *found, float 
   if (!isfinite(norm)) *alarm = 1;
 }
 
-// Whether four elements at a time from the chunk's first on are 16-byte aligned.
-static __device__ bool quads(const piece &p, const chunk &c) {
-  return ((uintptr_t)(p.w + c.first) | (uintptr_t)(p.g + c.first) | (uintptr_t)(p.m + c.first) | (uintptr_t)(p.v + c.first)) % 16 ==
-         0;
+// Whether four elements at a time from the stretch's first on are aligned to their 16 bytes, and to 8 where they are rounded.
+static __device__ bool quads(const piece &p, const stretch &c) {
+  const uintptr_t wide =
+      (uintptr_t)(p.w + c.first) | (uintptr_t)(p.g + c.first) | (uintptr_t)(p.m + c.first) | (uintptr_t)(p.v + c.first);
+  return wide % 16 == 0 && (p.narrow == nullptr || (uintptr_t)(p.narrow + c.first) % 8 == 0);
 }
+
+struct alignas(8) rounded_quad {
+  uint32_t pair[2];
+};
 
 // Four elements: four reads of 16 bytes on their way at once.
 static __device__ void adamw_quad(const piece &p, int64_t i, const adamw_step &a) {
@@ -128,19 +135,23 @@ static __device__ void adamw_quad(const piece &p, int64_t i, const adamw_step &a
   *(float4 *)(p.w + i) = w;
   *(float4 *)(p.m + i) = m;
   *(float4 *)(p.v + i) = v;
+  if (p.narrow != nullptr) *(rounded_quad *)(p.narrow + i) = {{pack(w.x, w.y), pack(w.z, w.w)}};
 }
 
-static __global__ void pieces_kernel(const piece *pieces, const chunk *chunks, int count, const float *scale,
+static __global__ void pieces_kernel(const piece *pieces, const stretch *stretches, int count, const float *scale,
                                      const int32_t *alarm) {
   if (*alarm != 0) return;
   for (int k = (int)blockIdx.x; k < count; k += (int)gridDim.x) {
-    const chunk c = chunks[k];
+    const stretch c = stretches[k];
     const piece p = pieces[c.piece];
     adamw_step step = p.step;
     step.scale = *scale;
     const int64_t last = c.first + c.n, whole = quads(p, c) ? last - c.n % 4 : c.first;
     for (int64_t i = c.first + 4 * threadIdx.x; i < whole; i += 4 * THREADS) adamw_quad(p, i, step);
-    for (int64_t i = whole + threadIdx.x; i < last; i += THREADS) adamw_element(p.w + i, p.g[i], p.m + i, p.v + i, step);
+    for (int64_t i = whole + threadIdx.x; i < last; i += THREADS) {
+      adamw_element(p.w + i, p.g[i], p.m + i, p.v + i, step);
+      if (p.narrow != nullptr) store(p.narrow + i, p.w[i]);
+    }
   }
 }
 
@@ -156,21 +167,21 @@ class sent : public scratch {
 vbl_reading *vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, double beta1, double beta2, double eps, double clip,
                                    vbl_stream s) {
   const tables t = tables_of(pieces, count, beta1, beta2, eps);
-  const int chunks = (int)t.chunks.size();
+  const int many = (int)t.stretches.size();
   const size_t bytes = ((size_t)count + 1) * sizeof(double);
   const sent<piece> list(t.pieces, s);
-  const sent<chunk> parts(t.chunks, s);
+  const sent<stretch> parts(t.stretches, s);
   const sent<int> start(t.start, s);
-  const scratch part((size_t)chunks * sizeof(double), s), found(bytes, s), scale(sizeof(float), s);
+  const scratch part((size_t)many * sizeof(double), s), found(bytes, s), scale(sizeof(float), s);
   int32_t *up = alarm();
   for (void *p : {list.p, parts.p, start.p, part.p, found.p, scale.p, (void *)up})
     if (p == nullptr) return nullptr;
-  const unsigned grid = blocks_for(chunks, 1);
-  VBL_LAUNCH(squares_kernel, grid, THREADS, s, (const piece *)list.p, (const chunk *)parts.p, chunks, (double *)part.p);
+  const unsigned grid = blocks_for(many, 1);
+  VBL_LAUNCH(squares_kernel, grid, THREADS, s, (const piece *)list.p, (const stretch *)parts.p, many, (double *)part.p);
   VBL_LAUNCH(sums_kernel, blocks_for(count, THREADS / WARP), THREADS, s, (const double *)part.p, (const int *)start.p, count,
              (double *)found.p);
   VBL_LAUNCH(norm_kernel, 1, THREADS, s, count, clip, (double *)found.p, (float *)scale.p, up);
-  VBL_LAUNCH(pieces_kernel, grid, THREADS, s, (const piece *)list.p, (const chunk *)parts.p, chunks, (const float *)scale.p, up);
+  VBL_LAUNCH(pieces_kernel, grid, THREADS, s, (const piece *)list.p, (const stretch *)parts.p, many, (const float *)scale.p, up);
   return vbl_cuda_read_later(found.p, bytes, false, s);
 }
 

@@ -181,8 +181,8 @@ static void elements_and_optimizers(const vbl_backend *gpu) {
     b->reduce(VBL_MAX, m.f(0), m.f(1), (int32_t *)m.at(2), 2, 3, 4, nullptr);
   });
   check("optimizers", gpu, [](const vbl_backend *b, const memory &m) {
-    const vbl_adamw_piece pieces[] = {{m.f(0), m.f(1), m.f(2), m.f(3), 5, 1, 1e-3, 0},
-                                      {m.f(4), m.f(5), m.f(6), m.f(7), 70, 1, 1e-3, 0.1}};
+    const vbl_adamw_piece pieces[] = {{m.f(0), m.f(1), m.f(2), nullptr, m.f(3), 5, 1, 1e-3, 0},
+                                      {m.f(4), m.f(5), m.f(6), m.at(8), m.f(7), 70, 1, 1e-3, 0.1}};
     b->adamw(m.f(0), m.f(1), m.f(2), m.f(3), 5, 1e-3, 0.9, 0.99, 1e-8, 0, 1, 1, nullptr);
     b->sgd(m.f(0), m.f(1), m.f(2), 5, 1e-3, 0.9, 0, 1, true, nullptr);
     b->calm(nullptr);
