@@ -7,7 +7,7 @@ local modules = {
   tasks = "pretraining and downstream tasks", train = "training", data = "data sets, tokenizer, loader", measure = "measures of alignment",
   metrics = "scores of predictions against labels",
   analysis = "alignment layer by layer", plot = "plots", report = "reports of runs", runs = "run folders", sweep = "sweeps over configs",
-  dist = "several processes", config = "experiment configs",
+  config = "experiment configs",
 }
 -- Functions of vbl that live in a module: vbl.load is require("vbl.store").load.
 local functions = {load = "vbl.store", save = "vbl.store", gradcheck = "vbl.gradcheck"}

@@ -88,7 +88,7 @@ check.group("chance: at ln 2 in every way of looking, within the standard error;
   local chance = math.log(2)
   local found = at_chance {chance, chance - 0.004, chance + 0.01}
   check.equal(#found, 1)
-  check.ok(found[1].kind == "chance" and found[1].text:find("epoch 3: AP is at chance: loss 0.6931 +- 0.0020 over the epoch's steps", 1, true), found[1].text)
+  check.ok(found[1].kind == "chance" and found[1].text:find("epoch 3: AP is no better than chance: loss 0.6931 +- 0.0020 over the epoch's steps", 1, true), found[1].text)
   check.ok(found[1].text:find("ln 2 = 0.6931", 1, true), found[1].text)
   for i = 1, 3 do
     local losses = {chance, chance, chance}
@@ -180,7 +180,7 @@ check.group("chance: a task on labels at their entropy, each loss by its own sam
   local binary = {kind = "binary", classes = {"a", "b"}}
   local found = alarms(binary, {math.log(2), math.log(2), quarter})
   check.equal(#found, 1)
-  check.ok(found[1].text:find("epoch 2: films is at chance: loss 0.6931 +- 0.0020 over the epoch's steps", 1, true), found[1].text)
+  check.ok(found[1].text:find("epoch 2: films is no better than chance: loss 0.6931 +- 0.0020 over the epoch's steps", 1, true), found[1].text)
   check.ok(found[1].text:find("chance is the entropy of the held-out labels = 0.5623", 1, true), found[1].text)
   for i = 1, 3 do
     local losses = {math.log(2), math.log(2), quarter}
@@ -305,12 +305,12 @@ check.group("a fine-tuning run: at chance on shuffled labels, in the log, the sh
   check.ok(not text:find("at chance", 1, true), text)
   check.equal(#vbl.runs.open(run):alarms(), 0)
   run, text = train(true)
-  check.ok(text:find("WARNING - epoch 1: jsonl is at chance: loss ", 1, true) and text:find("the entropy of the held-out labels = 0.69", 1, true), text)
+  check.ok(text:find("WARNING - epoch 1: jsonl is no better than chance: loss ", 1, true) and text:find("the entropy of the held-out labels = 0.69", 1, true), text)
   local record = vbl.runs.open(run)
   check.equal(#record:alarms(), 2)
-  check.ok(require "vbl.runs.sheet"(record):find("warning: epoch 1: jsonl is at chance", 1, true))
+  check.ok(require "vbl.runs.sheet"(record):find("warning: epoch 1: jsonl is no better than chance", 1, true))
   local best = record.result.best.epoch
-  check.ok(store.read_file(run .. "/report.html"):find(('class="warning">While it trained: epoch %d: jsonl is at chance'):format(best), 1, true), "report")
+  check.ok(store.read_file(run .. "/report.html"):find(('class="warning">While it trained: epoch %d: jsonl is no better than chance'):format(best), 1, true), "report")
 end)
 
 -- What a task's loss becomes: a value that is finite, whose gradient is not.

@@ -88,7 +88,7 @@ function levels.check(job, s, epoch, found)
   for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
     local losses, what = at_chance(job, name, sources)
     if losses then
-      alarms[#alarms + 1] = {kind = "chance", text = ("epoch %d: %s is at chance: loss %s; chance is %s"):format(epoch, titles[name] or name, losses, what)}
+      alarms[#alarms + 1] = {kind = "chance", text = ("epoch %d: %s is no better than chance: loss %s; chance is %s"):format(epoch, titles[name] or name, losses, what)}
     end
   end
   return alarms
