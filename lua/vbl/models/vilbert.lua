@@ -88,10 +88,9 @@ end
 local function stream_of(name, encoder, x, lay) return {name = name, encoder = encoder, x = x, lay = lay, done = 0, qkv = {}} end
 
 local function layers_to(s, ctx, to)
-  local layers, normed = s.encoder.layers, nil
   for i = s.done, to - 1 do
-    local layer, after = layers[i + 1], not ctx.checkpointing and i + 1 < to and layers[i + 2] or nil
-    s.x, normed = nn.checkpoint(ctx, function(x) return layer:forward(x, s.lay, ctx, normed, after) end, s.x)
+    local layer = s.encoder.layers[i + 1]
+    s.x = nn.checkpoint(ctx, function(x) return layer:forward(x, s.lay, ctx) end, s.x)
     ctx.tap(s.name .. "." .. i, s.x, s.lay)
   end
   s.done = math.max(s.done, to)

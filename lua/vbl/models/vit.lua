@@ -21,18 +21,13 @@ local function block(scope, c, sites, name)
   }, Block)
 end
 
--- x -> z. normed: norm1(x) where the block before has made it; after: the block behind this one, whose norm1(z) is then the second result: one pass over
--- the rows instead of two.
-function Block:forward(x, lay, ctx, normed, after)
+function Block:forward(x, lay, ctx)
   local s = self.sites
   local attrs = nn.dropout(ctx, s[1], nil, lay.samples)
   attrs.heads = self.heads
-  local a = self.proj(nn.attention(ctx, self.name, self.qkv(normed or self.norm1(x)), lay, attrs))
+  local a = self.proj(nn.attention(ctx, self.name, self.qkv(self.norm1(x)), lay, attrs))
   local n, y = self.norm2:residual(a, x, nn.dropout(ctx, s[2], lay.rows))
-  local branch, drop = self.fc2(self.fc1(n)), nn.dropout(ctx, s[3], lay.rows)
-  if not after then return F.dropout_add(branch, y, drop) end
-  local next_normed, z = after.norm1:residual(branch, y, drop)
-  return z, next_normed
+  return F.dropout_add(self.fc2(self.fc1(n)), y, nn.dropout(ctx, s[3], lay.rows))
 end
 
 local Vit = {}
