@@ -68,6 +68,10 @@ check.group("the journal under writers beside each other: every entry once, in o
     check.equal(e.i, (last[e.writer] or 0) + 1)     -- a writer's own in their order, none twice
     last[e.writer] = e.i
   end
+  for _, other in ipairs {"7\n", "[]\n", '{"trial": 1}\n', "null\n"} do
+    c.write_atomic(folder .. "/journal/000007.json", other)
+    check.error(function() sweeps.entries(folder) end, "000007.json", "no entry of a journal")
+  end
   c.remove(folder .. "/journal/000007.json")
   check.error(function() sweeps.entries(folder) end, "000007.json", "lost an entry")
 end)

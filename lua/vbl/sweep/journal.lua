@@ -39,7 +39,11 @@ function Journal:read()
   local list = {}
   while system.exists(path_of(self, self.count + 1)) do
     local path = path_of(self, self.count + 1)
-    list[#list + 1] = c.json_decode(c.read_file(path), {where = path, nan = "string"})
+    local entry = c.json_decode(c.read_file(path), {where = path, nan = "string"})
+    if type(entry) ~= "table" or type(entry.type) ~= "string" then
+      error(("%s: is no entry of a journal, which is an object with a type; bring it back from a copy"):format(path), 0)
+    end
+    list[#list + 1] = entry
     self.count = self.count + 1
   end
   return list
