@@ -6,8 +6,8 @@
 #include "kernels/kernels.h"
 
 typedef struct vbl_mixed_kernels {
-  // C[M,N] (+)= op(A) op(B), or op(A) op(B) + bias [N] where that is not NULL; not both: cuBLASLt rounds a sum with C before it adds a bias, and some of
-  // its algorithms the product before it is added to a bf16 C. A and B bf16, or f32 that is rounded into working memory first; C and bias c_type.
+  // C[M,N] (+)= op(A) op(B), or op(A) op(B) + bias [N] where that is not NULL; not both: cuBLASLt rounds a sum with C before it adds a bias. A and B
+  // bf16, or f32 that is rounded into working memory first; C and bias c_type.
   void (*gemm)(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_type, const void *A, int64_t lda, vbl_dtype b_type,
                const void *B, int64_t ldb, bool accumulate, vbl_dtype c_type, void *C, int64_t ldc, const void *bias, vbl_stream s);
   // g = gelu_erf(h), both bf16;  dh = dg gelu'(h), all bf16 (dh may be dg), and dbias f32 [D] (+)= column sums of dh where not NULL.

@@ -152,7 +152,7 @@ static vbl_status plan_sync(vbl_stream s, vbl_error *err) {
 void vbl_plan_short(void) { count.scarce = true; }
 
 void vbl_plan_scratch(int blocks, const size_t *bytes) {
-  void *p[2];
+  void *p[3];
   for (int i = 0; i < blocks; i++) {
     p[i] = bytes[i] > 0 ? plan_alloc(bytes[i]) : NULL;
     count.scarce |= bytes[i] > 0 && p[i] == NULL;

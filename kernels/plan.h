@@ -35,7 +35,7 @@ void vbl_plan_norm_backward(const char *kernel, const char *parameters, double r
 size_t vbl_plan_rounded(vbl_dtype T, int64_t rows, int64_t columns);
 
 void vbl_plan_short(void);                               // there is no memory: the next sync says so
-void vbl_plan_scratch(int blocks, const size_t *bytes);  // working memory of `blocks` <= 2 blocks at once, given back again
+void vbl_plan_scratch(int blocks, const size_t *bytes);  // working memory of `blocks` <= 3 blocks at once, given back again
 // What the host copied to p, the whole of it and at most a few MB; *bytes up to its end. NULL: not known.
 const void *vbl_plan_content(const void *p, size_t *bytes);
 void vbl_plan_kernels(vbl_backend *b, bool gpu);  // the entries for kernels; gpu: as a GPU has them

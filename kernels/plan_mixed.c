@@ -21,10 +21,14 @@ static void gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_dtype a_
   const double width = size_of(c_type), out = width * times(M, N);
   if (M == 0 || N == 0) return;
   if (K == 0) return add("gemm_bf16 of nothing", (accumulate ? out : 0) + (bias != NULL ? width * (double)N : 0), out);
-  vbl_plan_scratch(2,
-                   (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N)});
+  const bool apart = accumulate && c_type == VBL_BF16;  // summed in f32, then added
+  const double sum = F32 * times(M, N), result = apart ? sum : out;
+  vbl_plan_scratch(3, (size_t[]){vbl_plan_rounded(a_type, ta ? K : M, ta ? M : K), vbl_plan_rounded(b_type, tb ? N : K, tb ? K : N),
+                                 apart ? (size_t)sum : 0});
   vbl_plan_add("gemm_bf16", 1, 2 * times(M, N) * (double)K,
-               BF16 * (times(M, K) + times(K, N)) + (accumulate ? out : 0) + (bias != NULL ? width * (double)N : 0), out);
+               BF16 * (times(M, K) + times(K, N)) + (accumulate && !apart ? out : 0) + (bias != NULL ? width * (double)N : 0),
+               result);
+  if (apart) add("gemm_bf16 adding", sum + out, out);
 }
 
 static void gelu(const void *h, void *g, int64_t n, vbl_stream s) { add("gelu bf16", BF16 * (double)n, BF16 * (double)n); }

@@ -21,6 +21,13 @@ static void scale(void *C, int64_t ldc, int64_t M, int64_t N, float beta, const 
   VBL_LAUNCH(scale_kernel<T>, blocks_for(M * N), THREADS, s, (T *)C, ldc, N, beta, (const T *)bias, M * N);
 }
 
+static __global__ void add_kernel(const float *sum, bf16 *C, int64_t ldc, int64_t N, int64_t n) {
+  VBL_EACH(i, n) {
+    bf16 *c = C + i / N * ldc + i % N;
+    store(c, load(*c) + sum[i]);
+  }
+}
+
 bool vbl_cuda_gemm_open(void) { return vbl_lt::open(); }
 
 // The largest power of two up to 16 that divides all of these.
@@ -85,6 +92,13 @@ void vbl_cuda_mixed_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_
   if (K == 0) return narrow ? scale<bf16>(C, ldc, M, N, beta, bias, s) : scale<float>(C, ldc, M, N, beta, bias, s);
   const rounded a(a_type, A, lda, ta ? K : M, ta ? M : K, s), b(b_type, B, ldb, tb ? N : K, tb ? K : N, s);
   if (a.data == nullptr || b.data == nullptr) return;
+  if (narrow && accumulate) {  // some of the library's algorithms round the product before they add it
+    const scratch sum((size_t)(M * N) * sizeof(float), s);
+    if (sum.p == nullptr) return;
+    product({ta, tb, vbl_product::BF16, vbl_product::F32, false, false, M, N, K, a.stride, b.stride, N, 0},
+            {a.data, b.data, sum.p, nullptr, 1, 0}, s);
+    return VBL_LAUNCH(add_kernel, blocks_for(M * N), THREADS, s, (const float *)sum.p, (bf16 *)C, ldc, N, M * N);
+  }
   product(
       {ta, tb, vbl_product::BF16, narrow ? vbl_product::BF16 : vbl_product::F32, false, false, M, N, K, a.stride, b.stride, ldc, 0},
       {a.data, b.data, C, bias, 1, beta}, s);

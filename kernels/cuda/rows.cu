@@ -48,9 +48,9 @@ struct matches {
 
 // Whether one of the `end` first indices is `to`: the same answer in the whole block.
 static __device__ bool any_equal(const int32_t *index, int32_t to, int64_t end) {
-  for (int64_t first = threadIdx.x; first - threadIdx.x < end; first += SCAN) {
+  for (int64_t first = 0; first < end; first += SCAN) {
     int here = 0;
-    for (int k = 0; k < AT_ONCE; k++) here |= first + k * THREADS < end && index[first + k * THREADS] == to;
+    for (int64_t at = first + threadIdx.x; at < first + SCAN; at += THREADS) here |= at < end && index[at] == to;
     if (group_max<THREADS>(here) != 0) return true;
   }
   return false;

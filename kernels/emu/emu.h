@@ -202,7 +202,6 @@ template <class T>
 static inline void __stwb(T *p, const T &value) {
   *p = value;
 }
-static inline int __ffs(int x) { return __builtin_ffs(x); }
 
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 static inline uint32_t __float_as_uint(float x) {

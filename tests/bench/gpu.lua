@@ -5,7 +5,6 @@
 --   graphs N         the same, each step given to the device as one CUDA graph (vbl.cuda_graph)  -> and "whole": how many were that
 local vbl = require "vbl"
 local store = require "vbl.store.c"
-local system = require "vbl.system.c"
 local later = require "vbl.later"
 
 local config = store.json_decode(store.read_file(arg[1]))
@@ -41,12 +40,9 @@ function answers.gradients(path)
 end
 
 local function steps(n, step)
-  local started, losses, norm = system.monotonic(), nil, nil
-  for _ = 1, tonumber(n) do losses, norm = step() end
-  later.number(norm)  -- there once the device is done
-  local ms = (system.monotonic() - started) * 1e3 / tonumber(n)
+  local ms, losses = run.timed(tonumber(n), step)
   local m = vbl.memory()
-  return {ms = ms, loss = later.number(losses.mlm + losses.ap + losses.mim), peak = m.device_peak or m.peak, stops = m.device_stops, allocations = m.device_allocations}
+  return {ms = ms, loss = losses.mlm + losses.ap + losses.mim, peak = m.device_peak or m.peak, stops = m.device_stops, allocations = m.device_allocations}
 end
 
 function answers.steps(n) return steps(n, run.step) end

@@ -1,9 +1,12 @@
 -- The step that gpu.py times and gpu_floor.lua counts: forward and backward of MLM, AP and MIM (four passes through the model), AdamW.
---   gpu_step(model, batch, precision, device, together) -> {optimizer =, backward = function() -> task -> loss, step = function() -> losses, norm}
+--   gpu_step(model, batch, precision, device, together) -> {optimizer =, backward = function() -> task -> loss, step = function() -> losses, norm,
+--     timed = function(n, step) -> ms a step, task -> loss of the last (numbers), ms a step until all were queued}
 --   together: all passes as one batch, as the trainer takes them where they fit (vbl.train.memory)
 --   batch: tokens, mlm_tokens, ap_tokens, mlm_labels i32 [B, T]; lengths, ap_lengths, ap_labels i32 [B]; images [B, 3, H, W]; mask u8 [B, P]
 local vbl = require "vbl"
+local later = require "vbl.later"
 local mix = require "vbl.train.mix"
+local system = require "vbl.system.c"
 
 -- Tokens and lengths are read by the host, images lie on the device, as a loader leaves them.
 local function works_of(b, device)
@@ -43,6 +46,16 @@ return function(model, b, precision, device, together)
       norm = self.optimizer:step(nil, {wait = false})
     end)
     return losses, norm
+  end
+
+  function self.timed(n, step)
+    local started, losses, norm = system.monotonic(), nil, nil
+    for _ = 1, n do losses, norm = step() end
+    local queued = system.monotonic() - started
+    later.number(norm)  -- there once the device is done
+    local ms, found = (system.monotonic() - started) * 1e3 / n, {}
+    for name, loss in pairs(losses) do found[name] = later.number(loss) end
+    return ms, found, queued * 1e3 / n
   end
 
   return self

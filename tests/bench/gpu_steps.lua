@@ -4,8 +4,6 @@
 local vbl = require "vbl"
 local gpu_batch = require "gpu_batch"
 local gpu_step = require "gpu_step"
-local later = require "vbl.later"
-local system = require "vbl.system.c"
 
 local config = vbl.config {
   model = {preset = "base", fusion = "interleaved", dropout = 0, heads = {"mlm", "ap"}},
@@ -30,18 +28,9 @@ local function step()
   return losses, norm
 end
 
-local function steps(n)
-  local started, losses, norm = system.monotonic(), nil, nil
-  for _ = 1, n do losses, norm = step() end
-  local queued = system.monotonic() - started
-  later.number(norm)  -- there once the device is done
-  local ms = (system.monotonic() - started) * 1e3 / n
-  return ms, queued * 1e3 / n, later.number(losses.mlm), later.number(losses.ap), later.number(losses.mim)
-end
-
-steps(config.unmeasured)
+run.timed(config.unmeasured, step)
 for _ = 1, config.rounds do
-  local ms, queued, mlm, ap, mim = steps(config.steps)
+  local ms, losses, queued = run.timed(config.steps, step)
   print(("batch %d: %.2f ms a step, queued in %.2f; MLM %.4f, AP %.4f, MIM %.4f; %.2f GB"):format(
-    config.batch, ms, queued, mlm, ap, mim, vbl.memory().device_peak / 1e9))
+    config.batch, ms, queued, losses.mlm, losses.ap, losses.mim, vbl.memory().device_peak / 1e9))
 end

@@ -129,6 +129,7 @@ static void mixed(const vbl_backend *gpu) {
       void *maybe = kind & 4 ? m.at(10) : nullptr, *sums = kind & 8 ? m.at(11) : nullptr;
       k->gemm(false, true, 5, 8, 16, x, m.f(0), 16, VBL_BF16, m.f(1), 16, false, y, m.f(2), 8, maybe, nullptr);
       k->gemm(false, true, 5, 8, 0, x, m.f(0), 16, VBL_BF16, m.f(1), 16, true, y, m.f(2), 8, maybe, nullptr);
+      k->gemm(false, true, 5, 8, 16, x, m.f(0), 16, VBL_BF16, m.f(1), 16, true, y, m.f(2), 8, nullptr, nullptr);
       k->gelu(m.f(0), m.f(1), 35, nullptr);
       k->gelu_backward(m.f(0), m.f(1), m.f(2), sums, true, 70, 7, nullptr);
       k->column_sum(m.f(0), m.f(1), false, 70, 7, nullptr);
