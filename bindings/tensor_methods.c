@@ -65,6 +65,11 @@ static int method_device(lua_State *L) {
   return 1;
 }
 
+static int method_data_ptr(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)(intptr_t)vbl_tensor_data(vbl_lua_check_tensor(L, 1)));
+  return 1;
+}
+
 static int method_is_contiguous(lua_State *L) {
   lua_pushboolean(L, vbl_tensor_is_contiguous(vbl_lua_check_tensor(L, 1)));
   return 1;
@@ -211,6 +216,8 @@ const vbl_fn vbl_method_rows[] = {
     {"numel", method_numel, "t:numel() -> integer", "The number of elements."},
     {"dtype", method_dtype, "t:dtype() -> string", "\"f32\", \"f64\", \"bf16\", \"i32\" or \"u8\"."},
     {"device", method_device, "t:device() -> string", "Where its memory is: \"cpu\"."},
+    {"data_ptr", method_data_ptr, "t:data_ptr() -> integer",
+     "Where the first element lies in its device's memory: views of the same elements begin there too."},
     {"is_contiguous", method_is_contiguous, "t:is_contiguous() -> boolean", "Whether the elements lie in order, without gaps."},
     {"to", method_to, "t:to(dtype or device) -> tensor",
      "t in another dtype (real to i32 and u8 truncates and saturates) or on another device; t itself where it is so already."},

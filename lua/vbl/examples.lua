@@ -17,6 +17,7 @@ with("t = vbl.tensor {{1, 2}, {3, 4}}", {
   ["tensor:contiguous"] = "t:t():contiguous():is_contiguous()  --> true",
   ["tensor:copy_"] = "t:copy_(vbl.tensor {7, 8}):totable()  --> {{7, 8}, {7, 8}}",
   ["tensor:cos"] = "(t - 1):cos()[1][1]  --> 1",
+  ["tensor:data_ptr"] = "t:narrow(1, 1, 1):data_ptr() == t:data_ptr()  --> true",
   ["tensor:detach"] = "t:requires_grad_():detach().requires_grad  --> false",
   ["tensor:device"] = "t:device()  --> \"cpu\"",
   ["tensor:div"] = "t:div(2):totable()  --> {{0.5, 1}, {1.5, 2}}",

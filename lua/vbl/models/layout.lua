@@ -61,21 +61,24 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
           rows = i32(device, rows, 2), cls = i32(device, cls), scatter = i32(device, scatter), samples = i32(device, samples)}
 end
 
-local cache = {}
+local kept = {}
 
--- B images of P tokens each (CLS included). What depends on B, P and the device alone is kept between steps.
-function layout.image(B, P, samples, device)
-  local key = B .. "x" .. P .. " " .. tostring(device)
-  local shared = cache[key]
-  if not shared then
+-- The rows of B images of P tokens, kept between steps: those of fewer images are the first of the same.
+local function image_rows(B, P, device)
+  if kept.P ~= P or kept.device ~= device or kept.B < B then
     local seg, cls = {}, {}
     for b = 0, B - 1 do
       seg[2 * b + 1], seg[2 * b + 2] = b * P, P
       cls[b + 1] = b * P
     end
-    shared = {seg = i32(device, seg, 2):keep(), cls = i32(device, cls):keep()}
-    cache = {[key] = shared}
+    kept = {B = B, P = P, device = device, seg = i32(device, seg, 2):keep(), cls = i32(device, cls):keep()}
   end
+  return kept.seg:narrow(1, 1, B), kept.cls:narrow(1, 1, B)
+end
+
+-- B images of P tokens each (CLS included).
+function layout.image(B, P, samples, device)
+  local seg, cls = image_rows(B, P, device)
   local rows, n = {}, 0
   for b = 1, B do
     for t = 0, P - 1 do
@@ -83,7 +86,7 @@ function layout.image(B, P, samples, device)
       n = n + 2
     end
   end
-  return {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = shared.seg, keys = shared.seg, cls = shared.cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
+  return {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = seg, keys = seg, cls = cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
 end
 
 -- Of a batch's layouts those of its samples from .. from + n - 1 by themselves (without ids, pos and scatter, which nothing after the embeddings

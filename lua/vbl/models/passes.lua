@@ -1,11 +1,12 @@
--- Several passes through a model as one batch: the products have more rows and fill a GPU better, and there are fewer kernels. Samples do not see each
--- other, so the results are those of the passes alone, to rounding, and so are the gradients; dropout masks are theirs bit for bit where vbl
--- draws them (vbl.models.layout.numbers).
+-- Several passes through a model as one batch: the products have more rows and fill a GPU better, and there are fewer kernels; and what passes compute
+-- alike is computed once (vbl.models.trunk). Samples do not see each other, so the results are those of the passes alone, to rounding, and so
+-- are the gradients; dropout masks are theirs bit for bit where vbl draws them (vbl.models.layout.numbers).
 --   passes.run(model, requests) -> results, in order      requests: array of {batch, opts}; batch, opts and a result as of model:run
 -- Together go passes that compute the same of each sample: with and without co-attention, fused or not; `unimodal` where it is a second way
 -- through the layers; images of one type; with packed = false captions of one width. Passes that are tapped, or whose attention is a caller's,
 -- go alone.
 local layout = require "vbl.models.layout"
+local trunk = require "vbl.models.trunk"
 local vbl = require "vbl"
 
 local passes = {}
@@ -40,8 +41,8 @@ local function masks_of(model, batches)
   return vbl.cat(masks, 1)
 end
 
--- One batch of several passes' samples, each with the number that it has in its own.
-local function joined(model, group)
+-- One batch of several passes' samples, each with the number that it has in its own. begun: images and masks are in it already.
+local function joined(model, group, begun)
   local batches, wide, all = {}, 0, {tokens = {}, lengths = {}, images = {}, numbers = {}}
   for i, member in ipairs(group) do
     batches[i] = member.batch
@@ -52,8 +53,9 @@ local function joined(model, group)
     local samples = batch.samples or layout.samples(batch.tokens:size(1))
     table.move(layout.numbers(samples, group[i].opts.pass or 0), 1, #samples, #all.numbers + 1, all.numbers)
   end
-  for _, name in ipairs {"tokens", "lengths", "images"} do all[name] = vbl.cat(all[name], 1) end
-  all.mask = masks_of(model, batches)
+  all.tokens, all.lengths = vbl.cat(all.tokens, 1), vbl.cat(all.lengths, 1)
+  if begun then return all end
+  all.images, all.mask = vbl.cat(all.images, 1), masks_of(model, batches)
   return all
 end
 
@@ -96,16 +98,19 @@ local function read_samples(group)
   return reads
 end
 
--- group: array of {batch=, opts=, at = the place of its result}
-local function run_group(model, group, results)
+-- group: array of {batch=, opts=, at = the place of its request and result}
+local function run_group(model, group, results, shared)
+  by_what_is_read(group)
+  local places = {}
+  for i, member in ipairs(group) do places[i] = member.at end
+  local opts = setmetatable({begun = shared and shared:rows(places)}, {__index = group[1].opts})
   if #group == 1 then
-    results[group[1].at] = model:run(group[1].batch, group[1].opts)
+    results[places[1]] = model:run(group[1].batch, opts)
     return
   end
-  by_what_is_read(group)
-  local opts = setmetatable({pass = 0, reads = read_samples(group)}, {__index = group[1].opts})
+  opts.pass, opts.reads = 0, read_samples(group)
   for _, member in ipairs(group) do opts.unimodal = opts.unimodal or member.opts.unimodal end
-  local out, from = model:run(joined(model, group), opts), 1
+  local out, from = model:run(joined(model, group, opts.begun), opts), 1
   for _, member in ipairs(group) do
     local n = member.batch.tokens:size(1)
     results[member.at], from = part_of(out, from, n, member.opts), from + n
@@ -113,7 +118,7 @@ local function run_group(model, group, results)
 end
 
 function passes.run(model, requests)
-  local groups, by_key, results = {}, {}, {}
+  local groups, by_key, results, shared = {}, {}, {}, trunk.shared(model, requests)
   for i, request in ipairs(requests) do
     local member = {batch = request[1], opts = request[2] or {}, at = i}
     local key = key_of(model, member.batch, member.opts) or i
@@ -123,7 +128,7 @@ function passes.run(model, requests)
     end
     table.insert(by_key[key], member)
   end
-  for _, group in ipairs(groups) do run_group(model, group, results) end
+  for _, group in ipairs(groups) do run_group(model, group, results, shared) end
   return results
 end
 

@@ -73,15 +73,18 @@ local function new(given, dry)
   return self
 end
 
--- batch.numbers: those of layout.numbers, where the batch is made of several passes'.
-local function pass_layouts(self, batch, pass)
-  local c = self.config
-  batches.check(batch, c)
-  local B = batch.tokens:size(1)
-  local samples = batch.numbers or layout.numbers(batch.samples or layout.samples(B), pass or 0)
+-- Of texts and images that are numbered by themselves.
+local function layouts(self, batch, text_numbers, image_numbers)
+  local c, device = self.config, self.list[1].tensor:device()
   local P = (c.image // c.patch) ^ 2 // 1 | 0
-  local device = self.list[1].tensor:device()
-  return layout.text(batch.tokens, batch.lengths, samples, c.max_positions, c.packed, device), layout.image(B, P + 1, samples, device)
+  return layout.text(batch.tokens, batch.lengths, text_numbers, c.max_positions, c.packed, device), layout.image(#image_numbers, P + 1, image_numbers, device)
+end
+
+-- batch.numbers: those of layout.numbers, where the batch is made of several passes'. begun: the images are not looked at any more.
+local function pass_layouts(self, batch, pass, begun)
+  if not begun then batches.check(batch, self.config) end
+  local numbers = batch.numbers or layout.numbers(batch.samples or layout.samples(batch.tokens:size(1)), pass or 0)
+  return layouts(self, batch, numbers, numbers)
 end
 
 -- A stream on its way: its rows so far, and what its blocks' projections gave.
@@ -96,14 +99,30 @@ local function layers_to(s, ctx, to)
   s.done = math.max(s.done, to)
 end
 
--- After the last layer.
+-- After the last layer, once.
 local function close(s, ctx)
+  if s.closed then return end
+  s.closed = true
   if s.name == "text" then
     s.x = s.encoder:finish(s.x)
   else
     s.x = s.encoder.norm(s.x)
     ctx.tap("vision.norm", s.x, s.lay)
   end
+end
+
+-- How many layers of a stream come before the first block (its trunk), and whether that is all of it.
+local function trunk_of(self, name)
+  local c = self.config
+  if c.fusion == "interleaved" and #self.blocks > 0 then return c.coattention[name][1], false end
+  return c.layers, true
+end
+
+-- Both streams, t and v what start gave.
+local function streams(self, t, v, tl, vl, ctx)
+  t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
+  for _, s in ipairs(ctx.begun and {t, v} or {}) do s.done, s.closed = trunk_of(self, s.name) end
+  return t, v
 end
 
 -- The parts, functions (s, other), of both streams, between two points where they meet: a part reads of the other what was there at the first. The
@@ -195,7 +214,7 @@ local function ends(t, v) return t.x, v.x, {text = t.skipped or 0, vision = v.sk
 
 local function interleaved(self, t, v, tl, vl, ctx)
   local c = self.config
-  t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
+  t, v = streams(self, t, v, tl, vl, ctx)
   local function layers(s, i)
     if self.blocks[i] then return layers_to(s, ctx, c.coattention[s.name][i]) end
     layers_to(s, ctx, c.layers)
@@ -213,7 +232,7 @@ end
 local function own_gradient(x) return x:reshape(x:size(1), x:size(2)) end
 
 local function stacked(self, t, v, tl, vl, ctx)
-  t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
+  t, v = streams(self, t, v, tl, vl, ctx)
   both(t, v, ctx, {function(s)
     layers_to(s, ctx, self.config.layers)
     close(s, ctx)
@@ -237,24 +256,31 @@ local function what_is_read(self, opts, B)
   error(("vilbert: reads: expected \"text\" or \"vision\", got %s"):format(tostring(reads)), 0)
 end
 
+-- The rows of both streams as a pass begins with them.
+local function start(self, batch, tl, vl, ctx)
+  if ctx.begun then return own_gradient(ctx.begun.text), own_gradient(ctx.begun.vision) end
+  return self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
+end
+
 -- One pass on rows. batch: {tokens i32 [B,T], lengths i32 [B], images, mask= u8 [B,P] patches to hide, samples= array of sample
 -- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
 -- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention, fuse = false
 -- gives nothing else: the fusion is not computed, reads = "text" or "vision": the caller reads that stream alone, and what only the other needs is
--- left out (or {text = {first sample, samples} or nil, vision =}: the samples whose rows are read), attend = what attends in place of the kernel (vbl.nn.attention)}.
+-- left out (or {text = {first sample, samples} or nil, vision =}: the samples whose rows are read), attend = what attends in place of the kernel (vbl.nn.attention),
+-- begun = {text [N,D], vision [B*P,D]}: what the trunk made of the batch already (vbl.models.trunk); its images are then not looked at}.
 -- Blocks that :ablate names are left out in eval mode.
 -- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}, skipped = {text =, vision =
 -- rows before the first that were not read}}; a stream that is not read may be nil.
 function Vilbert:run(batch, opts)
   opts = opts or {}
   local c = self.config
-  local tl, vl = pass_layouts(self, batch, opts.pass)
+  local tl, vl = pass_layouts(self, batch, opts.pass, opts.begun)
   local found = {}
   local ctx = {training = self.training, p = c.dropout, seed = self.rng.seed, step = self.rng.step,
                off = self.training and {} or self.off, cross = opts.cross ~= false and opts.fuse ~= false, fuse = opts.fuse ~= false,
                attend = opts.attend, checkpointing = self.checkpointing and not opts.attend, tap = taps.collector(self.tapped, found),
-               reads = what_is_read(self, opts, tl.B)}
-  local t, v = self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
+               reads = what_is_read(self, opts, tl.B), begun = opts.begun}
+  local t, v = start(self, batch, tl, vl, ctx)
   ctx.tap("text.embeddings", t, tl)
   ctx.tap("vision.embeddings", v, vl)
   local unimodal, skipped
@@ -265,7 +291,8 @@ function Vilbert:run(batch, opts)
     local through = joined and single.run or interleaved
     if opts.unimodal and ctx.fuse and (joined or #self.blocks > 0) then
       local alone = setmetatable({cross = false, tap = function() end, again = true, reads = false}, {__index = ctx})
-      local ut, uv = through(self, self.text:embed(tl, alone), self.vision:embed(batch.images, batch.mask, vl, alone), tl, vl, alone)
+      local ut, uv = start(self, batch, tl, vl, alone)
+      ut, uv = through(self, ut, uv, tl, vl, alone)
       unimodal = {text = ut, vision = uv}
     end
     t, v, skipped = through(self, t, v, tl, vl, ctx)
@@ -277,14 +304,23 @@ function Vilbert:run(batch, opts)
   return {text = t, vision = v, text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal, skipped = skipped}
 end
 
--- The results of several passes, requests = {{batch, opts}, ...}, as :run gives each. On a device those that can be go through the layers as one batch
--- (vbl.models.passes): the same to rounding, dropout masks included, with fewer and larger kernels. On the CPU that would only take memory.
-function Vilbert:run_all(requests)
-  if self.list[1].tensor:device() ~= "cpu" then return passes.run(self, requests) end
-  local results = {}
-  for i, request in ipairs(requests) do results[i] = self:run(request[1], request[2]) end
-  return results
+-- The layers before the first block, without dropout, of texts and images that need not be pairs: batch as :run takes it, but tokens i32 [A,T], lengths
+-- i32 [A], images and mask of B. Returns {text [N,D], vision [B*P,D], text_layout, vision_layout}.
+function Vilbert:trunk(batch)
+  local tl, vl = layouts(self, batch, layout.samples(batch.tokens:size(1)), layout.samples(batch.images:size(1)))
+  local ctx = {training = false, checkpointing = self.checkpointing, tap = function() end}
+  local t, v = start(self, batch, tl, vl, ctx)
+  t, v = streams(self, t, v, tl, vl, ctx)
+  both(t, v, ctx, {function(s)
+    local layers, all = trunk_of(self, s.name)
+    layers_to(s, ctx, layers)
+    if all then close(s, ctx) end
+  end})
+  return {text = t.x, vision = v.x, text_layout = tl, vision_layout = vl}
 end
+
+-- The results of several passes, requests = {{batch, opts}, ...}, as :run gives each to rounding, dropout masks included: vbl.models.passes.
+function Vilbert:run_all(requests) return passes.run(self, requests) end
 
 -- The CLS rows of the one stream that a classifier without fusion reads; the other stream is not computed.
 local function cls_alone(self, name, batch, opts)

@@ -3,7 +3,7 @@
 -- it for what they would ask a CPU or a GPU for. What the CUDA libraries take for themselves comes on top (some hundred MB).
 --   memory.of(job, device, micro[, limit[, at_once]]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into
 --       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
---   memory.whole(job, limit) -> what steps take of a GPU whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes with some to spare
+--   memory.whole(job, device[, limit]) -> what steps take whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes, of a GPU with some to spare
 --   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
 --       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
 local mix = require "vbl.train.mix"
@@ -29,11 +29,18 @@ local function twin_of(model)
   return twin
 end
 
--- The tasks without what they do to the images' pixels.
+-- The tasks without what they do to the images' pixels; but what would be changed is a copy, so that no task has it in common with another.
 local function tasks_of(job)
   local list = {}
   for i, task in ipairs(job.tasks) do
-    list[i] = setmetatable({augment = type(task.augment) == "table" and task.name == "mim" and {} or false}, {__index = task})
+    local views = task.augment or {}
+    list[i] = setmetatable({augment = task.name == "mim" and {} or false}, {__index = task})
+    list[i].prepare = function(self, ...)
+      local work = task.prepare(self, ...)
+      local batch = work.batch
+      if task.name ~= "mim" and next(views) or views.both or views.clean then batch.images = batch.images:clone() end
+      return work
+    end
   end
   return list
 end
@@ -72,14 +79,14 @@ end
 
 local function planned(limit) return limit * PLANNED // 1 | 0 end
 
-function memory.whole(job, limit)
+function memory.whole(job, device, limit)
   if (job.config.tasks_together or "no") == "no" or not mix.joins(job.tasks, job.config.mix or {}) then return nil end
-  return memory.of(job, "cuda", job.config.batch, planned(limit), true)
+  return memory.of(job, device, job.config.batch, device == "cuda" and planned(limit) or limit, true)
 end
 
 function memory.fit(job, limit)
   local batch = job.config.batch
-  local whole = memory.whole(job, limit)
+  local whole = memory.whole(job, "cuda", limit)
   if whole then return batch, whole, true end
   local function try(parts)
     local micro = (batch + parts - 1) // parts

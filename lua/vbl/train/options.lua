@@ -8,7 +8,7 @@ local common = {
   model = {"table", {}, "keys of vbl.models.vilbert; preset = \"auto\": tiny for scenes, small for photographs"},
   batch = {"number", 32, "pairs an optimizer step", from = 1, whole = true},
   micro_batch = {"number", 0, "pairs at a time; the gradient is that of the whole batch (0: as many as fit in memory, on a GPU by the plan)", from = 0, whole = true},
-  checkpointing = {"boolean", false, "activation (gradient) checkpointing: only the inputs of layers and fusion blocks are kept, and backward computes the rest again. Less memory, up to a third more work, the same numbers bit for bit"},
+  checkpointing = {"boolean", false, "activation (gradient) checkpointing: only the inputs of layers and fusion blocks are kept, and backward computes the rest again. Less memory, up to a third more work, the same numbers (bit for bit where the tasks go one after the other)"},
   min_lr_fraction = {"number", 0.2, "the cosine ends at this share of the peak", from = 0, to = 1},
   warmup = {"number", 0.1, "share of the steps that warm up linearly", from = 0, to = 1},
   weight_decay = {"number", 0.01, "decoupled decay of tensors of two or more dims", from = 0},
@@ -32,7 +32,7 @@ end
 return {
   pretrain = with {
     tasks = {"table", {mlm = {}, ap = {}, mim = {}}, "task name -> its options: vbl.tasks"},
-    tasks_together = {"string", "auto", "all tasks of a step as one batch through the model: yes, no, or auto: on a GPU where a whole step fits in memory so"},
+    tasks_together = {"string", "auto", "all tasks of a step as one batch through the model, in which layers that several tasks need of an image or a caption are computed once (without dropout): yes, no, or auto: where a whole step fits in memory so, on the CPU without dropout alone"},
     mix = {"table", {how = "joint", weighting = "fixed"}, "how tasks share a step: vbl.train.mix"},
     epochs = {"number", 4, "passes over the training pairs; 0 only evaluates", from = 0, whole = true},
     lr = {"number", "auto", "peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base", from = 0},

@@ -59,17 +59,21 @@ local function prepared(job, batch, number)
   return works
 end
 
--- To a device the images go ahead, beside what it still computes, and once for all tasks.
+-- To a device the images go ahead, beside what it still computes, and once for all tasks: those of a task that takes fewer samples are the first of the
+-- others'.
 local function send(job, works)
-  local device, sent = job.model.list[1].tensor:device(), {}
+  local device, all, sent = job.model.list[1].tensor:device(), {}, {}
   if device == "cpu" then return end
-  local function moved(images)
-    if images then sent[images] = sent[images] or images:send(device) end
-    return sent[images]
-  end
   for _, work in pairs(works) do
-    if work.batch and work.batch.images then work.batch.images = moved(work.batch.images) end
-    if work.masked then work.masked = moved(work.masked) end
+    if work.batch and work.batch.images then all[#all + 1] = {work.batch, "images", work.batch.images} end
+    if work.masked then all[#all + 1] = {work, "masked", work.masked} end
+  end
+  table.sort(all, function(a, b) return a[3]:size(1) > b[3]:size(1) end)
+  for _, place in ipairs(all) do
+    local images = place[3]
+    local at = images:data_ptr()
+    sent[at] = sent[at] or images:send(device)
+    place[1][place[2]] = sent[at]:narrow(1, 1, images:size(1))
   end
 end
 

@@ -1,0 +1,143 @@
+-- What the passes of a step compute alike. The layers before the first block of the fusion, the trunk, see one stream each: without dropout they make the
+-- same rows of equal captions, and of one image with nothing hidden, whichever pass asks for them. So different captions and images go through them once,
+-- and each pass goes on with its rows: the same to rounding, as are gradients, each a sum over the passes.
+--   trunk.shared(model, requests) -> shared, or nil: nothing is computed twice, or dropout makes it differ      requests: as of vbl.models.passes
+--   trunk.is_shared(model) -> whether passes of this model have a trunk in common at all
+--   shared:rows(list) -> {text, vision}     what the trunk makes of the samples of these requests (numbers), one request after the other
+-- Captions are equal by their tokens, images by where they lie in memory.
+local vbl = require "vbl"
+local batches = require "vbl.models.batch"
+local F = require "vbl.nn.functional"
+
+local Shared = {}
+Shared.__index = Shared
+
+local trunk = {}
+
+-- Whether a model's passes have a trunk in common. model.sharing = false: each pass by itself, to compare with.
+function trunk.is_shared(model)
+  local c = model.config
+  return model.sharing ~= false and not (model.training and c.dropout > 0) and c.fusion ~= "single_stream" and c.packed
+end
+
+local function may_share(model, requests)
+  local c = model.config
+  if not trunk.is_shared(model) or next(model.tapped) then return false end
+  local images = requests[1][1].images
+  for _, request in ipairs(requests) do
+    batches.check(request[1], c)
+    local other = request[1].images
+    if other:dtype() ~= images:dtype() or other:device() ~= images:device() or (request[2] or {}).attend then return false end
+  end
+  return true
+end
+
+-- A pass that goes through the layers twice begins both ways with the trunk.
+local function goes_twice(model, opts) return opts and opts.unimodal and opts.fuse ~= false and model.config.fusion == "interleaved" and #model.blocks > 0 end
+
+local function text_keys(batch)
+  local keys, lengths = {}, batch.lengths:totable()
+  for b, row in ipairs(batch.tokens:totable()) do keys[b] = table.concat(row, " ", 1, math.min(lengths[b], #row)) end
+  return keys
+end
+
+-- A masked image is like no other.
+local function image_keys(batch)
+  local keys, images, B = {}, batch.images, batch.images:size(1)
+  local first, step = images:data_ptr(), images:numel() // math.max(B, 1)
+  local alone = batch.mask or not images:is_contiguous()
+  for b = 1, B do keys[b] = alone and {} or first + (b - 1) * step * (images:dtype() == "u8" and 1 or 4) end
+  return keys
+end
+
+-- The samples whose keys differ: array of {request, sample}, and for each request the numbers in it of its samples.
+local function different(requests, keys_of)
+  local found, numbers, seen, total = {}, {}, {}, 0
+  for i, request in ipairs(requests) do
+    numbers[i] = {}
+    for b, key in ipairs(keys_of(request[1])) do
+      if not seen[key] then
+        found[#found + 1] = {i, b}
+        seen[key] = #found
+      end
+      numbers[i][b], total = seen[key], total + 1
+    end
+  end
+  return found, numbers, total
+end
+
+local function texts_of(requests, samples)
+  local rows, lengths, wide, read = {}, {}, 0, {}
+  for k, sample in ipairs(samples) do
+    local i, b = sample[1], sample[2]
+    local batch = requests[i][1]
+    read[i] = read[i] or {batch.tokens:totable(), batch.lengths:totable()}
+    rows[k], lengths[k] = read[i][1][b], read[i][2][b]
+    wide = math.max(wide, #rows[k])
+  end
+  for _, row in ipairs(rows) do
+    for t = #row + 1, wide do row[t] = 0 end
+  end
+  local opts = {dtype = "i32", device = "cpu"}
+  return vbl.tensor(rows, opts), vbl.tensor(lengths, opts)
+end
+
+-- Samples that follow each other in a request are one piece.
+local function images_of(requests, samples)
+  local images, masks, masked, at = {}, {}, false, 1
+  while at <= #samples do
+    local i, b = samples[at][1], samples[at][2]
+    local n = 1
+    while samples[at + n] and samples[at + n][1] == i and samples[at + n][2] == b + n do n = n + 1 end
+    local batch = requests[i][1]
+    images[#images + 1] = batch.images:narrow(1, b, n)
+    masks[#masks + 1] = batch.mask and batch.mask:narrow(1, b, n) or n
+    masked, at = masked or batch.mask, at + n
+  end
+  if not masked then return vbl.cat(images, 1) end
+  for k, mask in ipairs(masks) do
+    if math.type(mask) then masks[k] = vbl.zeros(mask, masked:size(2), {dtype = "u8", device = masked:device()}) end
+  end
+  return vbl.cat(images, 1), vbl.cat(masks, 1)
+end
+
+function trunk.shared(model, requests)
+  if not may_share(model, requests) then return nil end
+  local texts, text_numbers, total = different(requests, text_keys)
+  local images, image_numbers = different(requests, image_keys)
+  local twice = false
+  for _, request in ipairs(requests) do twice = twice or goes_twice(model, request[2]) end
+  if #texts == total and #images == total and not twice then return nil end
+  local batch = {}
+  batch.tokens, batch.lengths = texts_of(requests, texts)
+  batch.images, batch.mask = images_of(requests, images)
+  local self = model:trunk(batch)
+  self.text_numbers, self.image_numbers = text_numbers, image_numbers
+  return setmetatable(self, Shared)
+end
+
+-- rows [N, D]: of sample k the counts[k] rows from first[k] on (from 0) -> those of `samples`, in order
+local function taken(rows, samples, first, counts)
+  local index, same = {}, true
+  for i, k in ipairs(samples) do
+    same = same and i == k
+    for t = 0, counts[k] - 1 do index[#index + 1] = first[k] + t end
+  end
+  if same and #index == rows:size(1) then return rows end
+  return F.gather_rows(rows, vbl.tensor(index, {dtype = "i32"}))
+end
+
+function Shared:rows(list)
+  local texts, images, first, counts = {}, {}, {}, {}
+  for _, i in ipairs(list) do
+    table.move(self.text_numbers[i], 1, #self.text_numbers[i], #texts + 1, texts)
+    table.move(self.image_numbers[i], 1, #self.image_numbers[i], #images + 1, images)
+  end
+  local P = self.vision_layout.P
+  for k = 1, self.vision_layout.B do first[k], counts[k] = (k - 1) * P, P end
+  local vision, text = vbl.side_by_side(function() return taken(self.vision, images, first, counts) end,
+                                        function() return taken(self.text, texts, self.text_layout.first, self.text_layout.counts) end)
+  return {text = text, vision = vision}
+end
+
+return trunk
