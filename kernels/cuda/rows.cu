@@ -21,17 +21,31 @@ static bool in_fours(int64_t D, std::initializer_list<const void *> rows) {
   return bits % 16 == 0;
 }
 
+// Columns that a warp gathers of a row; a wide row, all of an image's tokens, is many warps' work.
+#ifdef __CUDACC__
+enum { PIECE = 1024 };
+#else
+enum { PIECE = 64 };
+#endif
+static dim3 pieces_grid(unsigned rows, int64_t D, int64_t piece) {
+  const int64_t pieces = (D + piece - 1) / piece, most = 64;
+  return dim3(rows, (unsigned)(pieces < most ? pieces : most));
+}
+
 template <class V>
 static __global__ void gather_kernel(const V *x, const int32_t *index, V *y, int64_t n, int64_t D) {
   for (int64_t i = first_row<WARP>(); i < n; i += row_step<WARP>()) {
     const int64_t from = index[i];
-    EACH_COLUMN(c, D) y[i * D + c] = from < 0 ? V{} : x[from * D + c];
+    for (int64_t first = (int64_t)blockIdx.y * PIECE; first < D; first += (int64_t)gridDim.y * PIECE) {
+      const int64_t end = first + PIECE < D ? first + PIECE : D;
+      for (int64_t c = first + threadIdx.x % WARP; c < end; c += WARP) y[i * D + c] = from < 0 ? V{} : x[from * D + c];
+    }
   }
 }
 
 template <class V>
 static void gather(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s) {
-  VBL_LAUNCH(gather_kernel<V>, blocks_for(n, THREADS / WARP), THREADS, s, (const V *)x, index, (V *)y, n, D);
+  VBL_LAUNCH(gather_kernel<V>, pieces_grid(blocks_for(n, THREADS / WARP), D, PIECE), THREADS, s, (const V *)x, index, (V *)y, n, D);
 }
 
 void vbl_cuda_gather_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, vbl_stream s) {
@@ -77,10 +91,10 @@ static __device__ void find_equal(const int32_t *index, int32_t to, int64_t firs
   __syncthreads();
 }
 
-// The rows x[first + at] added in their order to a row of sums, a thread SIDE columns at a time, DEEP rows on their way at once.
+// The rows x[first + at] added in their order to a row of sums, a thread SIDE columns at a time, DEEP rows on their way at once. blockIdx.y: which columns.
 enum { SIDE = 3, DEEP = 8 };
 static __device__ void add_matches(const float *x, const matches &m, float *sums, int64_t D) {
-  for (int64_t c = threadIdx.x; c < D; c += SIDE * THREADS) {
+  for (int64_t c = (int64_t)blockIdx.y * SIDE * THREADS + threadIdx.x; c < D; c += (int64_t)gridDim.y * SIDE * THREADS) {
     float total[SIDE], v[DEEP][SIDE];
     VBL_UNROLL
     for (int k = 0; k < SIDE; k++) total[k] = c + k * THREADS < D ? sums[c + k * THREADS] : 0;
@@ -119,7 +133,9 @@ static __global__ void scatter_kernel(const float *x, const int32_t *index, floa
 
 void vbl_cuda_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s) {
   (void)rows;
-  if (n * D > 0) VBL_LAUNCH(scatter_kernel, blocks_for(n, 1), THREADS, s, (const float *)x, index, (float *)y, n, D);
+  if (n * D == 0) return;
+  VBL_LAUNCH(scatter_kernel, pieces_grid(blocks_for(n, 1), D, SIDE * THREADS), THREADS, s, (const float *)x, index, (float *)y, n,
+             D);
 }
 
 template <class V>

@@ -9,10 +9,10 @@ local found, why = vbl.devices()
 if not found[2] then check.skip("no device: " .. why) end
 
 -- A job of the trainer, a batch for each of its steps, and its task, whose forward a test may change.
-local function job_of(device, tasks)
+local function job_of(device, tasks, dropout)
   local config = vbl.config({scenes = {train = 8, test = 4}, tasks = {}, epochs = 1, batch = 2, probe_samples = 0, lr = 1e-3, warmup = 0,
                              model = {preset = "tiny", dim = 8, layers = 1, depth = 1, cross_attention_layers = {0}, attention_heads = 2, mlp = 8, image = 32,
-                                      patch = 16, dropout = 0.1}}, vbl.train.schemas())
+                                      patch = 16, dropout = dropout or 0.1}}, vbl.train.schemas())
   vbl.set_device(device)  -- the config, which reads --device, put it back to the CPU
   local job = vbl.train.job(config, {tasks = tasks})
   return job, function(i) return job.train:range(2 * i - 1, 2) end
@@ -93,6 +93,37 @@ check.group("tasks together and one after the other", function()
   vbl.set_device "cpu"
   check.ok(losses["loss.mlm1"] and losses["loss.mim2"] and losses["loss.ap2"])
   for i, p in ipairs(weights[false]) do check.ok(weights[true][i].tensor:allclose(p.tensor, {rtol = 0, atol = 4e-3}), p.name) end  -- two steps of at most 2 lr
+end)
+
+-- Without dropout: MIM, which takes one of the two samples, reads the image that the others do, once sent.
+check.group("layers that the tasks have in common", function()
+  local losses, weights, stops = {}, {}, {}
+  for _, device in ipairs {"cpu", "cuda"} do
+    local tasks = {vbl.tasks.mlm(), vbl.tasks.ap {head = "similarity", contrastive = {weight = 1}}, vbl.tasks.mim {batch = 1}}
+    local job, batch = job_of(device, tasks, 0)
+    local plain, seen, queued = job.model.trunk, {}, nil
+    rawset(job.model, "trunk", function(model, given)
+      seen[#seen + 1] = given.images:size(1)
+      return plain(model, given)
+    end)
+    job.mix.at_once, losses[device] = true, {}
+    for i = 1, 4 do
+      local before = vbl.memory().device_stops or 0
+      local now = i < 4 and step_of.queue(job, batch(i), i, {again = function() return batch(i) end})
+      if queued then losses[device][i - 1] = step_of.settle(job, queued) end
+      queued, stops[i] = now, (vbl.memory().device_stops or 0) - before
+    end
+    check.equal(table.concat(seen, " "), "3 3 3")
+    weights[device] = job.model.list
+  end
+  vbl.set_device "cpu"
+  check.equal(stops[2], 0)
+  check.equal(stops[3], 0)
+  for i, cpu in ipairs(losses.cpu) do
+    check.ok(cpu["loss.mlm"] and cpu["loss.mim"] and cpu["loss.ap"])
+    for name, value in pairs(cpu) do check.near(losses.cuda[i][name], value, 1e-3 * math.abs(value) + 1e-6) end  -- f32 sums in another order
+  end
+  for i, p in ipairs(weights.cpu) do check.ok(weights.cuda[i].tensor:allclose(p.tensor, {atol = 6e-3}), p.name) end  -- three steps of at most 2 lr
 end)
 
 -- The second step's loss is broken, and two more steps are queued before anybody looks.

@@ -205,6 +205,26 @@ static void rows_often(void) {
   shared_free(index);
 }
 
+// Few rows and wide ones, as all tokens of an image: on a device a row is shared out.
+static void rows_wide(void) {
+  enum { TABLE = 3, N = 7 };
+  static const int64_t widths[] = {4096, 5001, 50001};
+  int32_t *index = shared_new(N * sizeof *index);
+  for (int k = 0; k < 3; k++) {
+    const int64_t D = widths[k];
+    for (int i = 0; i < N; i++) index[i] = i == 4 ? -1 : i % TABLE;
+    const pair table = pair_random(TABLE * D, -1, 1), x = pair_random(N * D, -1, 1), y = pair_new(N * D), sum = pair_copy(table);
+    cpu->gather_rows(table.f, index, y.f, N, D, NULL);
+    ref->gather_rows(table.d, index, y.d, N, D, NULL);
+    pair_check("gather_rows, wide", y, 0, 0);
+    cpu->scatter_add_rows(x.f, index, sum.f, N, D, TABLE, NULL);
+    ref->scatter_add_rows(x.d, index, sum.d, N, D, TABLE, NULL);
+    pair_check("scatter_add_rows, wide", sum, (double)N * u * (1 + (double)N), 0);
+    pairs_free();
+  }
+  shared_free(index);
+}
+
 static void patches(void) {
   const double mean[] = {0.5, 0.4, 0.3}, std[] = {0.5, 0.25, 0.2};
   static const int64_t cases[][4] = {{0, 8, 8, 4}, {1, 4, 4, 4}, {2, 12, 8, 4}, {3, 35, 21, 7}, {2, 64, 64, 8}, {5, 6, 9, 1}};
@@ -361,6 +381,7 @@ int main(void) {
   each_backend("reduce", reduce);
   each_backend("rows", rows);
   each_backend("rows_often", rows_often);
+  each_backend("rows_wide", rows_wide);
   each_backend("patches", patches);
   each_backend("losses", losses);
   each_backend("optimizers", optimizers);

@@ -133,6 +133,17 @@ check.group("dropout", function()
   end)
 end)
 
+check.group("passes that go in another order than their images came", function()
+  local job = together.job_of(with(interleaved, {dropout = 0}), three)
+  local batch = job.train:range(1, 12)
+  local moved = setmetatable({images = vbl.cat({batch.images:narrow(1, 12, 1), batch.images:narrow(1, 1, 11)}, 1)}, {__index = batch})
+  vbl.no_grad(function()
+    local all = job.model:run_all {{batch, {reads = "vision"}}, {moved, {reads = "text"}}}
+    check.ok(all[1].vision:allclose(job.model:run(batch).vision, {rtol = 0, atol = 1e-5}))
+    check.ok(all[2].text:allclose(job.model:run(moved).text, {rtol = 0, atol = 1e-5}))
+  end)
+end)
+
 check.group("a batch that is none", function()
   local job = together.job_of(with(interleaved, {dropout = 0}), three)
   local batch = job.train:range(1, 12)

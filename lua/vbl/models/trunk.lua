@@ -116,27 +116,41 @@ function trunk.shared(model, requests)
   return setmetatable(self, Shared)
 end
 
--- rows [N, D]: of sample k the counts[k] rows from first[k] on (from 0) -> those of `samples`, in order
-local function taken(rows, samples, first, counts)
-  local index, same = {}, true
+local function in_order(samples, B)
   for i, k in ipairs(samples) do
-    same = same and i == k
-    for t = 0, counts[k] - 1 do index[#index + 1] = first[k] + t end
+    if i ~= k then return false end
   end
-  if same and #index == rows:size(1) then return rows end
-  return F.gather_rows(rows, vbl.tensor(index, {dtype = "i32"}))
+  return #samples == B
+end
+
+local function gathered(rows, index) return F.gather_rows(rows, vbl.tensor(index, {dtype = "i32"})) end
+
+-- rows [N, D] of a stream -> those of `samples` (numbers in its layout), in order
+local function texts_taken(rows, samples, lay)
+  if in_order(samples, lay.B) then return rows end
+  local index = {}
+  for _, k in ipairs(samples) do
+    for t = 0, lay.counts[k] - 1 do index[#index + 1] = lay.first[k] + t end
+  end
+  return gathered(rows, index)
+end
+
+-- An image's rows are as many as every other's: they go as one wide row.
+local function images_taken(rows, samples, lay)
+  if in_order(samples, lay.B) then return rows end
+  local index, D = {}, rows:size(2)
+  for i, k in ipairs(samples) do index[i] = k - 1 end
+  return gathered(rows:reshape(lay.B, lay.P * D), index):reshape(#samples * lay.P, D)
 end
 
 function Shared:rows(list)
-  local texts, images, first, counts = {}, {}, {}, {}
+  local texts, images = {}, {}
   for _, i in ipairs(list) do
     table.move(self.text_numbers[i], 1, #self.text_numbers[i], #texts + 1, texts)
     table.move(self.image_numbers[i], 1, #self.image_numbers[i], #images + 1, images)
   end
-  local P = self.vision_layout.P
-  for k = 1, self.vision_layout.B do first[k], counts[k] = (k - 1) * P, P end
-  local vision, text = vbl.side_by_side(function() return taken(self.vision, images, first, counts) end,
-                                        function() return taken(self.text, texts, self.text_layout.first, self.text_layout.counts) end)
+  local vision, text = vbl.side_by_side(function() return images_taken(self.vision, images, self.vision_layout) end,
+                                        function() return texts_taken(self.text, texts, self.text_layout) end)
   return {text = text, vision = vision}
 end
 
