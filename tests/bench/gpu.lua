@@ -1,5 +1,6 @@
 -- vbl's side of gpu.py: one process that holds the model and answers lines of stdin.
 --   vbl tests/bench/gpu.lua CONFIG.json     {model=, weights=, batch=, device=, precision=}: files that gpu.py wrote, names as in the peer
+--   share 0 or 1     whether the layers that passes have in common are computed once from now on (vbl.models.trunk), or by each   -> {}
 --   gradients PATH   losses and gradients of one step without an update; gradients go to PATH    -> {"mlm": loss, "ap": loss, "mim": loss}
 --   steps N          N training steps                                                          -> {"ms": per step, "loss": of the last}
 --   graphs N         the same, each step given to the device as one CUDA graph (vbl.cuda_graph)  -> and "whole": how many were that
@@ -15,9 +16,10 @@ local b = vbl.load(config.batch)
 
 -- All passes as one batch where the card holds what that takes, as the trainer decides.
 local function fits_together()
-  if config.device == "cpu" then return false end
+  if config.device == "cpu" then return true end
   local planned = vbl.count_memory({device = "cuda"}, function()
     local twin = vbl.models.vilbert(config.model, "empty")
+    twin.sharing = false
     local batch = setmetatable({images = vbl.empty(b.images:shape(), {dtype = b.images:dtype()})}, {__index = b})
     require "gpu_step"(twin, batch, config.precision, vbl.zeros(1):device(), true).step()
   end)
@@ -28,6 +30,11 @@ local together = fits_together()
 local run = require "gpu_step"(model, b, config.precision, config.device, together)
 
 local answers = {}
+
+function answers.share(on)
+  model.sharing = on == "1"
+  return {}
+end
 
 function answers.gradients(path)
   local losses, gradients = vbl.autocast(config.precision, run.backward), {}

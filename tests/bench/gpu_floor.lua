@@ -1,7 +1,7 @@
 -- What a training step does on a GPU, kernel by kernel, counted without one (vbl.count_memory): calls, launches, FLOPs, bytes, and the time that
 -- each takes at least at the card's rates. Beside it the floor: the same products on the tensor cores, whose operands are hidden behind them, and what
 -- is left in bf16 with everything fused that can be.
---   vbl tests/bench/gpu_floor.lua [model.dropout=0.1 ...] [batch=48] [precision=bf16] [together=true] [flops=790e12 bytes=4.3e12]
+--   vbl tests/bench/gpu_floor.lua [model.dropout=0.1 ...] [batch=48] [precision=bf16] [together=true] [sharing=true] [flops=790e12 bytes=4.3e12]
 -- The step is gpu.py's: base, interleaved late fusion, MLM, AP and MIM, captions of Flickr8k's lengths, packed. Nothing here is measured.
 local vbl = require "vbl"
 local gpu_batch = require "gpu_batch"
@@ -12,6 +12,7 @@ local config = vbl.config {
   batch = 0,               -- samples of a step; 0: 48, 128 and 512
   precision = "bf16",      -- of the products
   together = true,         -- all passes as one batch
+  sharing = false,         -- layers that they have in common are computed once
   flops = 790e12,          -- a second, of products in bf16: one of 8192^3 on an H200
   f32 = 60e12,             -- of products in f32 without tensor cores
   tf32 = 395e12,           -- of products in TF32
@@ -37,6 +38,7 @@ local function counted(steps, B)
   local model
   local found = vbl.count_memory({device = "cuda"}, function()
     model = vbl.models.vilbert(config.model, "empty")
+    model.sharing = config.sharing
     local batch = gpu_batch(model.config, B)
     batch.images = vbl.empty(B, 3, model.config.image, model.config.image, {dtype = "u8"})
     local run = gpu_step(model, batch, config.precision, vbl.zeros(1):device(), config.together)

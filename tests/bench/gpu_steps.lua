@@ -1,5 +1,5 @@
 -- Steps of gpu.py on a device, timed, without PyTorch: to be traced (gpu_trace.c), or to try a change.
---   vbl tests/bench/gpu_steps.lua [model.dropout=0.1 ...] [batch=48] [steps=20] [rounds=3] [unmeasured=20] [graphs=true] [together=false]
+--   vbl tests/bench/gpu_steps.lua [model.dropout=0.1 ...] [batch=48] [steps=20] [rounds=3] [unmeasured=20] [graphs=true] [together=false] [sharing=true]
 -- A line a round: ms a step, how long the host took to queue it, the losses, and the device's memory at the peak.
 local vbl = require "vbl"
 local gpu_batch = require "gpu_batch"
@@ -14,10 +14,12 @@ local config = vbl.config {
   precision = "bf16",
   graphs = false,
   together = true,
+  sharing = false,  -- the layers that passes have in common once, or by each as gpu.py's PyTorch does
 }
 
 vbl.set_device "cuda"
 local model = vbl.models.vilbert(config.model)
+model.sharing = config.sharing
 local batch = gpu_batch(model.config, config.batch)
 batch.images = vbl.randn(config.batch, 3, model.config.image, model.config.image)
 local run = gpu_step(model, batch, config.precision, "cuda", config.together)

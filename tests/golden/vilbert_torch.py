@@ -90,13 +90,21 @@ class ViLBERT(nn.Module):
             x = x[0] if isinstance(x, tuple) else x
         return x
 
+    def valid(self, tokens, lengths):
+        """-> whether a token is one [B,T], and BERT's additive mask."""
+        valid = torch.arange(tokens.shape[1], device=tokens.device)[None, :] < lengths[:, None]
+        dtype = self.bert.embeddings.word_embeddings.weight.dtype
+        return valid, torch.zeros(valid.shape, dtype=dtype).masked_fill(~valid, torch.finfo(dtype).min)[:, None, None, :]
+
+    def embed(self, images):
+        return self.vit.norm_pre(self.vit.patch_drop(self.vit._pos_embed(self.vit.patch_embed(images))))
+
     def forward(self, tokens, lengths, images, fuse=True):
         """tokens [B,T], lengths [B], images [B,3,H,W] -> text [B,T,D], vision [B,P,D], taps. fuse=False: no co-attention, so
         text is the last BERT layer and vision is vit.norm's output."""
-        valid = torch.arange(tokens.shape[1], device=tokens.device)[None, :] < lengths[:, None]
+        valid, mask = self.valid(tokens, lengths)
         text = self.bert.embeddings(tokens, token_type_ids=torch.zeros_like(tokens))
-        mask = torch.zeros(valid.shape, dtype=text.dtype).masked_fill(~valid, torch.finfo(text.dtype).min)[:, None, None, :]
-        vision = self.vit.norm_pre(self.vit.patch_drop(self.vit._pos_embed(self.vit.patch_embed(images))))
+        vision = self.embed(images)
         interleaved = fuse and self.c["fusion"] == "interleaved"
         at_text, at_vision = (self.c["coattention"][s] if interleaved else [] for s in ("text", "vision"))
         taps, t, v = {}, 0, 0
