@@ -3,6 +3,7 @@
 -- it for what they would ask a CPU or a GPU for. What the CUDA libraries take for themselves comes on top (some hundred MB).
 --   memory.of(job, device, micro[, limit[, at_once]]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into
 --       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
+--   memory.flops(job) -> of the products and attentions of one step, forward and backward, whatever the device
 --   memory.whole(job, device[, limit]) -> what steps take whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes, of a GPU with some to spare
 --   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
 --       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
@@ -62,19 +63,26 @@ local function batch_of(job, order, step)
           images = vbl.empty(#index, 3, size, size, {dtype = "u8", device = "cpu"})}
 end
 
-local function take_steps(job, micro, at_once)
+local function take_steps(job, steps, micro, at_once)
   local twin, order = twin_job(job, micro, at_once), job.train:order(job.config.flags.seed, 1)
-  for step = 1, STEPS do
+  for step = 1, steps do
     vbl.scope(function() step_of.settle(twin, step_of.queue(twin, batch_of(twin, order, step), step, {separate = step == STEPS})) end)
   end
 end
 
 function memory.of(job, device, micro, limit, at_once)
   if at_once == nil then at_once = job.at_once end
-  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, micro, at_once)
+  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, STEPS, micro, at_once)
   if ok then return found end
   if limit and tostring(found):find("out of memory", 1, true) then return nil end
   error(found, 0)
+end
+
+function memory.flops(job)
+  local sum = 0
+  local found = vbl.count_memory({device = "cuda"}, take_steps, job, 1, job.micro or job.config.batch, job.at_once)
+  for _, row in ipairs(found.kernels) do sum = sum + row.flops end
+  return sum
 end
 
 local function planned(limit) return limit * PLANNED // 1 | 0 end

@@ -5,9 +5,6 @@ local sched = require "vbl.sched"
 
 local plan = {}
 
--- Forward passes of one sample in a step, and which of them are followed by a backward pass.
-local passes = {mlm = 1, ap = 1, mim = 2}
-
 -- GPUs whose micro-batch is told, in GiB, and what the CUDA context and its libraries take of each.
 local CARDS, APART = {16, 24, 80}, 1
 
@@ -35,15 +32,15 @@ function plan.text(job)
   local model, config = job.model, job.config
   local T = job.data:mean_length()
   local forward = model:flops(math.floor(T + 0.5))
-  local step = 0
-  for _, task in ipairs(job.tasks) do step = step + (task.batch or config.batch) * (passes[task.name] or 1) * (model.checkpointing and 4 or 3) * forward end
   local lines = {model:summary(), ""}
   local function line(name, format, ...) lines[#lines + 1] = string.format("%-24s " .. format, name, ...) end
   line("training pairs", "%d, held out %d, about %.1f tokens a caption", job.train:size(), job.test:size(), T)
   line("optimizer steps", "%d (%d an epoch, %d epochs, batch %d in micro-batches %s)", job.total_steps, job.epoch_steps, config.epochs, config.batch,
        job.micro and "of " .. job.micro or "as the GPU holds")
-  line("FLOPs", "%.2f GFLOP a sample forward, %.1f GFLOP a step, %.3g in all", forward / 1e9, step / 1e9, step * job.total_steps)
-  if job.total_steps > 0 then memory_lines(job, line) end
+  local step = job.total_steps > 0 and memory.flops(job)
+  line("FLOPs", "%.2f GFLOP a sample forward%s", forward / 1e9,
+       step and ("; %.1f GFLOP a step%s, %.3g in all"):format(step / 1e9, job.at_once and ", all tasks together" or "", step * job.total_steps) or "")
+  if step then memory_lines(job, line) end
   line("learning rate", "peak %g, warm-up %d steps, then cosine to %g", config.lr, job.warmup, config.lr * config.min_lr_fraction)
   for _, l in ipairs(sched.draw(job.schedule, job.total_steps, 60, 8)) do lines[#lines + 1] = l end
   return table.concat(lines, "\n")
