@@ -1,5 +1,5 @@
 -- All tasks of a step as one batch through the model (tasks_together): losses, statistics and gradients are those of one task after the other to
--- rounding, with the same dropout masks. On the CPU, which does so by itself where there is no dropout (test_trunk); on a device: test_device_train.
+-- rounding, with the same dropout masks. On the CPU, which never does so by itself; on a device: test_device_train.
 local check = require "check"
 local vbl = require "vbl"
 local passes = require "vbl.models.passes"

@@ -1,7 +1,6 @@
 -- What the passes of a step compute alike is computed once (vbl.models.trunk): losses and gradients are those of each pass by itself, to rounding, and
--- nothing goes through the layers before the fusion twice.
+-- nothing goes through the layers before the fusion twice, whether the tasks go as one batch or in turn.
 local check = require "check"
-local system = require "vbl.system.c"
 local together = require "together"
 local vbl = require "vbl"
 
@@ -49,11 +48,14 @@ local function compare(name, images, model, tasks, more)
     local apart, wanted, _, none = spied(job, works, false)
     check.equal(#none, 0)
     job.model.sharing = nil
-    local all, grads, _, seen = spied(job, works, true)
-    together.check_same(job, apart, wanted, all, grads)
-    check.equal(#seen, 1)
-    check.equal(seen[1][1], different_texts(works))
-    check.equal(seen[1][2], images)
+    for _, at_once in ipairs {true, false} do
+      local all, grads, runs, seen = spied(job, works, at_once)
+      together.check_same(job, apart, wanted, all, grads)
+      check.equal(#seen, 1)
+      check.equal(seen[1][1], different_texts(works))
+      check.equal(seen[1][2], images)
+      check.ok(at_once or runs >= 3, "a task at a time")
+    end
   end)
 end
 
@@ -71,6 +73,16 @@ compare("checkpointed layers", 24, {depth = 1, cross_attention_layers = {0}}, th
 compare("a target without a gradient", 24, {depth = 1, cross_attention_layers = {0}}, {mlm = {}, ap = {}, mim = {target = "stop"}})
 compare("views of their own", 12 * 4, {depth = 1, cross_attention_layers = {0}},
         {mlm = {}, ap = {augment = {blur = 1}}, mim = {augment = {clean = {blur = 1}, masked = {blur = 1}}}})
+
+check.group("checkpointed layers: the same bits", function()
+  local grads = {}
+  for _, on in ipairs {false, true} do
+    local job = together.job_of(with(interleaved, {dropout = 0}), {mlm = {}, ap = {contrastive = {}}, mim = {}}, {checkpointing = on})
+    local _
+    _, grads[on] = together.step(job, together.works_of(job, key), false)
+  end
+  for name, g in pairs(grads[false]) do check.ok(grads[true][name]:allclose(g, {rtol = 0, atol = 0}), name) end
+end)
 
 -- A batch and what `changed` makes of it: "texts images" that the trunk takes; nil: nothing is shared.
 local function twice(model, changed)
@@ -144,6 +156,33 @@ check.group("passes that go in another order than their images came", function()
   end)
 end)
 
+check.group("a task that fails while another waits for its pass", function()
+  local job = together.job_of(with(interleaved, {dropout = 0}), three)
+  local works = together.works_of(job, key)
+  local first, second, closed = job.tasks[1], job.tasks[2], false
+  first.forward = function() return {keys = {}, stats = {}} end
+  first.join = function() error("task: a mistake of its own", 0) end
+  local forward = second.forward
+  second.forward = function(...)
+    local _ <close> = setmetatable({}, {__close = function() closed = true end})
+    local out = forward(...)
+    return out
+  end
+  check.error(function() together.step(job, works, false) end, "task: a mistake of its own")
+  check.ok(closed)
+end)
+
+check.group("a trunk that is frozen", function()
+  local job = together.job_of(with(interleaved, {dropout = 0}), three, {freeze = {"bert.*", "vit.*"}})
+  local works = together.works_of(job, key)
+  job.model.sharing = false
+  local _, wanted = together.step(job, works, false)
+  job.model.sharing = nil
+  local _, grads = together.step(job, works, false)
+  check.ok(wanted["fusion.0.text.proj.weight"] and not grads["vit.norm.weight"])
+  for name, g in pairs(wanted) do check.ok(grads[name]:allclose(g, {rtol = 1e-5, atol = 1e-7}), name) end
+end)
+
 check.group("a batch that is none", function()
   local job = together.job_of(with(interleaved, {dropout = 0}), three)
   local batch = job.train:range(1, 12)
@@ -151,25 +190,6 @@ check.group("a batch that is none", function()
   check.error(function() job.model:run_all {{batch, {}}, {bad, {}}} end, "vilbert: tokens hold 12 samples and images 3")
   local long = setmetatable({lengths = vbl.full({12}, 99, {dtype = "i32"})}, {__index = batch})
   check.error(function() job.model:run_all {{batch, {}}, {long, {}}} end, "expected 1 to")
-end)
-
-check.group("on the CPU by itself where it saves something and fits", function()
-  local function choice(model, tasks, more)
-    local all = {tasks_together = "auto"}
-    for name, value in pairs(more or {}) do all[name] = value end
-    local job = together.job_of(with(interleaved, model), tasks, all)
-    return job.config.tasks_together
-  end
-  check.equal(choice({dropout = 0}, three), "yes")
-  check.equal(choice({dropout = 0.1}, three), "no")
-  check.equal(choice({dropout = 0}, {mlm = {}}), "no")
-  check.equal(choice({dropout = 0}, three, {micro_batch = 6}), "no")
-  check.equal(choice({dropout = 0}, three, {epochs = 0}), "no")
-  check.equal(choice({dropout = 0, packed = false}, three), "no")
-  local plain = system.memory_bytes
-  system.memory_bytes = function() return 2 ^ 30 // 1 | 0, 8 << 20 end
-  check.equal(choice({dropout = 0}, three, {micro_batch = 12}), "no")
-  system.memory_bytes = plain
 end)
 
 check.done()

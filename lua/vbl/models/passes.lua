@@ -1,7 +1,8 @@
 -- Several passes through a model as one batch: the products have more rows and fill a GPU better, and there are fewer kernels; and what passes compute
 -- alike is computed once (vbl.models.trunk). Samples do not see each other, so the results are those of the passes alone, to rounding, and so
 -- are the gradients; dropout masks are theirs bit for bit where vbl draws them (vbl.models.layout.numbers).
---   passes.run(model, requests) -> results, in order      requests: array of {batch, opts}; batch, opts and a result as of model:run
+--   passes.run(model, requests[, shared]) -> results, in order      requests: array of {batch, opts}; batch, opts and a result as of model:run;
+--       shared: what a trunk has made of these requests already
 -- Together go passes that compute the same of each sample: with and without co-attention, fused or not; `unimodal` where it is a second way
 -- through the layers; images of one type; with packed = false captions of one width. Passes that are tapped, or whose attention is a caller's,
 -- go alone.
@@ -117,8 +118,9 @@ local function run_group(model, group, results, shared)
   end
 end
 
-function passes.run(model, requests)
-  local groups, by_key, results, shared = {}, {}, {}, trunk.shared(model, requests)
+function passes.run(model, requests, shared)
+  local groups, by_key, results = {}, {}, {}
+  shared = shared or trunk.shared(model, requests)
   for i, request in ipairs(requests) do
     local member = {batch = request[1], opts = request[2] or {}, at = i}
     local key = key_of(model, member.batch, member.opts) or i

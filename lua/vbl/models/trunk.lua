@@ -4,6 +4,8 @@
 --   trunk.shared(model, requests) -> shared, or nil: nothing is computed twice, or dropout makes it differ      requests: as of vbl.models.passes
 --   trunk.is_shared(model) -> whether passes of this model have a trunk in common at all
 --   shared:rows(list) -> {text, vision}     what the trunk makes of the samples of these requests (numbers), one request after the other
+--   shared:of(from, n) -> shared            the same for the n requests from that one on, then numbered from 1
+--   shared:cut(), shared:backward()         between them gradients that come back from the rows are kept, and the second hands their sums to the trunk at once
 -- Captions are equal by their tokens, images by where they lie in memory.
 local vbl = require "vbl"
 local batches = require "vbl.models.batch"
@@ -152,6 +154,27 @@ function Shared:rows(list)
   local vision, text = vbl.side_by_side(function() return images_taken(self.vision, images, self.vision_layout) end,
                                         function() return texts_taken(self.text, texts, self.text_layout) end)
   return {text = text, vision = vision}
+end
+
+function Shared:of(from, n)
+  local part = {text_numbers = table.move(self.text_numbers, from, from + n - 1, 1, {}), image_numbers = table.move(self.image_numbers, from, from + n - 1, 1, {})}
+  return setmetatable(part, {__index = self})
+end
+
+function Shared:cut()
+  self.ends = {text = self.text, vision = self.vision}
+  for name, rows in pairs(self.ends) do
+    if rows.requires_grad then self[name] = rows:detach():requires_grad_(true) end
+  end
+end
+
+function Shared:backward()
+  local roots, seeds = {}, {}
+  for _, name in ipairs {"text", "vision"} do
+    local grad = self[name].grad
+    if grad then roots[#roots + 1], seeds[#seeds + 1] = self.ends[name], grad end
+  end
+  if #roots > 0 then vbl.backward(roots, seeds) end
 end
 
 return trunk

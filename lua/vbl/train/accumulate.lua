@@ -124,21 +124,37 @@ function accumulate.backward(model, task, work, micro, pass, scale)
   return loss, stats
 end
 
--- The same of several tasks, each on its whole batch: their passes go through the model together, and so do their gradients. entries: array of
--- {task=, work=, pass=, scale=} -> array of {loss=, stats=}
-function accumulate.together(model, entries)
-  local calls, roots, seeds, results = {}, {}, {}, {}
+local function calls_of(entries)
+  local calls = {}
   for i, e in ipairs(entries) do
     calls[i] = function(asker) return e.task:forward(asker, e.work, 1, e.work.n, e.pass) end
   end
+  return calls
+end
+
+-- The same of several tasks, each on its whole batch, which share what they compute alike (vbl.train.together). entries: array of {task=, work=, pass=,
+-- scale=} -> array of {loss=, stats=}. together: as one batch, whose gradients go back at once; in_turn: a task at a time, which takes less memory.
+function accumulate.together(model, entries)
+  local roots, seeds, results = {}, {}, {}
   vbl.scope(function()
-    for i, out in ipairs(together.forward(model, calls)) do
+    for i, out in ipairs(together.forward(model, calls_of(entries))) do
       local e, stats = entries[i], {}
       local loss = loss_of(model, e.task, out, stats)
       if loss and loss.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = loss * e.scale, vbl.ones() end
       results[i] = {loss = loss and later.of(loss, e.scale) or 0, stats = stats}
     end
     if #roots > 0 then vbl.backward(roots, seeds) end
+  end)
+  return results
+end
+
+function accumulate.in_turn(model, entries)
+  local results = {}
+  vbl.scope(together.in_turn, model, calls_of(entries), function(i, out)
+    local e, stats = entries[i], {}
+    local loss = loss_of(model, e.task, out, stats)
+    if loss and loss.requires_grad then (loss * e.scale):backward() end
+    results[i] = {loss = loss and later.of(loss, e.scale) or 0, stats = stats}
   end)
   return results
 end

@@ -21,7 +21,6 @@ local pretrained = require "vbl.train.pretrained"
 local sched = require "vbl.sched"
 local summary = require "vbl.models.summary"
 local system = require "vbl.system.c"
-local trunk = require "vbl.models.trunk"
 local usage = require "vbl.usage"
 
 local job = {}
@@ -36,14 +35,11 @@ local function fit_device(self, device)
         :format(least.peak / 1e6, device, limit / 1e6, self.model.checkpointing and "" or "checkpointing=true, "), 0)
 end
 
--- Of a batch that is taken in parts of `micro`, whether its tasks go as one: a GPU has more to do at once so, and what tasks compute alike is computed once.
+-- Of a batch that is taken in parts of `micro`, whether its tasks go as one.
 local function goes_at_once(self, device, micro)
   local choice = self.config.tasks_together
-  if choice ~= "auto" then return choice == "yes" end
-  if micro < self.config.batch or self.config.epochs == 0 then return false end
-  if device ~= "cpu" then return memory.whole(self, "cuda", vbl.memory().device_limit) ~= nil end
-  local _, free = system.memory_bytes()
-  return trunk.is_shared(self.model) and memory.whole(self, "cpu", free > 0 and free // 2 or nil) ~= nil  -- below 0: unknown
+  if choice == "auto" then return device ~= "cpu" and micro == self.config.batch and self.config.epochs > 0 and memory.whole(self, vbl.memory().device_limit) ~= nil end
+  return choice == "yes"
 end
 
 -- On the CPU as many samples as half of the free memory holds, halving from the whole batch.

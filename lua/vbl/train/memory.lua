@@ -4,7 +4,7 @@
 --   memory.of(job, device, micro[, limit[, at_once]]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into
 --       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
 --   memory.flops(job) -> of the products and attentions of one step, forward and backward, whatever the device
---   memory.whole(job, device[, limit]) -> what steps take whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes, of a GPU with some to spare
+--   memory.whole(job, limit) -> what steps take of a GPU whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes with some to spare
 --   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
 --       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
 local mix = require "vbl.train.mix"
@@ -87,14 +87,14 @@ end
 
 local function planned(limit) return limit * PLANNED // 1 | 0 end
 
-function memory.whole(job, device, limit)
+function memory.whole(job, limit)
   if (job.config.tasks_together or "no") == "no" or not mix.joins(job.tasks, job.config.mix or {}) then return nil end
-  return memory.of(job, device, job.config.batch, device == "cuda" and planned(limit) or limit, true)
+  return memory.of(job, "cuda", job.config.batch, planned(limit), true)
 end
 
 function memory.fit(job, limit)
   local batch = job.config.batch
-  local whole = memory.whole(job, "cuda", limit)
+  local whole = memory.whole(job, limit)
   if whole then return batch, whole, true end
   local function try(parts)
     local micro = (batch + parts - 1) // parts

@@ -7,6 +7,7 @@ local accumulate = require "vbl.train.accumulate"
 local later = require "vbl.later"
 local nearest = require "vbl.nearest"
 local random = require "vbl.data.c"
+local trunk = require "vbl.models.trunk"
 
 local Mix = {}
 Mix.__index = Mix
@@ -99,19 +100,22 @@ function Mix:scale(task, step, total, loss)
   return w * math.exp(-s:item())
 end
 
--- Whether those of a step do: self.at_once, which the job decides on, and all of them take their samples whole.
-local function whole(self, active, works, micro)
-  local all = self.at_once and mix.joins(self.tasks, self)
-  for _, task in ipairs(active) do all = all and works[task.name].n <= micro end
-  return all
+-- How those of a step go where they can: as one batch (self.at_once, which the job decides on), or in turn where they have something in common. nil: each
+-- by itself, as where one does not take its samples whole.
+local function in_common(self, active, works, micro)
+  if not mix.joins(self.tasks, self) then return nil end
+  for _, task in ipairs(active) do
+    if works[task.name].n > micro then return nil end
+  end
+  return self.at_once and accumulate.together or trunk.is_shared(self.model) and accumulate.in_turn or nil
 end
 
-local function at_once(self, active, works, step, total)
+local function all_of(self, how, active, works, step, total)
   local entries, result = {}, {}
   for i, task in ipairs(active) do
     entries[i] = {task = task, work = works[task.name], pass = 2 * (i - 1), scale = self:scale(task, step, total)}
   end
-  for i, r in ipairs(accumulate.together(self.model, entries)) do
+  for i, r in ipairs(how(self.model, entries)) do
     r.weight, result[active[i].name] = entries[i].scale, r
   end
   return result
@@ -121,7 +125,8 @@ end
 -- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured}.
 function Mix:backward(works, micro, step, total, separate)
   local model, result, active = self.model, {}, self:active(step, total)
-  if not separate and whole(self, active, works, micro) then return at_once(self, active, works, step, total) end
+  local how = not separate and in_common(self, active, works, micro)
+  if how then return all_of(self, how, active, works, step, total) end
   separate = separate or self.weighting == "gradient"
   vbl.scope(function()
     local sums, gradients, pass = {}, {}, 0

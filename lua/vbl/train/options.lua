@@ -32,7 +32,7 @@ end
 return {
   pretrain = with {
     tasks = {"table", {mlm = {}, ap = {}, mim = {}}, "task name -> its options: vbl.tasks"},
-    tasks_together = {"string", "auto", "all tasks of a step as one batch through the model, in which layers that several tasks need of an image or a caption are computed once (without dropout): yes, no, or auto: where a whole step fits in memory so, on the CPU without dropout alone"},
+    tasks_together = {"string", "auto", "all tasks of a step as one batch through the model: yes, no, or auto: on a GPU where a whole step fits in memory so"},
     mix = {"table", {how = "joint", weighting = "fixed"}, "how tasks share a step: vbl.train.mix"},
     epochs = {"number", 4, "passes over the training pairs; 0 only evaluates", from = 0, whole = true},
     lr = {"number", "auto", "peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base", from = 0},

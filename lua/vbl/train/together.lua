@@ -1,8 +1,11 @@
--- The forward passes of several tasks as one batch (vbl.models.passes). A task is written as if it were alone; here each runs as a coroutine that stops
--- where it asks the model for a pass, until all have asked.
---   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward
+-- The forward passes of several tasks, which share what they compute alike (vbl.models.trunk). A task is written as if it were alone; here each runs as
+-- a coroutine that stops where it asks the model for a pass, until all have asked.
+--   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward. The passes are one batch (vbl.models.passes)
+--   together.in_turn(model, calls, finish)                   each task's passes by themselves; finish(i, result), which goes backward from it, before the next task's
 -- A pass that is asked for where no coroutine can stop, inside vbl.no_grad (a target without a gradient) or vbl.checkpoint, is taken there and then.
 local passes = require "vbl.models.passes"
+local trunk = require "vbl.models.trunk"
+local vbl = require "vbl"
 
 local together = {}
 
@@ -17,35 +20,70 @@ local function asking(model)
   return setmetatable(asker, {__index = model})
 end
 
--- Lets a coroutine go on: what it asks for next, or nil and its result. Its error is raised here, and the others are left.
-local function go_on(threads, i, ...)
-  local ok, value = coroutine.resume(threads[i], ...)
-  if not ok then
-    for _, thread in ipairs(threads) do coroutine.close(thread) end
-    error(value, 0)
-  end
-  if coroutine.status(threads[i]) == "dead" then return nil, value end
+-- Lets a coroutine go on: what it asks for next, or nil and its result. Its error is raised here.
+local function go_on(thread, ...)
+  local ok, value = coroutine.resume(thread, ...)
+  if not ok then error(value, 0) end
+  if coroutine.status(thread) == "dead" then return nil, value end
   return value
 end
 
-function together.forward(model, calls)
-  local threads, asked, results, asker = {}, {}, {}, asking(model)
+-- The calls as coroutines, which end where an error leaves them.
+local function coroutines(calls)
+  local threads = {}
   for i, call in ipairs(calls) do threads[i] = coroutine.create(call) end
-  for i = 1, #calls do asked[i], results[i] = go_on(threads, i, asker) end
+  return setmetatable(threads, {__close = function()
+    for _, thread in ipairs(threads) do coroutine.close(thread) end
+  end})
+end
+
+-- What each asks for first, and the results of those that ask for nothing.
+local function started(threads, model)
+  local asked, results, asker = {}, {}, asking(model)
+  for i, thread in ipairs(threads) do asked[i], results[i] = go_on(thread, asker) end
+  return asked, results
+end
+
+-- What all have asked for, in order, and where each one's begins in it.
+local function in_order(asked, n)
+  local all, first = {}, {}
+  for i = 1, n do
+    first[i] = #all + 1
+    table.move(asked[i] or {}, 1, #(asked[i] or {}), #all + 1, all)
+  end
+  return all, first
+end
+
+function together.forward(model, calls)
+  local threads <close> = coroutines(calls)
+  local asked, results = started(threads, model)
   while next(asked) do
-    local all, answers = {}, nil
-    for i = 1, #calls do table.move(asked[i] or {}, 1, #(asked[i] or {}), #all + 1, all) end
-    answers = passes.run(model, all)
-    local at = 0
+    local all, first = in_order(asked, #calls)
+    local answers = passes.run(model, all)
     for i = 1, #calls do
-      if asked[i] then
-        local n = #asked[i]
-        asked[i], results[i] = go_on(threads, i, table.move(answers, at + 1, at + n, 1, {}))
-        at = at + n
-      end
+      if asked[i] then asked[i], results[i] = go_on(threads[i], table.move(answers, first[i], first[i] + #asked[i] - 1, 1, {})) end
     end
   end
   return results
+end
+
+function together.in_turn(model, calls, finish)
+  local threads <close> = coroutines(calls)
+  local asked, results = started(threads, model)
+  local all, first = in_order(asked, #calls)
+  local shared = trunk.shared(model, all)
+  if shared then shared:cut() end
+  for i = 1, #calls do
+    vbl.scope(function()
+      local begun = shared and asked[i] and shared:of(first[i], #asked[i])
+      while asked[i] do
+        asked[i], results[i] = go_on(threads[i], passes.run(model, asked[i], begun))
+        begun = nil
+      end
+      finish(i, results[i])
+    end)
+  end
+  if shared then shared:backward() end
 end
 
 return together
