@@ -320,7 +320,7 @@ function Vilbert:trunk(batch)
 end
 
 -- The results of several passes, requests = {{batch, opts}, ...}, as :run gives each to rounding, dropout masks included: vbl.models.passes.
-function Vilbert:run_all(requests) return passes.run(self, requests) end
+function Vilbert:run_all(requests, shared) return passes.run(self, requests, shared) end
 
 -- The CLS rows of the one stream that a classifier without fusion reads; the other stream is not computed.
 local function cls_alone(self, name, batch, opts)

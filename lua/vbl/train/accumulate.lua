@@ -159,11 +159,29 @@ function accumulate.in_turn(model, entries)
   return results
 end
 
+local function numbers(stats)
+  for _, s in pairs(stats) do s[1] = later.number(s[1]) end
+  return stats
+end
+
 -- accumulate.backward without gradients; numbers that are there.
 function accumulate.evaluate(model, task, work, micro, pass)
   local loss, stats = vbl.no_grad(function() return accumulate.backward(model, task, work, micro, pass, nil) end)
-  for _, s in pairs(stats) do s[1] = later.number(s[1]) end
-  return later.number(loss), stats
+  return later.number(loss), numbers(stats)
+end
+
+-- The stats of several works, entries = array of {task=, work=}, which share what they compute alike where all are taken whole.
+function accumulate.evaluate_all(model, entries, micro)
+  local found, whole = {}, true
+  for _, e in ipairs(entries) do whole = whole and e.work.n <= micro end
+  if not whole then
+    for i, e in ipairs(entries) do found[i] = select(2, accumulate.evaluate(model, e.task, e.work, micro, 0)) end
+    return found
+  end
+  local all = {}
+  for i, e in ipairs(entries) do all[i] = {task = e.task, work = e.work, pass = 0, scale = 1} end
+  for i, r in ipairs(vbl.no_grad(accumulate.in_turn, model, all)) do found[i] = numbers(r.stats) end
+  return found
 end
 
 return accumulate

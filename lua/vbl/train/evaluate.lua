@@ -13,18 +13,15 @@ local function shuffle_images(work)
   return setmetatable({batch = moved}, {__index = work})
 end
 
--- Scenes: half own captions, half captions with one attribute changed. Returns the accuracy's {right, count}.
-local function one_attribute(model, task, split, batch, opts)
-  local changed = split:hard_negatives(batch, opts.seed)
-  local right, count = 0, 0
+-- Scenes: half own captions, half captions with one attribute changed: a work of each.
+local function one_attribute(split, batch, seed)
+  local changed, works = split:hard_negatives(batch, seed), {}
   for label, source in pairs {[0] = changed, batch} do
     local labels = {}
     for i = 1, batch.n do labels[i] = label end
-    local work = {n = batch.n, labels = labels, repeated = {}, batch = {tokens = source.tokens, lengths = source.lengths, images = batch.images}}
-    local _, stats = accumulate.evaluate(model, task, work, opts.micro, 0)
-    right, count = right + stats["accuracy.ap"][1], count + stats["accuracy.ap"][2]
+    works[label + 1] = {n = batch.n, labels = labels, repeated = {}, batch = {tokens = source.tokens, lengths = source.lengths, images = batch.images}}
   end
-  return {["accuracy.ap_one_attribute"] = {right, count}}
+  return works
 end
 
 local function add(total, prefix, stats, weight)
@@ -34,6 +31,24 @@ local function add(total, prefix, stats, weight)
     local share = s[2] == 0
     total[key] = held_out.add(total[key], share and s[1] * weight or s[1], share and weight or s[2])
   end
+end
+
+-- What is evaluated of a batch: array of {task=, work=, put = function(total, stats)}.
+local function works_of(tasks, split, batch, key, plain)
+  local entries = {}
+  local function also(task, work, put) entries[#entries + 1] = {task = task, work = work, put = put} end
+  for _, task in ipairs(tasks) do
+    local work = task:prepare(split, batch, key)
+    local weight = work.count or work.n
+    also(task, work, function(total, stats) add(total, nil, stats, weight) end)
+    if not plain and task.name == "mlm" and work.n > 1 then
+      also(task, shuffle_images(work), function(total, stats) add(total, "_shuffled", stats, weight) end)
+    end
+    for _, of in ipairs(not plain and task.name == "ap" and split.data.name == "scenes" and one_attribute(split, batch, key.seed) or {}) do
+      also(task, of, function(total, stats) add(total, nil, {["accuracy.ap_one_attribute"] = stats["accuracy.ap"]}, weight) end)
+    end
+  end
+  return entries
 end
 
 -- split: a view of the data set; -> name -> value (loss.mlm, loss.mlm_shuffled, loss.ap, accuracy.ap, loss.mim, ...),
@@ -49,17 +64,9 @@ function evaluate.run(model, tasks, split, opts)
       vbl.scope(function()
         local count = math.min(opts.batch, (opts.starts and split:size() or n) - first + 1)
         local batch = split:range(first, count)
-        for _, task in ipairs(tasks) do
-          local work = task:prepare(split, batch, {seed = opts.seed, step = held_out.STEP - first, epoch = 0, test = true})
-          local weight = work.count or work.n
-          local _, stats = accumulate.evaluate(model, task, work, opts.micro, 0)
-          add(total, nil, stats, weight)
-          if not opts.plain and task.name == "mlm" and work.n > 1 then
-            _, stats = accumulate.evaluate(model, task, shuffle_images(work), opts.micro, 0)
-            add(total, "_shuffled", stats, weight)
-          end
-          if not opts.plain and task.name == "ap" and split.data.name == "scenes" then add(total, nil, one_attribute(model, task, split, batch, opts), weight) end
-        end
+        local key = {seed = opts.seed, step = held_out.STEP - first, epoch = 0, test = true}
+        local entries = works_of(tasks, split, batch, key, opts.plain)
+        for i, stats in ipairs(accumulate.evaluate_all(model, entries, opts.micro)) do entries[i].put(total, stats) end
       end)
     end
   end)

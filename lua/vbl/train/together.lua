@@ -3,7 +3,6 @@
 --   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward. The passes are one batch (vbl.models.passes)
 --   together.in_turn(model, calls, finish)                   each task's passes by themselves; finish(i, result), which goes backward from it, before the next task's
 -- A pass that is asked for where no coroutine can stop, inside vbl.no_grad (a target without a gradient) or vbl.checkpoint, is taken there and then.
-local passes = require "vbl.models.passes"
 local trunk = require "vbl.models.trunk"
 local vbl = require "vbl"
 
@@ -59,7 +58,7 @@ function together.forward(model, calls)
   local asked, results = started(threads, model)
   while next(asked) do
     local all, first = in_order(asked, #calls)
-    local answers = passes.run(model, all)
+    local answers = model:run_all(all)
     for i = 1, #calls do
       if asked[i] then asked[i], results[i] = go_on(threads[i], table.move(answers, first[i], first[i] + #asked[i] - 1, 1, {})) end
     end
@@ -77,7 +76,7 @@ function together.in_turn(model, calls, finish)
     vbl.scope(function()
       local begun = shared and asked[i] and shared:of(first[i], #asked[i])
       while asked[i] do
-        asked[i], results[i] = go_on(threads[i], passes.run(model, asked[i], begun))
+        asked[i], results[i] = go_on(threads[i], model:run_all(asked[i], begun))
         begun = nil
       end
       finish(i, results[i])

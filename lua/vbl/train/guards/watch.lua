@@ -63,14 +63,16 @@ end
 
 function watch.run(model, fn)
   local state, at, attention = {largest = {value = 0}}, nn.at, nn.attention
-  local run, classify, run_all = rawget(model, "run"), rawget(model, "classify"), rawget(model, "run_all")
+  local run, classify, run_all, sharing = rawget(model, "run"), rawget(model, "classify"), rawget(model, "run_all"), model.sharing
   nn.at, nn.attention = watched_at(state, at), watched_attention(state, attention)
   note_batches(state, model)
+  model.sharing = false
   local ok, message = pcall(fn)
   nn.at, nn.attention = at, attention
   rawset(model, "run", run)
   rawset(model, "classify", classify)
   rawset(model, "run_all", run_all)
+  model.sharing = sharing
   if state.found then return state.found end
   return nil, not ok and message or nil, state.largest
 end
