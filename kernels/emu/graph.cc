@@ -238,7 +238,7 @@ size_t workspace(const plan *p) {
   for (int i = 0; i < p->g.tensors; i++) {
     const tensor &t = p->g.t[i];
     if (t.where == REAL && t.name == Q) bytes *= t.dim[0] * t.dim[1] * ((t.dim[2] + 63) / 64 * 64);
-    if (t.where == REAL && t.name == K) bytes *= (t.dim[3] + 63) / 64 * 64;
+    if (t.where == REAL && t.name == DK) bytes *= (t.dim[2] + 63) / 64 * 64;
     if (t.where == REAL && t.name == DQ) sums += 1;
     if (t.where == REAL && t.name == DQ_SUM) sums -= 1;
   }

@@ -62,7 +62,13 @@ check.group("the plan against the allocator", function()
   compare("bf16, no AP, gradients weighted", "bf16", 6, 6, {mix = {weighting = "gradient"}, tasks = {mlm = {batch = 4}, mim = {}}})
   model.fusion, model.placement = "interleaved", "full"
   compare("bf16, interleaved", "bf16", 12, 12)
+  model.dropout = 0  -- for bf16 there is cuDNN then
+  compare("bf16, interleaved, a trunk in common", "bf16", 12, 12)
   model.fusion, model.placement = nil, nil
+  compare("bf16, stacked, a trunk in common", "bf16", 12, 12)
+  compare("f32, the same, a task at a time", "f32", 12, 12, {tasks_together = "no"})
+  compare("bf16, the same, views of their own", "bf16", 12, 12, {tasks = {mlm = {}, ap = {augment = {blur = 1}}, mim = {augment = {clean = {blur = 1}}}}})
+  model.dropout = 0.1
 end)
 
 check.group("the plan against the allocator, kernels computed", function()
