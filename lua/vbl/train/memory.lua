@@ -25,7 +25,7 @@ local function twin_of(model)
     if key ~= "weights" and key ~= "preset" and key ~= "placement" then config[key] = value end  -- they have become sizes
   end
   local twin = vbl.models.vilbert(config, "empty")
-  twin.checkpointing = model.checkpointing
+  twin.checkpointing, twin.sharing = model.checkpointing, model.sharing
   for i, p in ipairs(twin.list) do p.tensor:requires_grad_(model.list[i].tensor.requires_grad) end
   return twin
 end
