@@ -2,7 +2,7 @@
 --   together.with(...) -> the config of a small model with these keys      together.interleaved: keys of one that fuses between the layers
 --   together.job_of(model, tasks[, more keys of the config]) -> job       on the CPU, batch 12
 --   together.works_of(job, key) -> task name -> work                       of the first batch
---   together.step(job, works, at_once) -> losses and statistics, gradients in f64, how often a batch went through the model
+--   together.step(job, works, at_once[, micro]) -> losses and statistics, gradients in f64, how often a batch went through the model
 --   together.check_same(job, result, gradients, result2, gradients2)       of two such steps: equal to rounding
 local check = require "check"
 local accumulate = require "vbl.train.accumulate"
@@ -38,7 +38,7 @@ function together.works_of(job, key)
   return works
 end
 
-function together.step(job, works, at_once)
+function together.step(job, works, at_once, micro)
   job.model.rng.step, job.mix.at_once = 1, at_once
   for _, p in ipairs(job.model:parameters()) do p.tensor.grad = nil end
   local runs, run, grads = 0, job.model.run, {}
@@ -46,7 +46,7 @@ function together.step(job, works, at_once)
     runs = runs + 1
     return run(...)
   end)
-  local result = job.mix:backward(works, 12, 1, 10, false)
+  local result = job.mix:backward(works, micro or 12, 1, 10, false)
   rawset(job.model, "run", nil)
   for _, p in ipairs(job.model:parameters()) do grads[p.name] = p.tensor.grad and p.tensor.grad:to "f64" or nil end
   return result, grads, runs

@@ -53,10 +53,13 @@ local works = {
 local tasks = {vbl.tasks.mlm {}, vbl.tasks.ap {}, vbl.tasks.mim {}}
 local accumulate = require "vbl.train.accumulate"
 
+model.sharing = false  -- every pass computes all of it, as the peer's
+
 local function step()
   optimizer:zero_grad()
-  local loss = 0
-  for i, task in ipairs(tasks) do loss = loss + accumulate.backward(model, task, works[task.name], B, 2 * i, 1) end
+  local loss, entries = 0, {}
+  for i, task in ipairs(tasks) do entries[i] = {task = task, work = works[task.name], pass = 2 * i, scale = 1} end
+  for _, r in ipairs(accumulate.backward(model, entries, B)) do loss = loss + r.loss end
   optimizer:step(1e-3)
   return loss
 end

@@ -16,10 +16,10 @@ local function gradients(j, task, micro)
   local work = task:prepare(j.train, batch, {seed = 3, step = 1, epoch = 1})
   j.model.rng.step = 1
   for _, p in ipairs(j.model:parameters()) do p.tensor.grad = nil end
-  local loss, stats = accumulate.backward(j.model, task, work, micro, 0, 1)
+  local result = accumulate.backward(j.model, {{task = task, work = work, pass = 0, scale = 1}}, micro)[1]
   local grads = {}
   for _, p in ipairs(j.model:parameters()) do grads[p.name] = p.tensor.grad and p.tensor.grad:clone() end
-  return grads, loss, accumulate.values(stats)
+  return grads, result.loss, accumulate.values(result.stats)
 end
 
 -- Relative L2 distance over all parameters together.

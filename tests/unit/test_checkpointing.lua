@@ -25,7 +25,7 @@ local function gradients(job, micro)
   for _, p in ipairs(job.model.list) do p.tensor.grad = nil end
   for i, task in ipairs(job.tasks) do
     local work = task:prepare(job.train, batch, {seed = 3, step = 1, epoch = 1})
-    losses[i] = vbl.autocast(job.config.precision, accumulate.backward, job.model, task, work, micro, 2 * (i - 1), 1)
+    losses[i] = vbl.autocast(job.config.precision, accumulate.backward, job.model, {{task = task, work = work, pass = 2 * (i - 1), scale = 1}}, micro)[1].loss
   end
   local grads = {}
   for _, p in ipairs(job.model.list) do grads[p.name] = p.tensor.grad and p.tensor.grad:clone() end

@@ -8,13 +8,13 @@ local with, interleaved = together.with, together.interleaved
 local key = {seed = 3, step = 1, epoch = 1}
 
 -- A step, and what its trunks went over: array of {texts, images}.
-local function spied(job, works, at_once)
+local function spied(job, works, at_once, micro)
   local seen, plain = {}, job.model.trunk
   rawset(job.model, "trunk", function(model, batch)
     seen[#seen + 1] = {batch.tokens:size(1), batch.images:size(1)}
     return plain(model, batch)
   end)
-  local result, grads, runs = together.step(job, works, at_once)
+  local result, grads, runs = together.step(job, works, at_once, micro)
   rawset(job.model, "trunk", nil)
   return result, grads, runs, seen
 end
@@ -56,6 +56,11 @@ local function compare(name, images, model, tasks, more)
       check.equal(seen[1][2], images)
       check.ok(at_once or runs >= 3, "a task at a time")
     end
+    local all, grads, _, seen = spied(job, works, false, 5)  -- parts of 5, 5 and 2 samples, for their keys first
+    together.check_same(job, apart, wanted, all, grads)
+    local parts = {}
+    for i = #seen - 2, #seen do parts[#parts + 1] = seen[i][2] end
+    check.ok(parts[1] + parts[2] + parts[3] == images, table.concat(parts, " "))
   end)
 end
 

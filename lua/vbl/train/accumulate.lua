@@ -1,4 +1,7 @@
--- The gradient of one effective batch, in micro-batches that fit in memory: the same gradient as from one big batch.
+-- The gradient of one effective batch, in micro-batches that fit in memory: the same gradient as from one big batch. Of one task or of several, which
+-- share what they compute alike (vbl.train.together).
+--   entries: array of {task=, work=, pass = the first of its passes' numbers (dropout), scale = factor of its gradient; nil: none}
+--   results, in order: {loss = number, with its scale, stats = name -> {sum, count}}
 --
 -- Losses that are means over samples or tokens are divided by the whole batch's count, so their parts add up. InfoNCE needs all
 -- rows at once: the representations of every micro-batch are computed first without a graph, the loss and its gradient with respect
@@ -45,95 +48,111 @@ local function loss_of(model, task, out, stats)
   return loss
 end
 
-local function whole(model, task, work, pass, scale, stats)
-  local loss = loss_of(model, task, task:forward(model, work, 1, work.n, pass), stats)
-  if scale and loss and loss.requires_grad then (loss * scale):backward() end  -- all that it needs may be frozen
-  return loss and later.of(loss, scale) or 0
-end
+local function result_of(loss, scale, stats) return {loss = loss and later.of(loss, scale) or 0, stats = stats} end
 
-local function parts(n, micro)
-  local list = {}
-  for lo = 1, n, micro do list[#list + 1] = {lo, math.min(lo + micro - 1, n)} end
-  return list
-end
-
--- First runs: the keys of every part, joined, as leaves; and how many rows each part gave.
-local function collect_keys(model, task, work, ranges, pass)
-  local columns, counts = {}, {}
-  for i, r in ipairs(ranges) do
-    local keys = vbl.scope(function()
-      local out = vbl.no_grad(function() return task:forward(model, work, r[1], r[2], pass) end)
-      return out.keys or false
-    end)
-    counts[i] = keys and keys[1]:size(1) or 0
-    for j, k in ipairs(keys or {}) do
-      columns[j] = columns[j] or {}
-      table.insert(columns[j], k)
-    end
-  end
-  if #columns == 0 then return nil, counts end
-  local joined = {}
-  for j, list in ipairs(columns) do joined[j] = vbl.cat(list, 1):requires_grad_(true) end
-  return joined, counts
-end
-
-local function split(model, task, work, micro, pass, scale, stats)
-  local ranges, total = parts(work.n, micro), 0
-  local keys, counts
-  if task.join then keys, counts = collect_keys(model, task, work, ranges, pass) end
-  if keys then
-    local joined, values = task:join(keys, model)
-    add_values(stats, values)
-    total = later.of(joined, scale)
-    if scale then (joined * scale):backward() end
-  end
-  local row = 1
-  for i, r in ipairs(ranges) do
-    vbl.scope(function()
-      local out = task:forward(model, work, r[1], r[2], pass)
-      add_stats(stats, out.stats)
-      local roots, seeds = {}, {}
-      if out.loss then
-        total = total + later.of(out.loss, scale)
-        if scale and out.loss.requires_grad then roots[1], seeds[1] = out.loss * scale, vbl.ones() end
-      end
-      for j, k in ipairs(out.keys or {}) do
-        if keys[j].grad and k.requires_grad then
-          roots[#roots + 1], seeds[#seeds + 1] = k, keys[j].grad:narrow(1, row, counts[i])
-        end
-      end
-      if #roots > 0 then vbl.backward(roots, seeds) end
-    end)
-    row = row + (counts and counts[i] or 0)
-  end
-  return total
-end
-
--- Adds the gradient of scale * (the task's loss on work) to the model's parameters; scale nil: no gradient, evaluation only.
--- Returns the loss and its parts, name -> {sum, count}. With a gradient the loss is watched: where it is not finite a device's optimizer changes
--- nothing.
-function accumulate.backward(model, task, work, micro, pass, scale)
-  local stats, loss = {}, nil
-  vbl.scope(function()
-    if micro >= work.n then
-      loss = whole(model, task, work, pass, scale, stats)
-    else
-      loss = split(model, task, work, micro, pass, scale, stats)
-    end
-  end)
-  return loss, stats
-end
-
-local function calls_of(entries)
+local function calls_of(entries, lo, hi)
   local calls = {}
   for i, e in ipairs(entries) do
-    calls[i] = function(asker) return e.task:forward(asker, e.work, 1, e.work.n, e.pass) end
+    calls[i] = function(asker) return e.task:forward(asker, e.work, lo or 1, hi and math.min(hi, e.work.n) or e.work.n, e.pass) end
   end
   return calls
 end
 
--- The same of several tasks, each on its whole batch, which share what they compute alike (vbl.train.together). entries: array of {task=, work=, pass=,
--- scale=} -> array of {loss=, stats=}. together: as one batch, whose gradients go back at once; in_turn: a task at a time, which takes less memory.
+local function whole(model, entries)
+  return together.in_turn(model, calls_of(entries), function(i, out)
+    local e, stats = entries[i], {}
+    local loss = loss_of(model, e.task, out, stats)
+    if e.scale and loss and loss.requires_grad then (loss * e.scale):backward() end  -- all that it needs may be frozen
+    return result_of(loss, e.scale, stats)
+  end)
+end
+
+-- fn(those of the entries that have samples from lo on, their places, lo, hi) for each part of the largest batch
+local function each_part(entries, micro, fn)
+  local most = 0
+  for _, e in ipairs(entries) do most = math.max(most, e.work.n) end
+  for lo = 1, most, micro do
+    local some, places = {}, {}
+    for i, e in ipairs(entries) do
+      if e.work.n >= lo then some[#some + 1], places[#places + 1] = e, i end
+    end
+    fn(some, places, lo, lo + micro - 1)
+  end
+end
+
+-- First runs: of each entry whose task joins keys these, of all parts, as leaves, and how many rows each part gave: columns, counts.
+local function collect_keys(model, entries, micro)
+  local columns, counts, joining = {}, {}, {}
+  for i, e in ipairs(entries) do
+    columns[i], counts[i] = {}, {}
+    if e.task.join then joining[#joining + 1] = setmetatable({at = i}, {__index = e}) end
+  end
+  each_part(joining, micro, function(some, _, lo, hi)
+    local found = vbl.scope(vbl.no_grad, together.in_turn, model, calls_of(some, lo, hi), function(_, out) return out.keys or {} end)
+    for k, keys in ipairs(found) do
+      local i = some[k].at
+      table.insert(counts[i], keys[1] and keys[1]:size(1) or 0)
+      for j, rows in ipairs(keys) do
+        columns[i][j] = columns[i][j] or {}
+        table.insert(columns[i][j], rows)
+      end
+    end
+  end)
+  for _, list in ipairs(columns) do
+    for j, rows in ipairs(list) do list[j] = vbl.cat(rows, 1):requires_grad_(true) end
+  end
+  return columns, counts
+end
+
+-- Second runs: an entry's part goes back from its share of the loss, and from its slice of the keys' gradient, which begins at `row`.
+local function part_back(e, out, keys, row, count)
+  local roots, seeds, loss = {}, {}, 0
+  if out.loss then
+    loss = later.of(out.loss, e.scale)
+    if e.scale and out.loss.requires_grad then roots[1], seeds[1] = out.loss * e.scale, vbl.ones() end
+  end
+  for j, k in ipairs(out.keys or {}) do
+    if keys[j].grad and k.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = k, keys[j].grad:narrow(1, row, count) end
+  end
+  if #roots > 0 then vbl.backward(roots, seeds) end
+  return loss
+end
+
+local function split(model, entries, micro)
+  local results, rows = {}, {}
+  local keys, counts = collect_keys(model, entries, micro)
+  for i, e in ipairs(entries) do
+    local stats, loss = {}, 0
+    if keys[i][1] then
+      local joined, values = e.task:join(keys[i], model)
+      add_values(stats, values)
+      loss = later.of(joined, e.scale)
+      if e.scale then (joined * e.scale):backward() end
+    end
+    results[i], rows[i] = {loss = loss, stats = stats}, 1
+  end
+  each_part(entries, micro, function(some, places, lo, hi)
+    vbl.scope(together.in_turn, model, calls_of(some, lo, hi), function(k, out)
+      local i = places[k]
+      local count = table.remove(counts[i], 1)
+      add_stats(results[i].stats, out.stats)
+      results[i].loss = results[i].loss + part_back(some[k], out, keys[i], rows[i], count)
+      rows[i] = rows[i] + (count or 0)
+    end)
+  end)
+  return results
+end
+
+-- Adds the gradient of each entry's loss to the model's parameters, `micro` samples at a time, a task after the other. With a gradient the losses are watched:
+-- where one is not finite a device's optimizer changes nothing.
+function accumulate.backward(model, entries, micro)
+  local most = 0
+  for _, e in ipairs(entries) do most = math.max(most, e.work.n) end
+  if micro >= most then return vbl.scope(whole, model, entries) end
+  return vbl.scope(split, model, entries, micro)
+end
+
+-- The same with all samples at once, all tasks' passes as one batch, and their gradients going back at once.
 function accumulate.together(model, entries)
   local roots, seeds, results = {}, {}, {}
   vbl.scope(function()
@@ -141,47 +160,21 @@ function accumulate.together(model, entries)
       local e, stats = entries[i], {}
       local loss = loss_of(model, e.task, out, stats)
       if loss and loss.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = loss * e.scale, vbl.ones() end
-      results[i] = {loss = loss and later.of(loss, e.scale) or 0, stats = stats}
+      results[i] = result_of(loss, e.scale, stats)
     end
     if #roots > 0 then vbl.backward(roots, seeds) end
   end)
   return results
 end
 
-function accumulate.in_turn(model, entries)
-  local results = {}
-  vbl.scope(together.in_turn, model, calls_of(entries), function(i, out)
-    local e, stats = entries[i], {}
-    local loss = loss_of(model, e.task, out, stats)
-    if loss and loss.requires_grad then (loss * e.scale):backward() end
-    results[i] = {loss = loss and later.of(loss, e.scale) or 0, stats = stats}
-  end)
-  return results
-end
-
-local function numbers(stats)
-  for _, s in pairs(stats) do s[1] = later.number(s[1]) end
-  return stats
-end
-
 -- accumulate.backward without gradients; numbers that are there.
-function accumulate.evaluate(model, task, work, micro, pass)
-  local loss, stats = vbl.no_grad(function() return accumulate.backward(model, task, work, micro, pass, nil) end)
-  return later.number(loss), numbers(stats)
-end
-
--- The stats of several works, entries = array of {task=, work=}, which share what they compute alike where all are taken whole.
-function accumulate.evaluate_all(model, entries, micro)
-  local found, whole = {}, true
-  for _, e in ipairs(entries) do whole = whole and e.work.n <= micro end
-  if not whole then
-    for i, e in ipairs(entries) do found[i] = select(2, accumulate.evaluate(model, e.task, e.work, micro, 0)) end
-    return found
+function accumulate.evaluate(model, entries, micro)
+  local results = vbl.no_grad(accumulate.backward, model, entries, micro)
+  for _, r in ipairs(results) do
+    r.loss = later.number(r.loss)
+    for _, s in pairs(r.stats) do s[1] = later.number(s[1]) end
   end
-  local all = {}
-  for i, e in ipairs(entries) do all[i] = {task = e.task, work = e.work, pass = 0, scale = 1} end
-  for i, r in ipairs(vbl.no_grad(accumulate.in_turn, model, all)) do found[i] = numbers(r.stats) end
-  return found
+  return results
 end
 
 return accumulate

@@ -33,10 +33,10 @@ local function add(total, prefix, stats, weight)
   end
 end
 
--- What is evaluated of a batch: array of {task=, work=, put = function(total, stats)}.
+-- What is evaluated of a batch, as accumulate takes it; put(total, stats) adds up what came of it.
 local function works_of(tasks, split, batch, key, plain)
   local entries = {}
-  local function also(task, work, put) entries[#entries + 1] = {task = task, work = work, put = put} end
+  local function also(task, work, put) entries[#entries + 1] = {task = task, work = work, pass = 0, put = put} end
   for _, task in ipairs(tasks) do
     local work = task:prepare(split, batch, key)
     local weight = work.count or work.n
@@ -66,7 +66,7 @@ function evaluate.run(model, tasks, split, opts)
         local batch = split:range(first, count)
         local key = {seed = opts.seed, step = held_out.STEP - first, epoch = 0, test = true}
         local entries = works_of(tasks, split, batch, key, opts.plain)
-        for i, stats in ipairs(accumulate.evaluate_all(model, entries, opts.micro)) do entries[i].put(total, stats) end
+        for i, r in ipairs(accumulate.evaluate(model, entries, opts.micro)) do entries[i].put(total, r.stats) end
       end)
     end
   end)

@@ -7,7 +7,6 @@ local accumulate = require "vbl.train.accumulate"
 local later = require "vbl.later"
 local nearest = require "vbl.nearest"
 local random = require "vbl.data.c"
-local trunk = require "vbl.models.trunk"
 
 local Mix = {}
 Mix.__index = Mix
@@ -35,9 +34,6 @@ local function check_options(opts)
     end
   end
 end
-
--- Whether a step's tasks can go through the model as one batch: it has several, and nothing needs one's gradient or loss by itself.
-function mix.joins(tasks, opts) return #tasks > 1 and (opts.how or "joint") == "joint" and (opts.weighting or "fixed") == "fixed" end
 
 -- opts: {how=, weighting=}; leaves of "uncertainty" are appended to the model's parameters (mix.log_variance.<task>).
 function mix.new(tasks, model, opts, seed)
@@ -100,40 +96,44 @@ function Mix:scale(task, step, total, loss)
   return w * math.exp(-s:item())
 end
 
--- How those of a step go where they can: as one batch (self.at_once, which the job decides on), or in turn where they have something in common. nil: each
--- by itself, as where one does not take its samples whole.
-local function in_common(self, active, works, micro)
-  if not mix.joins(self.tasks, self) then return nil end
-  for _, task in ipairs(active) do
-    if works[task.name].n > micro then return nil end
-  end
-  return self.at_once and accumulate.together or trunk.is_shared(self.model) and accumulate.in_turn or nil
-end
+-- Whether tasks are one sum, in which no task's gradient or loss is needed by itself.
+local function is_sum(opts) return (opts.how or "joint") == "joint" and (opts.weighting or "fixed") == "fixed" end
 
-local function all_of(self, how, active, works, step, total)
-  local entries, result = {}, {}
+-- Whether a step's tasks can go through the model as one batch.
+function mix.joins(tasks, opts) return #tasks > 1 and is_sum(opts) end
+
+local function entries_of(self, active, works, step, total)
+  local entries = {}
   for i, task in ipairs(active) do
     entries[i] = {task = task, work = works[task.name], pass = 2 * (i - 1), scale = self:scale(task, step, total)}
   end
-  for i, r in ipairs(how(self.model, entries)) do
-    r.weight, result[active[i].name] = entries[i].scale, r
+  return entries
+end
+
+-- All tasks: as one batch, where the job has decided so (self.at_once) and each takes its samples whole, or one after the other.
+local function all_of(self, entries, micro)
+  local whole = self.at_once
+  for _, e in ipairs(entries) do whole = whole and e.work.n <= micro end
+  local results, named = whole and accumulate.together(self.model, entries) or accumulate.backward(self.model, entries, micro), {}
+  for i, r in ipairs(results) do
+    r.weight, named[entries[i].task.name] = entries[i].scale, r
   end
-  return result
+  return named
 end
 
 -- works: task name -> work. Leaves the step's gradient in the parameters. separate: also measures each task's gradient norm (costs a
 -- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured}.
 function Mix:backward(works, micro, step, total, separate)
-  local model, result, active = self.model, {}, self:active(step, total)
-  local how = not separate and in_common(self, active, works, micro)
-  if how then return all_of(self, how, active, works, step, total) end
+  local model, result = self.model, {}
+  local entries = entries_of(self, self:active(step, total), works, step, total)
+  if not separate and is_sum(self) then return all_of(self, entries, micro) end
   separate = separate or self.weighting == "gradient"
   vbl.scope(function()
-    local sums, gradients, pass = {}, {}, 0
-    for _, task in ipairs(active) do
-      local scale = self:scale(task, step, total)
-      local r = {weight = scale}
-      r.loss, r.stats = accumulate.backward(model, task, works[task.name], micro, pass, scale)
+    local sums, gradients = {}, {}
+    for _, e in ipairs(entries) do
+      local task = e.task
+      local r = accumulate.backward(model, {e}, micro)[1]
+      r.weight = e.scale
       self:scale(task, step, total, r.loss)
       if separate then
         r.norm = gradient_norm(model.list)
@@ -141,7 +141,7 @@ function Mix:backward(works, micro, step, total, separate)
         stow(model.list, self.weighting == "gradient" and gradients[task.name] or sums, 1)
         for _, p in ipairs(model.list) do p.tensor.grad = nil end
       end
-      result[task.name], pass = r, pass + 2
+      result[task.name] = r
     end
     if self.weighting == "gradient" then self:equalise(result, gradients, sums) end
     if separate then

@@ -1,9 +1,11 @@
 -- The forward passes of several tasks, which share what they compute alike (vbl.models.trunk). A task is written as if it were alone; here each runs as
 -- a coroutine that stops where it asks the model for a pass, until all have asked.
 --   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward. The passes are one batch (vbl.models.passes)
---   together.in_turn(model, calls, finish)                   each task's passes by themselves; finish(i, result), which goes backward from it, before the next task's
+--   together.in_turn(model, calls, finish) -> what finish gave, in order      each task's passes by themselves; finish(i, result) goes backward from a task's
+--       result before the next one's are taken
 -- A pass that is asked for where no coroutine can stop, inside vbl.no_grad (a target without a gradient) or vbl.checkpoint, is taken there and then.
 local trunk = require "vbl.models.trunk"
+local usage = require "vbl.usage"
 local vbl = require "vbl"
 
 local together = {}
@@ -19,10 +21,10 @@ local function asking(model)
   return setmetatable(asker, {__index = model})
 end
 
--- Lets a coroutine go on: what it asks for next, or nil and its result. Its error is raised here.
+-- Lets a coroutine go on: what it asks for next, or nil and its result. Its error is raised here, with the place in the task where it arose.
 local function go_on(thread, ...)
   local ok, value = coroutine.resume(thread, ...)
-  if not ok then error(value, 0) end
+  if not ok then error(usage.explain(value, thread), 0) end
   if coroutine.status(thread) == "dead" then return nil, value end
   return value
 end
@@ -73,16 +75,17 @@ function together.in_turn(model, calls, finish)
   local shared = trunk.shared(model, all)
   if shared then shared:cut() end
   for i = 1, #calls do
-    vbl.scope(function()
-      local begun = shared and asked[i] and shared:of(first[i], #asked[i])
+    results[i] = vbl.scope(function()
+      local begun, out = shared and asked[i] and shared:of(first[i], #asked[i]), results[i]
       while asked[i] do
-        asked[i], results[i] = go_on(threads[i], model:run_all(asked[i], begun))
+        asked[i], out = go_on(threads[i], model:run_all(asked[i], begun))
         begun = nil
       end
-      finish(i, results[i])
+      return finish(i, out)
     end)
   end
   if shared then shared:backward() end
+  return results
 end
 
 return together

@@ -98,13 +98,14 @@ local function finite_up_to(largest) return ("modules' values are finite, the la
 
 -- One task: its forward passes watched, then its loss, then its gradient.
 local function look(job, task, work, batch, pass)
-  local model, loss = job.model, 0
-  local found, message, largest = watch.run(model, function() loss = accumulate.evaluate(model, task, work, job.micro, pass) end)
+  local model, loss, entry = job.model, 0, {task = task, work = work, pass = pass}
+  local found, message, largest = watch.run(model, function() loss = accumulate.evaluate(model, {entry}, job.micro)[1].loss end)
   if found then return activation(found, job, batch) end
   if message then error(message, 0) end
   if loss ~= loss or math.abs(loss) == math.huge then return finite_up_to(largest) end
   job.optimizer:zero_grad()
-  accumulate.backward(model, task, work, job.micro, pass, 1)
+  entry.scale = 1
+  accumulate.backward(model, {entry}, job.micro)
   return gradient(model)
 end
 
