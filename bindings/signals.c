@@ -107,9 +107,9 @@ static void resume_noted(lua_State *L, lua_State *thread) {
   running = thread;
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   running = outer;
+  if (status != LUA_OK) lua_error(L);
   // The signal's hook was set on the thread that ran then: an interrupt that ended it goes on in this one.
   if (vbl_interrupt_pending() != 0) set_hooks();
-  if (status != LUA_OK) lua_error(L);
 }
 
 // Upvalue 1: Lua's own coroutine.resume.

@@ -1,6 +1,7 @@
 -- What the passes of a step compute alike is computed once (vbl.models.trunk): losses and gradients are those of each pass by itself, to rounding, and
 -- nothing goes through the layers before the fusion twice, whether the tasks go as one batch or in turn.
 local check = require "check"
+local system = require "vbl.system.c"
 local together = require "together"
 local vbl = require "vbl"
 
@@ -175,6 +176,26 @@ check.group("a task that fails while another waits for its pass", function()
   end
   check.error(function() together.step(job, works, false) end, "task: a mistake of its own")
   check.ok(closed)
+end)
+
+-- Once for the coroutine, once for what resumed it: a script that caught one of them can go on.
+check.group("Ctrl-C in a task", function()
+  local job = together.job_of(with(interleaved, {dropout = 0}), three)
+  local works, task = together.works_of(job, key), job.tasks[1]
+  local forward = task.forward
+  local function ctrl_c() system.run {"/bin/sh", "-c", "kill -INT " .. system.pid()} end
+  for _, at_once in ipairs {true, false} do
+    task.forward = function(...)
+      local out = forward(...)
+      ctrl_c()
+      return out
+    end
+    local ok, message = pcall(together.step, job, works, at_once)
+    check.ok(not ok and tostring(message):find("interrupted", 1, true), tostring(message))
+    system.clear_interrupt()
+    task.forward = forward
+    check.ok(together.step(job, works, at_once).mlm.loss > 0)
+  end
 end)
 
 check.group("a trunk that is frozen", function()

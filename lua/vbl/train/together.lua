@@ -69,6 +69,7 @@ function together.forward(model, calls)
 end
 
 function together.in_turn(model, calls, finish)
+  if #calls == 1 then return {vbl.scope(function() return finish(1, calls[1](model)) end)} end
   local threads <close> = coroutines(calls)
   local asked, results = started(threads, model)
   local all, first = in_order(asked, #calls)
