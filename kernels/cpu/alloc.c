@@ -1,6 +1,7 @@
 // The CPU's block-reusing allocator; the contract is in cpu.h.
 // defines: vbl_cpu_alloc, vbl_cpu_free, vbl_cpu_alloc_stats, vbl_cpu_alloc_reset_peak, vbl_cpu_alloc_trim
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
@@ -51,14 +52,33 @@ static bool past_the_machine(size_t capacity) {
   return capacity > (size_t)1 << 30 && sysinfo(&s) == 0 && capacity / s.mem_unit > s.totalram + s.totalswap;
 }
 
+static bool is_huge(size_t capacity) { return REUSE && capacity >= 2 * huge_page; }  // a sanitizer watches what is malloc's
+
+// A mapping of its own, which begins at a huge page: all of it goes back when it is freed, where malloc would keep pieces that nothing fits into.
+static void *mapped(size_t capacity) {
+  const size_t whole = capacity + huge_page;
+  char *from = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (from == MAP_FAILED) return NULL;
+  char *p = (char *)(((uintptr_t)from + huge_page - 1) / huge_page * huge_page);
+  if (p > from) munmap(from, (size_t)(p - from));
+  munmap(p + capacity, whole - capacity - (size_t)(p - from));
+  madvise(p, capacity, MADV_HUGEPAGE);  // a hint: refusal costs nothing but speed
+  return p;
+}
+
 // posix_memalign, because aligned_alloc may refuse a size that is not a multiple of the alignment.
 static void *from_system(size_t capacity) {
-  const bool huge = capacity >= 2 * huge_page;
   void *p = NULL;
   if (past_the_machine(capacity)) return NULL;
-  if (posix_memalign(&p, huge ? huge_page : ALIGNMENT, capacity) != 0) return NULL;
-  if (huge) madvise(p, capacity, MADV_HUGEPAGE);  // a hint: refusal costs nothing but speed
-  return p;
+  if (is_huge(capacity)) return mapped(capacity);
+  return posix_memalign(&p, ALIGNMENT, capacity) == 0 ? p : NULL;
+}
+
+static void to_system(void *p, size_t capacity) {
+  if (is_huge(capacity))
+    munmap(p, capacity);
+  else
+    free(p);
 }
 
 // The lock is held.
@@ -67,7 +87,7 @@ static void give_back(void) {
     while (free_list[c]) {
       block *b = free_list[c];
       free_list[c] = b->next;
-      free(b);
+      to_system(b, class_capacity(c));
     }
   }
   stats.cached = 0;
@@ -85,7 +105,7 @@ static void make_room(size_t wanted) {
       block *b = free_list[c];
       free_list[c] = b->next;
       stats.cached -= capacity;
-      free(b);
+      to_system(b, capacity);
     }
   }
 }
@@ -129,7 +149,7 @@ void vbl_cpu_free(void *p, size_t bytes) {
     free_list[c] = b;
     stats.cached += capacity;
   } else {
-    free(p);
+    to_system(p, capacity);
   }
   pthread_mutex_unlock(&lock);
 }

@@ -89,14 +89,20 @@ void *memalign(size_t alignment, size_t bytes) {
   return RESOLVED(memalign)(alignment, bytes);
 }
 
+// Memory without a file is memory.
+static int map_refused(int flags, int fd, const void *caller) {
+  const bool memory = (flags & MAP_ANONYMOUS) != 0;
+  return memory ? (fault_hit(FAULT_MEMORY, caller, "mmap", "", -1) ? ENOMEM : 0) : fault_hit(FAULT_MAP, caller, "mmap", NULL, fd);
+}
+
 void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset) {
-  int code = fault_hit(FAULT_MAP, CALLER, "mmap", NULL, fd);
+  int code = map_refused(flags, fd, CALLER);
   if (code > 0) return errno = code, MAP_FAILED;
   return NEXT(mmap)(at, bytes, protection, flags, fd, offset);
 }
 
 void *mmap64(void *at, size_t bytes, int protection, int flags, int fd, off64_t offset) {
-  int code = fault_hit(FAULT_MAP, CALLER, "mmap", NULL, fd);
+  int code = map_refused(flags, fd, CALLER);
   if (code > 0) return errno = code, MAP_FAILED;
   return NEXT(mmap64)(at, bytes, protection, flags, fd, offset);
 }
