@@ -198,6 +198,23 @@ check.group("Ctrl-C in a task", function()
   end
 end)
 
+check.group("tasks that ask for no pass", function()
+  local job = together.job_of(with(interleaved, {dropout = 0}), three)
+  local works = together.works_of(job, key)
+  for _, task in ipairs {job.tasks[1], job.tasks[2]} do task.forward = function() return {stats = {}} end end
+  for _, at_once in ipairs {true, false} do
+    local result, grads, runs = together.step(job, works, at_once)
+    check.ok(result.mim.loss > 0 and result.mlm.loss == 0 and grads["vit.norm.weight"])
+    check.equal(runs, 1)
+  end
+  job.tasks[3].forward = job.tasks[1].forward
+  for _, at_once in ipairs {true, false} do
+    local result, grads, runs = together.step(job, works, at_once)
+    check.ok(result.mim.loss == 0 and not next(grads))
+    check.equal(runs, 0)
+  end
+end)
+
 check.group("a trunk that is frozen", function()
   local job = together.job_of(with(interleaved, {dropout = 0}), three, {freeze = {"bert.*", "vit.*"}})
   local works = together.works_of(job, key)

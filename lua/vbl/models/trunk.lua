@@ -24,7 +24,7 @@ end
 
 local function may_share(model, requests)
   local c = model.config
-  if not trunk.is_shared(model) or next(model.tapped) then return false end
+  if #requests == 0 or not trunk.is_shared(model) or next(model.tapped) then return false end
   local images = requests[1][1].images
   for _, request in ipairs(requests) do
     batches.check(request[1], c)

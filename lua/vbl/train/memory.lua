@@ -34,12 +34,12 @@ end
 local function tasks_of(job)
   local list = {}
   for i, task in ipairs(job.tasks) do
-    local views = task.augment or {}
+    local views = type(task.augment) == "table" and task.augment or {}
     list[i] = setmetatable({augment = task.name == "mim" and {} or false}, {__index = task})
     list[i].prepare = function(self, ...)
       local work = task.prepare(self, ...)
-      local batch = work.batch
-      if task.name ~= "mim" and next(views) or views.both or views.clean then batch.images = batch.images:clone() end
+      local changes = task.name ~= "mim" and next(views) or views.both or views.clean
+      if changes and work.batch and work.batch.images then work.batch.images = work.batch.images:clone() end
       return work
     end
   end
