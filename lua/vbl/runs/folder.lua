@@ -212,7 +212,7 @@ end
 function Run:close()
   self.screen.clear()
   if self.files[EVENTS] and not self.ended then
-    local ok, message = pcall(require "vbl.runs.ending", self)
+    local ok, message = pcall(function() require "vbl.runs.ending"(self) end)  -- the module is loaded here, too
     if not ok and not system.interrupted() then self.screen.line("TensorBoard's events are not complete: " .. usage.strip(message)) end
   end
   self.ended = true
