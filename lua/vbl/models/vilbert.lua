@@ -13,6 +13,7 @@ local batches = require "vbl.models.batch"
 local layout = require "vbl.models.layout"
 local config = require "vbl.models.vilbert_config"
 local passes = require "vbl.models.passes"
+local streams = require "vbl.models.streams"
 local taps = require "vbl.models.taps"
 local weights = require "vbl.models.weights"
 
@@ -87,30 +88,6 @@ local function pass_layouts(self, batch, pass, begun)
   return layouts(self, batch, numbers, numbers)
 end
 
--- A stream on its way: its rows so far, and what its blocks' projections gave.
-local function stream_of(name, encoder, x, lay) return {name = name, encoder = encoder, x = x, lay = lay, done = 0, qkv = {}} end
-
-local function layers_to(s, ctx, to)
-  for i = s.done, to - 1 do
-    local layer = s.encoder.layers[i + 1]
-    s.x = nn.checkpoint(ctx, function(x) return layer:forward(x, s.lay, ctx) end, s.x)
-    ctx.tap(s.name .. "." .. i, s.x, s.lay)
-  end
-  s.done = math.max(s.done, to)
-end
-
--- After the last layer, once.
-local function close(s, ctx)
-  if s.closed then return end
-  s.closed = true
-  if s.name == "text" then
-    s.x = s.encoder:finish(s.x)
-  else
-    s.x = s.encoder.norm(s.x)
-    ctx.tap("vision.norm", s.x, s.lay)
-  end
-end
-
 -- How many layers of a stream come before the first block (its trunk), and whether that is all of it.
 local function trunk_of(self, name)
   local c = self.config
@@ -119,131 +96,44 @@ local function trunk_of(self, name)
 end
 
 -- Both streams, t and v what start gave.
-local function streams(self, t, v, tl, vl, ctx)
-  t, v = stream_of("text", self.text, t, tl), stream_of("vision", self.vision, v, vl)
+local function pair_of(self, t, v, tl, vl, ctx)
+  t, v = streams.new("text", self.text, t, tl), streams.new("vision", self.vision, v, vl)
   for _, s in ipairs(ctx.begun and {t, v} or {}) do s.done, s.closed = trunk_of(self, s.name) end
   return t, v
 end
 
--- The parts, functions (s, other), of both streams, between two points where they meet: a part reads of the other what was there at the first. The
--- images' come first: they are most of the work, and the backward pass, in the other order, has the text's under way before them. A caller's
--- function that attends is called in the order of the parts.
-local function both(t, v, ctx, parts)
-  local function all(s, other)
-    for _, part in ipairs(parts) do part(s, other) end
-  end
-  if not ctx.attend then return vbl.side_by_side(function() all(v, t) end, function() all(t, v) end) end
-  for _, part in ipairs(parts) do
-    part(t, v)
-    part(v, t)
-  end
-end
-
--- Blocks of which the inputs alone are kept, so each is run as a whole, whatever is read. Sums of gradients are in the order of those below.
-local function through_checkpointed(self, t, v, ctx, on, layers)
-  for i = 1, #self.blocks + 1 do
-    local block = self.blocks[i]
-    both(t, v, ctx, {function(s) layers(s, i) end})
-    if block and on(i) then
-      t.x, v.x = nn.checkpoint(ctx, function(text, vision)
-        local vq, tq = block:project("vision", vision), block:project("text", text)
-        local out = block:attend("vision", vision, vq, tq, v.lay, t.lay, ctx)
-        return block:attend("text", text, tq, vq, t.lay, v.lay, ctx), out
-      end, t.x, v.x)
-    end
-    for _, s in ipairs(block and {t, v} or {}) do ctx.tap("fusion." .. i - 1 .. "." .. s.name, s.x, s.lay) end
-  end
-end
-
--- What is left of both streams once nothing of one is read by the other any more: the rows of the samples that the caller reads. A stream with none is
--- over; else it goes on in s.rest: {lay =, other_lay =, own = rows -> those of the samples, others = the same of the other stream's}.
-local function cut(s, other, range)
-  if not range then
-    s.over = true
-    return
-  end
-  local from, n = range[1], range[2]
-  local function part(stream)
-    if n == stream.lay.B then return stream.lay, function(x) return x end, 0 end
-    local lay, before = (stream.lay.P and layout.part_of_image or layout.part_of_text)(stream.lay, from, n)
-    return lay, function(x) return x:narrow(1, before + 1, lay.N) end, before
-  end
-  s.rest = {}
-  s.rest.lay, s.rest.own, s.skipped = part(s)
-  s.rest.other_lay, s.rest.others = part(other)
-end
-
--- The second half of a block that is computed where `on`, of the rows that are left.
-local function second_half(s, other, block, i, on, ctx)
-  local rest, qkv, other_qkv, other_lay = s.rest, s.qkv[i], other.qkv[i], other.lay
-  if rest then
-    s.x, s.lay, s.rest = rest.own(s.x), rest.lay, nil
-    if on then qkv, other_qkv, other_lay = rest.own(qkv), rest.others(other_qkv), rest.other_lay end
-  end
-  if on then s.x = block:attend(s.name, s.x, qkv, other_qkv, s.lay, other_lay, ctx) end
-end
-
--- From one meeting to the next: the second half of a block, layers(s, i), the first half of the next. on(i): whether block i is computed.
-local function through_blocks(self, t, v, ctx, on, layers)
-  if ctx.checkpointing then return through_checkpointed(self, t, v, ctx, on, layers) end
-  local last = #self.blocks
-  while last > 0 and not (self.blocks[last].co and on(last)) do last = last - 1 end
-  for i = 1, #self.blocks + 1 do
-    local before, block = self.blocks[i - 1], self.blocks[i]
-    if ctx.reads and i == last + 1 then
-      cut(t, v, ctx.reads.text)
-      cut(v, t, ctx.reads.vision)
-    end
-    both(t, v, ctx, {
-      function(s, other)
-        if s.over then return end
-        second_half(s, other, before, i - 1, before and on(i - 1), ctx)
-        if before then ctx.tap("fusion." .. i - 2 .. "." .. s.name, s.x, s.lay) end
-      end,
-      function(s)
-        if not s.over then layers(s, i) end
-      end,
-      function(s)
-        if not s.over and block and on(i) then s.qkv[i] = block:project(s.name, s.x) end
-      end})
-  end
-end
-
--- The rows of both streams at their ends, and how many before them were not read.
-local function ends(t, v) return t.x, v.x, {text = t.skipped or 0, vision = v.skipped or 0} end
-
 local function interleaved(self, t, v, tl, vl, ctx)
   local c = self.config
-  t, v = streams(self, t, v, tl, vl, ctx)
+  t, v = pair_of(self, t, v, tl, vl, ctx)
   local function layers(s, i)
-    if self.blocks[i] then return layers_to(s, ctx, c.coattention[s.name][i]) end
-    layers_to(s, ctx, c.layers)
-    close(s, ctx)
+    if self.blocks[i] then return streams.layers_to(s, ctx, c.coattention[s.name][i]) end
+    streams.layers_to(s, ctx, c.layers)
+    streams.close(s, ctx)
   end
   if ctx.cross then
-    through_blocks(self, t, v, ctx, function(i) return not ctx.off[i - 1] end, layers)
+    streams.through(self.blocks, t, v, ctx, function(i) return not ctx.off[i - 1] end, layers)
   else
-    both(t, v, ctx, {function(s) layers(s, #self.blocks + 1) end})
+    streams.both(t, v, ctx, {function(s) layers(s, #self.blocks + 1) end})
   end
-  return ends(t, v)
+  return streams.ends(t, v)
 end
 
 -- The same rows, for other users than the fusion: the gradients of each are summed by themselves first, so that checkpointed blocks give the same bits.
 local function own_gradient(x) return x:reshape(x:size(1), x:size(2)) end
 
 local function stacked(self, t, v, tl, vl, ctx)
-  t, v = streams(self, t, v, tl, vl, ctx)
-  both(t, v, ctx, {function(s)
-    layers_to(s, ctx, self.config.layers)
-    close(s, ctx)
+  t, v = pair_of(self, t, v, tl, vl, ctx)
+  streams.both(t, v, ctx, {function(s)
+    streams.layers_to(s, ctx, self.config.layers)
+    streams.close(s, ctx)
     s.alone = own_gradient(s.x)
   end})
   local unimodal = {text = t.alone, vision = v.alone}
   if ctx.fuse then
     local function on(i) return (ctx.cross or not self.blocks[i].co) and not ctx.off[i - 1] end
-    through_blocks(self, t, v, ctx, on, function() end)
+    streams.through(self.blocks, t, v, ctx, on, function() end)
   end
-  local x, y, skipped = ends(t, v)
+  local x, y, skipped = streams.ends(t, v)
   return x, y, skipped, unimodal
 end
 
@@ -310,11 +200,11 @@ function Vilbert:trunk(batch)
   local tl, vl = layouts(self, batch, layout.samples(batch.tokens:size(1)), layout.samples(batch.images:size(1)))
   local ctx = {training = false, checkpointing = self.checkpointing, tap = function() end}
   local t, v = start(self, batch, tl, vl, ctx)
-  t, v = streams(self, t, v, tl, vl, ctx)
-  both(t, v, ctx, {function(s)
+  t, v = pair_of(self, t, v, tl, vl, ctx)
+  streams.both(t, v, ctx, {function(s)
     local layers, all = trunk_of(self, s.name)
-    layers_to(s, ctx, layers)
-    if all then close(s, ctx) end
+    streams.layers_to(s, ctx, layers)
+    if all then streams.close(s, ctx) end
   end})
   return {text = t.x, vision = v.x, text_layout = tl, vision_layout = vl}
 end
@@ -327,10 +217,10 @@ local function cls_alone(self, name, batch, opts)
   local tl, vl = pass_layouts(self, batch, opts.pass)
   local ctx = {training = self.training, p = self.config.dropout, seed = self.rng.seed, step = self.rng.step, attend = opts.attend,
                checkpointing = self.checkpointing and not opts.attend, tap = function() end}
-  local s = name == "text" and stream_of(name, self.text, self.text:embed(tl, ctx), tl) or
-              stream_of(name, self.vision, self.vision:embed(batch.images, nil, vl, ctx), vl)
-  layers_to(s, ctx, self.config.layers)
-  close(s, ctx)
+  local s = name == "text" and streams.new(name, self.text, self.text:embed(tl, ctx), tl) or
+              streams.new(name, self.vision, self.vision:embed(batch.images, nil, vl, ctx), vl)
+  streams.layers_to(s, ctx, self.config.layers)
+  streams.close(s, ctx)
   return self.cls(s.x, s.lay)
 end
 
