@@ -159,6 +159,18 @@ static void reduce(void) {
   CHECK(cpu->sum_squares(NULL, 0, NULL) == 0);
 }
 
+// Rows of a table of `rows` gathered by n indices, and others added to a copy of it. The table.
+static pair moved_rows(const int32_t *index, int64_t n, int64_t D, int64_t rows) {
+  const pair table = pair_random(rows * D, -1, 1), x = pair_random(n * D, -1, 1), y = pair_new(n * D), sum = pair_copy(table);
+  cpu->gather_rows(table.f, index, y.f, n, D, NULL);
+  ref->gather_rows(table.d, index, y.d, n, D, NULL);
+  pair_check("gather_rows", y, 0, 0);
+  cpu->scatter_add_rows(x.f, index, sum.f, n, D, rows, NULL);
+  ref->scatter_add_rows(x.d, index, sum.d, n, D, rows, NULL);
+  pair_check("scatter_add_rows", sum, (double)n * u * (1 + (double)n), 0);
+  return table;
+}
+
 static void rows(void) {
   enum { TABLE = 11 };
   int32_t *index = shared_new(768 * sizeof *index), *pos = shared_new(768 * sizeof *pos);
@@ -169,13 +181,7 @@ static void rows(void) {
         index[i] = (int32_t)(i * 7 % 5 == 4 ? -1 : i * 13 % TABLE);
         pos[i] = (int32_t)(i % 3);
       }
-      const pair table = pair_random(TABLE * D, -1, 1), x = pair_random(n * D, -1, 1), y = pair_new(n * D), sum = pair_copy(table);
-      cpu->gather_rows(table.f, index, y.f, n, D, NULL);
-      ref->gather_rows(table.d, index, y.d, n, D, NULL);
-      pair_check("gather_rows", y, 0, 0);
-      cpu->scatter_add_rows(x.f, index, sum.f, n, D, TABLE, NULL);
-      ref->scatter_add_rows(x.d, index, sum.d, n, D, TABLE, NULL);
-      pair_check("scatter_add_rows", sum, (double)n * u * (1 + (double)n), 0);
+      const pair table = moved_rows(index, n, D, TABLE);
       for (int64_t i = 0; i < n; i++) index[i] = index[i] < 0 ? 2 : index[i];
       const pair position = pair_random(3 * D, -1, 1), type = pair_random(2 * D, -1, 1), z = pair_new(n * D);
       cpu->text_embedding(index, pos, table.f, position.f, type.f, z.f, n, D, NULL);
@@ -213,13 +219,7 @@ static void rows_wide(void) {
   for (int k = 0; k < 3; k++) {
     const int64_t D = widths[k];
     for (int i = 0; i < N; i++) index[i] = i == 4 ? -1 : i % TABLE;
-    const pair table = pair_random(TABLE * D, -1, 1), x = pair_random(N * D, -1, 1), y = pair_new(N * D), sum = pair_copy(table);
-    cpu->gather_rows(table.f, index, y.f, N, D, NULL);
-    ref->gather_rows(table.d, index, y.d, N, D, NULL);
-    pair_check("gather_rows, wide", y, 0, 0);
-    cpu->scatter_add_rows(x.f, index, sum.f, N, D, TABLE, NULL);
-    ref->scatter_add_rows(x.d, index, sum.d, N, D, TABLE, NULL);
-    pair_check("scatter_add_rows, wide", sum, (double)N * u * (1 + (double)N), 0);
+    moved_rows(index, N, D, TABLE);
     pairs_free();
   }
   shared_free(index);

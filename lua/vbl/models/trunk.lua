@@ -46,9 +46,9 @@ end
 -- A masked image is like no other.
 local function image_keys(batch)
   local keys, images, B = {}, batch.images, batch.images:size(1)
-  local first, step = images:data_ptr(), images:numel() // math.max(B, 1)
+  local first, bytes = images:data_ptr(), images:numel() // math.max(B, 1) * (images:dtype() == "u8" and 1 or 4)
   local alone = batch.mask or not images:is_contiguous()
-  for b = 1, B do keys[b] = alone and {} or first + (b - 1) * step * (images:dtype() == "u8" and 1 or 4) end
+  for b = 1, B do keys[b] = alone and {} or first + (b - 1) * bytes end
   return keys
 end
 

@@ -67,11 +67,16 @@ local function whole(model, entries)
   end)
 end
 
+-- Samples of the largest batch.
+local function largest(entries)
+  local n = 0
+  for _, e in ipairs(entries) do n = math.max(n, e.work.n) end
+  return n
+end
+
 -- fn(those of the entries that have samples from lo on, their places, lo, hi) for each part of the largest batch
 local function each_part(entries, micro, fn)
-  local most = 0
-  for _, e in ipairs(entries) do most = math.max(most, e.work.n) end
-  for lo = 1, most, micro do
+  for lo = 1, largest(entries), micro do
     local some, places = {}, {}
     for i, e in ipairs(entries) do
       if e.work.n >= lo then some[#some + 1], places[#places + 1] = e, i end
@@ -146,9 +151,7 @@ end
 -- Adds the gradient of each entry's loss to the model's parameters, `micro` samples at a time, a task after the other. With a gradient the losses are watched:
 -- where one is not finite a device's optimizer changes nothing.
 function accumulate.backward(model, entries, micro)
-  local most = 0
-  for _, e in ipairs(entries) do most = math.max(most, e.work.n) end
-  if micro >= most then return vbl.scope(whole, model, entries) end
+  if micro >= largest(entries) then return vbl.scope(whole, model, entries) end
   return vbl.scope(split, model, entries, micro)
 end
 
