@@ -150,15 +150,37 @@ void vbl_making_free(vbl_making *m) {
   *m = (vbl_making){0};
 }
 
+// All threads make items. Of those that fail the first of the batch counts, whichever came first in time.
+static vbl_status make_items(const vbl_view *view, vbl_making *m, vbl_error *err) {
+  int32_t failed = m->B;
+  vbl_status status = VBL_OK;
+#pragma omp parallel for schedule(dynamic)
+  for (int32_t b = 0; b < m->B; b++) {
+    vbl_error why;
+    int32_t first;
+#pragma omp atomic read
+    first = failed;
+    if (b > first) continue;
+    vbl_status made = vbl_interrupt_check(&why);
+    if (made == VBL_OK) made = vbl_making_item(view, m, b, &why);
+    if (made == VBL_OK) continue;
+#pragma omp critical(vbl_batch_failed)
+    if (b < failed) {
+#pragma omp atomic write
+      failed = b;
+      status = made;
+      *err = why;
+    }
+  }
+  return status;
+}
+
 vbl_status vbl_batch_fill(const vbl_view *view, const vbl_request *request, vbl_bad_images *bad, vbl_batch *out, vbl_error *err) {
   vbl_making m;
   *out = (vbl_batch){0};
   VBL_TRY(vbl_making_new(view, request, &m, err));
   vbl_status status = vbl_making_start(view, &m, err);
-  for (int32_t b = 0; status == VBL_OK && b < m.B; b++) {
-    status = vbl_interrupt_check(err);
-    if (status == VBL_OK) status = vbl_making_item(view, &m, b, err);
-  }
+  if (status == VBL_OK) status = make_items(view, &m, err);
   if (status == VBL_OK) status = vbl_making_finish(view, &m, bad, out, err);
   vbl_making_free(&m);
   return status;

@@ -1,5 +1,5 @@
-// Batches: images and tokens of listed samples. What is in a batch depends on its request alone. vbl_batch_fill makes one in
-// the calling thread; loader.h makes them ahead of the step, from the same parts (vbl_making).
+// Batches: images and tokens of listed samples. What is in a batch depends on its request alone. vbl_batch_fill makes one at once,
+// with all threads; loader.h makes them ahead of the step, from the same parts (vbl_making).
 // defines: vbl_request, vbl_batch, vbl_batch_{fill,free}, vbl_bad_images, vbl_bad_images_{init,free}, vbl_making and its steps
 #pragma once
 #include "core/data/source.h"

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "core/base/interrupt.h"
+#include "core/base/threads.h"
 #include "core/data/corrupt.h"
 #include "core/data/loader.h"
 #include "core/data/scenes.h"
@@ -155,6 +156,37 @@ static void test_bad_images(void) {
   vbl_bad_images_free(&bad);
 }
 
+// Samples below 20 are refused, each in its own words, and the later of them at once.
+static vbl_status refused(const void *self, int32_t s, int32_t caption, vbl_token_list *out, vbl_error *err) {
+  if (s >= 20) return good.tokens(self, s, caption, out, err);
+  if (s == 18) nanosleep(&(struct timespec){0, 20000000}, NULL);
+  return vbl_fail(err, VBL_EIO, "sample %d is refused", s);
+}
+
+// Of what fails in a batch its first item is told of, and an interrupt ends it, whatever the threads.
+static void test_failing(void) {
+  vbl_source source = good;
+  vbl_view view = {&source, sample, N};
+  vbl_error err;
+  vbl_bad_images bad;
+  vbl_batch b;
+  int32_t index[N];
+  for (int i = 0; i < N; i++) index[i] = N - 1 - i;  // sample 18 is the first that is refused
+  vbl_request r = {N, index, NULL, 1, 2, false};
+  source.tokens = refused;
+  CHECK_OK(vbl_bad_images_init(&bad, &source, 0, &err), err);
+  for (int threads = 1; threads <= 4; threads += 3) {
+    CHECK_OK(vbl_set_threads(threads, &err), err);
+    CHECK(vbl_batch_fill(&view, &r, &bad, &b, &err) == VBL_EIO && strcmp(err.message, "sample 18 is refused") == 0);
+    r.images = true;
+    vbl_interrupt_request(SIGINT);
+    CHECK(vbl_batch_fill(&view, &r, &bad, &b, &err) == VBL_EINTERRUPT && b.images == NULL);
+    vbl_interrupt_clear();
+    r.images = false;
+  }
+  vbl_bad_images_free(&bad);
+}
+
 static vbl_status slow(const void *self, int32_t s, uint8_t *chw, vbl_error *err) {
   nanosleep(&(struct timespec){0, 5000000}, NULL);
   return good.image(self, s, chw, err);
@@ -201,6 +233,7 @@ int main(void) {
   check_threads(&view, 2, 4, 0, "");
   check_threads(&view, 5, BATCHES + 5, 0, "");
   test_bad_images();
+  test_failing();
   test_stopping();
   vbl_scenes_source_free(&good);
   vbl_vocabulary_free(v);

@@ -31,9 +31,12 @@ local function indices_of(job, step, orders)
   return list, epoch
 end
 
+-- Threads that make batches: beside a device all cores, since its steps are short and leave the cores idle; steps on the CPU need them themselves.
+local function loader_threads(job) return job.model.list[1].tensor:device() == "cpu" and 2 or math.min(math.max(2, system.threads()), 256) end
+
 -- A function that gives the batches of steps from, from + 1, ..., and the loader that works ahead of it.
 local function batches(job, from)
-  local loader, orders, submitted, ahead = job.train:loader(), {}, from - 1, 4
+  local loader, orders, submitted, ahead = job.train:loader {threads = loader_threads(job)}, {}, from - 1, 4
   return function(step)
     while submitted < math.min(step + ahead, job.total_steps) do
       submitted = submitted + 1
