@@ -1,7 +1,5 @@
 // Colour operations on u8 planes, in the single precision and order of torchvision's functional_tensor.py.
 // defines: vbl_planes_{brightness,contrast,saturation,hue,grayscale}
-#include <math.h>
-
 #include "core/data/augment.h"
 
 // To u8 as a tensor's .to(uint8): the fraction is cut off.
@@ -39,30 +37,39 @@ void vbl_planes_grayscale(uint8_t *chw, int S) {
   for (size_t i = 0; i < plane; i++) chw[i] = chw[plane + i] = chw[2 * plane + i] = gray_of(chw + i, plane);
 }
 
-// Hue in [0, 1) of a colour whose largest channel exceeds its smallest by `range` > 0.
-static float hue_of(float r, float g, float b, float most, float range) {
-  float rc = (most - r) / range, gc = (most - g) / range, bc = (most - b) / range;
-  float h = most == r ? bc - gc : most == g ? 2 + rc - bc : 4 + gc - rc;
-  return fmodf(h / 6 + 1, 1);
+// Hue in [0, 1) of a colour by its largest channel and its chroma, which is how much that exceeds the smallest; 0 of a gray.
+static float hue_of(float r, float g, float b, float most, float chroma) {
+  float by = chroma > 0 ? chroma : 1, rc = (most - r) / by, gc = (most - g) / by, bc = (most - b) / by;
+  float h = (most == r ? bc - gc : most == g ? 2 + rc - bc : 4 + gc - rc) / 6 + 1;
+  return h - (float)(int)h;
 }
 
-static float unit(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
-
-static void from_hsv(float h, float s, float v, float rgb[3]) {
-  int sector = (int)floorf(h * 6);
-  float f = h * 6 - (float)sector, p = unit(v * (1 - s)), q = unit(v * (1 - s * f)), t = unit(v * (1 - s * (1 - f)));
-  const float rows[6][3] = {{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}};
-  for (int c = 0; c < 3; c++) rgb[c] = rows[sector % 6][c];
+static float floor_of(float v) {
+  float whole = (float)(int)v;
+  return whole > v ? whole - 1 : whole;
 }
 
+// A channel of the colour of hue h in [0, 6], chroma c and value v; n: 5 for red, 3 for green, 1 for blue (HSV to RGB in one formula:
+// v - c max(0, min(k, 4 - k, 1)), k = (n + h) mod 6).
+static uint8_t channel(float n, float h, float c, float v) {
+  float k = n + h, least;
+  k = k >= 6 ? k - 6 : k;
+  least = k < 4 - k ? k : 4 - k;
+  return cut((v - c * (least < 0 ? 0 : least > 1 ? 1 : least)) * (255 + 1.0f - 1e-3f));
+}
+
+// Without branches, so that the compiler takes several pixels at once. A gray stays: v * (256 - 1e-3) lies less than 1 above its level.
 void vbl_planes_hue(uint8_t *chw, int S, double shift) {
   size_t plane = (size_t)S * (size_t)S;
+  uint8_t *restrict red = chw, *restrict green = chw + plane, *restrict blue = chw + 2 * plane;
+  const float by = (float)shift;
   for (size_t i = 0; i < plane; i++) {
-    float r = (float)chw[i] / 255, g = (float)chw[plane + i] / 255, b = (float)chw[2 * plane + i] / 255, rgb[3];
-    float most = fmaxf(fmaxf(r, g), b), range = most - fminf(fminf(r, g), b);
-    if (range == 0) continue;
-    float h = hue_of(r, g, b, most, range) + (float)shift;
-    from_hsv(h - floorf(h), range / most, most, rgb);
-    for (size_t c = 0; c < 3; c++) chw[c * plane + i] = cut(rgb[c] * (255 + 1.0f - 1e-3f));
+    float r = (float)red[i] / 255, g = (float)green[i] / 255, b = (float)blue[i] / 255;
+    float most = r > g ? r : g, least = r < g ? r : g, v = most > b ? most : b, c = v - (least < b ? least : b);
+    float h = hue_of(r, g, b, v, c) + by;
+    h = (h - floor_of(h)) * 6;
+    red[i] = channel(5, h, c, v);
+    green[i] = channel(3, h, c, v);
+    blue[i] = channel(1, h, c, v);
   }
 }

@@ -2,10 +2,10 @@
 // defines: vbl_planes_{crop,flip,blur}
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/data/augment.h"
 #include "core/data/image.h"
+#include "kernels/cpu/loops.h"
 
 vbl_status vbl_planes_crop(uint8_t *chw, int S, int top, int left, int height, int width, vbl_error *err) {
   size_t plane = (size_t)S * (size_t)S, part = (size_t)height * (size_t)width;
@@ -44,37 +44,42 @@ static void gaussian(int kernel, double sigma, float *weight) {
 
 static int mirror(int i, int S) { return i < 0 ? -i : i >= S ? 2 * S - 2 - i : i; }
 
-// Each output row is a weighted sum of whole input rows: the inner loop runs over columns that do not depend on each other.
-static void down(const float *in, int S, int kernel, const float *weight, float *out) {
-  memset(out, 0, (size_t)S * (size_t)S * sizeof *out);
-  for (int y = 0; y < S; y++)
-    for (int k = 0; k < kernel; k++) {
-      const float *row = in + (size_t)mirror(y + k - kernel / 2, S) * (size_t)S;
-      float *to = out + (size_t)y * (size_t)S, w = weight[k];
-      for (int x = 0; x < S; x++) to[x] += w * row[x];
+// One plane as floats (S, width), with kernel / 2 mirrored columns on both sides.
+static void widen(const uint8_t *plane, int S, int kernel, float *wide, int width) {
+  const int side = kernel / 2;
+  for (int y = 0; y < S; y++, plane += S, wide += width) {
+    for (int x = 0; x < S; x++) wide[side + x] = plane[x];
+    for (int i = 1; i <= side; i++) {
+      wide[side - i] = plane[mirror(-i, S)];
+      wide[side + S - 1 + i] = plane[mirror(S - 1 + i, S)];
     }
+  }
 }
 
-// One row; `wide` holds it with kernel / 2 mirrored pixels on both sides.
-static void across(float *row, int S, int kernel, const float *weight, float *wide) {
-  for (int i = 0; i < S + kernel - 1; i++) wide[i] = row[mirror(i - kernel / 2, S)];
-  memset(row, 0, (size_t)S * sizeof *row);
-  for (int k = 0; k < kernel; k++)
-    for (int x = 0; x < S; x++) row[x] += weight[k] * wide[x + k];
+// Down the columns, then across the row that this gave; the sums of each in the order of the weights. row: room for kernel pointers.
+static void blur_row(const float *wide, int S, int kernel, int y, const float *weight, const float **row, float *down, float *out) {
+  const int width = S + kernel - 1;
+  const vbl_loops *loops = vbl_cpu_loops();
+  for (int k = 0; k < kernel; k++) row[k] = wide + (size_t)mirror(y + k - kernel / 2, S) * (size_t)width;
+  loops->weigh(row, weight, kernel, width, down);
+  for (int k = 0; k < kernel; k++) row[k] = down + k;
+  loops->weigh(row, weight, kernel, S, out);
 }
 
 vbl_status vbl_planes_blur(uint8_t *chw, int S, int kernel, double sigma, vbl_error *err) {
-  size_t plane = (size_t)S * (size_t)S;
-  float *in = malloc((2 * plane + (size_t)(S + 2 * kernel)) * sizeof *in);
-  if (in == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a blur of %d x %d", S, S);
-  float *out = in + plane, *weight = out + plane, *wide = weight + kernel;
+  const size_t width = (size_t)(S + kernel - 1);
+  const float **row =
+      malloc((size_t)kernel * sizeof *row + ((size_t)S * width + width + (size_t)kernel + (size_t)S) * sizeof **row);
+  if (row == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a blur of %d x %d", S, S);
+  float *wide = (float *)(row + kernel), *down = wide + (size_t)S * width, *weight = down + width, *out = weight + kernel;
   gaussian(kernel, sigma, weight);
-  for (int c = 0; c < 3; c++, chw += plane) {
-    for (size_t i = 0; i < plane; i++) in[i] = chw[i];
-    down(in, S, kernel, weight, out);
-    for (int y = 0; y < S; y++) across(out + (size_t)y * (size_t)S, S, kernel, weight, wide);
-    for (size_t i = 0; i < plane; i++) chw[i] = (uint8_t)rintf(out[i]);
+  for (int c = 0; c < 3; c++) {
+    widen(chw, S, kernel, wide, (int)width);
+    for (int y = 0; y < S; y++, chw += S) {
+      blur_row(wide, S, kernel, y, weight, row, down, out);
+      for (int x = 0; x < S; x++) chw[x] = (uint8_t)rintf(out[x]);
+    }
   }
-  free(in);
+  free(row);
   return VBL_OK;
 }

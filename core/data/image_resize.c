@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "core/data/image.h"
-
-enum { PRECISION_BITS = 32 - 8 - 2 };
+#include "kernels/cpu/loops.h"
 
 // The weights of output positions [first, first + count) along one axis.
 typedef struct weights {
@@ -53,7 +52,7 @@ static void position(const weights *k, const kernel *f, int i, double center, do
   if (last > in) last = in;
   for (int x = 0; x < last - first; x++) sum += real[x] = f->at((x + first - center + 0.5) / stretch);
   for (int x = 0; x < last - first; x++) {
-    double w = (sum != 0 ? real[x] / sum : real[x]) * (1 << PRECISION_BITS);
+    double w = (sum != 0 ? real[x] / sum : real[x]) * (1 << VBL_PIXEL_BITS);
     k->w[(size_t)i * (size_t)k->taps + (size_t)x] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
   }
   k->start[i] = first;
@@ -72,24 +71,6 @@ static vbl_status weights_new(const kernel *f, int in, int out, int first, int c
   for (int i = 0; ok && i < count; i++) position(k, f, i, (first + i + 0.5) * scale, stretch, in, real);
   free(real);
   return ok ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "out of memory while resizing");
-}
-
-static uint8_t clip8(int32_t sum) {
-  int32_t v = sum >> PRECISION_BITS;
-  return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-// count weighted inputs, `step` bytes apart, for 3 channels.
-static void blend(const uint8_t *in, size_t step, const int32_t *w, int count, uint8_t *out) {
-  int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
-  for (int i = 0; i < count; i++, in += step) {
-    r += in[0] * w[i];
-    g += in[1] * w[i];
-    b += in[2] * w[i];
-  }
-  out[0] = clip8(r);
-  out[1] = clip8(g);
-  out[2] = clip8(b);
 }
 
 // The part of a resized image that is wanted: whole (width, height), and the window [x, x + columns) x [y, y + rows) of it.
@@ -112,18 +93,18 @@ static const uint8_t *pixel(const pixels *p, int x, int y) {
 static int first_of(const weights *k) { return k->start[0]; }
 static int last_of(const weights *k, int count) { return k->start[count - 1] + k->length[count - 1]; }
 
-// Rows [first, last), resized along the width, into out (last - first, columns, 3).
+// Rows [first, last), resized along the width, into out (last - first, columns, 3). The weights' positions count from the input's first.
 static void horizontal(const pixels *in, const weights *k, int columns, int first, int last, uint8_t *out) {
-  for (int y = first; y < last; y++)
-    for (int x = 0; x < columns; x++, out += 3)
-      blend(pixel(in, k->start[x], y), 3, k->w + (size_t)x * (size_t)k->taps, k->length[x], out);
+  vbl_cpu_loops()->weigh_columns(pixel(in, in->x, first), (int)in->stride, last - first, k->start, k->length, k->w, k->taps,
+                                 columns, out);
 }
 
 // Columns [first, last), resized along the height, into out (rows, last - first, 3).
 static void vertical(const pixels *in, const weights *k, int rows, int first, int last, uint8_t *out) {
-  for (int y = 0; y < rows; y++)
-    for (int x = first; x < last; x++, out += 3)
-      blend(pixel(in, x, k->start[y]), 3 * in->stride, k->w + (size_t)y * (size_t)k->taps, k->length[y], out);
+  const size_t bytes = 3 * (size_t)(last - first);
+  for (int y = 0; y < rows; y++, out += bytes)
+    vbl_cpu_loops()->weigh_rows(pixel(in, first, k->start[y]), 3 * in->stride, k->w + (size_t)y * (size_t)k->taps, k->length[y],
+                                bytes, out);
 }
 
 // The vertical pass comes first where the height loses more than twice as many rows as the width loses columns (Pillow 13).

@@ -1,12 +1,13 @@
-// Loops on vectors for which the measures (core/measure) need wide registers: built once per instruction set like the kernels, but no
-// part of a device's backend. Without contraction to FMA, and in orders of summation that do not depend on the width of registers: each
+// Loops on vectors for which the measures (core/measure) and images (core/data) need wide registers: built once per instruction set like
+// the kernels, but no part of a device's backend. Without contraction to FMA, and in orders of summation that do not depend on the width of registers: each
 // but panel_products gives the same bits in all builds.
-// defines: vbl_loops, vbl_cpu_loops, VBL_BAND, VBL_SHIFTS, VBL_PANEL, VBL_CHUNK
+// defines: vbl_loops, vbl_cpu_loops, VBL_BAND, VBL_SHIFTS, VBL_PANEL, VBL_CHUNK, VBL_PIXEL_BITS
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum { VBL_BAND = 16, VBL_SHIFTS = 8, VBL_PANEL = 16, VBL_CHUNK = 128 };
+enum { VBL_BAND = 16, VBL_SHIFTS = 8, VBL_PANEL = 16, VBL_CHUNK = 128, VBL_PIXEL_BITS = 22 };
 
 typedef struct vbl_loops {
   // out[q] = <a, row rows[q]>, q < count; rows (., d) in f32, or in f64 where single is NULL. Four running sums, elements j % 4 apart,
@@ -41,6 +42,14 @@ typedef struct vbl_loops {
   // out[q] = log det(scale[q] T + shift[q] I) for VBL_SHIFTS q; T symmetric (n, n): band[c (VBL_BAND + 1) + i] is the element i below the
   // diagonal in column c, 0 beyond the last row. All pivots of all q must lie in [1e-30, 1e30], else false.
   bool (*log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);
+  // Sums of 8-bit values, weighted by w / 2^VBL_PIXEL_BITS, rounded and clipped to 8 bits; |w| < 2^26 and 255 sum |w| < 2^31 - 2^21, so
+  // that they are exact. weigh_rows: out[i] of rows[k stride + i], k < taps, i < bytes. weigh_columns: of in (rows, count, 3),
+  // out (rows, columns, 3), whose pixel x is the sum of pixels start[x] .. + length[x], by w[x taps] .. .
+  void (*weigh_rows)(const uint8_t *rows, size_t stride, const int32_t *w, int taps, size_t bytes, uint8_t *out);
+  void (*weigh_columns)(const uint8_t *in, int count, int rows, const int *start, const int *length, const int32_t *w, int taps,
+                        int columns, uint8_t *out);
+  // out[i] = sum over k of w[k] row[k][i], from 0 and in the order of k, i < n. out is none of the rows.
+  void (*weigh)(const float *const *row, const float *w, int taps, int n, float *out);
 } vbl_loops;
 
 const vbl_loops *vbl_cpu_loops(void);  // of the build of vbl_cpu_backend()

@@ -1,4 +1,4 @@
-// The measures' vector loops: each build against plain sums, and all builds bit for bit alike, but for panels' products, which are held
+// The vector loops of measures and images: each build against plain sums, and all builds bit for bit alike, but for panels' products, which are held
 // to the bound of their rounding.
 #include <math.h>
 #include <stdlib.h>
@@ -153,6 +153,60 @@ static void check_panels(const char *build, const vbl_loops *l) {
                 (long long)beyond);
 }
 
+static uint8_t exact8(int64_t sum) {
+  const int64_t v = (sum + (1 << (VBL_PIXEL_BITS - 1))) >> VBL_PIXEL_BITS;
+  return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+// Sums of 8-bit pixels, of one pixel, some, and more than are taken at once; the last of them end with the memory. Memory of its own
+// size, so that a sanitizer sees what is read beyond it.
+static void check_pixels(const char *build, const vbl_loops *l) {
+  enum { H = 67, W = 61, COLUMNS = 40, TAPS = 55, BYTES = 3 * W };
+  int start[COLUMNS], length[COLUMNS], wrong = 0, clipped = 0;
+  int32_t *w = malloc(sizeof *w * COLUMNS * TAPS);
+  uint8_t *in = malloc(H * BYTES), *across = malloc(H * COLUMNS * 3), *down = malloc(COLUMNS * BYTES);
+  for (int i = 0; i < H * BYTES; i++) in[i] = (uint8_t)(128 + 128 * uniform((uint32_t)(60000 + i)));
+  for (int x = 0; x < COLUMNS; x++) {
+    length[x] = x < 5 ? x + 1 : 1 + x * TAPS / COLUMNS;
+    start[x] = x % 3 == 0 ? W - length[x] : x % (W - length[x] + 1);
+    for (int k = 0; k < length[x]; k++)
+      w[x * TAPS + k] = (int32_t)(uniform((uint32_t)(80000 + x * TAPS + k)) * (1 << VBL_PIXEL_BITS) * 1.9 / length[x]);
+  }
+  l->weigh_columns(in, W, H, start, length, w, TAPS, COLUMNS, across);
+  for (int x = 0; x < COLUMNS; x++) {
+    l->weigh_rows(in + start[x] * BYTES, BYTES, w + x * TAPS, length[x], BYTES, down + x * BYTES);
+    for (int i = 0; i < BYTES; i++) {
+      int64_t sum = 0;
+      for (int k = 0; k < length[x]; k++) sum += (int64_t)w[x * TAPS + k] * in[(start[x] + k) * BYTES + i];
+      wrong += down[x * BYTES + i] != exact8(sum);
+    }
+    for (int i = 0; i < 3 * H; i++) {
+      int64_t sum = 0;
+      for (int k = 0; k < length[x]; k++) sum += (int64_t)w[x * TAPS + k] * in[i / 3 * BYTES + 3 * (start[x] + k) + i % 3];
+      const uint8_t got = across[(i / 3 * COLUMNS + x) * 3 + i % 3];
+      wrong += got != exact8(sum);
+      clipped += got == 0 || got == 255;
+    }
+  }
+  CHECK_REPORT_(wrong == 0 && clipped > 100, "build %s: %d sums of pixels wrong, %d clipped", build, wrong, clipped);
+  free(w), free(in), free(across), free(down);
+}
+
+// In the order of the weights, so equal in all bits to the plain sum.
+static void check_weigh(const char *build, const vbl_loops *l, const data *t) {
+  const float *row[ROWS];
+  float out[D + 1] = {[D] = -77};
+  int wrong = 0;
+  for (int k = 0; k < ROWS; k++) row[k] = t->x + k * D;
+  l->weigh(row, t->x + 5, ROWS, D, out);
+  for (int i = 0; i < D; i++) {
+    float sum = 0;
+    for (int k = 0; k < ROWS; k++) sum += row[k][i] * t->x[5 + k];
+    wrong += out[i] != sum;
+  }
+  CHECK_REPORT_(wrong == 0 && out[D] == -77, "build %s: %d weighted sums wrong", build, wrong);
+}
+
 static void check_build(const vbl_loops *l, const data *t, const outcome *o) {
   float row[D];
   memcpy(row, t->x, sizeof row);
@@ -185,6 +239,8 @@ int main(void) {
     CHECK_REPORT_(memcmp(&o, &plain, sizeof o) == 0, "build %s differs from the baseline", builds[b]);
     check_build(l, &t, &o);
     check_panels(builds[b], l);
+    check_pixels(builds[b], l);
+    check_weigh(builds[b], l, &t);
   }
   return check_done();
 }

@@ -268,4 +268,7 @@ const vbl_loops VBL_PASTE(vbl_loops, VBL_ISA) = {.dots = dots,
                                                  .transpose = transpose,
                                                  .panel_products = VBL_K(panel_products),
                                                  .kth_largest = kth_largest,
-                                                 .log_determinants = VBL_K(log_determinants)};
+                                                 .log_determinants = VBL_K(log_determinants),
+                                                 .weigh_rows = VBL_K(weigh_rows),
+                                                 .weigh_columns = VBL_K(weigh_columns),
+                                                 .weigh = VBL_K(weigh)};
