@@ -65,6 +65,7 @@ static int method_read_later(lua_State *L) {
   r->backend = backend;
   r->dtype = t->dtype;
   vbl_branches_meet();
+  vbl_branch_note(&t->storage->marks, false);
   r->r = backend->read_later(vbl_tensor_data(t), vbl_dtype_size(t->dtype), watched, NULL);
   if (r->r == NULL) {
     VBL_LUA_TRY(L, backend->sync(NULL, &err));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/ops/product.h"
+#include "core/tensor/branch.h"
 #include "kernels/mixed.h"
 
 // x [..,K], w [M,K], b? [M] -> y [..,M], of vbl_activations. n[0] = 1: GELU; y is then bf16 where products are. n[1] = 1: y is of the op's
@@ -48,7 +49,12 @@ static vbl_status through_gelu(vbl_call *c, const vbl_real *r, vbl_tensor *dy, v
   const vbl_tensor *h = c->saved[2];
   const int64_t N = vbl_row_count(dy), M = vbl_width(dy);
   *dh = dy;
-  if (dy->refs > 1 || dy->storage->refs > 1) VBL_TRY(vbl_temp_new(c, r->memory, dy->dtype, dy->ndim, dy->shape, dh, err));
+  if (dy->refs > 1 || dy->storage->refs > 1) {
+    VBL_TRY(vbl_temp_new(c, r->memory, dy->dtype, dy->ndim, dy->shape, dh, err));
+  } else {  // who held it before may be reading it in the other branch
+    vbl_branch_await(&dy->storage->marks, true);
+    vbl_branch_note(&dy->storage->marks, true);
+  }
   void *to = vbl_tensor_data(*dh);
   if (h->dtype == VBL_BF16)
     r->mixed->gelu_backward(vbl_tensor_data(h), vbl_tensor_data(dy), to, db, accumulate, N, M, NULL);

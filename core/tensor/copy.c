@@ -81,6 +81,7 @@ static vbl_status transfer(const vbl_tensor *from, vbl_tensor *to, vbl_error *er
   if (a->host || b->host) {
     if (a->host) {  // what fails on the way is said by the next sync: the host need not wait
       b->from_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
+      vbl_branch_note(&to->storage->marks, true);  // after the meeting
       return VBL_OK;
     }
     a->to_host(vbl_tensor_data(to), vbl_tensor_data(from), bytes, NULL);
@@ -168,6 +169,7 @@ void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {
   host_kernels(t)->copy(VBL_F64, &value, no_stride, t->dtype, to, no_stride, 0, no_stride, NULL);
   if (to != at) {
     vbl_branches_meet();
+    vbl_branch_note(&t->storage->marks, true);
     t->storage->backend->from_host(at, to, vbl_dtype_size(t->dtype), NULL);
   }
   t->storage->version++;

@@ -132,6 +132,38 @@ check.group("a meeting within an op", function()
   for i = 1, 2 do check.ok(found[1][i]:allclose(found[2][i], {rtol = 0, atol = 0})) end
 end)
 
+-- The gradient of a sum is one tensor for both its terms. The one whose backward runs last has it for itself and writes GELU's gradient into it, while the other branch
+-- may still read it.
+check.group("a gradient that two ops were given, changed in place by the last", function()
+  local found = {}
+  for _, way in ipairs {side_by_side, one_after_the_other} do
+    vbl.set_device "cuda"
+    vbl.manual_seed(8)
+    local x, w, v = vbl.randn(8, 8), vbl.randn(8, 8):requires_grad_(true), vbl.randn(8, 8):requires_grad_(true)
+    local y, z = way(function() return F.linear(x, w, nil, {gelu = true}) end, function() return F.linear(x, v, nil, {gelu = true}) end)
+    ;(y + z):square():sum():backward()
+    found[#found + 1] = {w.grad:to "cpu", v.grad:to "cpu"}
+    vbl.set_device "cpu"
+  end
+  for i = 1, 2 do check.ok(found[1][i]:allclose(found[2][i], {rtol = 0, atol = 0})) end
+end)
+
+-- What a branch brings from the host is waited for by the other, and what it has asked to be read later is read before the other changes it.
+check.group("what goes between host and device in a branch", function()
+  vbl.set_device "cuda"
+  local host = vbl.arange(6, {device = "cpu", dtype = "f32"})
+  local moved, element = nil, vbl.zeros(4)
+  local _, sum = vbl.side_by_side(function()
+    moved = host:to "cuda"
+    element[2] = 5
+  end, function() return (moved * 2):sum() + element:sum() end)
+  check.equal(sum:item(), 35)
+  local x, reading = vbl.full({1}, 3), nil
+  vbl.side_by_side(function() reading = x:read_later() end, function() x:fill_(4) end)
+  check.equal(reading:wait(), 3)
+  vbl.set_device "cpu"
+end)
+
 -- Programs that nobody would write: ops on whatever tensors are there, of either branch or of before, views and changes in place, in a few rounds of side_by_side;
 -- then backward from several of them. The same numbers as one after the other, and nothing that the emulation refuses.
 local function program(seed, beside)
@@ -149,7 +181,7 @@ local function program(seed, beside)
   end
   local function step()
     local x, y = pool[draw(#pool)], pool[draw(#pool)]
-    local kind = draw(9)
+    local kind = draw(10)
     if kind == 1 then return x + y end
     if kind == 2 then return x * y end
     if kind == 3 then return x:matmul(y) * 0.5 end
@@ -161,6 +193,7 @@ local function program(seed, beside)
       z:narrow(2, 1, 2):copy_(y:detach():narrow(2, 3, 2))
       return z + x
     end
+    if kind == 9 then return F.linear(x, y, nil, {gelu = true}) end
     if kind == 8 then return x:reshape(2, 8):reshape(4, 4) - y end
     return (x:tanh() + x):sum(1, true) * y
   end
