@@ -43,6 +43,7 @@ vbl_status vbl_storage_new(const vbl_backend *backend, size_t bytes, vbl_storage
     s->data = backend->alloc(bytes);
     if (s->data == NULL) {
       free(s);
+      if (!backend->host) VBL_TRY(backend->sync(NULL, err));  // where the device has failed it gives no memory either
       return vbl_memory_refused(backend, bytes, err);
     }
   }

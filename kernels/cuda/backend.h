@@ -1,5 +1,5 @@
 // The CUDA backend's functions, one per entry of vbl_backend with its contract (kernels/kernels.h), and what its files share.
-// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, failed, wait, count_allocation, count_stop, alarm, returned, make_room, met, quiet};
+// defines: vbl_cuda_*, vbl_cuda::{note_failure, note, tried, new_event, failed, wait, count_allocation, count_stop, {new,start}_reading, alarm, returned, make_room, met, quiet};
 //          of branches.cu and capture.cu: {open_branches, branch_of, stream_of_branch, apart, uncapture, mark, is_captured}
 #pragma once
 #include "kernels/cuda/cuda.h"
@@ -104,15 +104,27 @@ bool fused_attention(char *why, size_t size);
 void note_failure(vbl_status code, const char *what);
 bool deterministic(void);  // nothing may be chosen by its time, or summed in an order that varies (vbl_cuda_set_deterministic)
 void note(cudaError_t e);  // the same, of a call of the runtime
+// The call, a function that gives a cudaError_t, succeeded. Else the caller deals with that, so it is forgotten; an error from before is not.
+template <class call>
+bool tried(call f) {
+  note(cudaGetLastError());
+  if (f() == cudaSuccess) return true;
+  (void)cudaGetLastError();
+  return false;
+}
+bool new_event(cudaEvent_t *e);          // without a time; false: there is none
 vbl_status failed(vbl_error *err);       // what was noted since the last time, without waiting for the device
 void wait(cudaEvent_t e, bool counted);  // counted: as a stop, where it has not happened yet
 void count_stop();                       // the host has to wait
 void count_allocation();                 // the driver is asked for memory
-int32_t *alarm();                        // on the device; not 0: the optimizer changes nothing. NULL: no memory, which is noted
-bool returned(void *device);             // takes back what vbl_cuda_send gave; false: it is none of its
-void make_room(void);                    // in pinned memory, for what a graph is to copy from there
-bool open_branches(void);                // their streams; false: the runtime has none
-int branch_of(cudaStream_t s);           // 1: of the second branch; 0: any other stream
+// A reading to come: its memory and event now, the copy behind what has been queued by then. NULL: no memory, which is noted.
+vbl_reading *new_reading(size_t bytes, vbl_stream s);
+void start_reading(vbl_reading *r, const void *device, vbl_stream s);
+int32_t *alarm();               // on the device; not 0: the optimizer changes nothing. NULL: no memory, which is noted
+bool returned(void *device);    // takes back what vbl_cuda_send gave; false: it is none of its
+void make_room(void);           // in pinned memory, for what a graph is to copy from there
+bool open_branches(void);       // their streams; false: the runtime has none
+int branch_of(cudaStream_t s);  // 1: of the second branch; 0: any other stream
 cudaStream_t stream_of_branch(int b);
 bool apart(void);                 // branch 1 may have queued something since the last meeting
 void met(void);                   // the allocator is told of a meeting

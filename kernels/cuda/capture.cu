@@ -36,9 +36,7 @@ std::vector<cudaEvent_t> &asked_for = *new std::vector<cudaEvent_t>;  // by the 
 bool take_over(executable *e, cudaGraph_t graph, size_t nodes) {
   cudaGraphExecUpdateResultInfo why;
   if (e->graph == nullptr || e->nodes != nodes) return false;
-  if (cudaGraphExecUpdate(e->graph, graph, &why) == cudaSuccess) return true;
-  (void)cudaGetLastError();  // another kind of step
-  return false;
+  return tried([&] { return cudaGraphExecUpdate(e->graph, graph, &why); });  // else it is another kind of step
 }
 
 cudaError_t executable_of(cudaGraph_t graph, executable **out) {
@@ -88,10 +86,10 @@ void finish() {
 
 bool begin() {
   for (cudaEvent_t *e : {&forked, &joined})
-    if (*e == nullptr && cudaEventCreateWithFlags(e, cudaEventDisableTiming) != cudaSuccess) return false;
+    if (*e == nullptr && !new_event(e)) return false;
   make_room();
   vbl_cuda_meet();  // what the graph's branch 1 needs is before the launch
-  if (cudaStreamBeginCapture(stream_of_branch(0), cudaStreamCaptureModeRelaxed) != cudaSuccess) return false;
+  if (!tried([] { return cudaStreamBeginCapture(stream_of_branch(0), cudaStreamCaptureModeRelaxed); })) return false;
   note(cudaEventRecord(forked, stream_of_branch(0)));
   note(cudaStreamWaitEvent(stream_of_branch(1), forked, 0));
   return true;
@@ -107,7 +105,7 @@ const char *vbl_cuda_capture(bool on) {
   }
   interrupted = nullptr;
   recording = begin();
-  if (!recording) (void)cudaGetLastError(), interrupted = "the runtime captures no stream";
+  if (!recording) interrupted = "the runtime captures no stream";
   return interrupted;
 }
 

@@ -13,7 +13,7 @@ int64_t vbl_cuda_mark(void) {
   cudaEvent_t e;
   uncapture("a profile");
   if (used == events.size()) {
-    if (cudaEventCreateWithFlags(&e, cudaEventDefault) != cudaSuccess) return (void)cudaGetLastError(), -1;
+    if (!tried([&] { return cudaEventCreateWithFlags(&e, cudaEventDefault); })) return -1;
     events.push_back(e);
   }
   note(cudaEventRecord(events[used], current));

@@ -25,7 +25,7 @@ static void *workspace[2];  // one a branch
 bool open(void) {
   if (handle != nullptr) return true;
   for (void *&w : workspace)
-    if (cudaMalloc(&w, WORKSPACE) != cudaSuccess) return false;
+    if (w == nullptr && cudaMalloc(&w, WORKSPACE) != cudaSuccess) return false;
   return cublasLtCreate(&handle) == CUBLAS_STATUS_SUCCESS;
 }
 
@@ -200,8 +200,8 @@ double seconds(const shape &s, const operands &o, const algorithm &a, void *stre
   const cublasLtMatmulAlgo_t n = native(a);
   cudaEvent_t from, to;
   float milliseconds = -1;
-  if (d.status != CUBLAS_STATUS_SUCCESS || cudaEventCreate(&from) != cudaSuccess) return -1;
-  if (cudaEventCreate(&to) != cudaSuccess) return (void)cudaEventDestroy(from), -1;
+  if (d.status != CUBLAS_STATUS_SUCCESS || !vbl_cuda::tried([&] { return cudaEventCreate(&from); })) return -1;
+  if (!vbl_cuda::tried([&] { return cudaEventCreate(&to); })) return (void)cudaEventDestroy(from), -1;
   bool well = multiply(d, o, n, stream) == CUBLAS_STATUS_SUCCESS;  // loads its code
   well = well && cudaEventRecord(from, (cudaStream_t)stream) == cudaSuccess;
   for (int i = 0; i < ROUNDS && well; i++) well = multiply(d, o, n, stream) == CUBLAS_STATUS_SUCCESS;

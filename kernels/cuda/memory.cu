@@ -8,7 +8,7 @@
 // Sizes are rounded up in steps of an eighth, so that packed batches of nearly one size meet the same blocks; a step whose sizes repeat asks the
 // driver for nothing.
 // defines: vbl_cuda_alloc, vbl_cuda_free, vbl_cuda_to_host, vbl_cuda_sync, vbl_cuda_counts, vbl_cuda_memory, scratch;
-//          note_failure, note, failed, wait, count_allocation, count_stop, met
+//          note_failure, note, new_event, failed, wait, count_allocation, count_stop, met
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,6 +35,10 @@ void vbl_cuda::note_failure(vbl_status code, const char *what) {
 
 void vbl_cuda::note(cudaError_t e) {
   if (e != cudaSuccess) note_failure(VBL_EDEVICE, cudaGetErrorString(e));
+}
+
+bool vbl_cuda::new_event(cudaEvent_t *e) {
+  return tried([=] { return cudaEventCreateWithFlags(e, cudaEventDisableTiming); });
 }
 
 vbl_status vbl_cuda::failed(vbl_error *err) {
@@ -190,8 +194,9 @@ class blocks {
     if (size > card()) return nullptr;  // a driver may take its time, and the host's memory, to find out
     uncapture("new memory");            // in a graph it would be the graph's, and end with it
     count_allocation();
-    if (cudaMallocAsync(&p, size, current) == cudaSuccess) return now.held += size, p;
-    (void)cudaGetLastError();  // the caller says that there is no memory; it is no launch's failure
+    cudaError_t e = cudaSuccess;
+    if (tried([&] { return e = cudaMallocAsync(&p, size, current); })) return now.held += size, p;
+    if (e != cudaErrorMemoryAllocation) note(e);  // a kernel's fault, which every call gives from then on
     return nullptr;
   }
   void give_back() {

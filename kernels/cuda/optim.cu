@@ -176,13 +176,16 @@ vbl_reading *vbl_cuda_adamw_pieces(const vbl_adamw_piece *pieces, int count, dou
   int32_t *up = alarm();
   for (void *p : {list.p, parts.p, start.p, part.p, found.p, scale.p, (void *)up})
     if (p == nullptr) return nullptr;
+  vbl_reading *found_later = new_reading(bytes, s);  // before any weight changes: the caller may try again where there is none
+  if (found_later == nullptr) return nullptr;
   const unsigned grid = blocks_for(many, 1);
   VBL_LAUNCH(squares_kernel, grid, THREADS, s, (const piece *)list.p, (const stretch *)parts.p, many, (double *)part.p);
   VBL_LAUNCH(sums_kernel, blocks_for(count, THREADS / WARP), THREADS, s, (const double *)part.p, (const int *)start.p, count,
              (double *)found.p);
   VBL_LAUNCH(norm_kernel, 1, THREADS, s, count, clip, (double *)found.p, (float *)scale.p, up);
   VBL_LAUNCH(pieces_kernel, grid, THREADS, s, (const piece *)list.p, (const stretch *)parts.p, many, (const float *)scale.p, up);
-  return vbl_cuda_read_later(found.p, bytes, false, s);
+  start_reading(found_later, found.p, s);
+  return found_later;
 }
 
 static __global__ void sgd_kernel(float *w, const float *g, float *buffer, int64_t n, float lr, float momentum, float decay,

@@ -1,7 +1,7 @@
 // Copies to the host that it does not wait for, and the alarm. A host that looks at a step's losses only when the next step is queued cannot
 // stop the optimizer where one of them is not finite; so the device does: the alarm is a number in its memory that a watched value or a
 // gradient's norm sets, and that the optimizer's kernels read.
-// defines: vbl_cuda_read_later, vbl_cuda_read, vbl_cuda_calm, alarm
+// defines: vbl_cuda_read_later, vbl_cuda_read, vbl_cuda_calm, {new,start}_reading, alarm
 #include <stdlib.h>
 
 #include <map>
@@ -57,7 +57,7 @@ class readings {
   void *pinned(size_t size) {
     if (left < size) {
       left = size < PAGE ? PAGE : size;
-      if (cudaHostAlloc((void **)&page, left, cudaHostAllocDefault) != cudaSuccess)
+      if (!tried([&] { return cudaHostAlloc((void **)&page, left, cudaHostAllocDefault); }))
         page = (char *)malloc(left);  // the driver waits then
     }
     if (page == nullptr) return left = 0, nullptr;
@@ -67,7 +67,7 @@ class readings {
   vbl_reading *fresh(size_t size, cudaStream_t s) {
     uncapture("new memory");
     vbl_reading r = {size, 0, 0, pinned(size), {}, s};
-    if (r.pinned != nullptr && cudaEventCreateWithFlags(&r.done, cudaEventDisableTiming) == cudaSuccess) return new vbl_reading(r);
+    if (r.pinned != nullptr && new_event(&r.done)) return new vbl_reading(r);
     note_failure(VBL_ENOMEM, "no memory for what is read from the device");
     return nullptr;
   }
@@ -95,12 +95,18 @@ int32_t *vbl_cuda::alarm() {
   return number;
 }
 
+vbl_reading *vbl_cuda::new_reading(size_t bytes, vbl_stream s) { return all().take(bytes, queue(s)); }
+
+void vbl_cuda::start_reading(vbl_reading *r, const void *device, vbl_stream s) {
+  note(cudaMemcpyAsync(r->pinned, device, r->bytes, cudaMemcpyDeviceToHost, queue(s)));
+  mark(r->done, queue(s));
+}
+
 vbl_reading *vbl_cuda_read_later(const void *device, size_t bytes, bool watched, vbl_stream s) {
-  vbl_reading *r = all().take(bytes, queue(s));
+  vbl_reading *r = new_reading(bytes, s);
   if (r == nullptr) return nullptr;
   if (watched && alarm() != nullptr) VBL_LAUNCH(watch_kernel, 1, WARP, s, (const float *)device, alarm());
-  note(cudaMemcpyAsync(r->pinned, device, bytes, cudaMemcpyDeviceToHost, queue(s)));
-  mark(r->done, queue(s));
+  start_reading(r, device, s);
   return r;
 }
 

@@ -54,14 +54,14 @@ class parcels {
   enum { MOST = 4 };  // parcels of a size that lie about before one is waited for
   std::mutex lock;
   cudaStream_t copies = nullptr;
-  bool tried = false;
+  bool asked = false;
   std::deque<parcel *> in;  // the longest unused first
   std::unordered_map<void *, parcel *> out;
 
   // A stream that the default one does not wait for.
   bool open() {
-    if (!tried && cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking) != cudaSuccess) copies = nullptr;
-    tried = true;
+    if (!asked && !tried([&] { return cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking); })) copies = nullptr;
+    asked = true;
     return copies != nullptr;
   }
   parcel *taken(size_t at) {
@@ -82,11 +82,10 @@ class parcels {
   static parcel *fresh(size_t bytes) {
     parcel p = {bytes, nullptr, nullptr, {}, {}};
     count_allocation();
-    if (cudaMalloc(&p.device, bytes) == cudaSuccess && cudaHostAlloc(&p.pinned, bytes, cudaHostAllocDefault) == cudaSuccess &&
-        cudaEventCreateWithFlags(&p.sent, cudaEventDisableTiming) == cudaSuccess &&
-        cudaEventCreateWithFlags(&p.freed, cudaEventDisableTiming) == cudaSuccess)
-      return new parcel(p);
-    (void)cudaGetLastError();  // without it the copy is made in order; it is no launch's failure
+    if (tried([&] { return cudaMalloc(&p.device, bytes); }) &&
+        tried([&] { return cudaHostAlloc(&p.pinned, bytes, cudaHostAllocDefault); }) && new_event(&p.sent) && new_event(&p.freed))
+      return new parcel(p);  // else the copy is made in order
+    if (p.sent != nullptr) (void)cudaEventDestroy(p.sent);
     if (p.pinned != nullptr) (void)cudaFreeHost(p.pinned);
     if (p.device != nullptr) (void)cudaFree(p.device);
     return nullptr;

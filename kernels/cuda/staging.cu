@@ -40,19 +40,17 @@ class staging {
   enum : size_t { PART = (size_t)16 << 20, PARTS = 3 };
   std::mutex lock;
   char *start = nullptr;
-  bool tried = false;
+  bool asked = false;
   cudaEvent_t sent[PARTS];
   size_t part = 0, used = 0;
 
   bool open() {
-    if (tried) return start != nullptr;
-    tried = true;
+    if (asked) return start != nullptr;
+    asked = true;
     uncapture("new memory");
     for (cudaEvent_t &e : sent)
-      if (cudaEventCreateWithFlags(&e, cudaEventDisableTiming) != cudaSuccess) return false;
-    if (cudaHostAlloc((void **)&start, PART * PARTS, cudaHostAllocDefault) != cudaSuccess) start = nullptr;
-    (void)cudaGetLastError();  // without pinned memory it goes the slow way
-    return start != nullptr;
+      if (!new_event(&e)) return false;
+    return tried([&] { return cudaHostAlloc((void **)&start, PART * PARTS, cudaHostAllocDefault); });  // else it goes the slow way
   }
   void turn(cudaStream_t s) {
     uncapture("the pinned memory is full");  // the host has to know when this part is read

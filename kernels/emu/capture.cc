@@ -93,7 +93,7 @@ bool vbl_emu::captured_wait(int s, cudaEvent_t e) {
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
-  if (number(s) == 0 || capture.on) return cudaErrorStreamCaptureUnsupported;
+  if (number(s) == 0 || capture.on) return vbl_emu::told(cudaErrorStreamCaptureUnsupported);
   capture.on = true, capture.lost = false;
   capture.number++;
   capture.origin = number(s);
@@ -106,12 +106,12 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *graph) {
   *graph = nullptr;
-  if (!capture.on || number(s) != capture.origin) return cudaErrorStreamCaptureUnsupported;
+  if (!capture.on || number(s) != capture.origin) return vbl_emu::told(cudaErrorStreamCaptureUnsupported);
   capture.on = false;
   for (int i = 0; i < STREAMS; i++)
     if (capture.member[i] && capture.seen[i].done[i] > capture.seen[capture.origin].done[i])
       (void)forbidden(true, "a branch of a capture is not joined at its end");
-  if (capture.lost) return cudaErrorStreamCaptureInvalidated;
+  if (capture.lost) return vbl_emu::told(cudaErrorStreamCaptureInvalidated);
   *graph = new vbl_emu_graph{std::move(capture.items)};
   capture.items.clear();
   return cudaSuccess;
@@ -129,11 +129,11 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *, size_t *coun
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
-  if (vbl_emu::refused("cudaGraphInstantiate")) return cudaErrorMemoryAllocation;
+  if (vbl_emu::refused("cudaGraphInstantiate")) return vbl_emu::told(cudaErrorMemoryAllocation);
   if ((flags & cudaGraphInstantiateFlagUseNodePriority) == 0)
     for (const item &i : graph->items)
       if (i.priority != graph->items[0].priority)
-        return broken("a graph forgets the priorities of the streams it was captured from"), cudaErrorLaunchFailure;
+        return broken("a graph forgets the priorities of the streams it was captured from"), vbl_emu::told(cudaErrorLaunchFailure);
   *exec = new vbl_emu_graph(*graph);
   return cudaSuccess;
 }
@@ -141,13 +141,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph, cudaGraphExecUpdateResultInfo *) {
   bool alike = exec->items.size() == graph->items.size();
   for (size_t i = 0; alike && i < graph->items.size(); i++) alike = exec->items[i].like(graph->items[i]);
-  if (!alike) return cudaErrorGraphExecUpdateFailure;
+  if (!alike) return vbl_emu::told(cudaErrorGraphExecUpdateFailure);
   exec->items = graph->items;
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  if (is_captured(stream)) return cudaErrorStreamCaptureUnsupported;
+  if (is_captured(stream)) return vbl_emu::told(cudaErrorStreamCaptureUnsupported);
   std::map<int, order> events;
   for (const item &i : exec->items) {
     const int s = i.branch == 0 ? number(stream) : REPLAYED;

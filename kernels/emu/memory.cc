@@ -1,5 +1,5 @@
 // The runtime calls that vbl makes, on emulated memory. A block lies between red zones and is full of NaN at first.
-// defines: vbl_emu_guard, vbl_emu::{idle, refused, block_of}, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
+// defines: vbl_emu_guard, vbl_emu::{idle, refused, told, block_of}, cudaMallocAsync, cudaFreeAsync, cudaMalloc, cudaFree, cudaMemGetInfo, cudaGetLastError
 #include "kernels/emu/memory.h"
 
 #include <stdio.h>
@@ -73,14 +73,29 @@ extern "C" int fault_device(const char *call) __attribute__((weak));
 
 bool vbl_emu::refused(const char *call) { return fault_device != nullptr && fault_device(call) != 0; }
 
+static cudaError_t last_error;
+
+cudaError_t vbl_emu::told(cudaError_t e) {
+  if (e != cudaSuccess) last_error = e;
+  return e;
+}
+
+// Launches report at the synchronisation.
+cudaError_t cudaGetLastError(void) {
+  const cudaError_t e = last_error;
+  last_error = cudaSuccess;
+  return e;
+}
+
 cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream) {
   init();
   if (vbl_emu::is_captured(stream))
-    return fprintf(stderr, "emulation: memory is asked for in a capture\n"), cudaErrorStreamCaptureUnsupported;
+    return fprintf(stderr, "emulation: memory is asked for in a capture\n"), vbl_emu::told(cudaErrorStreamCaptureUnsupported);
   vbl_emu::device_memory open;
   const size_t whole = RED + (bytes + ALIGN - 1) / ALIGN * ALIGN + RED;
   *p = nullptr;
-  if (vbl_emu::refused("cudaMallocAsync") || bytes > capacity() || used > capacity() - bytes) return cudaErrorMemoryAllocation;
+  if (vbl_emu::refused("cudaMallocAsync") || bytes > capacity() || used > capacity() - bytes)
+    return vbl_emu::told(cudaErrorMemoryAllocation);
   for (auto h = holes.begin(); h != holes.end(); ++h) {
     if (h->second < whole) continue;
     char *at = h->first;
@@ -95,13 +110,13 @@ cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream) {
     *p = at + RED;
     return cudaSuccess;
   }
-  return cudaErrorMemoryAllocation;
+  return vbl_emu::told(cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaFreeAsync(void *p, cudaStream_t stream) {
   if (p == nullptr) return cudaSuccess;
   if (vbl_emu::is_captured(stream))
-    return fprintf(stderr, "emulation: memory is given back in a capture\n"), cudaErrorStreamCaptureUnsupported;
+    return fprintf(stderr, "emulation: memory is given back in a capture\n"), vbl_emu::told(cudaErrorStreamCaptureUnsupported);
   auto b = blocks->find((char *)p);
   if (b == blocks->end()) abort();
   char *at = b->first - RED;
@@ -138,8 +153,6 @@ cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
 
 cudaError_t cudaMalloc(void **p, size_t bytes) { return cudaMallocAsync(p, bytes, nullptr); }
 cudaError_t cudaFree(void *p) { return cudaFreeAsync(p, nullptr); }
-
-cudaError_t cudaGetLastError(void) { return cudaSuccess; }  // launches report at the synchronisation
 
 const char *cudaGetErrorString(cudaError_t e) {
   switch (e) {

@@ -172,7 +172,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 
 cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) {
   *p = vbl_emu::refused("cudaHostAlloc") ? nullptr : malloc(bytes);
-  if (*p == nullptr) return cudaErrorMemoryAllocation;
+  if (*p == nullptr) return vbl_emu::told(cudaErrorMemoryAllocation);
   pinned.push_back({(const char *)*p, bytes});
   return cudaSuccess;
 }
@@ -185,7 +185,7 @@ cudaError_t cudaFreeHost(void *p) {
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) {
-  if (vbl_emu::refused("cudaStreamCreate") || streams == REPLAYED) return cudaErrorMemoryAllocation;
+  if (vbl_emu::refused("cudaStreamCreate") || streams == REPLAYED) return vbl_emu::told(cudaErrorMemoryAllocation);
   *s = (cudaStream_t)(intptr_t)streams++;
   return cudaSuccess;
 }
@@ -203,7 +203,8 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s) {
-  if (forbidden(is_captured(s), "the host waits for a stream that is captured")) return cudaErrorStreamCaptureUnsupported;
+  if (forbidden(is_captured(s), "the host waits for a stream that is captured"))
+    return vbl_emu::told(cudaErrorStreamCaptureUnsupported);
   learn(before[number(s)]);
   return vbl_emu::take_error();
 }
@@ -222,8 +223,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) {
-  if (vbl_emu::refused("cudaEventCreate")) return cudaErrorMemoryAllocation;
+  if (vbl_emu::refused("cudaEventCreate")) return vbl_emu::told(cudaErrorMemoryAllocation);
   *e = new vbl_emu_event{};
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e) {
+  delete e;
   return cudaSuccess;
 }
 
@@ -237,14 +243,16 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t e) {
-  if (forbidden(e->capture != 0, "the host asks for an event that was recorded in a capture")) return cudaErrorCapturedEvent;
+  if (forbidden(e->capture != 0, "the host asks for an event that was recorded in a capture"))
+    return vbl_emu::told(cudaErrorCapturedEvent);
   if (host.done[e->stream] < e->at && e->clock + lag() > operations) return cudaErrorNotReady;
   learn(e->before);
   return vbl_emu::peek_error();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
-  if (forbidden(e->capture != 0, "the host asks for an event that was recorded in a capture")) return cudaErrorCapturedEvent;
+  if (forbidden(e->capture != 0, "the host asks for an event that was recorded in a capture"))
+    return vbl_emu::told(cudaErrorCapturedEvent);
   learn(e->before);
   return vbl_emu::take_error();
 }
