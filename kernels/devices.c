@@ -88,6 +88,10 @@ vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error
     *out = vbl_plan_backend();
     return VBL_OK;
   }
+  if (strcmp(name, "cuda") == 0 && opened != NULL) {  // the process's device, whatever its number
+    *out = opened;
+    return VBL_OK;
+  }
   if (strcmp(name, "cuda") == 0 || (sscanf(name, "cuda:%d%n", &device, &used) == 1 && name[used] == '\0'))
     return open_cuda(device, out, err);
   return vbl_fail(err, VBL_EINVAL, "no device '%s' (cpu, cuda, or cuda:N)", name);

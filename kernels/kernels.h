@@ -70,7 +70,8 @@ typedef struct vbl_heads {
   bool even;                     // every segment is as long as the longest, in the order of the rows
   double scale;
   const vbl_dropout *drop;
-  bool whole;  // every row of q and of k is in a segment
+  bool whole;    // every row of q and of k is in a segment
+  bool ordered;  // nothing may be summed in an order that varies. The same in both directions, which agree by it about lse's layout
 } vbl_heads;
 
 // A piece of adamw_pieces: n elements of one rule, t >= 1 the step that it takes. narrow: w's new elements as bf16 go there too, where not NULL.

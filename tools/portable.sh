@@ -39,7 +39,7 @@ cat > "$tree/environment" <<'END'
 root=$PWD
 grep -rl "@ROOT@" build-cuda --include=*.cmake --include=CMakeCache.txt | xargs -r sed -i "s|@ROOT@|$root|g"
 wheels=$(python3 -c 'import glob, site; print(":".join(d for s in site.getsitepackages() for d in glob.glob(s + "/nvidia/*/lib")))' 2>/dev/null)
-export LD_LIBRARY_PATH=$root/libraries:${wheels:+$wheels:}${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:/usr/local/cuda/extras/CUPTI/lib64
+export LD_LIBRARY_PATH=$root/libraries:$root/build-cuda:${wheels:+$wheels:}${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:/usr/local/cuda/extras/CUPTI/lib64
 export LUA_PATH="$root/tests/?.lua;;" VBL_CUDA_LIBRARY=$root/build-cuda/libvbl_cuda.so PATH=$root/build-cuda:$PATH
 END
 tar -C "$root" -cJf "$file" vbl

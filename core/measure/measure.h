@@ -84,7 +84,7 @@ typedef struct vbl_measure_options {
   double discard;                             // twonn linear: share of the largest ratios left out, [0, 1)
   double *cross;                              // procrustes: Xc'Yc, cca, svcca: Ux'Uy where the caller has it, overwritten; NULL
   const double *nuclear;                      // the sum of that product's singular values where the caller has it; NULL
-  int on_host;                                // cca, svcca, cknna: 1: not on a device, wherever the rows lie
+  int on_host;                                // cca, svcca, cknna, procrustes: 1: not on a device, wherever the rows lie
   int value_only;                             // 1: no chance level where that costs more than the value (procrustes)
   const struct vbl_plugin_measure *plugin;    // a plug-in's (plugin.h),
   double plugin_options[VBL_PLUGIN_OPTIONS];  // and its options

@@ -206,7 +206,7 @@ static vbl_status placed_norms(vbl_prepared *x, vbl_prepared *y, const vbl_measu
   const bool value = o->form == 0 && o->nuclear == NULL;
   double *given[1 + DRAWS] = {o->cross};
   vbl_status status = VBL_OK;
-  if (vbl_device_pair(x, y) && narrow(x, y))
+  if (o->on_host == 0 && vbl_device_pair(x, y) && narrow(x, y))
     status = device_products(x, y, value, draws, given, err);
   else
     status = vbl_device_together(x, y, err);

@@ -78,13 +78,22 @@ static vbl_status make_cross_products(pairs *p, vbl_error *err) {
 
 static bool by_vectors(const pairs *p) { return p->device && p->o->on_host == 0 && (p->fn == vbl_cca || p->fn == vbl_svcca); }
 
+// Whether all matrices have fewer columns than rows.
+static bool all_narrow(const pairs *p) {
+  bool narrow = true;
+  for (int64_t i = 0; i < matrices(p); i++) narrow &= matrix(p, i)->d < matrix(p, i)->n;
+  return narrow;
+}
+
 static vbl_status warm_one(const pairs *p, int64_t i, vbl_error *err) {
   vbl_prepared *m = matrix(p, i);
   for (int64_t j = 0; j < i; j++)
     if (matrix(p, j) == m) return VBL_OK;  // another thread's
   if (by_vectors(p)) return VBL_OK;        // place() has made them
   VBL_TRY(vbl_interrupt_check(err));
-  return vbl_measure_warm(p->fn, m, p->o, err);
+  VBL_TRY(vbl_measure_warm(p->fn, m, p->o, err));
+  // A wide partner's pair would make it, several at once.
+  return p->fn == vbl_procrustes && m->total > 0 && !all_narrow(p) ? vbl_prepared_svd(m, err) : VBL_OK;
 }
 
 // cross: as the option of that name.
@@ -125,9 +134,7 @@ static vbl_status run_step(const pairs *p, int step, vbl_error *err) {
 // Whether the measure's pairs begin with a product that a device makes: Xc'Yc, or Ux'Uy.
 static bool by_cross(const pairs *p) {
   if (by_vectors(p)) return true;
-  bool narrow = p->device && p->fn == vbl_procrustes && p->o->form == 0;
-  for (int64_t i = 0; i < matrices(p) && narrow; i++) narrow = matrix(p, i)->d < matrix(p, i)->n;
-  return narrow;
+  return p->device && p->fn == vbl_procrustes && p->o->form == 0 && all_narrow(p);
 }
 
 // Whether pair q is another's mirror image, or of a matrix with itself.

@@ -152,7 +152,8 @@ static vbl_heads heads_of(const vbl_call *c, const vbl_tensor *q, const vbl_tens
                      .even = n[5],
                      .scale = c->attrs.alpha,
                      .drop = drop,
-                     .whole = n[1] && n[2]};
+                     .whole = n[1] && n[2],
+                     .ordered = n[7]};
 }
 
 // In bf16; *done is false, and nothing has happened, where the backend does not.
@@ -184,7 +185,7 @@ static vbl_status attend(vbl_call *c, const vbl_real *r, operands *a, const vbl_
 
 // q [Nq,H*d], k, v [Nk,H*d] (column blocks of wider matrices are read in place) or qkv [N,3*H*d], q_seg, k_seg i32 [B,2], samples?
 // i32 [B] -> o [Nq,H*d] = softmax(alpha q k') v per sample and head; rows of q outside all segments give 0. alpha 0: 1/sqrt(d).
-// n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered. Promises, for kernels that want them: n[3], n[4]: no
+// n[0] = H; p, rng, step. n[1], n[2] keep whether q's and k's rows are all covered, n[7] whether the device was to be deterministic. Promises, for kernels that want them: n[3], n[4]: no
 // segment of q, of k is longer (0: not said); n[5]: all are as long, one after another; n[6]: they are all rows, once. Where activations are bf16 and the backend attends
 // in bf16, o is bf16.
 static vbl_status forward(vbl_call *c, vbl_error *err) {
@@ -194,6 +195,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   vbl_tensor *lse;
   VBL_TRY(vbl_op_real(c, &r, err));
   VBL_TRY(inputs(c, &r, &a, err));
+  c->attrs.n[7] = vbl_deterministic();
   VBL_TRY(vbl_op_dropout(c, matrices(c) + 2, "samples", a.B, 1, &a.samples, &drop, err));
   VBL_TRY(vbl_temp_real(c, &r, 2, (int64_t[]){a.Nq, a.H}, &lse, err));
   VBL_TRY(attend(c, &r, &a, &drop, lse, err));

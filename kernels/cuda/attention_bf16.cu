@@ -218,7 +218,7 @@ static plans make_plans(const vbl_heads *a, int64_t S_q, int64_t S_k) {
   graph *g = new graph;
   for (const auto &way : ways) {
     if ((way.rows == EVEN) != a->even || (way.rows == RAGGED && !a->whole)) continue;
-    if ((!way.ordered && deterministic()) || (way.in_place && !aligned_rows(a))) continue;
+    if ((!way.ordered && a->ordered) || (way.in_place && !aligned_rows(a))) continue;
     plans p = {
         {a->B, a->H, a->d, S_q, S_k, way.rows, a->drop != nullptr ? a->drop->p : 0, way.ordered, way.in_place ? given : compact},
         way.in_place,
@@ -274,7 +274,7 @@ static const plans *plans_for(const vbl_heads *a) {
   const int64_t S_q = bucket(a->longest_q, a->even), S_k = bucket(a->longest_k, a->even);
   std::array<int64_t, 12> sizes = {a->B, a->H, a->d, S_q, S_k};
   if (a->even && aligned_rows(a)) sizes = {a->B, a->H, a->d, S_q, S_k, a->ldq, a->ldk, a->ldv, a->ldo, a->lddq, a->lddk, a->lddv};
-  const key k(sizes, a->even, a->whole, a->drop != nullptr ? a->drop->p : 0, a->scale, deterministic());
+  const key k(sizes, a->even, a->whole, a->drop != nullptr ? a->drop->p : 0, a->scale, a->ordered);
   std::lock_guard<std::mutex> hold(lock);
   auto at = known->find(k);
   if (at == known->end()) at = known->emplace(k, make_plans(a, S_q, S_k)).first;

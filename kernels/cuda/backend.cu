@@ -92,11 +92,31 @@ bool vbl_cuda::deterministic(void) { return repeats; }
 static char name[32], isa[64];
 static vbl_backend table;
 
+#ifdef __CUDACC__
+static __global__ void empty_kernel() {}
+
+// Whether this library has code that the device runs, or PTX that its driver compiles for it.
+static bool has_code(const facts &f, int device, char *message, size_t size) {
+  cudaFuncAttributes a;
+  const cudaError_t e = cudaFuncGetAttributes(&a, empty_kernel);
+  if (e == cudaSuccess) return true;
+  (void)cudaGetLastError();  // it is said here
+  if (e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction)
+    snprintf(message, size,
+             "cuda:%d: %s is sm_%d%d and libvbl_cuda.so was built for other GPUs: build it with VBL_CUDA_ARCHITECTURES=%d%d",
+             device, f.gpu, f.major, f.minor, f.major, f.minor);
+  else
+    snprintf(message, size, "cuda:%d: %s", device, cudaGetErrorString(e));
+  return false;
+}
+#endif
+
 static bool open_device(int device, char *message, size_t size) {
   facts f;
   find_facts(device, &f);
   if (!usable(f, device, message, size)) return false;
 #ifdef __CUDACC__
+  if (!has_code(f, device, message, size)) return false;
   cudaMemPool_t pool;
   uint64_t keep = UINT64_MAX;  // freed blocks stay: a step whose sizes repeat asks the driver for nothing
   cudaError_t e = cudaDeviceGetDefaultMemPool(&pool, device);

@@ -1,7 +1,7 @@
 // What every file of kernels/cuda includes first: CUDA under nvcc, its emulation (kernels/emu) elsewhere, and the few device functions
 // that kernels share.
 //
-// Rules that keep a kernel runnable in both: shared memory by VBL_SHARED, launches by VBL_LAUNCH, every barrier reached by all
+// Rules that keep a kernel runnable in both: shared memory by VBL_SHARED (aligned to 16 bytes), launches by VBL_LAUNCH, every barrier reached by all
 // threads of the block (loops around one have the same count for all), no reliance on a warp running in step, any size by loops whose
 // stride is the grid, 64-bit indices. A result depends on sizes alone, never on the order in which blocks run: no floating-point atomics.
 // A stream that is NULL is the current branch's (branches.cu).
@@ -9,7 +9,7 @@
 #pragma once
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
-#define VBL_SHARED(T, name, dims)                    __shared__ T name dims
+#define VBL_SHARED(T, name, dims)                    __shared__ __align__(16) T name dims
 #define VBL_LAUNCH(kernel, grid, block, stream, ...) kernel<<<(grid), (block), 0, vbl_cuda::queue(stream)>>>(__VA_ARGS__)
 #define VBL_UNROLL                                   _Pragma("unroll")  // arrays stay in registers only where their indices are constants
 #else

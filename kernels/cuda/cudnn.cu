@@ -374,9 +374,12 @@ static plan *first_plan(const graph &g, const place &where, cudnnBackendHeurMode
   for (descriptor engine : l->engines(mode)) {
     const descriptor d = l->plan_of(engine);
     int64_t bytes = 0, n = 0;
-    if (d == nullptr || api().cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
-                                                       &bytes) != CUDNN_STATUS_SUCCESS)
+    if (d == nullptr) continue;
+    if (api().cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &bytes) !=
+        CUDNN_STATUS_SUCCESS) {
+      api().cudnnBackendDestroyDescriptor(d);
       continue;
+    }
     plan *p = new plan{l, d, (size_t)bytes, {}, {}, {}};
     collect(g, p);
     return p;

@@ -179,7 +179,7 @@ T from_lane(const place &at, unsigned mask, T value, int lane) {
 #define VBL_SHARED(T, name, dims)   \
   typedef T name##_type dims;       \
   static vbl_emu::site name##_site; \
-  name##_type &name = *(name##_type *)vbl_emu::shared(&name##_site, sizeof(name##_type), alignof(name##_type))
+  name##_type &name = *(name##_type *)vbl_emu::shared(&name##_site, sizeof(name##_type), 16)
 
 static inline void __syncthreads(VBL_EMU_HERE) { vbl_emu::barrier({"__syncthreads", file, line}); }
 static inline void __syncwarp(unsigned mask = ~0u, VBL_EMU_HERE) { vbl_emu::meet({"__syncwarp", file, line}, mask, 0, true); }

@@ -19,6 +19,7 @@ extern "C" const vbl_backend *vbl_cuda_open(int device, char *message, size_t si
 
 static const vbl_backend *gpu;
 static int failures;
+static bool ordered;  // vbl_heads.ordered of what is computed
 
 #define CHECK(condition, ...)                          \
   do {                                                 \
@@ -213,7 +214,8 @@ static bool computed(const problem &a, double scale, uint32_t step, const number
                        a.c.even,
                        scale,
                        &drop,
-                       !a.c.gaps};
+                       !a.c.gaps,
+                       ordered};
   const bool done = gpu->attention_bf16(&h, o.p, lse.p, nullptr);
   const bool back = gpu->attention_bf16_backward(&h, o.p, lse.p, dout.p, dq.p, dk.p, dv.p, nullptr);
   CHECK(done == back, "%s: refused in one direction only", a.c.what);

@@ -53,9 +53,9 @@ static void deterministic(bool atomic) {
   const sizes c = {"deterministic", 2, 16, {17, 17}, {17, 17}, true, false, 0.1};
   const problem a(c);
   CHECK(computed(a, 0.25, 7, a.v, &r), "refused where nothing has to repeat");
-  gpu->set_deterministic(true);
+  ordered = true;
   CHECK(computed(a, 0.25, 7, a.v, &fixed), "refused where sums have to repeat");
-  gpu->set_deterministic(false);
+  ordered = false;
   const bool same =
       memcmp(r.dq.data(), fixed.dq.data(), r.dq.size() * sizeof r.dq[0]) == 0;  // bits: rows outside all samples are NaN
   CHECK(same != atomic, "sums in an order that varies, or other kernels without need");

@@ -98,8 +98,8 @@ static void attention(const vbl_backend *gpu) {
       check("attention_bf16", gpu, [backward, kind](const vbl_backend *b, const memory &m) {
         const bool even = kind == 0, whole = kind != 2;
         const int64_t longest = even ? 20 : kind == 3 ? 24 : 100;
-        const vbl_heads a = {m.f(0),     m.f(1),     m.f(2), 16, 16, 16,      40,      40,   16, 16,      16,   16,
-                             m.segments, m.segments, 2,      2,  8,  longest, longest, even, 1,  nullptr, whole};
+        const vbl_heads a = {m.f(0),     m.f(1),     m.f(2), 16, 16, 16,      40,      40,   16, 16,      16,    16,
+                             m.segments, m.segments, 2,      2,  8,  longest, longest, even, 1,  nullptr, whole, false};
         if (backward)
           b->attention_bf16_backward(&a, m.f(3), m.f(4), m.f(5), m.f(7), m.f(8), m.f(9), nullptr);
         else

@@ -138,6 +138,16 @@ check.group("tables", function()
   end
 end)
 
+-- A wide matrix keeps a table's pairs from being multiplied there; the narrow ones' are, but only by the thread that the device is asked from.
+check.group("a table of narrow and wide matrices", function()
+  local xs, dxs = {}, {}
+  for i, d in ipairs {7, 60, 9, 5} do
+    xs[i] = pair(50, d, 4)
+    dxs[i] = xs[i]:to "cuda"
+  end
+  check.ok(m.matrix(dxs, dxs, "procrustes"):allclose(m.matrix(xs, xs, "procrustes"), {rtol = 1e-9, atol = 1e-9}))
+end)
+
 -- As many rows as make several blocks of a GPU's (8192 of similarities, 1024 of kernels).
 if found[2].isa ~= "emulated" then
   check.group("many rows", function()
