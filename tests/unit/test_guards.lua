@@ -45,7 +45,7 @@ check.group("shares of the gradient: those of the tensors, by group, sum to 1", 
   local function leaf(v) return vbl.tensor(v):requires_grad_(true) end
   local list = {{name = "bert.a", tensor = leaf {1, 2}}, {name = "vit.b", tensor = leaf {3}}, {name = "fusion.0.text.c", tensor = leaf {4}},
                 {name = "heads.ap.weight", tensor = leaf {5}}, {name = "classifier.fc1.bias", tensor = leaf {6}}}
-  local job = {model = {list = list}, optimizer = vbl.optim.adamw(list, {clip = 0})}
+  local job = {mix = {parameters = list}, optimizer = vbl.optim.adamw(list, {clip = 0})}
   job.optimizer:zero_grad()
   check.ok(not shares.groups(job) and not shares.largest(job))
   ;(list[1].tensor:sum() * 2 + list[3].tensor:sum() * 3 + list[4].tensor:sum() * 2):backward()  -- squares: 8, none, 9, 4, none

@@ -1,8 +1,10 @@
 -- Every way of mixing tasks and every option of the tasks and the model: trains, and resumes bit for bit after a kill.
 local check = require "check"
+local checkpoint = require "vbl.runs.checkpoint"
 local trainer = require "trainer"
 local metrics = require "vbl.runs.metrics"
 local store = require "vbl.store.c"
+local vbl = require "vbl"
 
 local function with(list, ...)
   local words = {"--threads", "1", "scenes.train=48", "probe_samples=0", "checkpoint_every=2", table.unpack(list)}
@@ -62,8 +64,51 @@ check.group("uncertainty: the weights are learnt", function()
   local v = steps(run)
   check.equal(v["weight.mlm"][1], 1)
   check.ok(v["weight.mlm"][6] ~= 1 and v["weight.ap"][6] ~= v["weight.mlm"][6])
-  local model = vbl.load(run .. "/checkpoints/last/model.safetensors")
-  check.near(math.exp(-model["mix.log_variance.mlm"]:item()), v["weight.mlm"][6], 0.05)
+  local leaves = vbl.load(run .. "/checkpoints/last/mix.safetensors")
+  check.near(math.exp(-leaves["mix.log_variance.mlm"]:item()), v["weight.mlm"][6], 0.05)
+end)
+
+-- The run's last checkpoint as it was once: the mix's leaves among the model's tensors.
+local function as_before(path)
+  local folder = path .. "/checkpoints"
+  local record = checkpoint.read_state(folder, "last")
+  local tensors, names, metadata = store.safetensors_load(folder .. "/last/model.safetensors")
+  for name, tensor in pairs(vbl.load(folder .. "/last/mix.safetensors")) do tensors[name], names[#names + 1] = tensor, name end
+  local moments, list = vbl.load(folder .. "/last/optimizer.safetensors"), {}
+  for i, name in ipairs(names) do list[i] = tensors[name] end
+  record.state.fingerprint = record.fingerprint
+  checkpoint.write(folder, "last", {model = {names = names, tensors = list, metadata = metadata}, state = record.state,
+                                    optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}}}, record.offsets)
+end
+
+local function tuned_from(path) return {trainer.finetune, "--threads", "1", "epochs=1", "probe_samples=0", "from=" .. path, script = true} end
+
+check.group("uncertainty: a run is weights for others, and its leaves are no part of them", function()
+  for name in pairs(vbl.load(run .. "/checkpoints/last/model.safetensors")) do check.ok(not name:find "^mix%.", name) end
+  trainer.expect(0, tuned_from(run))
+  trainer.expect(0, with {"model.weights=" .. run .. "/checkpoints/last", "epochs=1"})
+end)
+
+check.group("uncertainty: checkpoints that hold the leaves among the model's tensors", function()
+  local words = with {"mix.weighting=uncertainty"}
+  words.env = {MOMENT = "state 7 KILL"}
+  local cut = trainer.expect(137, words)
+  as_before(cut)
+  local _, text = trainer.expect(0, with {"model.weights=" .. cut .. "/checkpoints/last", "epochs=1"})
+  check.ok(text:find("not used: 3", 1, true) and text:find("mix.log_variance.mim (", 1, true), text:sub(1, 1500))
+  trainer.expect(0, {"--threads", "1", "--resume", cut}, "resumed at step 2 of")
+  trainer.same(run, cut)
+end)
+
+check.group("uncertainty: one model for several jobs", function()
+  local config = vbl.config({
+    data = "scenes", scenes = {train = 16, test = 16}, tasks = {mlm = {}, ap = {}}, mix = {weighting = "uncertainty"}, epochs = 1, batch = 16, probe_samples = 0,
+    model = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16, fusion = "interleaved", placement = "none"},
+  }, vbl.train.schemas())
+  local first = vbl.train.job(config)
+  local second = vbl.train.job(config, {model = first.model, data = first.data})
+  check.equal(second.model:num_parameters(), first.model:num_parameters())
+  second.model:save(trainer.folder .. "/reused.safetensors")
 end)
 
 run = resumes("gradient", {"mix.weighting=gradient", "tasks.mim={weight=0.5}"})

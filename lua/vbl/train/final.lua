@@ -23,7 +23,7 @@ local function load_best(job, run, s)
   if parts.state.counters.epoch ~= s.best.epoch then
     usage(("%s/checkpoints/best: is of epoch %s, the best one was %d; it cannot be scored"):format(run.path, parts.state.counters.epoch, s.best.epoch))
   end
-  copy_weights(job.model, parts.model, run.path .. "/checkpoints/best")
+  copy_weights(job.model.list, parts.model, run.path .. "/checkpoints/best")
 end
 
 -- All values of predictions, with and without tuned thresholds, and their intervals.

@@ -114,7 +114,7 @@ end
 
 function job.optimizer(self)
   local config = self.config
-  return vbl.optim.adamw(self.model:parameters(), {
+  return vbl.optim.adamw(self.mix.parameters, {
     lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip, lr_scale = self.lr_scale,
   })
 end

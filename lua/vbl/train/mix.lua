@@ -35,20 +35,24 @@ local function check_options(opts)
   end
 end
 
--- opts: {how=, weighting=}; leaves of "uncertainty" are appended to the model's parameters (mix.log_variance.<task>).
+local function joined(a, b)
+  local list = table.move(a, 1, #a, 1, {})
+  return table.move(b, 1, #b, #a + 1, list)
+end
+
+-- opts: {how=, weighting=}. mix.list: the leaves of "uncertainty", mix.log_variance.<task>: they are the training's, not the model's, whose weights others
+-- load. mix.parameters: what the optimizer updates, the model's parameters and then those.
 function mix.new(tasks, model, opts, seed)
-  local self = setmetatable({tasks = tasks, model = model, how = opts.how or "joint", weighting = opts.weighting or "fixed", seed = seed}, Mix)
+  local self = setmetatable({tasks = tasks, model = model, list = {}, how = opts.how or "joint", weighting = opts.weighting or "fixed", seed = seed}, Mix)
   check_options(opts)
   if self.weighting == "uncertainty" then
     self.log_variance = {}
-    for _, task in ipairs(tasks) do
+    for i, task in ipairs(tasks) do
       local s = vbl.zeros(1):keep():requires_grad_(true)
-      self.log_variance[task.name] = s
-      local name = "mix.log_variance." .. task.name
-      model.list[#model.list + 1] = {name = name, tensor = s}
-      model.list[name] = s
+      self.log_variance[task.name], self.list[i] = s, {name = "mix.log_variance." .. task.name, tensor = s}
     end
   end
+  self.parameters = joined(model.list, self.list)
   return self
 end
 
@@ -76,7 +80,7 @@ local function gradient_norm(list)
   return later.map(math.sqrt, sum)
 end
 
--- Moves the model's gradients into `sums` (name -> tensor), scaled.
+-- Moves the parameters' gradients into `sums` (name -> tensor), scaled.
 local function stow(list, sums, scale)
   for _, p in ipairs(list) do
     local g = p.tensor.grad
@@ -124,7 +128,7 @@ end
 -- works: task name -> work. Leaves the step's gradient in the parameters. separate: also measures each task's gradient norm (costs a
 -- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured}.
 function Mix:backward(works, micro, step, total, separate)
-  local model, result = self.model, {}
+  local model, parameters, result = self.model, self.parameters, {}
   local entries = entries_of(self, self:active(step, total), works, step, total)
   if not separate and is_sum(self) then return all_of(self, entries, micro) end
   separate = separate or self.weighting == "gradient"
@@ -136,16 +140,16 @@ function Mix:backward(works, micro, step, total, separate)
       r.weight = e.scale
       self:scale(task, step, total, r.loss)
       if separate then
-        r.norm = gradient_norm(model.list)
+        r.norm = gradient_norm(parameters)
         gradients[task.name] = {}
-        stow(model.list, self.weighting == "gradient" and gradients[task.name] or sums, 1)
-        for _, p in ipairs(model.list) do p.tensor.grad = nil end
+        stow(parameters, self.weighting == "gradient" and gradients[task.name] or sums, 1)
+        for _, p in ipairs(parameters) do p.tensor.grad = nil end
       end
       result[task.name] = r
     end
     if self.weighting == "gradient" then self:equalise(result, gradients, sums) end
     if separate then
-      for _, p in ipairs(model.list) do
+      for _, p in ipairs(parameters) do
         if sums[p.name] then p.tensor.grad = sums[p.name] end
       end
     end

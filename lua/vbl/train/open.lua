@@ -53,10 +53,10 @@ return function(path, opts)
   for _, p in ipairs(job.model.list) do initial[p.name] = p.tensor:clone():detach() end
   job.run = run
   function job.at(row)
-    if not row.path then return copy_weights(job.model, initial, run) end
+    if not row.path then return copy_weights(job.model.list, initial, run) end
     local ok, parts = pcall(checkpoint.read, run .. "/checkpoints", row.path:match "[^/]*$")
     if not ok then usage(usage.strip(parts)) end
-    copy_weights(job.model, parts.model, row.path)
+    copy_weights(job.model.list, parts.model, row.path)
   end
   kind = kind or "last"
   if system.exists(run .. "/checkpoints/" .. kind) then

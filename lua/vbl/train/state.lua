@@ -139,7 +139,8 @@ function state.restore(run, job, stored)
   if not ok then usage(usage.strip(found)) end
   compare_threads(run)
   if not found then return s end
-  copy_weights(job.model, found.model, run.path .. "/checkpoints/last/model.safetensors")
+  copy_weights(job.model.list, found.model, run.path .. "/checkpoints/last/model.safetensors")
+  copy_weights(job.mix.list, found.mix or found.model, run.path .. "/checkpoints/last")  -- once they were among the model's
   job.optimizer:load_state {m = found.optimizer.m, v = found.optimizer.v, steps = found.state.optimizer_steps}
   for key, value in pairs(found.state.counters) do s[key] = value end
   s.missing.last = nil  -- it is there: this one
@@ -147,17 +148,23 @@ function state.restore(run, job, stored)
   return s
 end
 
+-- A list of parameters as a file of a checkpoint.
+local function part_of(list, metadata)
+  local names, tensors = {}, {}
+  for i, p in ipairs(list) do names[i], tensors[i] = p.name, p.tensor end
+  return {names = names, tensors = tensors, metadata = metadata}
+end
+
 -- kind: "last", "best", "epoch-N". A failure (disk full) is logged, the older checkpoint stays and the run goes on; s.missing[kind] says why until
 -- one of that kind is written. -> whether it was
 function state.save(run, kind, job, s)
-  local names, tensors = {}, {}
-  for i, p in ipairs(job.model.list) do names[i], tensors[i] = p.name, p.tensor end
   local moments = job.optimizer:state()
   s.missing[kind] = nil
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test,
                     before = s.before, recent = s.recent, measures = s.measures, missing = next(s.missing) and s.missing or nil}
   local ok, message = run:checkpoint(kind, {
-    model = {names = names, tensors = tensors, metadata = job.model:metadata()}, optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
+    model = part_of(job.model.list, job.model:metadata()), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
+    optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
     state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
   })
   s.missing[kind] = not ok and message or nil

@@ -181,7 +181,7 @@ local floats = {f32 = true, f64 = true, f16 = true, bf16 = true}
 -- Parts that a model may leave out whole: why a file's tensor for one has no place; nil where it should have one.
 local function left_out(model, target)
   for _, row in ipairs {{"heads.", "the model has no such head"}, {"classifier.", "the model has no classifier"}, {"fusion.", "the model has no fusion"},
-                        {"bert.encoder.", "the model's text has no layers of its own"}} do
+                        {"bert.encoder.", "the model's text has no layers of its own"}, {"mix.", "of the training, which weighted its tasks by it"}} do
     if target:sub(1, #row[1]) == row[1] then
       for _, p in ipairs(model.list) do
         if row[1] ~= "heads." and p.name:sub(1, #row[1]) == row[1] then return nil end

@@ -20,7 +20,7 @@ function shares.groups(job, norms)
   if total == 0 then return nil end
   local found = {}
   for i, square in ipairs(list) do
-    local group = groups[job.model.list[i].name:match "^%a+"] or "heads"
+    local group = groups[job.mix.parameters[i].name:match "^%a+"] or "heads"
     found[group] = (found[group] or 0) + square / total
   end
   return found
@@ -33,7 +33,7 @@ function shares.largest(job, norms)
   for i, square in ipairs(list) do
     if square > list[best] then best = i end
   end
-  return job.model.list[best].name, list[best] / total
+  return job.mix.parameters[best].name, list[best] / total
 end
 
 return shares

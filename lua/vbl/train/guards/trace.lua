@@ -67,9 +67,9 @@ local function activation(found, job, batch)
   return ("first non-finite value in the %s of %s: %s"):format(found.what, found.path, position(found, job, batch))
 end
 
-local function weights(model)
+local function weights(job)
   local bad, first, count = 0, nil, 0
-  for _, p in ipairs(model.list) do
+  for _, p in ipairs(job.mix.parameters) do
     local n = p.tensor:nonfinite()
     if n > 0 then
       bad = bad + 1
@@ -121,9 +121,9 @@ function trace.step(job, works, batch, step)
   return told(function()
     for i, task in ipairs(job.mix:active(step, job.total_steps)) do
       local text = look(job, task, works[task.name], batch, 2 * (i - 1))
-      if text then return ("in task %s the %s; %s"):format(task.name, text, weights(job.model)) end
+      if text then return ("in task %s the %s; %s"):format(task.name, text, weights(job)) end
     end
-    return "run again, every value and gradient of each task by itself is finite; " .. weights(job.model)
+    return "run again, every value and gradient of each task by itself is finite; " .. weights(job)
   end)
 end
 
@@ -131,7 +131,7 @@ function trace.evaluation(job, fn)
   return told(function()
     local found, message, largest = watch.run(job.model, fn)
     if message then error(message, 0) end
-    return ("the %s; %s"):format(found and activation(found, job) or finite_up_to(largest), weights(job.model))
+    return ("the %s; %s"):format(found and activation(found, job) or finite_up_to(largest), weights(job))
   end)
 end
 
