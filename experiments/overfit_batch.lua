@@ -10,7 +10,7 @@ local config = vbl.config({
   tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},
   batch = 8,                          -- pairs
   epochs = 1,                         -- (the batch stays the same)
-  lr = "auto",                        -- peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base
+  lr = "auto",                        -- peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base; with weights by their width
   warmup = 0.05,                      -- share of the steps that warm up
 }, vbl.train.schemas())
 local steps, show = 400, 40

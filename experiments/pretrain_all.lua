@@ -16,7 +16,7 @@ local config = vbl.config({
   },
   epochs = 4,                         -- passes over the training pairs
   batch = 32,                         -- pairs an optimizer step
-  lr = "auto",                        -- peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base
+  lr = "auto",                        -- peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base; with weights by their width
   warmup = 0.05,                      -- share of the steps that warm up linearly
   min_lr_fraction = 0.2,              -- the cosine ends at this share of the peak
   weight_decay = 0.01,                -- of tensors of two or more dims

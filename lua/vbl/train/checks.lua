@@ -1,5 +1,6 @@
 -- A trainer's config, checked and complete.
---   checks.complete(kind, config) -> config with every key of vbl.train.options[kind]; what is wrong is an error that names the key
+--   checks.complete(kind, config) -> a new config with every key of vbl.train.options[kind]; what is wrong is an error that names the key. "auto" stays
+--       where it is the default: the job says what it stands for
 --   checks.choice(key, value, list)     raises where the value is none of the list
 local nearest = require "vbl.nearest"
 local options = require "vbl.train.options"
@@ -58,8 +59,9 @@ function checks.complete(kind, config)
   local c = setmetatable({flags = config.flags, name = config.name}, getmetatable(config))
   for key, row in pairs(rows) do
     if config[key] == nil then c[key] = row[2] else c[key] = config[key] end
-    if type(c[key]) ~= row[1] then error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0) end
-    if row[1] == "number" then c[key] = check_number(key, c[key], row) end
+    local auto = c[key] == "auto" and row[2] == "auto"
+    if type(c[key]) ~= row[1] and not auto then error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0) end
+    if row[1] == "number" and not auto then c[key] = check_number(key, c[key], row) end
   end
   for key in pairs(config) do
     if not rows[key] and key ~= "flags" and key ~= "name" then

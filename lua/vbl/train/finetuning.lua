@@ -7,6 +7,7 @@ local downstream = require "vbl.tasks.downstream"
 local final = require "vbl.train.final"
 local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
+local rates = require "vbl.train.rates"
 local report = require "vbl.train.report"
 local same_mode = require "vbl.train.guards.same_mode"
 local scoring = require "vbl.tasks.scoring"
@@ -17,18 +18,6 @@ local vbl = require "vbl"
 
 local finetuning = {name = "finetune", finish = final.run}
 
--- Peak learning rates by preset, from scratch and from pretrained weights.
-local rates = {scratch = {tiny = 1e-3, small = 5e-4, base = 1e-4}, pretrained = {tiny = 5e-4, small = 2e-4, base = 3.4e-5}}
-
-function finetuning.prepare(config)
-  checks.choice("baseline", config.baseline or "none", baselines.names)
-  checks.choice("class_weights", config.class_weights or "auto", {"auto", "balanced", "none"})
-  if (config.lr or "auto") ~= "auto" then return end
-  local scratch = (config.from or "") == "" or baselines[config.baseline or "none"].from_scratch
-  local preset = require("vbl.train.job").preset_of(config)
-  config.lr = rates[scratch and "scratch" or "pretrained"][preset] or 1e-4
-end
-
 -- Of the built-in set: runs of every seed are scored on the same scenes, and on others than those that a pretraining run, whose scenes are
 -- of its own (small) seed, has learnt from.
 local SCENES_SEED = 20251123
@@ -36,6 +25,8 @@ local SCENES_SEED = 20251123
 -- The data set's options; those of the built-in set hang on the task.
 function finetuning.begin(job)
   local config = job.config
+  checks.choice("baseline", config.baseline, baselines.names)
+  checks.choice("class_weights", config.class_weights, {"auto", "balanced", "none"})
   job.baseline = baselines[config.baseline]
   if config.from ~= "" and not config.flags.weights then job.start = start.weights(config.from) end
   local row = config.task ~= "auto" and downstream.row(config.task) or config.data == "scenes" and downstream.row "scenes"
@@ -80,6 +71,11 @@ function finetuning.built(job)
   for _, name in ipairs(config.ablate) do model:ablate {name} end
   model:ablate {}
   job.lr_scale = start.layer_scales(model, config.layer_decay)
+end
+
+function finetuning.rate(job, preset)
+  local scratch = job.config.from == "" or job.baseline.from_scratch
+  return rates[scratch and "scratch" or "pretrained"][preset]
 end
 
 function finetuning.manifest(job)

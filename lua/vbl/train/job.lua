@@ -2,11 +2,12 @@
 --   job.new(config, parts, dry) -> {kind, config, tasks, data, train, test, model, micro, at_once, total_steps, schedule, mix, optimizer, ...}
 -- What kind of run it is (parts.kind: vbl.train.pretraining, the default, or vbl.train.finetuning) decides about the tasks, the splits, the heads and
 -- what is evaluated:
---   kind.name, kind.prepare(config)             before the config is checked: defaults that hang on one another
+--   kind.name
 --   kind.begin(job, parts) -> data options      before the data is opened
 --   kind.divide(job, parts)                     sets job.train and job.test, the held-out view that each epoch evaluates
 --   kind.model(job, model_config)               completes the model's config
 --   kind.built(job)                             the model is there
+--   kind.rate(job, preset) -> number            the peak learning rate that lr = "auto" stands for
 --   kind.evaluate(job, s) -> found, losses      of the model as it is, after s.step steps; nothing is written. losses: task -> loss, to be finite
 --   kind.probes(s)                              whether the layer analysis is due; what it gives is found.layers
 --   kind.report(run, job, s, epoch, found)      what is logged of it
@@ -18,6 +19,7 @@ local checks = require "vbl.train.checks"
 local memory = require "vbl.train.memory"
 local mix = require "vbl.train.mix"
 local pretrained = require "vbl.train.pretrained"
+local rates = require "vbl.train.rates"
 local sched = require "vbl.sched"
 local summary = require "vbl.models.summary"
 local system = require "vbl.system.c"
@@ -122,7 +124,6 @@ end
 local function build(config, parts, dry)
   parts = parts or {}
   local kind = parts.kind or require "vbl.train.pretraining"
-  kind.prepare(config)
   local self = {kind = kind, config = checks.complete(kind.name, config)}
   config = self.config
   if config.deterministic then vbl.deterministic(true) end
@@ -132,6 +133,7 @@ local function build(config, parts, dry)
   if not parts.frozen then check_probe(self) end
   pretrained.check(from, model_config, self.data)
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()
+  local width_given = parts.model or model_config.weights
   kind.model(self, model_config)
   self.model = parts.model or vbl.models.vilbert(model_config, dry)
   self.model.rng.seed, self.model.checkpointing = config.flags.seed, config.checkpointing
@@ -139,6 +141,7 @@ local function build(config, parts, dry)
   for _, task in ipairs(self.tasks) do if task.check then task:check(self.model, self.data) end end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
   kind.built(self)
+  if config.lr == "auto" then config.lr = kind.rate(self, width_given and rates.preset_of(self.model.config.dim) or model_config.preset) end
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
   plan_steps(self)
   if dry or parts.frozen then return self end

@@ -35,7 +35,7 @@ return {
     tasks_together = {"string", "auto", "all tasks of a step as one batch through the model: yes, no, or auto: on a GPU where a whole step fits in memory so"},
     mix = {"table", {how = "joint", weighting = "fixed"}, "how tasks share a step: vbl.train.mix"},
     epochs = {"number", 4, "passes over the training pairs; 0 only evaluates", from = 0, whole = true},
-    lr = {"number", "auto", "peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base", from = 0},
+    lr = {"number", "auto", "peak learning rate; auto: 1e-3 for preset tiny, 3e-4 for small, 1e-4 for base; with weights by their width", from = 0},
     test_samples = {"number", 1024, "held-out pairs to evaluate on", from = 1, whole = true},
   },
   finetune = with {
@@ -47,7 +47,7 @@ return {
     metric = {"string", "auto", "what the best epoch is best in, on the validation split; auto: the task's own"},
     patience = {"number", 3, "epochs without a better metric after which training stops; 0: never", from = 0, whole = true},
     epochs = {"number", 9, "passes over the training samples; 0 only evaluates", from = 0, whole = true},
-    lr = {"number", "auto", "peak learning rate; auto: by width and start", from = 0},
+    lr = {"number", "auto", "peak learning rate; auto: by start and preset, with weights by their width: 1e-3, 5e-4, 1e-4 for tiny, small, base from scratch, 5e-4, 2e-4, 3.4e-5 from pretrained weights", from = 0},
     layer_decay = {"number", 1, "each layer's learning rate is this factor of the next one's; 1: all alike", from = 0.01, to = 1},
     class_weights = {"string", "auto", "balanced (each class counts the same in the loss) or none; auto: the task's own"},
     train_samples = {"number", 0, "the first so many training samples; 0: all", from = 0, whole = true},

@@ -3,6 +3,7 @@
 local accumulate = require "vbl.train.accumulate"
 local evaluate = require "vbl.train.evaluate"
 local nearest = require "vbl.nearest"
+local rates = require "vbl.train.rates"
 local report = require "vbl.train.report"
 local same_mode = require "vbl.train.guards.same_mode"
 local safe_point = require "vbl.train.safe_point"
@@ -10,19 +11,24 @@ local tasks = require "vbl.tasks"
 
 local pretraining = {name = "pretrain", keep_epochs = true}
 
--- Peak learning rates by preset. A wider and deeper model wants a smaller one: at 1e-3 the contrastive term of `small` stays at
--- chance for good, ln(pairs), on photographs.
-local rates = {tiny = 1e-3, small = 3e-4, base = 1e-4}
+local function copy_of(t)
+  local copy = {}
+  for key, value in pairs(t) do copy[key] = value end
+  return copy
+end
 
-function pretraining.prepare(config)
-  local preset = require("vbl.train.job").preset_of(config)
-  config.lr = (config.lr or "auto") == "auto" and (rates[preset] or rates.tiny) or config.lr
+-- ap.head = "auto" said: on photographs the similarity head is above chance after one epoch from scratch. Into copies, the tables are the user's.
+local function choose_head(config)
+  local ap = config.tasks.ap
+  if type(ap) ~= "table" or ap.head ~= "auto" then return end
+  config.tasks = copy_of(config.tasks)
+  config.tasks.ap = copy_of(ap)
+  config.tasks.ap.head = config.data == "scenes" and "concat" or "similarity"
 end
 
 local function task_list(config)
-  local list, ap = {}, config.tasks.ap
-  -- On photographs the similarity head is above chance after one epoch from scratch.
-  if type(ap) == "table" and ap.head == "auto" then ap.head = config.data == "scenes" and "concat" or "similarity" end
+  local list = {}
+  choose_head(config)
   for _, name in ipairs {"mlm", "ap", "mim"} do
     if config.tasks[name] then list[#list + 1] = tasks[name](config.tasks[name]) end
   end
@@ -69,6 +75,8 @@ end
 function pretraining.model(job, model_config) model_config.heads = model_config.heads or heads_for(job.tasks) end
 
 function pretraining.built() end
+
+function pretraining.rate(_, preset) return rates.pretrain[preset] end
 
 function pretraining.manifest(job) return {splits = {train = job.train:size(), [job.test_split] = job.test:size()}} end
 

@@ -1,0 +1,69 @@
+-- What a job makes of its config: the config stays the user's, and what is chosen for it follows from what is there in the end.
+local check = require "check"
+local finetuning = require "vbl.train.finetuning"
+local job_of = require "vbl.train.job"
+local vbl = require "vbl"
+
+local tiny = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16, fusion = "interleaved", placement = "none"}
+
+local function with(given, ...)
+  local all = {}
+  for _, t in ipairs {given, ...} do
+    for key, value in pairs(t) do all[key] = value end
+  end
+  return all
+end
+
+local function pretrain_config(given)
+  return vbl.config(with({scenes = {train = 32, test = 16}, model = tiny, tasks = {mlm = {}}, epochs = 0, batch = 16, probe_samples = 0}, given), vbl.train.schemas())
+end
+
+local function finetune_config(given)
+  return vbl.config(with({data = "scenes", scenes = {train = 64, test = 32}, model = tiny, epochs = 0, batch = 16, probe_samples = 0}, given), vbl.train.schemas "finetune")
+end
+
+-- The peak learning rate that a config ends with.
+local function rate(config, parts) return vbl.train.job(config, parts).config.lr end
+local function tuning_rate(given) return job_of.new(finetune_config(given), {kind = finetuning}).config.lr end
+
+check.group("one config for several jobs: nothing is written into it", function()
+  local config = pretrain_config {lr = "auto", tasks = {mlm = {}, ap = {head = "auto"}}}
+  for _, preset in ipairs {"tiny", "small", "tiny"} do
+    config.model = with(tiny, {preset = preset})
+    local job = vbl.train.job(config)
+    check.equal(job.config.lr, preset == "tiny" and 1e-3 or 3e-4)
+    check.equal(job.config.tasks.ap.head, "concat")
+    check.equal(config.lr, "auto")
+    check.equal(config.tasks.ap.head, "auto")
+  end
+end)
+
+check.group("the rate is that of the preset: the data's where none is given", function()
+  local small = with(tiny, {preset = "small"})
+  check.equal(rate(pretrain_config {}), 1e-3)
+  check.equal(rate(pretrain_config {data = "scenes", model = with(tiny, {preset = "auto"})}), 1e-3)
+  check.equal(rate(pretrain_config {model = with(tiny, {preset = "auto"})}), 1e-3)
+  check.equal(rate(pretrain_config {model = small}), 3e-4)
+  check.equal(rate(pretrain_config {model = small, lr = 2e-3}), 2e-3)
+  check.equal(tuning_rate {}, 1e-3)
+  check.equal(tuning_rate {model = small}, 5e-4)
+  check.error(function() rate(pretrain_config {lr = "fast"}) end, "config: lr: expected a number, got string (fast)")
+end)
+
+check.group("with weights it is that of their width", function()
+  local name = os.tmpname()
+  local path = name .. ".safetensors"
+  for width, expected in pairs {[128] = {1e-3, 5e-4, 1e-3}, [256] = {3e-4, 2e-4, 5e-4}, [264] = {1e-4, 3.4e-5, 1e-4}} do
+    local sizes = with(tiny, {dim = width})
+    local model = vbl.models.vilbert(with(sizes, {vocab = 106}))
+    model:save(path)
+    check.equal(rate(pretrain_config {model = {weights = path}}), expected[1])
+    check.equal(rate(pretrain_config {model = {}}, {model = model}), expected[1])
+    for _, preset in ipairs {"auto", "tiny", "small"} do check.equal(tuning_rate {from = path, model = {preset = preset}}, expected[2]) end
+    check.equal(tuning_rate {from = path, model = {}, baseline = "random"}, expected[3])
+  end
+  os.remove(name)
+  os.remove(path)
+end)
+
+check.done()
