@@ -1,6 +1,9 @@
--- A run's memory is flat: the bytes of live tensors after step 50 are those after step 100, in every way of mixing tasks and with micro-batches.
+-- A run's memory is flat: the bytes of live tensors after step 50 are those after step 100, in every way of mixing tasks and with micro-batches. What is
+-- planned of a mixture that takes a task at a time counts them all.
 local check = require "check"
+local memory = require "vbl.train.memory"
 local trainer = require "trainer"
+local vbl = require "vbl"
 
 local script = trainer.write("memory.lua", [[
 local config = vbl.config({scenes = {train = 440, test = 16}, tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},
@@ -33,5 +36,39 @@ flat("joint", "mix.how=joint")
 flat("micro-batches", "micro_batch=1")
 flat("alternating, uncertainty", "mix.how=alternating", "mix.weighting=uncertainty")  -- every third step is MLM's: 49, 52, ...
 flat("gradient weighting, interleaved", "mix.weighting=gradient", "model.fusion=interleaved", "model.placement=full")
+
+-- 20 steps of 16 pairs; the heads are those of all tasks, whichever of them are there.
+local function job_of(tasks, mixture, seed)
+  local config = vbl.config({
+    data = "scenes", scenes = {train = 320, test = 16}, mix = mixture, epochs = 1, batch = 16, probe_samples = 0,
+    model = {preset = "tiny", dim = 32, layers = 2, attention_heads = 2, mlp = 64, patch = 16, dropout = 0, heads = {"mlm", "ap"}},
+  }, vbl.train.schemas())
+  config.flags.seed = seed
+  return vbl.train.job(config, {tasks = tasks})
+end
+
+local function peak(job) return memory.of(job, "cuda", 16).peak end
+
+-- The tasks' numbers are those of runs of one alone. Their captions are others, hence within 3 %.
+local function compare(tasks, mixture, seed)
+  local job, most, flops = job_of(tasks, mixture, seed), 0, 0
+  for _, task in ipairs(tasks) do
+    local alone, steps = job_of({task}, {}, seed), 0
+    for step = 1, job.total_steps do steps = steps + (job.mix:active(step, job.total_steps)[1] == task and 1 or 0) end
+    if steps > 0 then most = math.max(most, peak(alone)) end
+    flops = flops + steps * memory.flops(alone)
+  end
+  check.equal(job.total_steps, 20)
+  check.near(peak(job) / most, 1, 0.03)
+  check.near(memory.flops(job) * 20 / flops, 1, 0.03)
+end
+
+check.group("the plan of a mixture: every kind of step", function()
+  local function tasks(weight)
+    return {vbl.tasks.mlm {weight = weight}, vbl.tasks.ap {}, setmetatable({name = "again"}, {__index = vbl.tasks.mlm {batch = 4}}), vbl.tasks.mim {}}
+  end
+  compare(tasks(1), {how = "alternating"}, 1)
+  for seed = 1, 4 do compare(tasks(8), {how = "sampled"}, seed) end
+end)
 
 trainer.finish()

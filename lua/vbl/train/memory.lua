@@ -1,9 +1,10 @@
--- What the steps of a run take of memory. Three steps, the third with the tasks' gradients apart as those that are logged, are taken by the
--- trainer's own code on a device that has no memory and computes nothing (vbl.count_memory), on captions of the training set: the ops ask
--- it for what they would ask a CPU or a GPU for. What the CUDA libraries take for themselves comes on top (some hundred MB).
+-- What the steps of a run take of memory. Three steps of each kind (of all tasks, or of each that takes steps alone), the third with the tasks' gradients
+-- apart as those that are logged, are taken by the trainer's own code on a device that has no memory and computes nothing (vbl.count_memory), on captions
+-- of the training set: the ops ask it for what they would ask a CPU or a GPU for. What the CUDA libraries take for themselves comes on top (some
+-- hundred MB).
 --   memory.of(job, device, micro[, limit[, at_once]]) -> {peak = the most bytes in use at once, ...} (vbl.count_memory); nil: it does not fit into
 --       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
---   memory.flops(job) -> of the products and attentions of one step, forward and backward, whatever the device
+--   memory.flops(job) -> of the products and attentions of a step, forward and backward, whatever the device; the mean of all steps
 --   memory.whole(job, limit) -> what steps take of a GPU whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes with some to spare
 --   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
 --       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
@@ -46,9 +47,11 @@ local function tasks_of(job)
   return list
 end
 
+local function mix_of(job, tasks, model) return mix.new(tasks, model, job.config.mix or {}, job.config.flags.seed) end
+
 local function twin_job(job, micro, at_once)
   local twin = setmetatable({model = twin_of(job.model), micro = micro, tasks = tasks_of(job)}, {__index = job})
-  twin.mix = mix.new(twin.tasks, twin.model, job.config.mix or {}, job.config.flags.seed)
+  twin.mix = mix_of(job, twin.tasks, twin.model)
   twin.mix.at_once = at_once
   twin.optimizer = require("vbl.train.job").optimizer(twin)
   return twin
@@ -63,26 +66,40 @@ local function batch_of(job, order, step)
           images = vbl.empty(#index, 3, size, size, {dtype = "u8", device = "cpu"})}
 end
 
-local function take_steps(job, steps, micro, at_once)
+local kinds_by_job = setmetatable({}, {__mode = "k"})  -- a long run's take a second to find, and a plan asks for them often
+
+local function kinds_of(job)
+  kinds_by_job[job] = kinds_by_job[job] or mix_of(job, job.tasks, job.model):kinds(math.max(job.total_steps, 1), STEPS)
+  return kinds_by_job[job]
+end
+
+-- The first n steps of each kind, the last of those that there are again where they are fewer.
+local function take_steps(job, kinds, n, micro, at_once)
   local twin, order = twin_job(job, micro, at_once), job.train:order(job.config.flags.seed, 1)
-  for step = 1, steps do
-    vbl.scope(function() step_of.settle(twin, step_of.queue(twin, batch_of(twin, order, step), step, {separate = step == STEPS})) end)
+  for _, kind in ipairs(kinds) do
+    for i = 1, n do
+      local step = kind.steps[math.min(i, #kind.steps)]
+      vbl.scope(function() step_of.settle(twin, step_of.queue(twin, batch_of(twin, order, step), step, {separate = i == STEPS})) end)
+    end
   end
 end
 
 function memory.of(job, device, micro, limit, at_once)
   if at_once == nil then at_once = job.at_once end
-  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, STEPS, micro, at_once)
+  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, kinds_of(job), STEPS, micro, at_once)
   if ok then return found end
   if limit and tostring(found):find("out of memory", 1, true) then return nil end
   error(found, 0)
 end
 
 function memory.flops(job)
-  local sum = 0
-  local found = vbl.count_memory({device = "cuda"}, take_steps, job, 1, job.micro or job.config.batch, job.at_once)
-  for _, row in ipairs(found.kernels) do sum = sum + row.flops end
-  return sum
+  local mean, steps = 0, math.max(job.total_steps, 1)
+  for _, kind in ipairs(kinds_of(job)) do
+    local found, sum = vbl.count_memory({device = "cuda"}, take_steps, job, {kind}, 1, job.micro or job.config.batch, job.at_once), 0
+    for _, row in ipairs(found.kernels) do sum = sum + row.flops end
+    mean = mean + sum * (kind.count / steps)
+  end
+  return mean
 end
 
 local function planned(limit) return limit * PLANNED // 1 | 0 end

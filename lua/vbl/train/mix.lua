@@ -71,6 +71,22 @@ function Mix:active(step, total)
   return {self.tasks[#self.tasks]}
 end
 
+-- The kinds of step that a run of `total` steps takes, which differ in their tasks: {{steps = the numbers of its first `most`, count = of all}, ...}
+function Mix:kinds(total, most)
+  local kinds, of = {}, {}
+  for step = 1, total do
+    local first = self:active(step, total)[1]
+    if not of[first] then
+      of[first] = {steps = {}, count = 0}
+      kinds[#kinds + 1] = of[first]
+    end
+    local kind = of[first]
+    kind.count = kind.count + 1
+    if kind.count <= most then kind.steps[kind.count] = step end
+  end
+  return kinds
+end
+
 local function gradient_norm(list)
   local sum = 0
   for _, p in ipairs(list) do

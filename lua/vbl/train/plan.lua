@@ -38,8 +38,9 @@ function plan.text(job)
   line("optimizer steps", "%d (%d an epoch, %d epochs, batch %d in micro-batches %s)", job.total_steps, job.epoch_steps, config.epochs, config.batch,
        job.micro and "of " .. job.micro or "as the GPU holds")
   local step = job.total_steps > 0 and memory.flops(job)
+  local takes_turns = (config.mix or {}).how and config.mix.how ~= "joint"
   line("FLOPs", "%.2f GFLOP a sample forward%s", forward / 1e9,
-       step and ("; %.1f GFLOP a step%s, %.3g in all"):format(step / 1e9, job.at_once and ", all tasks together" or "", step * job.total_steps) or "")
+       step and ("; %.1f GFLOP a step%s, %.3g in all"):format(step / 1e9, job.at_once and ", all tasks together" or takes_turns and " in the mean" or "", step * job.total_steps) or "")
   if step then memory_lines(job, line) end
   line("learning rate", "peak %g, warm-up %d steps, then cosine to %g", config.lr, job.warmup, config.lr * config.min_lr_fraction)
   for _, l in ipairs(sched.draw(job.schedule, job.total_steps, 60, 8)) do lines[#lines + 1] = l end
