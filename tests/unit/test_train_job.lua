@@ -66,4 +66,15 @@ check.group("with weights it is that of their width", function()
   os.remove(path)
 end)
 
+check.group("tasks of one name", function()
+  local config = pretrain_config {}
+  local function job(...) return vbl.train.job(config, {tasks = {...}}) end
+  check.error(function() job(vbl.tasks.mlm {}, vbl.tasks.ap {}, vbl.tasks.mlm {weight = 2}) end,
+              "tasks[1] and tasks[3] are both named 'mlm', and what a task computes goes by its name: give one another name")
+  check.error(function() job(vbl.tasks.mlm {}, {weight = 1}) end, "tasks[2]: expected a task with a name, got the name nil")
+  local second = vbl.tasks.mlm {weight = 2}
+  second.name = "again"
+  check.equal(#job(vbl.tasks.mlm {}, second).tasks, 2)
+end)
+
 check.done()
