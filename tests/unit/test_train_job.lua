@@ -66,6 +66,21 @@ check.group("with weights it is that of their width", function()
   os.remove(path)
 end)
 
+check.group("deterministic is of one job, and a script's own call stays", function()
+  local function job(on)
+    vbl.train.job(pretrain_config {deterministic = on})
+    return vbl.deterministic()
+  end
+  check.equal(job(false), false)
+  check.equal(job(true), true)
+  check.equal(job(true), true)
+  check.equal(job(false), false)
+  vbl.deterministic(true)
+  check.equal(job(true), true)
+  check.equal(job(false), true)
+  vbl.deterministic(false)
+end)
+
 check.group("tasks of one name", function()
   local config = pretrain_config {}
   local function job(...) return vbl.train.job(config, {tasks = {...}}) end

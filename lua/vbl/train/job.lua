@@ -121,6 +121,15 @@ function job.optimizer(self)
   })
 end
 
+local switched = false  -- whether it was a job that switched vbl.deterministic on
+
+-- What a job's config switches on holds until the next job; what a script has switched on by itself stays.
+function job.set_deterministic(on)
+  if on == vbl.deterministic() or not on and not switched then return end
+  vbl.deterministic(on)
+  switched = on
+end
+
 -- Works, losses and weights go by a task's name.
 local function check_names(tasks)
   local seen = {}
@@ -137,7 +146,7 @@ local function build(config, parts, dry)
   local kind = parts.kind or require "vbl.train.pretraining"
   local self = {kind = kind, config = checks.complete(kind.name, config)}
   config = self.config
-  if config.deterministic then vbl.deterministic(true) end
+  job.set_deterministic(config.deterministic)
   vbl.manual_seed(config.flags.seed)
   local model_config, from = data_and_model_config(self, parts)
   kind.divide(self, parts)

@@ -258,6 +258,7 @@ function Trainer:continue()
     error(s, 0)
   end
   system.hold_interrupts(true)
+  job_of.set_deterministic(self.job.config.deterministic)
   loop.last, self.run, self.s = nil, run, s
   self.job.model:train()
   return to_end(self, function() run:log("goes on at step %d of %d", s.step, self.job.total_steps) end)
