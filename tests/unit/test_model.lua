@@ -75,6 +75,7 @@ check.group("configuration errors", function()
   fails({fusion = "interleaved", depth = 4}, "stacked")
   fails({fusion = "stacked", cross_attention_layers = {4}}, "from 0 to 3")
   fails({heads = {"mlmm"}}, "did you mean 'mlm'")
+  fails({heads = {"mlm", "ap", "mlm"}}, "heads: 'mlm' is there twice; name each head once")
 end)
 
 check.group("forward, padding and taps", function()

@@ -167,6 +167,17 @@ local function check_single(c)
   end
 end
 
+local function check_heads(list)
+  local known, seen = {"mlm", "ap", "ap_similarity", "temperature"}, {}
+  for _, head in ipairs(list) do
+    local ok = false
+    for _, name in ipairs(known) do ok = ok or name == head end
+    if not ok then error(string.format("vilbert: heads: unknown head '%s'%s", tostring(head), nearest.hint(head, known)), 0) end
+    if seen[head] then error(string.format("vilbert: heads: '%s' is there twice; name each head once", head), 0) end
+    seen[head] = true
+  end
+end
+
 local check_fusion = {interleaved = check_interleaved, stacked = check_stacked, single_stream = check_single}
 
 -- given: the user's table -> a new, complete one.
@@ -179,12 +190,7 @@ function config.resolve(given)
   check_sizes(c)
   check_fusion[c.fusion](c)
   if c.classifier then c.classifier = heads.options(c.classifier) end
-  for _, head in ipairs(c.heads) do
-    local known = {"mlm", "ap", "ap_similarity", "temperature"}
-    local ok = false
-    for _, name in ipairs(known) do ok = ok or name == head end
-    if not ok then error(string.format("vilbert: heads: unknown head '%s'%s", tostring(head), nearest.hint(head, known)), 0) end
-  end
+  check_heads(c.heads)
   return c
 end
 
