@@ -92,4 +92,36 @@ check.group("tasks of one name", function()
   check.equal(#job(vbl.tasks.mlm {}, second).tasks, 2)
 end)
 
+-- Runs the model with each of the numbers, which count from the task's first.
+local function asking(name, ...)
+  local offsets, task = {...}, setmetatable({name = name, given = {}}, {__index = vbl.tasks.mlm {}})
+  function task:forward(model, work, lo, hi, pass)
+    table.insert(self.given, pass)
+    local requests = {}
+    for i, offset in ipairs(offsets) do requests[i] = {vbl.tasks.part(work.batch, lo, hi), {pass = offset and pass + offset}} end
+    model:run_all(requests)
+    model:run(table.unpack(requests[#requests]))
+    return {stats = {}}
+  end
+  return task
+end
+
+check.group("passes: each task's are its own", function()
+  local function step(...)
+    local job = vbl.train.job(pretrain_config {epochs = 1, model = with(tiny, {heads = {"mlm"}})}, {tasks = {vbl.tasks.mlm {}, ...}})
+    local loader <close> = job.train:loader()
+    loader:submit({1, 2, 3, 4}, 1)
+    vbl.train.step(job, loader:next(), 1)
+  end
+  local two, three, last = asking("two", 0, 1), asking("three", 0, 1, 2), asking("last", 0)
+  check.error(function() step(three, last) end, "task three: forward ran the model with pass = 4; its own numbers are 2 (the pass that it is given) to 3",
+              "A task that needs more than 2 says so: passes = N")
+  three.passes, three.given = 3, {}
+  step(two, three, last)
+  check.equal(table.concat({two.given[1], three.given[1], last.given[1]}, " "), "2 4 7")  -- MLM, the first, has 0 and 1
+  check.error(function() step(asking("none", false)) end, "task none: forward ran the model with pass = 0; its own numbers are 2")
+  three.passes = 1.5
+  check.error(function() step(three) end, "task three: passes: expected a whole number from 1 to 2048, got 1.5")
+end)
+
 check.done()

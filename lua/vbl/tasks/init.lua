@@ -1,11 +1,12 @@
 -- vbl.tasks: what a model is trained for: tasks.mlm, tasks.ap, tasks.mim to pretrain on, and those to fine-tune for, tasks.downstream.
 --
 -- A task is a table with name (of its own within a run), weight (number, or function(step, total_steps) -> number), batch (how many of the step's samples it
--- uses; nil = all) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
+-- uses; nil = all), passes (how many numbers of passes it needs; nil = 2) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
 --   task:prepare(data, batch, key) -> work       draws the task's corruption for the effective batch. key: {seed=, step=, epoch=}
 --                                                 (Philox counters: the draw depends on nothing else); test = true: held-out pairs. work: {n=, views of the batch}
 --   task:forward(model, work, lo, hi, pass) -> {loss=, keys=, stats=}
---                                                 samples lo..hi. loss: their share of the batch's loss (already divided by the whole
+--                                                 samples lo..hi; pass: the number to run the model with ({pass = pass}), for dropout's
+--                                                 masks; the task's further passes are pass + 1 to pass + passes - 1. loss: their share of the batch's loss (already divided by the whole
 --                                                 batch's count), a scalar tensor or nil. keys: list of tensors whose rows, joined over the
 --                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count};
 --                                                 a sum is a number, or a tensor of one element: then no device is waited for.

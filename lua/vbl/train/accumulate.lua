@@ -1,6 +1,6 @@
 -- The gradient of one effective batch, in micro-batches that fit in memory: the same gradient as from one big batch. Of one task or of several, which
 -- share what they compute alike (vbl.train.together).
---   entries: array of {task=, work=, pass = the first of its passes' numbers (dropout), scale = factor of its gradient; nil: none}
+--   entries: array of {task=, work=, pass = the first of its passes' numbers (dropout: accumulate.passes), scale = factor of its gradient; nil: none}
 --   results, in order: {loss = number, with its scale, stats = name -> {sum, count}}
 --
 -- Losses that are means over samples or tokens are divided by the whole batch's count, so their parts add up. InfoNCE needs all
@@ -50,10 +50,37 @@ end
 
 local function result_of(loss, scale, stats) return {loss = loss and later.of(loss, scale) or 0, stats = stats} end
 
+-- How many passes a task has numbers for in a step.
+function accumulate.passes(task) return task.passes or 2 end
+
+-- The model as a task has it: a pass with the number of another task's, whose dropout masks it would have, is an error.
+local function model_of(e, model)
+  local first, n, own = e.pass, accumulate.passes(e.task), {}
+  local function check(opts)
+    local pass = opts and opts.pass or 0
+    if pass >= first and pass < first + n then return end
+    error(("task %s: forward ran the model with pass = %d; its own numbers are %d (the pass that it is given) to %d, the dropout masks of others are " ..
+           "other tasks'. A task that needs more than %d says so: passes = N"):format(e.task.name, pass, first, first + n - 1, n), 0)
+  end
+  function own:run(batch, opts)
+    check(opts)
+    return model:run(batch, opts)
+  end
+  function own:classify(batch, opts)
+    check(opts)
+    return model:classify(batch, opts)
+  end
+  function own:run_all(requests, begun)
+    for _, request in ipairs(requests) do check(request[2]) end
+    return model:run_all(requests, begun)
+  end
+  return setmetatable(own, {__index = model, __newindex = model})
+end
+
 local function calls_of(entries, lo, hi)
   local calls = {}
   for i, e in ipairs(entries) do
-    calls[i] = function(asker) return e.task:forward(asker, e.work, lo or 1, hi and math.min(hi, e.work.n) or e.work.n, e.pass) end
+    calls[i] = function(asker) return e.task:forward(model_of(e, asker), e.work, lo or 1, hi and math.min(hi, e.work.n) or e.work.n, e.pass) end
   end
   return calls
 end

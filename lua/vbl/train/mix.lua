@@ -122,10 +122,17 @@ local function is_sum(opts) return (opts.how or "joint") == "joint" and (opts.we
 -- Whether a step's tasks can go through the model as one batch.
 function mix.joins(tasks, opts) return #tasks > 1 and is_sum(opts) end
 
+-- The number of each task's first pass within the step, which dropout's counters know a pass by.
+function mix.first_passes(tasks)
+  local first, n = {}, 0
+  for i, task in ipairs(tasks) do first[i], n = n, n + accumulate.passes(task) end
+  return first
+end
+
 local function entries_of(self, active, works, step, total)
-  local entries = {}
+  local entries, first = {}, mix.first_passes(active)
   for i, task in ipairs(active) do
-    entries[i] = {task = task, work = works[task.name], pass = 2 * (i - 1), scale = self:scale(task, step, total)}
+    entries[i] = {task = task, work = works[task.name], pass = first[i], scale = self:scale(task, step, total)}
   end
   return entries
 end

@@ -5,6 +5,7 @@
 --   trace.evaluation(job, fn) -> text     the same of fn, which evaluates the model
 -- The tasks are looked at one by one, each with the dropout masks that it had among the others.
 local accumulate = require "vbl.train.accumulate"
+local mix = require "vbl.train.mix"
 local start = require "vbl.train.start"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -119,8 +120,10 @@ end
 
 function trace.step(job, works, batch, step)
   return told(function()
-    for i, task in ipairs(job.mix:active(step, job.total_steps)) do
-      local text = look(job, task, works[task.name], batch, 2 * (i - 1))
+    local tasks = job.mix:active(step, job.total_steps)
+    for i, first in ipairs(mix.first_passes(tasks)) do
+      local task = tasks[i]
+      local text = look(job, task, works[task.name], batch, first)
       if text then return ("in task %s the %s; %s"):format(task.name, text, weights(job)) end
     end
     return "run again, every value and gradient of each task by itself is finite; " .. weights(job)
