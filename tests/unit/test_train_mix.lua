@@ -117,6 +117,44 @@ check.group("gradient: norms of every task at every step", function()
   for _, name in ipairs {"mlm", "ap", "mim"} do check.equal(count(v["norm." .. name]), 6) end
 end)
 
+-- A run of MLM and a second task, its loss `factor` times that of MLM.
+local beside = trainer.write("beside.lua", [[
+  local config = vbl.config({scenes = {train = 64, test = 16}, tasks = {mlm = {}}, mix = {weighting = "gradient"}, epochs = 2, batch = 16, probe_samples = 0,
+    model = {preset = "tiny", dim = 16, layers = 1, attention_heads = 2, mlp = 32, patch = 16, dropout = 0}, log_every = 1, checkpoint_every = 1}, vbl.train.schemas())
+  local function scaled(name, factor)
+    local task, mlm = {name = name, weight = 0.5}, vbl.tasks.mlm {}
+    function task:prepare(data, batch, key)
+      if tostring(key.step) == os.getenv "CUT" then os.execute "kill -KILL $PPID" end
+      return mlm:prepare(data, batch, key)
+    end
+    function task:forward(...)
+      local out = mlm:forward(...)
+      return {loss = out.loss * factor, stats = {}}
+    end
+    return task
+  end
+  vbl.train.pretrain(config, {tasks = {vbl.tasks.mlm {}, scaled("faint", 2^tonumber(os.getenv "FACTOR"))}})
+]])
+
+check.group("gradient: what is no more than rounding is left out, and said once", function()
+  local function train(factor, ...)
+    local run, text = trainer.expect(0, {beside, script = true, "--threads", "1", env = {FACTOR = factor}, ...})
+    return run, select(2, text:gsub("WARNING %- step 1: the gradient of task faint has norm %S+, no more than rounding beside the tasks' mean of ", "")), steps(run)
+  end
+  local near, said, v = train "-14"
+  check.equal(said, 0)
+  for step = 1, 8 do check.near(v["grad_norm"][step] / v["norm.mlm"][step], 0.5 * (1 + 2^-14) * 1.5, 1e-4) end  -- both to the mean norm, the second by half
+  local faint
+  faint, said, v = train "-24"
+  check.equal(said, 1)
+  for step = 1, 8 do check.near(v["grad_norm"][step] / v["norm.mlm"][step], 0.5, 1e-4) end
+  check.equal(#vbl.runs.open(faint):alarms(), 1)
+  check.equal(#vbl.runs.open(near):alarms(), 0)
+  local cut = trainer.expect(137, {beside, script = true, "--threads", "1", env = {FACTOR = "-24", CUT = "6"}})
+  trainer.expect(0, {beside, script = true, "--threads", "1", "--resume", cut, env = {FACTOR = "-24"}}, "resumed at step 5 of 8")
+  trainer.same(faint, cut)
+end)
+
 check.group("a weight of 0, in each weighting", function()
   for _, weighting in ipairs {"fixed", "uncertainty", "gradient"} do
     local zero = trainer.expect(0, with({"mix.weighting=" .. weighting, "tasks.mim={weight=0}", "epochs=1"}))

@@ -1,7 +1,7 @@
 -- How several tasks share a step. how = "joint": every task each step, their gradients summed; "alternating": one task a step, in turn;
 -- "sampled": one task a step, drawn in proportion to the weights, which then do not scale its loss too. weighting = "fixed": the tasks'
 -- own weights; "uncertainty": each loss L becomes exp(-s) L + s with a learnt s (Kendall, Gal, Cipolla 2018); "gradient": every task's
--- gradient is brought to the tasks' mean norm, then weighted.
+-- gradient is brought to the tasks' mean norm, then weighted; one that is no more than rounding is left out.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
 local later = require "vbl.later"
@@ -149,7 +149,7 @@ local function all_of(self, entries, micro)
 end
 
 -- works: task name -> work. Leaves the step's gradient in the parameters. separate: also measures each task's gradient norm (costs a
--- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured}.
+-- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured, left_out = where it was, the tasks' mean norm}.
 function Mix:backward(works, micro, step, total, separate)
   local model, parameters, result = self.model, self.parameters, {}
   local entries = entries_of(self, self:active(step, total), works, step, total)
@@ -180,6 +180,10 @@ function Mix:backward(works, micro, step, total, separate)
   return result
 end
 
+-- What rounding leaves, relative to the tasks' mean norm, of a gradient that is 0. Its entries are sums over the batch's rows, and f32 rounds each of the n
+-- partial sums by up to 2^-24 of it; of independent signs these add up to sqrt(n) 2^-24 of what is summed. n = 2^16: 256 captions or images of 256 tokens.
+local ROUNDING = 2^8 * 2^-24
+
 -- "gradient": scale each task's gradient to the tasks' mean norm, which is waited for. (Its weight has gone into the gradient's scale already, so the norm
 -- it had without the weight is norm / weight.)
 function Mix:equalise(result, gradients, sums)
@@ -192,7 +196,9 @@ function Mix:equalise(result, gradients, sums)
   mean = mean / math.max(n, 1)
   for _, task in ipairs(self.tasks) do
     local r = result[task.name]
-    if r and r.norm > 0 then
+    if r and r.weight > 0 and r.norm / r.weight <= ROUNDING * mean then
+      r.left_out = mean
+    elseif r and r.norm > 0 then
       local scale = mean * r.weight / r.norm
       for name, g in pairs(gradients[task.name]) do
         sums[name] = sums[name] and sums[name] + g * scale or g * scale

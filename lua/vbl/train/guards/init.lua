@@ -1,12 +1,14 @@
 -- What watches a run's numbers while it trains, and says so at once (run:alarm: the log and warnings.jsonl). docs/guards.md explains each.
---   guards.step(run, job, s, queued, values)          after an update: spikes of the losses and of the gradient's norm. queued: the step (vbl.train.step)
+--   guards.step(run, job, s, queued, values)          after an update: spikes of the losses and of the gradient's norm, tasks without a gradient.
+--                                                     queued: the step (vbl.train.step)
 --   guards.epoch(run, job, s, epoch, found)           after an evaluation: tasks at chance, measures that stand still
 --   guards.layers(run, s, epoch, step, layers)        of a layer analysis alone
--- NaN and Inf end the run: vbl.train.guards.trace says where they began. s.recent and s.measures are what the guards remember; checkpoints
--- keep both, so that a resumed run warns of what it would have warned of.
+-- NaN and Inf end the run: vbl.train.guards.trace says where they began. s.recent, s.measures and s.left_out are what the guards remember; checkpoints
+-- keep them, so that a resumed run warns of what it would have warned of.
 local constant = require "vbl.train.guards.constant"
 local levels = require "vbl.train.guards.levels"
 local shares = require "vbl.train.guards.shares"
+local sorted_keys = require "vbl.sorted_keys"
 local spikes = require "vbl.train.guards.spikes"
 
 local guards = {}
@@ -26,6 +28,19 @@ local function spike(run, job, s, queued, name, value)
                largest and ("%s holds %.0f %% of the squared gradient norm"):format(largest, 100 * share) or "the gradient is 0")}
 end
 
+-- mix.weighting = "gradient" raises every task's gradient to the same norm, and of one that is 0 it would raise the rounding. Told once a task.
+local function left_out(run, s, queued)
+  for _, name in ipairs(sorted_keys(queued.result)) do
+    local r, told = queued.result[name], s.left_out or {}
+    if r.left_out and not told[name] then
+      told[name], s.left_out = true, told
+      run:alarm {step = queued.step, epoch = queued.epoch, kind = "rounding",
+                 text = ("step %d: the gradient of task %s has norm %.3g, no more than rounding beside the tasks' mean of %.3g: it is left out here and wherever it is so"):format(
+                   queued.step, name, r.norm / r.weight, r.left_out)}
+    end
+  end
+end
+
 function guards.step(run, job, s, queued, values)
   local names = {}
   for name in pairs(values) do
@@ -33,6 +48,7 @@ function guards.step(run, job, s, queued, values)
   end
   table.sort(names)
   for _, name in ipairs(names) do spike(run, job, s, queued, name, values[name]) end
+  left_out(run, s, queued)
 end
 
 local function tell(run, step, epoch, alarms)
