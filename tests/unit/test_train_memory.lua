@@ -2,6 +2,7 @@
 -- planned of a mixture that takes a task at a time counts them all.
 local check = require "check"
 local memory = require "vbl.train.memory"
+local step_of = require "vbl.train.step"
 local trainer = require "trainer"
 local vbl = require "vbl"
 
@@ -47,7 +48,7 @@ local function job_of(tasks, mixture, seed)
   return vbl.train.job(config, {tasks = tasks})
 end
 
-local function peak(job) return memory.of(job, "cuda", 16).peak end
+local function peak(job, device, batch) return memory.of(job, device or "cuda", batch or 16).peak end
 
 -- The tasks' numbers are those of runs of one alone. Their captions are others, hence within 3 %.
 local function compare(tasks, mixture, seed)
@@ -69,6 +70,23 @@ check.group("the plan of a mixture: every kind of step", function()
   end
   compare(tasks(1), {how = "alternating"}, 1)
   for seed = 1, 4 do compare(tasks(8), {how = "sampled"}, seed) end
+end)
+
+-- Two samples: parameters and gradients are most of it, and those of each task by itself what is at the peak.
+check.group("the plan of gradients that are weighted, against what steps take", function()
+  local job = vbl.train.job(vbl.config({
+    data = "scenes", scenes = {train = 64, test = 16}, tasks = {mlm = {}, ap = {}, mim = {}}, mix = {weighting = "gradient"}, epochs = 1, batch = 2, probe_samples = 0,
+    model = {preset = "tiny", patch = 16},
+  }, vbl.train.schemas()))
+  local planned = peak(job, "cpu", 2)
+  collectgarbage() collectgarbage()
+  local own = 16 * job.model:num_parameters()  -- parameters, gradients and moments, there before the steps
+  local before, batch = vbl.memory().live, job.train:range(1, 2)
+  vbl.reset_peak_memory()
+  for number = 1, 3 do
+    vbl.scope(function() step_of.settle(job, step_of.queue(job, batch, number, {separate = number == 3})) end)
+  end
+  check.near(planned / (own + vbl.memory().peak - before), 1, 0.03)
 end)
 
 trainer.finish()

@@ -194,11 +194,12 @@ function Mix:equalise(result, gradients, sums)
     if r and r.weight > 0 then mean, n = mean + r.norm / r.weight, n + 1 end
   end
   mean = mean / math.max(n, 1)
+  local planned = self.model.list[1].tensor:device() == "plan"  -- where every number is 0, and each task counts
   for _, task in ipairs(self.tasks) do
     local r = result[task.name]
-    if r and r.weight > 0 and r.norm / r.weight <= ROUNDING * mean then
+    if r and r.weight > 0 and not planned and r.norm / r.weight <= ROUNDING * mean then
       r.left_out = mean
-    elseif r and r.norm > 0 then
+    elseif r and (r.norm > 0 or planned and r.weight > 0) then
       local scale = mean * r.weight / r.norm
       for name, g in pairs(gradients[task.name]) do
         sums[name] = sums[name] and sums[name] + g * scale or g * scale
