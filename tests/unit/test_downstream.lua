@@ -192,6 +192,33 @@ check.group("shuffled pairs: texts and labels stay, images are others'", functio
   check.equal((view:batch({3 + n // 2}).images:to "f32" - c2.images:narrow(1, 1, 1):to "f32"):abs():max():item(), 0)
 end)
 
+-- A view of samples that show these images.
+local function view_of(images)
+  local view = {}
+  function view.size() return #images end
+  function view.image_key(_, i) return images[i] end
+  function view.image_id(_, i) return "s" .. i end
+  function view.same_image(_, i, j) return images[i] == images[j] end
+  return view
+end
+
+check.group("shuffled pairs: no sample keeps its image, wherever its records stand; half the view further on where each has one", function()
+  for _, images in ipairs {{1, 2, 3, 4, 5, 1, 2, 3, 4, 5}, {7, 7, 7, 8, 8, 9}, {1, 2, 1, 3, 1, 2, 4}, {5, 6}} do
+    local view = view_of(images)
+    local mixed, seen = shuffled(view), {}
+    for i = 1, #images do
+      local from = mixed:shifted({i})[1]
+      check.ok(not view:same_image(i, from), ("sample %d of %s has the image of %d"):format(i, table.concat(images, " "), from))
+      check.equal(mixed:image_key(i), images[from])
+      check.ok(not seen[from])
+      seen[from] = true
+    end
+  end
+  check.equal(table.concat(shuffled(view_of {4, 9, 2, 6, 3}):shifted {1, 2, 3, 4, 5}, " "), "3 4 5 1 2")
+  check.error(function() shuffled(view_of {4}) end, "1 of the 1 samples show one image (the first: s1)")
+  check.error(function() shuffled(view_of {1, 2, 2, 2, 3}) end, "3 of the 5 samples show one image (the first: s2)")
+end)
+
 local function predicted(kind, classes, logits, targets, known)
   local p, ids, list = predictions.new(kind, classes), {}, {}
   for i = 1, #targets do ids[i], list[i] = "s" .. i, targets[i] end

@@ -3,7 +3,7 @@
 --   no_fusion        both encoders, independent, their CLS vectors fused in the classifier only (the "platonic" baseline)
 --   single_stream    one transformer over text and patch tokens (ViLT)
 --   random           the same sizes, from scratch: what pretraining adds
---   shuffled         every text with another sample's image, in training and evaluation: what the pairing adds
+--   shuffled         every text with another image, in training and evaluation: what the pairing adds
 --   baselines[name] = {model = function(model_config), freeze = {patterns}, from_scratch = bool, view = function(view)}
 local shuffled = require "vbl.data.shuffled"
 
