@@ -1,5 +1,9 @@
--- Sets where several samples show one image (questions, records of pairs): such samples are no negatives of each other in a contrastive term.
+-- Sets where several samples show one image (questions, records of pairs): such samples are no negatives of each other in a contrastive term,
+-- and no other images to each other.
 local check = require "check"
+local evaluate = require "vbl.train.evaluate"
+local held_out = require "vbl.train.held_out"
+local mismatch = require "vbl.data.mismatch"
 local tasks = require "vbl.tasks"
 
 local f = require("data_files").new()
@@ -75,6 +79,39 @@ check.group("mim: the patches of an image are candidates once", function()
   check.equal(#rows_of(mim, work, 12), visible)
   check.ok(equal(rows_of(mim, work, 12), rows_of(mim, work, 5)))
   check.ok(visible < 12 * 16)
+end)
+
+-- The loss of the first 18 samples in batches of `size`, the images of each batch moved on by moves[k]; false: it is left out.
+local function loss_with_images_moved(mlm, size, moves)
+  local sum, count = 0, 0
+  for k, by in ipairs(moves) do
+    local first = 1 + (k - 1) * size
+    local b = view:range(first, math.min(size, 18 - first + 1))
+    local work = mlm:prepare(view, b, {seed = 5, step = held_out.STEP - first, epoch = 0, test = true})
+    local index = {}
+    for i = 1, b.n do index[i] = b.index[(i + (by or 0) - 1) % b.n + 1] end
+    work.batch.images = view:batch(index).images
+    local out = by and vbl.no_grad(function() return mlm:forward(model:eval(), work, 1, work.n, 0) end)
+    if out then sum, count = sum + out.loss:item() * work.count, count + work.count end
+  end
+  return sum / count
+end
+
+check.group("images shuffled: no caption keeps its image; batches of too few images are left out and counted", function()
+  local mlm = tasks.mlm {probability = 1}
+  local function values(size) return (evaluate.run(model, {mlm}, view, {batch = size, micro = size, samples = 18, seed = 5})) end
+  local v = values(6)  -- images 1 1 1 2 2 2, ...
+  check.near(v["loss.mlm_shuffled"], loss_with_images_moved(mlm, 6, {3, 3, 3}), 1e-5)
+  check.equal(v["left_out.mlm_shuffled"], nil)
+  v = values(4)  -- 1 1 1 2, 2 2 3 3, 3 4 4 4, 5 5 5 6, 6 6
+  check.near(v["loss.mlm_shuffled"], loss_with_images_moved(mlm, 4, {false, 2, false, false, false}), 1e-5)
+  check.equal(v["left_out.mlm_shuffled"], 4)
+  v = values(3)
+  check.equal(v["loss.mlm_shuffled"], nil)
+  check.equal(v["left_out.mlm_shuffled"], 6)
+  local scenes = vbl.data.open("scenes", {image = 32, patch = 8, train = 8, test = 12}):split "test"
+  check.equal(mismatch.distance(scenes, {3, 4, 5, 6}), 1)
+  check.equal(mismatch.distance(view, {7}), nil)
 end)
 
 f:remove()

@@ -10,6 +10,7 @@
 local vbl = require "vbl"
 local cache = require "vbl.analysis.cache"
 local known = require "vbl.known"
+local mismatch = require "vbl.data.mismatch"
 local taps = require "vbl.models.taps"
 
 local features = {}
@@ -38,19 +39,12 @@ local function tap_names(layers)
   return names
 end
 
--- Rows (first dim) moved up by `by`, the first ones to the end.
-local function up(x, by) return vbl.cat({x:narrow(1, by + 1, x:size(1) - by), x:narrow(1, 1, by)}, 1) end
-local function down(x, by) return up(x, x:size(1) - by) end
+local function down(x, by) return mismatch.up(x, x:size(1) - by) end
 
--- The smallest distance at which every pair of the batch meets another image; index: the batch's samples.
 local function distance_of(split, index)
-  for by = 1, #index - 1 do
-    local apart = true
-    for i = 1, #index do apart = apart and not split:same_image(index[i], index[(i + by - 1) % #index + 1]) end
-    if apart then return by end
-  end
-  error(("analysis: mismatched: pairs %d to %d of the probe set show too few different images to give each another one; use a larger batch"):format(
-    index[1], index[#index]), 0)
+  return mismatch.distance(split, index) or
+    error(("analysis: mismatched: pairs %d to %d of the probe set show too few different images to give each another one; use a larger batch"):format(
+      index[1], index[#index]), 0)
 end
 
 -- [B, T, 1]: 1 / m at the m tokens between [CLS] and [SEP], 0 elsewhere; a caption of none has a mean of 0.
@@ -82,7 +76,7 @@ end
 
 local function batch_rows(model, split, batch, layers, partner, opts)
   local by = partner == "mismatched" and distance_of(split, batch.index) or 0
-  local images = by > 0 and up(batch.images, by) or batch.images
+  local images = by > 0 and mismatch.up(batch.images, by) or batch.images
   local out = model:run({tokens = batch.tokens, lengths = batch.lengths, images = images}, {cross = partner ~= "none"})
   local lengths, without_sep, found = batch.lengths:totable(), {}, {}
   for b, n in ipairs(lengths) do without_sep[b] = math.max(n - 1, 0) end  -- [SEP] matches nothing in an image

@@ -17,7 +17,7 @@ local split_names = {step = "train, each step", train = "train, mean of the epoc
 local split_colors = {step = 6, train = 1, train_eval = 5, test = 2, val = 4}
 local split_order = {step = 1, train = 2, train_eval = 3, val = 4, test = 5}
 
-local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." or name:find "^chance%." end
+local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." or name:find "^chance%." or name:find "^left_out%." end
 
 -- Of each stretch of the series its least and its largest value; values that are not finite stay.
 local function thin_out(s)

@@ -103,7 +103,7 @@ local function evaluations(run)
   local found, names = {}, {}
   for _, row in ipairs(run.rows) do
     local split = row.split
-    if (split == "test" or split == "val") and not row.name:find "^candidates" and not row.name:find "^layer%." then
+    if (split == "test" or split == "val") and not row.name:find "^candidates" and not row.name:find "^left_out%." and not row.name:find "^layer%." then
       local key = split .. " " .. row.name
       local f = found[key]
       if not f then

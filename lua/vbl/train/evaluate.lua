@@ -2,14 +2,15 @@
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
 local held_out = require "vbl.train.held_out"
+local mismatch = require "vbl.data.mismatch"
 
 local evaluate = {}
 
--- Images moved on by one sample: every caption meets another pair's image.
-local function shuffle_images(work)
-  local images = work.batch.images
-  local n = work.n
-  local moved = setmetatable({images = vbl.cat({images:narrow(1, 2, n - 1), images:narrow(1, 1, 1)}, 1)}, {__index = work.batch})
+-- The work with its images moved on, so that every caption meets another one's; nil where the batch shows too few.
+local function shuffle_images(split, batch, work)
+  local by = mismatch.distance(split, batch.index)
+  if not by then return nil end
+  local moved = setmetatable({images = mismatch.up(work.batch.images, by)}, {__index = work.batch})
   return setmetatable({batch = moved}, {__index = work})
 end
 
@@ -41,9 +42,8 @@ local function works_of(tasks, split, batch, key, plain)
     local work = task:prepare(split, batch, key)
     local weight = work.count or work.n
     also(task, work, function(total, stats) add(total, nil, stats, weight) end)
-    if not plain and task.name == "mlm" and work.n > 1 then
-      also(task, shuffle_images(work), function(total, stats) add(total, "_shuffled", stats, weight) end)
-    end
+    local shuffled = not plain and task.name == "mlm" and shuffle_images(split, batch, work)
+    if shuffled then also(task, shuffled, function(total, stats) add(total, "_shuffled", stats, weight) end) end
     for _, of in ipairs(not plain and task.name == "ap" and split.data.name == "scenes" and one_attribute(split, batch, key.seed) or {}) do
       also(task, of, function(total, stats) add(total, nil, {["accuracy.ap_one_attribute"] = stats["accuracy.ap"]}, weight) end)
     end
@@ -51,8 +51,15 @@ local function works_of(tasks, split, batch, key, plain)
   return entries
 end
 
+-- Batches that are in loss.mlm and not in loss.mlm_shuffled.
+local function left_out(total)
+  local whole, shuffled = total["loss.mlm"], total["loss.mlm_shuffled"]
+  return whole and whole.batches - (shuffled and shuffled.batches or 0) or 0
+end
+
 -- split: a view of the data set; -> name -> value (loss.mlm, loss.mlm_shuffled, loss.ap, accuracy.ap, loss.mim, ...),
--- intervals: name -> {low, high, n} for accuracies, errors: name -> standard error of losses. opts: {batch, micro, samples, seed, safe_point =
+-- left_out.mlm_shuffled = batches that show too few images to shuffle, where there are any; intervals: name -> {low, high, n} for accuracies,
+-- errors: name -> standard error of losses. opts: {batch, micro, samples, seed, safe_point =
 -- called between batches, starts = {first, ...} of the batches to take in place of the first `samples`, plain = true: the tasks' own losses alone}
 function evaluate.run(model, tasks, split, opts)
   local training = model.training
@@ -81,6 +88,8 @@ function evaluate.run(model, tasks, split, opts)
     end
     if name:match "^loss" then errors[name] = held_out.error(t) end
   end
+  local missing = opts.plain and 0 or left_out(total)
+  values["left_out.mlm_shuffled"] = missing > 0 and missing or nil
   return values, intervals, errors
 end
 

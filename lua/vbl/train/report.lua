@@ -35,6 +35,14 @@ function report.opening(run, job, s)
   if s.step > 0 then run:log("resumed at step %d of %d", s.step, job.total_steps) end
 end
 
+-- "test loss MLM, images shuffled: 5.6020", and how many batches are not in it; nil where that was not asked.
+local function shuffled_text(test)
+  local value, missing = test["loss.mlm_shuffled"], test["left_out.mlm_shuffled"]
+  if not value and not missing then return nil end
+  return ("test loss MLM, images shuffled: %s%s"):format(value and ("%.4f"):format(value) or "none",
+                                                       missing and (" (too few images to shuffle in %d batch%s)"):format(missing, missing == 1 and "" or "es") or "")
+end
+
 -- "train loss MLM: 6.7365, test loss MLM: 5.5988, train loss AP: ..., accuracy AP: 0.9998, ..."
 function report.epoch_line(job, epoch, train, test, intervals)
   local parts = {string.format("Epoch %d/%d", epoch, job.config.epochs)}
@@ -48,7 +56,7 @@ function report.epoch_line(job, epoch, train, test, intervals)
   for _, name in ipairs(names) do
     add("train loss %s: %.4f", titles[name] or name, train["loss." .. name])
     add("test loss %s: %.4f", titles[name] or name, test["loss." .. name])
-    if name == "mlm" then add("test loss %s, images shuffled: %.4f", "MLM", test["loss.mlm_shuffled"]) end
+    if name == "mlm" then parts[#parts + 1] = shuffled_text(test) end
     if name == "ap" and test["accuracy.ap"] then
       local i = intervals["accuracy.ap"]
       parts[#parts + 1] = string.format("accuracy AP: %.4f [%.4f, %.4f]", test["accuracy.ap"], i[1], i[2])
