@@ -8,7 +8,7 @@
 --   trainer.metrics(run)                 metrics.jsonl as text without the times
 -- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
 -- "prepare 5 INT". WHERE: prepare (a task's corruption, in training and evaluation), tensors (a checkpoint's tensor file is about to be written),
--- state (its state.json), metric (a line of the metrics has been written), update (a step of the optimizer is done), forward (a run of the model), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
+-- state (its state.json), metric (a line of the metrics has been written), update (a step of the optimizer is done), forward (a run of the model), ablate (the model is told what co-attention to leave out), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
 local check = require "check"
 local system = require "vbl.system.c"
 local c = require "vbl.store.c"
@@ -59,11 +59,11 @@ if where == "update" then
   end
 end
 if where == "count" then debug.sethook(hit, "", 1000) end
-if where == "forward" then
+if where == "forward" or where == "ablate" then
   local vilbert = vbl.models.vilbert
   vbl.models.vilbert = function(...)
     local model = vilbert(...)
-    instrument(model, "run")
+    instrument(model, where == "forward" and "run" or "ablate")
     return model
   end
 end

@@ -168,6 +168,18 @@ check.group("co-attention switched off at the end, and baselines from a run", fu
   check.equal(job.kind.name .. job.test:size(), "finetune" .. vbl.load(killed .. "/manifest.json").splits.val)
 end)
 
+check.group("an interrupt while co-attention is off: the run that goes on in this process is whole", function()
+  local list = {"ablate={\"fusion.1\", \"fusion.*\"}", "epochs=1", "probe_samples=0"}
+  local plain, typed = trainer.expect(0, words(table.unpack(list))), trainer.write("typed.txt", "vbl.train.last:continue()\n")
+  for _, signals in ipairs {"INT", "INT INT"} do
+    -- Three calls check the names before training; the fourth is the first ablation.
+    local given = {"-i", trainer.finetune, "--threads", "1", script = true, env = {MOMENT = "ablate 4 " .. signals}, limit = ("exec <'%s';"):format(typed), table.unpack(list)}
+    local run = trainer.expect(0, given, "interrupted after step", "goes on at step")
+    for name, value in pairs(result(plain).values) do check.equal(result(run).values[name], value) end
+    check.ok(c.read_file(run .. "/predictions/val.jsonl") == c.read_file(plain .. "/predictions/val.jsonl"))
+  end
+end)
+
 local function sentence(given, ...)
   local run, text = trainer.expect(1, given, ...)
   check.ok(run == nil and select(2, text:gsub("\n", "")) == 1, text:sub(1, 500))

@@ -76,12 +76,18 @@ local function score_split(job, run, s, view, name, role, given)
   return tuned
 end
 
+-- The predictions without the co-attention of that name. It is on again however this ends: an interrupted run goes on with this model.
+local function predict_without(job, view, pattern)
+  local model = job.model
+  local _ <close> = setmetatable({}, {__close = function() model:ablate {} end})
+  model:ablate {pattern}
+  return (predict(job, view))
+end
+
 -- One more evaluation for each name, and what is lost.
 local function ablations(job, run, s, view, name, role)
   for _, pattern in ipairs(job.config.ablate) do
-    job.model:ablate {pattern}
-    local p = predict(job, view)
-    job.model:ablate {}
+    local p = predict_without(job, view, pattern)
     for metric, value in pairs((scoring.values(p))) do s.values[("%s.%s.without.%s"):format(role, metric, pattern)] = value end
     local whole = s.values[role .. "." .. job.metric]
     local without = s.values[("%s.%s.without.%s"):format(role, job.metric, pattern)]
