@@ -260,6 +260,73 @@ check.group("predictions as they are written", function()
   check.near(lines[2].scores, 1 / (1 + math.exp(-0.5)), 1e-7)
 end)
 
+-- Predictions of retrieval of vectors [n, D]; images[i]: the image that sample i shows. In two parts, as batches come.
+local function retrieved(text, vision, images)
+  local view, collector, index = view_of(images), require("vbl.tasks.retrieval").new({name = "r"}):collector(), {}
+  for i = 1, #images do index[i] = i end
+  local half = #images // 2
+  for _, part in ipairs {{1, half}, {half + 1, #images}} do
+    local function rows(x) return x:narrow(1, part[1], part[2] - part[1] + 1) end
+    collector.add(view, {index = table.move(index, part[1], part[2], 1, {})}, nil, 1, part[2] - part[1] + 1, {keys = {rows(text), rows(vision)}})
+  end
+  return collector.finish()
+end
+
+check.group("retrieval of images with one record: the values of vbl.measure.retrieval", function()
+  vbl.manual_seed(4)
+  local x = vbl.randn(300, 6)  -- more than a block
+  local y = x + vbl.randn(300, 6) * 0.7
+  local unit, images = vbl.nn.functional.normalize_rows, {}
+  for i = 1, 300 do images[i] = i end
+  local p = retrieved(unit(x), unit(y), images)
+  local values, shares = scoring.values(p)
+  local _, record = vbl.measure.retrieval(unit(x), unit(y))
+  for _, name in ipairs {"r1", "r5", "r10", "median_rank", "mrr"} do
+    check.equal(values[name .. "_t2i"], record[name])
+    check.equal(values[name .. "_i2t"], record[name .. "_yx"])
+  end
+  check.ok(values.r1_t2i > 0.1 and values.r1_t2i < 0.9)
+  check.equal(shares.r5_t2i[2], 300)
+end)
+
+check.group("retrieval of images with several records: a text looks among images, an image for any of its texts", function()
+  -- Images 1, 2, 3 are the axes; 1 and 2 have two texts each. Text 2 lies nearest image 3, text 5 as near image 1 as its own.
+  local axes = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}
+  local images, vision = {1, 1, 2, 2, 3}, {}
+  for i, image in ipairs(images) do vision[i] = axes[image] end
+  local p = retrieved(vbl.tensor {{0.9, 0.1, 0}, {0.3, 0.2, 0.8}, {0.2, 0.9, 0}, {0, 0.7, 0.1}, {0.5, 0, 0.5}}, vbl.tensor(vision), images)
+  check.equal(table.concat(p.ranks.t2i, " "), "1.0 2.0 1.0 1.0 1.5")
+  check.equal(table.concat(p.ranks.i2t, " "), "1.0 1.0 2.0")
+  local values, shares = scoring.values(p)
+  check.near(values.r1_t2i, 3 / 5, 1e-12)
+  check.near(values.r1_i2t, 2 / 3, 1e-12)
+  check.equal(shares.r1_i2t[1] .. "/" .. shares.r1_i2t[2], "2/3")
+  check.equal(values.median_rank_i2t, 1)
+  check.near(values.mrr_t2i, (3 + 1 / 2 + 1 / 1.5) / 5, 1e-12)
+  local path = os.tmpname()
+  p:write(path, {task = "r", split = "val", kind = "retrieval"})
+  local lines = {}
+  for line in io.lines(path) do lines[#lines + 1] = c.json_decode(line) end
+  os.remove(path)
+  check.equal(lines[2].ranks.t2i .. " " .. lines[2].ranks.i2t, "1 1")
+  check.equal(lines[3].ranks.i2t, nil)
+  check.equal(lines[6].ranks.t2i .. " " .. lines[6].ranks.i2t, "1.5 2")
+  -- A perfect model finds everything; one that gives one vector to all finds what chance does; NaN finds nothing.
+  local two = {}
+  for i = 1, 40 do two[i] = (i - 1) % 20 + 1 end
+  local v = vbl.nn.functional.normalize_rows(vbl.randn(20, 6))
+  v = vbl.cat({v, v}, 1)
+  values = scoring.values(retrieved(v, v, two))
+  check.near(values.r1_t2i, 1, 1e-12)
+  check.near(values.r1_i2t, 1, 1e-12)
+  values = scoring.values(retrieved(vbl.ones(40, 6), vbl.ones(40, 6), two))
+  check.equal(values.median_rank_t2i, 10.5)
+  check.equal(values.median_rank_i2t, 20)
+  values = scoring.values(retrieved(vbl.full({40, 6}, 0 / 0), v, two))
+  check.equal(values.median_rank_t2i, 21)
+  check.equal(values.median_rank_i2t, 41)
+end)
+
 check.group("layer-wise rates: from the heads down", function()
   local m = vbl.models.vilbert({preset = "tiny", layers = 4, vocab = 50, fusion = "interleaved", placement = "late", heads = {}, classifier = {outputs = 2}}, true)
   local scale = start.layer_scales(m, 0.5)

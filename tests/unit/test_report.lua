@@ -110,6 +110,7 @@ check.group("samples of every kind of prediction", function()
   has(page("multilabel", {kind = "multilabel", classes = {"drama", "noir"}}, {id = "a", label = {0, 1}, scores = {0.9, 0.4}}), "label: drama, noir")
   has(page("soft", {kind = "soft", classes = {"yes", "no"}}, {id = "a", label = {["0"] = 1, ["1"] = 0.3}, scores = {0.6, 0.4}}), "label: yes, no 0.3")
   has(page("retrieval", {kind = "retrieval"}, {id = "a", ranks = {t2i = 3, i2t = 7}}), "rank of its image 3, of its text 7")
+  has(page("twin", {kind = "retrieval"}, {id = "a", ranks = {t2i = 1.5}}), "rank of its image 1.5<")
   has(page("unlabelled", {kind = "binary", classes = {"fine", "hateful"}}, {id = "a", scores = 0.9}), "label: not known")
 end)
 

@@ -96,7 +96,7 @@ local distance = {
     for k, p in ipairs(scores_of(row)) do sum = sum + p * (set[k - 1] or 0) end
     return 1 - sum
   end,
-  retrieval = function(row) return math.max(row.ranks and row.ranks.t2i or 0, row.ranks and row.ranks.i2t or 0) end,
+  retrieval = function(row) return math.max(row.ranks.t2i, row.ranks.i2t or 0) end,
 }
 
 -- Row numbers: the WORST furthest ones, and EVEN of the rest; fewer where n runs share a page.
@@ -124,7 +124,7 @@ local function class_name(header, class) return header.classes and header.classe
 
 local function scores_markup(header, row)
   if header.kind == "retrieval" then
-    return e("p", nil, ("rank of its image %s, of its text %s"):format(text(row.ranks and row.ranks.t2i or "?"), text(row.ranks and row.ranks.i2t or "?")))
+    return e("p", nil, ("rank of its image %s%s"):format(text(row.ranks.t2i), row.ranks.i2t and ", of its text " .. text(row.ranks.i2t) or ""))
   end
   local set, list, order, parts = label_set(row), scores_of(row), {}, {}
   if header.kind == "binary" then

@@ -64,10 +64,15 @@ function scores.read(record, split)
   return p
 end
 
+local function ranks_image(row) return row.ranks ~= nil and row.ranks.i2t ~= nil end
+
 function scores.same(p, q)
   for i = 1, math.max(p.n, q.n) do
     if p.ids[i] ~= q.ids[i] then return false, ("sample %d is '%s' in %s and '%s' in %s"):format(i, tostring(p.ids[i] or "missing"), p.where, tostring(q.ids[i] or "missing"), q.where) end
     if p.labels[i] ~= q.labels[i] then return false, ("the label of '%s' is %s in %s and %s in %s"):format(p.ids[i], p.labels[i], p.where, q.labels[i], q.where) end
+    if ranks_image(p.rows[i]) ~= ranks_image(q.rows[i]) then
+      return false, ("sample '%s' stands for its image in only one of %s and %s: that one was scored as if each sample showed another image; score it anew"):format(p.ids[i], p.where, q.where)
+    end
   end
   return true
 end
@@ -159,11 +164,12 @@ end
 
 function arguments.retrieval(p, metric)
   local way = metric:match "_([ti]2[ti])$"
-  local ranks = column(p, function(row) return row.ranks[way] end)
-  local k = tonumber(metric:match "^r(%d+)_")
-  if k then return "mean", column(p, function(_, i) return ranks[i] <= k and 1 or 0 end) end
-  if metric:find "^mrr" then return "mean", column(p, function(_, i) return 1 / ranks[i] end) end
-  return "median", ranks
+  local k, values = tonumber(metric:match "^r(%d+)_"), {}
+  for _, row in ipairs(p.rows) do
+    local rank = row.ranks[way]
+    if rank then values[#values + 1] = k and (rank <= k and 1 or 0) or metric:find "^mrr" and 1 / rank or rank end
+  end
+  return metric:find "^median" and "median" or "mean", values
 end
 
 function scores.has(p, metric)

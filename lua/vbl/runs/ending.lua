@@ -37,13 +37,17 @@ local function score_text(header, scores)
   return table.concat(words, ", ")
 end
 
+local function ranks_text(ranks)
+  return ("rank %g of its image%s"):format(ranks.t2i, ranks.i2t and (", %g of its text"):format(ranks.i2t) or "")
+end
+
 local function samples(run, step, found)
   for _, split in ipairs(found:splits()) do
     local header, rows = found:predictions(split)
     local lines = {"| id | label | prediction |", "|---|---|---|"}
     for i = 1, math.min(SAMPLES, #rows) do
       local row = rows[i]
-      local said = row.ranks and ("rank %g of its image, %g of its text"):format(row.ranks.t2i, row.ranks.i2t) or score_text(header, row.scores)
+      local said = row.ranks and ranks_text(row.ranks) or score_text(header, row.scores)
       local cells = {tostring(row.id), row.ranks and "" or label_text(header, row.label), said}
       for k, text in ipairs(cells) do cells[k] = text:gsub("[|\\]", "\\%0") end
       lines[#lines + 1] = "| " .. table.concat(cells, " | ") .. " |"

@@ -44,10 +44,10 @@ local forms = {
   notes = {tags = {each = "string"}, note = "string"},
   header = {task = "string", split = "string", data_split = "string", kind = "string", classes = {each = "string"}, thresholds = {each = "number"}},
 }
--- Of predictions, by the kind of their labels (vbl.tasks.predictions).
+-- Of predictions, by the kind of their labels (vbl.tasks.predictions). A rank among ties is a half; an image's, i2t, is in its first sample's row.
 local one_class = {label = "integer", scores = "numbers"}
 local predicted = {binary = one_class, multiclass = one_class, multilabel = {label = {each = "integer"}, scores = "numbers"},
-                   soft = {label = {any = "number"}, scores = "numbers"}, retrieval = {ranks = {t2i = "integer", i2t = "integer"}}}
+                   soft = {label = {any = "number"}, scores = "numbers"}, retrieval = {ranks = {t2i = "number", i2t = "number"}}}
 
 -- JSON's null as nil: a reader asks whether a field is there.
 local function without_null(value)
@@ -183,6 +183,7 @@ local function check_prediction(row, header, where)
   local form = predicted[header.kind] or {}
   shape.check(row, form, where)
   if form.scores and row.scores == nil then error(where .. ": scores is missing", 0) end
+  if form.ranks and not (row.ranks and row.ranks.t2i) then error(where .. ": ranks.t2i is missing", 0) end
   for _, key in ipairs {"label", "scores"} do check_classes(row[key], #(header.classes or {}), where .. "." .. key) end
 end
 

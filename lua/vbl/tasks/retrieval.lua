@@ -1,7 +1,8 @@
 -- Image-text retrieval by the CLS vectors of the two streams as they are before any co-attention: trained with InfoNCE in both directions
--- over the effective batch (Radford et al. 2021), scored by recall at 1, 5 and 10 both ways over the whole split (vbl.measure.retrieval), a
--- sample's first caption against its image. In training, of samples that show one image the first alone takes part: the others are no
--- negatives of it. (A fused vector has already seen its partner: with it every pair would find itself.)
+-- over the effective batch (Radford et al. 2021), scored by the ranks both ways over the whole split, as on Flickr30k (Karpathy and Fei-Fei
+-- 2015): of each sample's first caption, the rank of its image among the different images; of each image, the best rank of one of its samples'
+-- captions among all. In training, of samples that show one image the first alone takes part: the others are no negatives of it. (A fused
+-- vector has already seen its partner: with it every pair would find itself.)
 --   retrieval.new{name =} -> a task
 local predictions = require "vbl.tasks.predictions"
 local store = require "vbl.store.c"
@@ -43,20 +44,55 @@ function Task:join(keys)
   return loss, {["loss." .. self.name] = loss, ["chance." .. self.name] = math.log(keys[1]:size(1))}
 end
 
--- Rank of each row's own partner among all: 1 + those that are better + half of those that tie.
-local function ranks_of(x, y)
-  local ranks, n = {}, x:size(1)
-  for first = 1, n, 256 do
+local BLOCK = 256  -- queries whose scores are there at once
+
+-- Of each row of scores, whose first is query `first`: the best right answer's, and how many right answers have it.
+local function best_right(scores, first, right)
+  local index, best, equal, at = {}, {}, {}, 0
+  for i = 1, scores:size(1) do
+    for _, k in ipairs(right[first + i - 1]) do index[#index + 1] = (i - 1) * scores:size(2) + k - 1 end
+  end
+  local found = F.gather_rows(scores:reshape(-1, 1), vbl.tensor(index, {dtype = "i32", device = "cpu"})):reshape(-1):totable()
+  for i = 1, scores:size(1) do
+    best[i], equal[i] = -math.huge, 0
+    for _ = 1, #right[first + i - 1] do
+      at = at + 1
+      if found[at] > best[i] then best[i], equal[i] = found[at], 0 end
+      if found[at] == best[i] then equal[i] = equal[i] + 1 end
+    end
+  end
+  return best, equal
+end
+
+-- The rank of each query's best right answer: 1 + the wrong answers that are better + half of those that tie. queries, answers f64 [n, D],
+-- [m, D] on the CPU; right[i]: numbers of the right answers of query i. Of scores that are NaN a right answer's is the worst, a wrong one's the best.
+local function ranks_of(queries, answers, right)
+  local ranks, n, m = {}, queries:size(1), answers:size(1)
+  for first = 1, n, BLOCK do
     vbl.scope(function()
-      local count, own = math.min(256, n - first + 1), {}
-      local scores = x:narrow(1, first, count):matmul(y:transpose(1, 2)):contiguous()
-      for i = 1, count do own[i] = (i - 1) * n + first + i - 2 end
-      local mine = F.gather_rows(scores:reshape(-1, 1), vbl.tensor(own, {dtype = "i32"}))
-      local better, tied = scores:gt(mine):sum(2):totable(), scores:eq(mine):sum(2):totable()
-      for i = 1, count do ranks[first + i - 1] = 1 + better[i] + (tied[i] - 1) / 2 end
+      local count = math.min(BLOCK, n - first + 1)
+      local scores = queries:narrow(1, first, count):matmul(answers:transpose(1, 2)):contiguous()
+      local best, equal = best_right(scores, first, right)
+      local mine = vbl.tensor(best, {dtype = "f64", device = "cpu"}):reshape(-1, 1)
+      local worse, tied = scores:lt(mine):sum(2):totable(), scores:eq(mine):sum(2):totable()
+      for i = 1, count do ranks[first + i - 1] = 1 + (m - worse[i] - tied[i]) + (tied[i] - equal[i]) / 2 end
     end)
   end
   return ranks
+end
+
+-- keys: each sample's image. -> first[k]: the first sample of image k, samples[k]: all of them, image[i]: {the image of sample i}
+local function images_of(keys)
+  local first, samples, image, number = {}, {}, {}, {}
+  for i, key in ipairs(keys) do
+    if not number[key] then
+      first[#first + 1] = i
+      number[key], samples[#first] = #first, {}
+    end
+    image[i] = {number[key]}
+    table.insert(samples[number[key]], i)
+  end
+  return first, samples, image
 end
 
 local Ranks = {}
@@ -64,32 +100,37 @@ Ranks.__index = Ranks
 
 function Ranks:known_rows() return self end
 
+-- An image's own rank stands with the first sample that shows it.
 function Ranks:write(path, header)
-  local lines = {predictions.header(header)}
+  local lines, of_image = {predictions.header(header)}, {}
+  for k, i in ipairs(self.first) do of_image[i] = (',"i2t":%.9g'):format(self.ranks.i2t[k]) end
   for i, id in ipairs(self.ids) do
-    lines[i + 1] = ('{"id":%s,"ranks":{"t2i":%.9g,"i2t":%.9g}}\n'):format(store.json_encode(id), self.ranks.t2i[i], self.ranks.i2t[i])
+    lines[i + 1] = ('{"id":%s,"ranks":{"t2i":%.9g%s}}\n'):format(store.json_encode(id), self.ranks.t2i[i], of_image[i] or "")
   end
   store.write_atomic(path, table.concat(lines))
 end
 
-local function recalls(record, suffix)
-  return {r1 = record["r1" .. suffix], r5 = record["r5" .. suffix], r10 = record["r10" .. suffix], median_rank = record["median_rank" .. suffix],
-          mrr = record["mrr" .. suffix]}
+-- Rows of x by number, from 1.
+local function rows_of(x, numbers)
+  local index = {}
+  for k, i in ipairs(numbers) do index[k] = i - 1 end
+  return F.gather_rows(x, vbl.tensor(index, {dtype = "i32", device = "cpu"}))
 end
 
+-- Parts [n, D] as unit rows on the CPU, in f64: in f32 vectors tie that lie close together, as they do before training.
+local function joined(parts) return F.normalize_rows(vbl.cat(parts, 1):to("cpu"):to("f64")) end
+
 function Task:collector()
-  local ids, text, vision = {}, {}, {}
+  local ids, keys, text, vision = {}, {}, {}, {}
   local collector = {}
   function collector.add(view, batch, _, lo, hi, out)
-    for i = lo, hi do ids[#ids + 1] = view:image_id(batch.index[i]) end
+    for i = lo, hi do ids[#ids + 1], keys[#keys + 1] = view:image_id(batch.index[i]), view:image_key(batch.index[i]) end
     text[#text + 1], vision[#vision + 1] = out.keys[1]:detach():keep(), out.keys[2]:detach():keep()
   end
   function collector.finish()
-    local t, v = vbl.cat(text, 1), vbl.cat(vision, 1)
-    local _, record = vbl.measure.retrieval(t, v)
-    local p = {kind = "retrieval", n = #ids, ids = ids, found = {t2i = recalls(record, ""), i2t = recalls(record, "_yx")},
-               ranks = {t2i = ranks_of(t, v), i2t = ranks_of(v, t)}}
-    return setmetatable(p, Ranks)
+    local first, samples, image = images_of(keys)
+    local t, v = joined(text), rows_of(joined(vision), first)
+    return setmetatable({kind = "retrieval", n = #ids, ids = ids, first = first, ranks = {t2i = ranks_of(t, v, image), i2t = ranks_of(v, t, samples)}}, Ranks)
   end
   return collector
 end

@@ -9,6 +9,7 @@
 --     1,000 resamples of the samples (Efron 1979)
 local vbl = require "vbl"
 local m = require "vbl.metrics"
+local quantile = require "vbl.quantile"
 
 local scoring = {
   metrics = {
@@ -74,13 +75,24 @@ end
 
 function by_kind.soft(p, _, out) out.values.vqa_accuracy = p.credit:mean():item() end
 
+-- Summed in the order of vbl.measure.retrieval.
+local function recall(ranks, k)
+  local share, hits = 0, 0
+  for _, rank in ipairs(ranks) do
+    if rank <= k then share, hits = share + 1 / #ranks, hits + 1 end
+  end
+  return share, hits
+end
+
 function by_kind.retrieval(p, _, out)
-  for _, way in ipairs {"t2i", "i2t"} do
-    for name, value in pairs(p.found[way]) do out.values[name .. "_" .. way] = value end
+  for way, ranks in pairs(p.ranks) do
+    local sorted, mrr = table.move(ranks, 1, #ranks, 1, {}), 0
+    table.sort(sorted)
+    for _, rank in ipairs(ranks) do mrr = mrr + 1 / rank / #ranks end
+    out.values["median_rank_" .. way], out.values["mrr_" .. way] = quantile(sorted, 0.5), mrr
     for _, k in ipairs {1, 5, 10} do
-      local hit = 0
-      for _, rank in ipairs(p.ranks[way]) do hit = hit + (rank <= k and 1 or 0) end
-      out.proportions[("r%d_%s"):format(k, way)] = {hit, #p.ranks[way]}
+      local name, share, hits = ("r%d_%s"):format(k, way), recall(ranks, k)
+      out.values[name], out.proportions[name] = share, {hits, #ranks}
     end
   end
 end
