@@ -200,6 +200,27 @@ check.group("mistakes", function()
   sentence(words("val_fraction=0.001", "scenes.train=20"), "a share of 0.001 held out of 20 samples")
 end)
 
+check.group("no sample in two of the splits", function()
+  local files = data_files.new()
+  for i = 1, 30 do files:image(("img/%d.png"):format(i), i) end
+  -- Ten samples, from number `first`.
+  local function split(name, first)
+    local lines = {}
+    for i = 0, 9 do lines[i + 1] = c.json_encode {id = ("s%d"):format(first + i), img = ("img/%d.png"):format(first + i), text = "a picture", label = i % 2} end
+    files:write(name .. ".jsonl", table.concat(lines, "\n") .. "\n")
+  end
+  local function refused(second, third, ...)
+    split("train", 1)
+    split("val", second)
+    split("test", third)
+    sentence(words("data=jsonl:" .. files.path, "probe_samples=0", "model.image=32"), ...)
+  end
+  refused(9, 21, "2 samples of val are also in train (the first: s", "); a probe set must not meet the training set")
+  refused(11, 10, "1 sample of test is also in train (the first: s10)")
+  refused(11, 19, "2 samples of test are also in val (the first: s", "); what is chosen on one says nothing on the other")
+  files:remove()
+end)
+
 check.group("a run whose checkpoints were deleted", function()
   c.remove(whole .. "/checkpoints")
   sentence(words("from=" .. whole), "has no whole checkpoint best or last: they were deleted")

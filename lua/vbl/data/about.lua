@@ -137,7 +137,9 @@ end
 function about.apart(data, a, b)
   for _, m in ipairs((data.set:meetings(false))) do
     if m.sign == "id" and (m.a == a and m.b == b or m.a == b and m.b == a) then
-      error(("data %s: %s of %s %s also in %s (the first: %s); a probe set must not meet the training set; `vbl data check` lists all, split=FILE divides anew"):format(data.name, count(m.count, "sample"), b, m.count == 1 and "is" or "are", a, m.id_a), 0)
+      local why = a == "train" and "a probe set must not meet the training set" or "what is chosen on one says nothing on the other"
+      error(("data %s: %s of %s %s also in %s (the first: %s); %s; `vbl data check` lists all, split=FILE divides anew"):format(
+        data.name, count(m.count, "sample"), b, m.count == 1 and "is" or "are", a, m.id_a, why), 0)
     end
   end
 end

@@ -2,7 +2,8 @@
 --   splits.divide(job): sets train, test (the view that each epoch evaluates: the validation split), val_name, test_name (nil: the set has
 --     none), held (the view that was held out of train to validate on, or nil), sizes (name -> size)
 --   splits.test(job) -> the view of the test split; nothing else opens it
--- A set without a split to validate on has val_fraction of its training images held out, the same ones for every seed.
+-- A sample in two of them is an error. A set without a split to validate on has val_fraction of its training images held out, the same ones
+-- for every seed.
 local nearest = require "vbl.nearest"
 local usage = require "vbl.usage"
 
@@ -57,7 +58,10 @@ function splits.divide(job)
     train, val = hold_out(train, config.val_fraction)
     job.val_name, job.held = "val", val
   end
-  if job.test_name then data:apart("train", job.test_name) end
+  if job.test_name then
+    data:apart("train", job.test_name)
+    if not job.held then data:apart(job.val_name, job.test_name) end
+  end
   if config.train_samples > 0 and config.train_samples < train:size() then train = train:part(1, config.train_samples) end
   job.train, job.test = changed(job, train), changed(job, val)
   job.sizes = {train = train:size(), [job.val_name] = val:size(), [job.test_name or "test"] = job.test_name and sizes[job.test_name] or nil}
