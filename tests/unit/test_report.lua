@@ -63,7 +63,7 @@ check.group("the data of the charts", function()
   check.ok(#steps.x <= 400 and #steps.x > 200, "long series are thinned")
   check.near(by_title["loss.ap"].refs[1][1], math.log(2), 1e-5)
   check.near(by_title["loss.mim"].refs[1][1], math.log(351.75), 1e-5)
-  check.equal(by_title["loss.mim"].refs[1][2], "chance, ln 352")
+  check.equal(by_title["loss.mim"].refs[1][2], "chance of the test batches, ln 352")
   check.near(by_title["accuracy.ap"].series[1].lo[1], 0.48, 1e-5)
   check.equal(#data.layers.epochs, 4)
   local cka = data.layers.charts[1]

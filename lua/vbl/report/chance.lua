@@ -1,7 +1,7 @@
 -- What a metric is without having learnt anything: the line that a curve has to leave.
 --   chance.of(run, name) -> value, label; nil where none is known
--- Alignment prediction: a fair coin, ln 2 nats (half of the pairs are swapped). InfoNCE over m candidates (the mean of the batches): ln m; of the
--- contrastive term, whose training batches hold other numbers of pairs, the test's. MLM: the entropy of the word
+-- Alignment prediction: a fair coin, ln 2 nats (half of the pairs are swapped). InfoNCE over m candidates (the mean of the batches): ln m, of
+-- the test's batches; those of training may hold others. MLM: the entropy of the word
 -- pieces of the training captions, which a model reaches that knows frequencies alone. AUROC: 0.5. Accuracy: the share of the largest class.
 local chance = {}
 
@@ -25,7 +25,7 @@ function chance.of(run, name)
   if name == "loss.mlm" and run.unigram then return run.unigram, "word frequencies alone" end
   if name == "loss.mim" then
     local candidates = last(run, "candidates.mim", "test")
-    if candidates and candidates > 1 then return math.log(candidates), ("chance, ln %.0f"):format(candidates) end
+    if candidates and candidates > 1 then return math.log(candidates), ("chance of the test batches, ln %.0f"):format(candidates) end
   end
   if name == "loss.contrastive" then
     local level = last(run, "chance.contrastive", "test")

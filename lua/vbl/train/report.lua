@@ -43,6 +43,22 @@ local function shuffled_text(test)
                                                        missing and (" (too few images to shuffle in %d batch%s)"):format(missing, missing == 1 and "" or "es") or "")
 end
 
+-- ln of the candidates of a contrastive loss; nil where it is none.
+local function chance_of(values, name)
+  local candidates = values["candidates." .. name]
+  return candidates and math.log(candidates) or values["chance." .. name]
+end
+
+-- "MIM chance: 5.8636 (5.1705 in training: batches of 16, not 32)": the test takes whole batches, also for a task that trains on a part of each, so
+-- that its two losses are over other numbers of candidates. Of other contrastive losses than MIM's it is told only then.
+local function chance_text(job, task, name, train, test)
+  local of_test, of_train = chance_of(test, name), chance_of(train, name)
+  local apart = of_train and task.batch and task.batch < job.config.batch
+  if not of_test or not apart and name ~= "mim" then return nil end
+  return ("%s chance: %.4f%s"):format(titles[name] or name, of_test,
+                                    apart and (" (%.4f in training: batches of %d, not %d)"):format(of_train, task.batch, job.config.batch) or "")
+end
+
 -- "train loss MLM: 6.7365, test loss MLM: 5.5988, train loss AP: ..., accuracy AP: 0.9998, ..."
 function report.epoch_line(job, epoch, train, test, intervals)
   local parts = {string.format("Epoch %d/%d", epoch, job.config.epochs)}
@@ -63,7 +79,7 @@ function report.epoch_line(job, epoch, train, test, intervals)
       add("%s, one attribute changed: %.4f", "AP", test["accuracy.ap_one_attribute"])
     end
   end
-  if test["candidates.mim"] then parts[#parts + 1] = string.format("MIM chance: %.4f", math.log(test["candidates.mim"])) end
+  for _, task in ipairs(job.tasks) do parts[#parts + 1] = chance_text(job, task, task.name == "ap" and "contrastive" or task.name, train, test) end
   return table.concat(parts, ", ")
 end
 
