@@ -80,7 +80,7 @@ local function source(mean, n, spread) return {mean * n, n, n * (mean * mean + s
 -- The kinds of alarms of an epoch in which AP's loss was `ap` (over the steps, of training pairs, held out), each with the standard error 0.002.
 local function at_chance(ap)
   local s = {sums = {["loss.ap"] = source(ap[1], 100, 0.02)}}
-  return levels.check({}, s, 3, {values = {["loss.ap"] = ap[3]}, errors = {["loss.ap"] = 0.002}, train = {["loss.ap"] = ap[2]},
+  return levels.check({tasks = {{name = "ap"}}}, s, 3, {values = {["loss.ap"] = ap[3]}, errors = {["loss.ap"] = 0.002}, train = {["loss.ap"] = ap[2]},
                                  train_errors = {["loss.ap"] = 0.002}})
 end
 
@@ -104,7 +104,7 @@ check.group("chance: the other tasks' levels", function()
     for key, value in pairs(loss) do values[key] = value end
     local errors = {}
     for key in pairs(loss) do errors[key] = 0.01 end
-    return levels.check({train = texts(64, function(i) return {i % 8} end)}, {sums = {}}, 1, {values = values, errors = errors})
+    return levels.check({tasks = {{name = "pull"}}, train = texts(64, function(i) return {i % 8} end)}, {sums = {}}, 1, {values = values, errors = errors})
   end
   check.equal(#alarms({["loss.mlm"] = math.log(8)}), 1)
   check.equal(#alarms({["loss.mlm"] = math.log(8) - 0.03}), 0)
@@ -112,6 +112,9 @@ check.group("chance: the other tasks' levels", function()
   check.equal(#alarms({["loss.mim"] = math.log(200) - 0.03}, {["candidates.mim"] = 200}), 0)
   check.equal(#alarms({["loss.contrastive"] = 2.7}, {["chance.contrastive"] = 2.7}), 1)
   check.equal(#alarms({["loss.contrastive"] = 2.66}, {["chance.contrastive"] = 2.7}), 0)
+  check.equal(#alarms({["loss.pull"] = 0.7}, {["chance.pull"] = 0.7}), 1)
+  check.equal(#alarms({["loss.pull"] = 0.66}, {["chance.pull"] = 0.7}), 0)
+  check.equal(#alarms({["loss.pull"] = 5}), 0)
   check.equal(#alarms({["loss.other"] = 5}), 0)
 end)
 

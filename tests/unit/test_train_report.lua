@@ -19,4 +19,18 @@ check.group("the chance of a contrastive loss: that of the test, and of training
               "Epoch 2/4, train loss contrastive: 1.0000, test loss contrastive: 2.0000")
 end)
 
+check.group("an experiment's own tasks: in the line of an epoch, in eval mode, in metrics.jsonl and in the progress", function()
+  local job = {config = {epochs = 4, batch = 8}, tasks = {{name = "pull"}, {name = "mlm"}}, epoch_steps = 2, total_steps = 8}
+  local lines, rows, run = {}, {}, {}
+  function run.log(_, form, ...) lines[#lines + 1] = form:format(...) end
+  function run.metric(_, row) rows[row.split .. "." .. row.name] = row.value end
+  check.equal(report.epoch_line(job, 2, {["loss.pull"] = 1}, {["loss.mlm"] = 3, ["loss.pull"] = 2}, {}), "Epoch 2/4, test loss MLM: 3.0000, train loss pull: 1.0000, test loss pull: 2.0000")
+  report.same_mode(run, job, 2, 4, {train = {["loss.mlm"] = 3, ["loss.pull"] = 0.5, ["accuracy.pull"] = 0.75}, train_pairs = 16})
+  check.equal(lines[1], "Epoch 2/4, in eval mode, 16 training pairs: loss MLM: 3.0000, loss pull: 0.5000")
+  check.equal(rows["train_eval.loss.pull"], 0.5)
+  check.equal(rows["train_eval.accuracy.pull"], 0.75)
+  local progress = report.progress(job, {step = 3, samples = 24, seconds = 1}, {["loss.pull"] = 0.25, ["loss.mlm"] = 4})
+  check.ok(progress:find("step 3/8  MLM 4.000  pull 0.250  ", 1, true), progress)
+end)
+
 check.done()

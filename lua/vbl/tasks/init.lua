@@ -9,7 +9,8 @@
 --                                                 masks; the task's further passes are pass + 1 to pass + passes - 1. loss: their share of the batch's loss (already divided by the whole
 --                                                 batch's count), a scalar tensor or nil. keys: list of tensors whose rows, joined over the
 --                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count};
---                                                 a sum is a number, or a tensor of one element: then no device is waited for.
+--                                                 a sum is a number, or a tensor of one element: then no device is waited for. Of a task
+--                                                 named NAME loss.NAME is what a run tells; chance.NAME is the loss of a model that knows nothing.
 --   task:join(keys, model) -> loss, {name -> number or tensor}    those terms (InfoNCE) from the joined keys; absent where there are none.
 --   task:check(model, data)                       raises where the task cannot be trained with them; may be absent
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.

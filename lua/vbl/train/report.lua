@@ -2,6 +2,7 @@
 -- numbers in metrics.jsonl.
 local vbl = require "vbl"
 local analysis = require "vbl.analysis"
+local loss_names = require "vbl.train.loss_names"
 local sorted_keys = require "vbl.sorted_keys"
 local summary = require "vbl.models.summary"
 local features = require "vbl.analysis.features"
@@ -65,11 +66,7 @@ function report.epoch_line(job, epoch, train, test, intervals)
   local function add(format, title, value)
     if value then parts[#parts + 1] = string.format(format, title, value) end
   end
-  local names = {"mlm", "ap", "contrastive", "mim"}
-  for _, task in ipairs(job.tasks) do  -- an experiment's own
-    if not titles[task.name] then names[#names + 1] = task.name end
-  end
-  for _, name in ipairs(names) do
+  for _, name in ipairs(loss_names(job)) do
     add("train loss %s: %.4f", titles[name] or name, train["loss." .. name])
     add("test loss %s: %.4f", titles[name] or name, test["loss." .. name])
     if name == "mlm" then parts[#parts + 1] = shuffled_text(test) end
@@ -86,7 +83,7 @@ end
 -- The losses of training pairs taken as the test's are: "Epoch 1/4, in eval mode, 128 training pairs: loss MLM: 5.5021, loss AP: 0.3101".
 function report.same_mode(run, job, epoch, step, found)
   local parts, rows = {}, {}
-  for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
+  for _, name in ipairs(loss_names(job)) do
     local value = found.train["loss." .. name]
     rows["loss." .. name], rows["accuracy." .. name] = value, found.train["accuracy." .. name]
     if value then parts[#parts + 1] = ("loss %s: %.4f"):format(titles[name] or name, value) end
@@ -143,7 +140,7 @@ end
 
 function report.progress(job, s, values)
   local parts = {string.format("epoch %d/%d step %d/%d", (s.step - 1) // job.epoch_steps + 1, job.config.epochs, s.step, job.total_steps)}
-  for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
+  for _, name in ipairs(loss_names(job)) do
     local v = values["loss." .. name]
     if v then parts[#parts + 1] = string.format("%s %.3f", titles[name] or name, v) end
   end

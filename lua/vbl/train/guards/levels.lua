@@ -5,7 +5,9 @@
 -- Held-out pairs of a single batch have no standard error, and say nothing.
 --   ap: ln 2      mlm: the entropy of the training captions' word pieces (vbl.tasks.unigram)      mim, contrastive: ln of the candidates
 --   labels: their entropy, in the training or held-out samples that the loss is of (vbl.tasks.prior)      retrieval: ln of a batch's pairs
+--   an experiment's own task: what its statistic chance.NAME says, and nothing without one
 local accumulate = require "vbl.train.accumulate"
+local loss_names = require "vbl.train.loss_names"
 local prior = require "vbl.tasks.prior"
 local unigram = require "vbl.tasks.unigram"
 
@@ -13,7 +15,7 @@ local levels = {Z = 2.33}  -- one-sided: by luck a model at chance is below in o
 
 local titles = {ap = "AP", mlm = "MLM", mim = "MIM", contrastive = "the contrastive term"}
 
--- name -> function(values, job) -> level, what it is; of a task that fine-tunes: downstream_level
+-- name -> function(values, job) -> level, what it is; of a task that fine-tunes: downstream_level; of an experiment's own: its statistic chance.NAME
 local level_of = {
   ap = function() return math.log(2), "ln 2" end,
   mlm = function(_, job)
@@ -49,7 +51,8 @@ end
 
 local function level(name, source, job)
   if level_of[name] then return level_of[name](source.values, job) end
-  return downstream_level(job.tasks[1], source.values, job, source.view)
+  if name == job.task_name then return downstream_level(job.tasks[1], source.values, job, source.view) end
+  return source.values["chance." .. name], "the task's own level"
 end
 
 -- Standard errors of the means over the steps of an epoch: s.sums has {sum, n, sum of squares} of the losses.
@@ -85,7 +88,7 @@ function levels.check(job, s, epoch, found)
     {title = "of held-out pairs", view = job.test, needed = true, values = found.values, errors = found.errors or {}},
   }
   local alarms = {}
-  for _, name in ipairs {"mlm", "ap", "contrastive", "mim", job.task_name} do
+  for _, name in ipairs(loss_names(job)) do
     local losses, what = at_chance(job, name, sources)
     if losses then
       alarms[#alarms + 1] = {kind = "chance", text = ("epoch %d: %s is no better than chance: loss %s; chance is %s"):format(epoch, titles[name] or name, losses, what)}
