@@ -1,6 +1,6 @@
 -- Steps of several tasks, as one batch through the model or one after the other: losses, statistics and gradients to compare.
 --   together.with(...) -> the config of a small model with these keys      together.interleaved: keys of one that fuses between the layers
---   together.job_of(model, tasks[, more keys of the config]) -> job       on the CPU, batch 12
+--   together.job_of(model, tasks[, more keys of the config[, parts]]) -> job       on the CPU, batch 12
 --   together.works_of(job, key) -> task name -> work                       of the first batch
 --   together.step(job, works, at_once[, micro]) -> losses and statistics, gradients in f64, how often a batch went through the model
 --   together.check_same(job, result, gradients, result2, gradients2)       of two such steps: equal to rounding
@@ -25,11 +25,11 @@ function together.with(...)
   return all
 end
 
-function together.job_of(model, tasks, more)
+function together.job_of(model, tasks, more, parts)
   local config = {flags = {seed = 3, device = "cpu"}, name = "together", data = "scenes", scenes = {train = 32, test = 8}, model = model, tasks = tasks,
                   batch = 12, epochs = 1, tasks_together = "yes"}
   for key, value in pairs(more or {}) do config[key] = value end
-  return vbl.train.job(config)
+  return vbl.train.job(config, parts)
 end
 
 function together.works_of(job, key)

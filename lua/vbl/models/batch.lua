@@ -41,4 +41,15 @@ function batch.check(given, c)
   end
 end
 
+-- Masks u8 [n, P] of several batches under each other; a number n for one whose n images hide nothing. nil: none hides anything.
+function batch.masks(list)
+  local one, all = nil, {}
+  for _, mask in ipairs(list) do one = one or vbl.is_tensor(mask) and mask end
+  if not one then return nil end
+  for i, mask in ipairs(list) do
+    all[i] = vbl.is_tensor(mask) and mask:to(one:device()) or vbl.zeros(mask, one:size(2), {dtype = "u8", device = one:device()})
+  end
+  return vbl.cat(all, 1)
+end
+
 return batch

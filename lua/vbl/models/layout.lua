@@ -89,11 +89,24 @@ function layout.image(B, P, samples, device)
   return {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = seg, keys = seg, cls = cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
 end
 
--- Of a batch's layouts those of its samples from .. from + n - 1 by themselves (without ids, pos and scatter, which nothing after the embeddings
--- needs). Returns the layout and the row before its first, of the batch's.
-function layout.part_of_text(lay, from, n)
+-- Where the rows of a part's texts go in [B, T], made for whoever asks for it.
+local function scatter_of(part)
+  local scatter = {}
+  for b = 1, part.B do
+    for t = 1, part.counts[b] do scatter[#scatter + 1] = t <= part.lengths[b] and (b - 1) * part.T + t - 1 or -1 end
+  end
+  return i32(part.cls:device(), scatter)
+end
+
+local part_fields = {__index = function(part, key)
+  if key == "scatter" then return scatter_of(part) end
+end}
+
+-- Of a batch's layouts those of its samples from .. from + n - 1 by themselves, of captions T wide (nil: the batch's T), without ids and pos, which
+-- nothing after the embeddings needs. Returns the layout and the row before its first, of the batch's.
+function layout.part_of_text(lay, from, n, T)
   local before, rows, device = lay.first[from], 0, lay.cls:device()
-  local part = {B = n, T = lay.T, longest = 0, whole = lay.whole, lengths = {}, first = {}, counts = {}, numbers = {}}
+  local part = setmetatable({B = n, T = lay.whole and T or lay.T, longest = 0, whole = lay.whole, lengths = {}, first = {}, counts = {}, numbers = {}}, part_fields)
   local seg, keys = {}, {}
   for b = 1, n do
     local count, length = lay.counts[from + b - 1], lay.lengths[from + b - 1]

@@ -4,8 +4,9 @@
 --   passes.run(model, requests[, shared]) -> results, in order      requests: array of {batch, opts}; batch, opts and a result as of model:run;
 --       shared: what a trunk has made of these requests already
 -- Together go passes that compute the same of each sample: with and without co-attention, fused or not; `unimodal` where it is a second way
--- through the layers; images of one type; with packed = false captions of one width. Passes that are tapped, or whose attention is a caller's,
--- go alone.
+-- through the layers; images of one type; with packed = false captions of one width. Passes that are tapped, whose attention is a caller's, or that say
+-- of which samples they read go alone.
+local batches = require "vbl.models.batch"
 local layout = require "vbl.models.layout"
 local trunk = require "vbl.models.trunk"
 local vbl = require "vbl"
@@ -16,7 +17,7 @@ local NONE = {text = 0, vision = 0}
 
 -- Passes of equal keys go together; nil: alone.
 local function key_of(model, batch, opts)
-  if opts.attend or next(model.tapped) then return nil end
+  if opts.attend or type(opts.reads) == "table" or next(model.tapped) then return nil end
   local c = model.config
   local twice = opts.unimodal and c.fusion ~= "stacked" or false
   return ("%s %s %s %s %s %s"):format(opts.cross ~= false, opts.fuse ~= false, twice, batch.images:dtype(), batch.images:device(),
@@ -30,39 +31,24 @@ local function widened(tokens, wide)
   return vbl.cat({tokens, vbl.zeros(B, wide - T, {dtype = tokens:dtype(), device = tokens:device()})}, 2)
 end
 
--- The masks of the batches under each other, nothing hidden where there is none; nil: there is none at all.
-local function masks_of(model, batches)
-  local masks, device = {}, nil
-  for _, batch in ipairs(batches) do device = device or batch.mask and batch.mask:device() end
-  if not device then return nil end
-  local P = (model.config.image // model.config.patch) ^ 2 // 1 | 0
-  for i, batch in ipairs(batches) do
-    masks[i] = batch.mask and batch.mask:to(device) or vbl.zeros(batch.tokens:size(1), P, {dtype = "u8", device = device})
-  end
-  return vbl.cat(masks, 1)
-end
-
 -- One batch of several passes' samples, each with the number that it has in its own. begun: images and masks are in it already.
-local function joined(model, group, begun)
-  local batches, wide, all = {}, 0, {tokens = {}, lengths = {}, images = {}, numbers = {}}
+local function joined(group, begun)
+  local wide, masks, all = 0, {}, {tokens = {}, lengths = {}, images = {}, numbers = {}}
+  for _, member in ipairs(group) do wide = math.max(wide, member.batch.tokens:size(2)) end
   for i, member in ipairs(group) do
-    batches[i] = member.batch
-    wide = math.max(wide, member.batch.tokens:size(2))
-  end
-  for i, batch in ipairs(batches) do
-    all.tokens[i], all.lengths[i], all.images[i] = widened(batch.tokens, wide), batch.lengths, batch.images
-    local samples = batch.samples or layout.samples(batch.tokens:size(1))
-    table.move(layout.numbers(samples, group[i].opts.pass or 0), 1, #samples, #all.numbers + 1, all.numbers)
+    local batch, n = member.batch, member.batch.tokens:size(1)
+    all.tokens[i], all.lengths[i], all.images[i], masks[i] = widened(batch.tokens, wide), batch.lengths, batch.images, batch.mask or n
+    table.move(layout.numbers(batch.samples or layout.samples(n), member.opts.pass or 0), 1, n, #all.numbers + 1, all.numbers)
   end
   all.tokens, all.lengths = vbl.cat(all.tokens, 1), vbl.cat(all.lengths, 1)
   if begun then return all end
-  all.images, all.mask = vbl.cat(all.images, 1), masks_of(model, batches)
+  all.images, all.mask = vbl.cat(all.images, 1), batches.masks(masks)
   return all
 end
 
--- Of the result of a joined batch that of its samples from .. from + n - 1; opts: their pass's.
-local function part_of(out, from, n, opts)
-  local text, text_before = layout.part_of_text(out.text_layout, from, n)
+-- Of the result of a joined batch that of its samples from .. from + n - 1, whose captions were T wide; opts: their pass's.
+local function part_of(out, from, n, T, opts)
+  local text, text_before = layout.part_of_text(out.text_layout, from, n, T)
   local vision, vision_before = layout.part_of_image(out.vision_layout, from, n)
   local function rows(pair, reads, skipped)
     local function of(x, name, lay, before)
@@ -111,15 +97,16 @@ local function run_group(model, group, results, shared)
   end
   opts.pass, opts.reads = 0, read_samples(group)
   for _, member in ipairs(group) do opts.unimodal = opts.unimodal or member.opts.unimodal end
-  local out, from = model:run(joined(model, group, opts.begun), opts), 1
+  local out, from = model:run(joined(group, opts.begun), opts), 1
   for _, member in ipairs(group) do
     local n = member.batch.tokens:size(1)
-    results[member.at], from = part_of(out, from, n, member.opts), from + n
+    results[member.at], from = part_of(out, from, n, member.batch.tokens:size(2), member.opts), from + n
   end
 end
 
 function passes.run(model, requests, shared)
   local groups, by_key, results = {}, {}, {}
+  for _, request in ipairs(requests) do model.check_options(request[2] or {}) end
   shared = shared or trunk.shared(model, requests)
   for i, request in ipairs(requests) do
     local member = {batch = request[1], opts = request[2] or {}, at = i}

@@ -5,7 +5,7 @@
 --   streams.both(t, v, ctx, parts)           parts of both between two points where they meet
 --   streams.through(blocks, t, v, ctx, on, layers)      from one meeting to the next: the second half of a block, layers(s, i), the first half of the next.
 --                                            on(i): whether block i is computed
---   streams.ends(t, v) -> text rows, image rows, {text =, vision = rows before the first that were not read}
+--   streams.ends(t, v) -> text rows, image rows, {text =, vision = rows before the first that were not read}; nil for a stream that nobody reads
 local layout = require "vbl.models.layout"
 local nn = require "vbl.nn"
 local vbl = require "vbl"
@@ -120,7 +120,9 @@ function streams.through(blocks, t, v, ctx, on, layers)
   end
 end
 
--- The rows of both streams at their ends, and how many before them were not read.
-function streams.ends(t, v) return t.x, v.x, {text = t.skipped or 0, vision = v.skipped or 0} end
+-- The rows of both streams at their ends, and how many before them were not read. Those of a stream that is over are from half-way.
+function streams.ends(t, v)
+  return not t.over and t.x or nil, not v.over and v.x or nil, {text = t.skipped or 0, vision = v.skipped or 0}
+end
 
 return streams

@@ -2,7 +2,6 @@
 -- same rows of equal captions, and of one image with nothing hidden, whichever pass asks for them. So different captions and images go through them once,
 -- and each pass goes on with its rows: the same to rounding, as are gradients, each a sum over the passes.
 --   trunk.shared(model, requests) -> shared, or nil: nothing is computed twice, or dropout makes it differ      requests: as of vbl.models.passes
---   trunk.is_shared(model) -> whether passes of this model have a trunk in common at all
 --   shared:rows(list) -> {text, vision}     what the trunk makes of the samples of these requests (numbers), one request after the other
 --   shared:of(from, n) -> shared            the same for the n requests from that one on, then numbered from 1
 --   shared:cut(), shared:backward()         between them gradients that come back from the rows are kept, and the second hands their sums to the trunk at once
@@ -17,14 +16,14 @@ Shared.__index = Shared
 local trunk = {}
 
 -- Whether a model's passes have a trunk in common. model.sharing = false: each pass by itself, to compare with.
-function trunk.is_shared(model)
+local function is_shared(model)
   local c = model.config
   return model.sharing ~= false and not (model.training and c.dropout > 0) and c.fusion ~= "single_stream" and c.packed
 end
 
 local function may_share(model, requests)
   local c = model.config
-  if #requests == 0 or not trunk.is_shared(model) or next(model.tapped) then return false end
+  if #requests == 0 or not is_shared(model) or next(model.tapped) then return false end
   local images = requests[1][1].images
   for _, request in ipairs(requests) do
     batches.check(request[1], c)
@@ -43,11 +42,11 @@ local function text_keys(batch)
   return keys
 end
 
--- A masked image is like no other.
+-- A masked image is like no other, nor is one that wants a gradient: it is its own pass's.
 local function image_keys(batch)
   local keys, images, B = {}, batch.images, batch.images:size(1)
   local first, bytes = images:data_ptr(), images:numel() // math.max(B, 1) * (images:dtype() == "u8" and 1 or 4)
-  local alone = batch.mask or not images:is_contiguous()
+  local alone = batch.mask or images.requires_grad or not images:is_contiguous()
   for b = 1, B do keys[b] = alone and {} or first + (b - 1) * bytes end
   return keys
 end
@@ -86,7 +85,7 @@ end
 
 -- Samples that follow each other in a request are one piece.
 local function images_of(requests, samples)
-  local images, masks, masked, at = {}, {}, false, 1
+  local images, masks, masked, at = {}, {}, nil, 1
   while at <= #samples do
     local i, b = samples[at][1], samples[at][2]
     local n = 1
@@ -94,13 +93,9 @@ local function images_of(requests, samples)
     local batch = requests[i][1]
     images[#images + 1] = batch.images:narrow(1, b, n)
     masks[#masks + 1] = batch.mask and batch.mask:narrow(1, b, n) or n
-    masked, at = masked or batch.mask, at + n
+    at = at + n
   end
-  if not masked then return vbl.cat(images, 1) end
-  for k, mask in ipairs(masks) do
-    if math.type(mask) then masks[k] = vbl.zeros(mask, masked:size(2), {dtype = "u8", device = masked:device()}) end
-  end
-  return vbl.cat(images, 1), vbl.cat(masks, 1)
+  return vbl.cat(images, 1), batches.masks(masks)
 end
 
 function trunk.shared(model, requests)

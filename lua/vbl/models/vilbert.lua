@@ -14,6 +14,7 @@ local layout = require "vbl.models.layout"
 local config = require "vbl.models.vilbert_config"
 local passes = require "vbl.models.passes"
 local streams = require "vbl.models.streams"
+local nearest = require "vbl.nearest"
 local taps = require "vbl.models.taps"
 local weights = require "vbl.models.weights"
 
@@ -142,8 +143,7 @@ local function what_is_read(self, opts, B)
   local reads = opts.reads
   if not reads or next(self.tapped) or opts.unimodal and #self.blocks == 0 then return nil end
   if reads == "text" or reads == "vision" then return {[reads] = {1, B}} end
-  if type(reads) == "table" then return reads end
-  error(("vilbert: reads: expected \"text\" or \"vision\", got %s"):format(tostring(reads)), 0)
+  return reads
 end
 
 -- The rows of both streams as a pass begins with them.
@@ -152,17 +152,30 @@ local function start(self, batch, tl, vl, ctx)
   return self.text:embed(tl, ctx), self.vision:embed(batch.images, batch.mask, vl, ctx)
 end
 
+local OPTIONS = {pass = true, cross = true, unimodal = true, fuse = true, reads = true, attend = true, begun = true}
+
+-- The options of a pass, as :run takes them, or an error that names what is none.
+function Vilbert.check_options(opts)
+  for key in pairs(opts) do
+    if not OPTIONS[key] then error(("vilbert: a pass has no option '%s'%s"):format(tostring(key), nearest.hint(tostring(key), OPTIONS)), 0) end
+  end
+  local reads = opts.reads
+  if reads == nil or reads == "text" or reads == "vision" or type(reads) == "table" then return end
+  error(("vilbert: reads: expected \"text\" or \"vision\", got %s"):format(tostring(reads)), 0)
+end
+
 -- One pass on rows. batch: {tokens i32 [B,T], lengths i32 [B], images, mask= u8 [B,P] patches to hide, samples= array of sample
 -- numbers in the effective batch}. opts: {pass= number of this pass within the step (dropout), cross = false switches every
--- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention, fuse = false
+-- co-attending block off (it is skipped whole), unimodal = true also gives the streams as they are before any co-attention (a pass that computes them anyway gives them unasked), fuse = false
 -- gives nothing else: the fusion is not computed, reads = "text" or "vision": the caller reads that stream alone, and what only the other needs is
 -- left out (or {text = {first sample, samples} or nil, vision =}: the samples whose rows are read), attend = what attends in place of the kernel (vbl.nn.attention),
 -- begun = {text [N,D], vision [B*P,D]}: what the trunk made of the batch already (vbl.models.trunk); its images are then not looked at}.
 -- Blocks that :ablate names are left out in eval mode.
--- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]}, skipped = {text =, vision =
--- rows before the first that were not read}}; a stream that is not read may be nil.
+-- Returns {text [N,D], vision [B*P,D], text_layout, vision_layout, taps, unimodal = {text [N,D], vision [B*P,D]} or nil, skipped = {text =, vision =
+-- rows before the first that were not read}}; a stream that is not read may be nil, and is no other's.
 function Vilbert:run(batch, opts)
   opts = opts or {}
+  Vilbert.check_options(opts)
   local c = self.config
   local tl, vl = pass_layouts(self, batch, opts.pass, opts.begun)
   local found = {}
@@ -186,7 +199,7 @@ function Vilbert:run(batch, opts)
       unimodal = {text = ut, vision = uv}
     end
     t, v, skipped = through(self, t, v, tl, vl, ctx)
-    unimodal = unimodal or {text = t, vision = v}
+    if not ctx.cross or not joined and #self.blocks == 0 then unimodal = unimodal or {text = t, vision = v} end
   end
   if not ctx.fuse then return {text_layout = tl, vision_layout = vl, taps = found, unimodal = unimodal} end
   ctx.tap("text.final", t, tl)

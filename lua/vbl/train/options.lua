@@ -8,7 +8,7 @@ local common = {
   model = {"table", {}, "keys of vbl.models.vilbert; preset = \"auto\": tiny for scenes, small for photographs"},
   batch = {"number", 32, "pairs an optimizer step", from = 1, whole = true},
   micro_batch = {"number", 0, "pairs at a time; the gradient is that of the whole batch (0: as many as fit in memory, on a GPU by the plan)", from = 0, whole = true},
-  checkpointing = {"boolean", false, "activation (gradient) checkpointing: only the inputs of layers and fusion blocks are kept, and backward computes the rest again. Less memory, up to a third more work, the same numbers (bit for bit where the tasks go one after the other)"},
+  checkpointing = {"boolean", false, "activation (gradient) checkpointing: only the inputs of layers and fusion blocks are kept, and backward computes the rest again. Less memory, up to a third more work, the same numbers (of the built-in tasks bit for bit where they go one after the other)"},
   min_lr_fraction = {"number", 0.2, "the cosine ends at this share of the peak", from = 0, to = 1},
   warmup = {"number", 0.1, "share of the steps that warm up linearly", from = 0, to = 1},
   weight_decay = {"number", 0.01, "decoupled decay of tensors of two or more dims", from = 0},

@@ -3,22 +3,43 @@
 --   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward. The passes are one batch (vbl.models.passes)
 --   together.in_turn(model, calls, finish) -> what finish gave, in order      each task's passes by themselves; finish(i, result) goes backward from a task's
 --       result before the next one's are taken
--- A pass that is asked for where no coroutine can stop, inside vbl.no_grad (a target without a gradient) or vbl.checkpoint, is taken there and then.
+-- A pass that is asked for where no coroutine can stop, inside vbl.no_grad (a target without a gradient), vbl.checkpoint or a coroutine of the task's own, is
+-- taken there and then, and so is one of a model that the task has changed (:eval(), :tap, :ablate): with the changes, which no other task sees.
 local trunk = require "vbl.models.trunk"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
 
 local together = {}
 
--- The model, but that its passes are asked for.
-local function asking(model)
-  local asker = {}
+-- The passes of a model with these fields, which are its own again after.
+local function run_changed(model, changes, requests)
+  local own = {}
+  local _ <close> = setmetatable({}, {__close = function()
+    for key in pairs(changes) do model[key] = own[key] end
+  end})
+  for key, value in pairs(changes) do own[key], model[key] = model[key], value end
+  return model:run_all(requests)
+end
+
+-- The model as the task of a thread has it: its passes are asked for.
+local function asking(model, thread)
+  local asker, changes = {}, {}
   function asker:run_all(requests)
-    if not coroutine.isyieldable() then return model:run_all(requests) end
+    if next(changes) then return run_changed(model, changes, requests) end
+    if coroutine.running() ~= thread or not coroutine.isyieldable() then return model:run_all(requests) end
     return coroutine.yield(requests)
   end
   function asker:run(batch, opts) return self:run_all({{batch, opts}})[1] end
-  return setmetatable(asker, {__index = model})
+  return setmetatable(asker, {
+    __index = function(_, key)
+      if changes[key] ~= nil then return changes[key] end
+      return model[key]
+    end,
+    __newindex = function(_, key, value)
+      if value == model[key] then value = nil end
+      changes[key] = value
+    end,
+  })
 end
 
 -- Lets a coroutine go on: what it asks for next, or nil and its result. Its error is raised here, with the place in the task where it arose.
@@ -40,8 +61,8 @@ end
 
 -- What each asks for first, and the results of those that ask for nothing.
 local function started(threads, model)
-  local asked, results, asker = {}, {}, asking(model)
-  for i, thread in ipairs(threads) do asked[i], results[i] = go_on(thread, asker) end
+  local asked, results = {}, {}
+  for i, thread in ipairs(threads) do asked[i], results[i] = go_on(thread, asking(model, thread)) end
   return asked, results
 end
 
