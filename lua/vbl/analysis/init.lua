@@ -1,12 +1,12 @@
 -- vbl.analysis: what the layers of a two-stream model share. One forward pass a partner makes the features (or a file holds them), and
 -- every analysis reads these; each returns a sheet (vbl.analysis.sheet), which prints, is saved as .tsv and .json, and draws itself. The
 -- table below is what there is; the head of each module says the options.
---   layers(pairs, opts), line(layer), names: the cheap table of a training run and its log line (vbl.analysis.layers)
+--   layers(pairs, opts), line(layer), chance(list), names: the cheap table of a training run and its log lines (vbl.analysis.layers)
 local document = require("vbl.tensor.c").document
 local layers = require "vbl.analysis.layers"
 local nearest = require "vbl.nearest"
 
-local analysis = {layers = layers.layers, line = layers.line, names = layers.names}
+local analysis = {layers = layers.layers, line = layers.line, chance = layers.chance, names = layers.names}
 
 -- Name, module, the function in it (false: the module is one), signature, help.
 local rows = {

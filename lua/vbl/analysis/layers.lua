@@ -1,6 +1,7 @@
 -- The cheap table of a training run: the measures between the two streams, layer by layer, and its log lines.
 --   layers.layers(pairs, opts) -> one record per layer
 --   layers.line(layer)         -> its log line
+--   layers.chance(list)        -> the log line of what these layers show of shuffled pairs, the least and the most of them
 --   layers.names               -> the measures, in the order of the line
 local gate = require "vbl.analysis.gate"
 local measure = require "vbl.measure"
@@ -88,6 +89,25 @@ function layers.line(layer)
     if layer[name] then parts[#parts + 1] = string.format("%s=%s", titles[name] or name, number(layer, name)) end
   end
   return string.format("layer %s (co-attn-%s): %s", layer.name, layer.coattention and "True" or "False", table.concat(parts, ", "))
+end
+
+local function range(low, high)
+  local a, b = ("%.4f"):format(low), ("%.4f"):format(high)
+  return a == b and a or a .. " to " .. b
+end
+
+-- "chance, of shuffled pairs: CKA=0.0000, SVCCA=0.6512 to 0.7304, mknn=0.1587, ...", of the measures that have one.
+function layers.chance(list)
+  local parts = {}
+  for _, name in ipairs(layers.names) do
+    local low, high = math.huge, -math.huge
+    for _, layer in ipairs(list) do
+      local chance = layer.records[name] and layer.records[name].chance
+      if chance and chance == chance then low, high = math.min(low, chance), math.max(high, chance) end
+    end
+    if low <= high then parts[#parts + 1] = ("%s=%s"):format(titles[name] or name, range(low, high)) end
+  end
+  return "chance, of shuffled pairs: " .. table.concat(parts, ", ")
 end
 
 return layers

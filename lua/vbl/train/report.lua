@@ -109,7 +109,8 @@ end
 
 function report.step(run, step, epoch, values) metrics(run, step, epoch, "step", values) end
 
--- One line a layer and partner; matched and mismatched stand together. Where a partner changes nothing, before the fusion, it has no line of its own.
+-- One line a layer and partner, then that of chance; matched and mismatched stand together. Where a partner changes nothing, before the fusion, it has
+-- no line of its own.
 function report.layers(run, epoch, step, results, partners)
   local n = #results[partners[1]]
   for i = 1, n do
@@ -129,6 +130,7 @@ function report.layers(run, epoch, step, results, partners)
       end
     end
   end
+  run:log("%s", analysis.chance(results[partners[1]]))
 end
 
 local function clock(seconds)
