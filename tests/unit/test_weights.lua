@@ -141,6 +141,22 @@ check.group("a refused load changes nothing; strict = false takes what matches",
   check.error(function() wrong:load(folder .. "/bert") end, "set dim = 16, layers = 2", "(the model has 32, 3)")
 end)
 
+check.group("parameters that a script gave its model", function()
+  local keys = {dim = 16, layers = 1, attention_heads = 2, mlp = 24, vocab = 20, max_positions = 8, image = 16, patch = 4}
+  local own, plain, file = vbl.models.vilbert(keys), vbl.models.vilbert(keys), temporary() .. "/own.safetensors"
+  vbl.nn.scope(own.list, "gate", function() return 0 end):parameter("scale", {2}, vbl.nn.init.zeros)
+  check.equal(own.list[#own.list].name:match "^gate", "gate")
+  own:save(file)
+  local report = plain:load(file)
+  check.ok(report.text:find("gate", 1, true) and report.text:find("of a part that a script gave its model", 1, true))
+  check.equal(#report.unexpected, 0)
+  check.equal(maximum(plain.list[1].tensor, own.list[1].tensor), 0)
+  -- A name within a part that is there is a mistake still.
+  own.list[#own.list].name = "vit.gate"
+  own:save(file)
+  check.error(function() plain:load(file) end, "vit.gate", "nothing was loaded")
+end)
+
 check.group("distilled DeiT and other ViTs are refused by name", function()
   local at, file = temporary(), vbl.load(folder .. "/vit_timm/model.safetensors")
   for _, extra in ipairs {{"dist_token", "distillation"}, {"reg_token", "register"}, {"blocks.0.ls1.gamma", "layer scale"}, {"norm_pre.weight", "CLIP"}} do

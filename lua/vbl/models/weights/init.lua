@@ -191,6 +191,15 @@ local function left_out(model, target)
   end
 end
 
+-- A parameter that a script gave its model beside the built-in parts; this one has none of that name's first word.
+local function of_another(model, target)
+  local first = target:match "^[^.]+"
+  for _, p in ipairs(model.list) do
+    if p.name:match "^[^.]+" == first then return nil end
+  end
+  return "of a part that a script gave its model, and this one has not"
+end
+
 local function compare(model, part, plan, r)
   local taken, used = {}, {}
   for target, parts in pairs(plan.targets) do
@@ -199,7 +208,7 @@ local function compare(model, part, plan, r)
   for target, parts in pairs(plan.targets) do
     local p = model.list[target]
     if not p then
-      local why = left_out(model, target)
+      local why = left_out(model, target) or part.families.vilbert and of_another(model, target)
       if why then
         -- A tied head is made of word embeddings, which have a place of their own.
         for _, name in ipairs(parts) do r.unused[name] = r.unused[name] or not used[name] and why or nil end
