@@ -31,9 +31,9 @@ function layout.numbers(samples, pass)
 end
 
 -- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B numbers (layout.numbers);
--- device: where the index tensors go (where new tensors go).
+-- device: where the index tensors go (where new tensors go); calm: there is no dropout, so rows and samples, which it alone reads, are left out.
 -- Returns {B, T, N, longest (segment), whole (seg and keys are all rows), lengths, first, counts, numbers (Lua arrays of B: first row, rows, samples), ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
-function layout.text(tokens, lengths, samples, max_positions, packed, device)
+function layout.text(tokens, lengths, samples, max_positions, packed, device, calm)
   local B, T = tokens:size(1), tokens:size(2)
   local rows_of, len = tokens:totable(), lengths:totable()
   local ids, pos, seg, keys, rows, cls, scatter, first, counts = {}, {}, {}, {}, {}, {}, {}, {}, {}
@@ -53,12 +53,12 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device)
     for t = 1, count do
       n = n + 1
       ids[n], pos[n] = rows_of[b][t], t - 1
-      rows[2 * n - 1], rows[2 * n] = samples[b], t - 1
+      if not calm then rows[2 * n - 1], rows[2 * n] = samples[b], t - 1 end
       scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
     end
   end
   return {B = B, T = T, N = n, longest = longest, whole = packed, lengths = len, first = first, counts = counts, numbers = samples, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
-          rows = i32(device, rows, 2), cls = i32(device, cls), scatter = i32(device, scatter), samples = i32(device, samples)}
+          rows = not calm and i32(device, rows, 2) or nil, cls = i32(device, cls), scatter = i32(device, scatter), samples = not calm and i32(device, samples) or nil}
 end
 
 local kept = {}
@@ -76,9 +76,7 @@ local function image_rows(B, P, device)
   return kept.seg:narrow(1, 1, B), kept.cls:narrow(1, 1, B)
 end
 
--- B images of P tokens each (CLS included).
-function layout.image(B, P, samples, device)
-  local seg, cls = image_rows(B, P, device)
+local function dropout_rows(B, P, samples, device)
   local rows, n = {}, 0
   for b = 1, B do
     for t = 0, P - 1 do
@@ -86,7 +84,15 @@ function layout.image(B, P, samples, device)
       n = n + 2
     end
   end
-  return {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = seg, keys = seg, cls = cls, rows = i32(device, rows, 2), samples = i32(device, samples)}
+  return i32(device, rows, 2)
+end
+
+-- B images of P tokens each (CLS included). calm: as of layout.text.
+function layout.image(B, P, samples, device, calm)
+  local seg, cls = image_rows(B, P, device)
+  local lay = {B = B, P = P, N = B * P, longest = P, even = true, whole = true, seg = seg, keys = seg, cls = cls}
+  if not calm then lay.rows, lay.samples = dropout_rows(B, P, samples, device), i32(device, samples) end
+  return lay
 end
 
 -- Where the rows of a part's texts go in [B, T], made for whoever asks for it.
@@ -115,7 +121,7 @@ function layout.part_of_text(lay, from, n, T)
     part.longest, rows = math.max(part.longest, count), rows + count
   end
   part.N, part.cls, part.seg, part.keys = rows, i32(device, part.first), i32(device, seg, 2), i32(device, keys, 2)
-  part.rows, part.samples = lay.rows:narrow(1, before + 1, rows), lay.samples:narrow(1, from, n)
+  if lay.rows then part.rows, part.samples = lay.rows:narrow(1, before + 1, rows), lay.samples:narrow(1, from, n) end
   return part, before
 end
 
@@ -123,7 +129,7 @@ function layout.part_of_image(lay, from, n)
   local before, rows = (from - 1) * lay.P, n * lay.P
   local seg = lay.seg:narrow(1, 1, n)
   return {B = n, P = lay.P, N = rows, longest = lay.P, even = true, whole = true, seg = seg, keys = seg, cls = lay.cls:narrow(1, 1, n),
-          rows = lay.rows:narrow(1, before + 1, rows), samples = lay.samples:narrow(1, from, n)}, before
+          rows = lay.rows and lay.rows:narrow(1, before + 1, rows), samples = lay.samples and lay.samples:narrow(1, from, n)}, before
 end
 
 return layout

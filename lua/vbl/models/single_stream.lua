@@ -24,16 +24,16 @@ function single.layout(tl, vl)
     seg[2 * b - 1], seg[2 * b], keys[2 * b - 1], keys[2 * b] = n, P + count, n, P + tl.lengths[b]
     for p = 0, P - 1 do
       from[n + 1], vision[(b - 1) * P + p + 1] = tl.N + (b - 1) * P + p, n
-      rows[2 * n + 1], rows[2 * n + 2] = sample, p
+      if tl.rows then rows[2 * n + 1], rows[2 * n + 2] = sample, p end
       n = n + 1
     end
     for t = 0, count - 1 do
       from[n + 1], text[start + t + 1] = start + t, n
-      rows[2 * n + 1], rows[2 * n + 2] = sample, P + t
+      if tl.rows then rows[2 * n + 1], rows[2 * n + 2] = sample, P + t end
       n = n + 1
     end
   end
-  return {B = tl.B, N = n, longest = P + tl.longest, whole = tl.whole, seg = i32(device, seg, 2), keys = i32(device, keys, 2), rows = i32(device, rows, 2), samples = tl.samples,
+  return {B = tl.B, N = n, longest = P + tl.longest, whole = tl.whole, seg = i32(device, seg, 2), keys = i32(device, keys, 2), rows = tl.rows and i32(device, rows, 2), samples = tl.samples,
           from = i32(device, from), text = i32(device, text), vision = i32(device, vision)}
 end
 

@@ -79,7 +79,8 @@ end
 local function layouts(self, batch, text_numbers, image_numbers)
   local c, device = self.config, self.list[1].tensor:device()
   local P = (c.image // c.patch) ^ 2 // 1 | 0
-  return layout.text(batch.tokens, batch.lengths, text_numbers, c.max_positions, c.packed, device), layout.image(#image_numbers, P + 1, image_numbers, device)
+  local calm = not self.training or c.dropout == 0
+  return layout.text(batch.tokens, batch.lengths, text_numbers, c.max_positions, c.packed, device, calm), layout.image(#image_numbers, P + 1, image_numbers, device, calm)
 end
 
 -- batch.numbers: those of layout.numbers, where the batch is made of several passes'. begun: the images are not looked at any more.
