@@ -15,6 +15,7 @@
 --   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order. Such a script
 --   (also with {}) makes no run: the flags that only a run knows are refused.
 --   The comment behind a key is its --help.
+--   With --resume RUN the keys and the seed are those that the run began with.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
 --   given, the set of the flags given.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
@@ -22,6 +23,7 @@
 local flags = require "vbl.config.flags"
 local nearest = require "vbl.nearest"
 local sorted_keys = require "vbl.sorted_keys"
+local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local values = require "vbl.config.values"
 
@@ -180,6 +182,21 @@ local function take_operands(rest, names)
   return taken, keys
 end
 
+local function overlay(config, stored)
+  for key, value in pairs(stored) do
+    if named(value) and named(config[key]) then overlay(config[key], value) else config[key] = value end
+  end
+end
+
+-- What a script makes of its config before it trains (tasks, a model) is then what the run had. A folder that is no run's is refused by who opens it.
+local function restore(config, given)
+  if not system.exists(given.resume .. "/config.lua") then return end
+  local ok, stored = pcall(require "vbl.config.stored", given.resume)
+  if not ok then fail("--resume: " .. usage.strip(stored)) end
+  given.seed, stored.seed = stored.seed or given.seed, nil
+  overlay(config, stored)
+end
+
 local function new(_, defaults, schemas, operands)
   if type(defaults) ~= "table" then error(("config: expected a table of keys, got %s"):format(type(defaults)), 2) end
   if defaults.flags ~= nil then error("config: 'flags' holds the flags and cannot be a key", 2) end
@@ -197,6 +214,7 @@ local function new(_, defaults, schemas, operands)
     flags.refuse(given.given, "this script makes no run, it looks at what is there (--help lists its flags)")
     config.operands, rest = take_operands(rest, operands)
   end
+  if given.resume then restore(config, given) end
   for _, word in ipairs(rest) do merge_word(config, rows, word) end
   flags.apply(given, fail)
   given.words = rest

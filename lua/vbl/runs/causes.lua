@@ -18,6 +18,7 @@ local rules = {
   {"^precision$", 0, "operands rounded otherwise"},
   {"^tasks%.(%w+)%.weight$", 1.5, "another weight of its loss in the gradient"}, {"^tasks%.(%w+)%.contrastive%.weight$", 1.5, "another weight of its loss in the gradient"},
   {"^tasks%.(%w+)%.batch$", 1, "other samples of the step"}, {"^tasks%.(%w+)%.augment", 1, "other augmentation of training images"}, {"^tasks%.(%w+)", 0, "another task"},
+  {"^own%.", 0, "another hyper-parameter of the script's own", later = true},
   {"^batch$", 0, "other batches: order, masks and negatives"},
   {"^mix%.", 1.5, "tasks share a step otherwise", later = true}, {"^freeze$", 1.5, "other parameters trained"},
   {"^lr$", 2, "another learning rate"}, {"^warmup$", 2, "another warm-up", later = true}, {"^min_lr_fraction$", 2, "another end of the learning rate's cosine", later = true},

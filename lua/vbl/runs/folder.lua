@@ -23,7 +23,6 @@ local checkpoint = require "vbl.runs.checkpoint"
 local config_values = require "vbl.config.values"
 local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
-local literal = require "vbl.config.literal"
 local meant = require "vbl.runs.meant"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
@@ -112,15 +111,7 @@ function folder.create(opts)
   return run
 end
 
--- The resolved config of the run in folder `path`, as data: nothing in the file runs.
-function folder.config(path)
-  local file = path .. "/config.lua"
-  local ok, config = pcall(literal.read, c.read_file(file), file)
-  if not ok or type(config) ~= "table" then
-    error(("%s: not a run's config: %s"):format(file, ok and "expected a table, got " .. type(config) or config), 0)
-  end
-  return config
-end
+folder.config = require "vbl.config.stored"
 
 function folder.open(path)
   path = path:gsub("(.)/+$", "%1")

@@ -60,12 +60,15 @@ function checks.complete(kind, config)
   for key, row in pairs(rows) do
     if config[key] == nil then c[key] = row[2] else c[key] = config[key] end
     local auto = c[key] == "auto" and row[2] == "auto"
-    if type(c[key]) ~= row[1] and not auto then error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0) end
+    if c[key] ~= nil and type(c[key]) ~= row[1] and not auto then
+      error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0)
+    end
     if row[1] == "number" and not auto then c[key] = check_number(key, c[key], row) end
   end
   for key in pairs(config) do
     if not rows[key] and key ~= "flags" and key ~= "name" then
-      error(string.format("config: the trainer has no key '%s'%s", tostring(key), nearest.hint(key, rows)), 0)
+      error(string.format("config: the trainer has no key '%s'%s (a key of the script's own stands in own = {%s = ...}, and is read as config.own.%s)",
+                          key, nearest.hint(key, rows), key, key), 0)
     end
   end
   check_precision(c)

@@ -32,6 +32,7 @@ local head = {hidden = {nil, "hidden width of the classifier (512)", type = "num
 function train.schemas(kind)
   local schemas = {[""] = {}, model = {}, scenes = {}, captions = {}}
   for key, row in pairs(require("vbl.train.options")[kind or "pretrain"]) do schemas[""][key] = {nil, row[3], type = row[1]} end
+  schemas[""].own = nil  -- the script's table says which keys there are
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do
     local path = row[1] == "path"  -- or a path each for text and vision
     schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or path) and "string" or row[1], also = path and "table" or nil}

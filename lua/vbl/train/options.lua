@@ -20,6 +20,7 @@ local common = {
   freeze = {"table", {}, "parameters that stay as they are, by name pattern: {\"bert.*\"}"},
   probe_samples = {"number", 256, "held-out pairs of the layer analysis, at least 8; 0: no analysis", from = 0, whole = true},
   partners = {"table", {"matched", "mismatched"}, "partners of the layer analysis: matched, mismatched, none"},
+  own = {"table", nil, "hyper-parameters of the script's own tasks and models, by name; it reads them as config.own.NAME"},
   log_every = {"number", 50, "steps between lines of metrics.jsonl", from = 1, whole = true},
   checkpoint_every = {"number", 500, "steps between checkpoints within an epoch", from = 1, whole = true},
 }

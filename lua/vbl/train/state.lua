@@ -3,6 +3,7 @@
 local vbl = require "vbl"
 local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
+local flatten = require "vbl.runs.flatten"
 local folder = require "vbl.runs.folder"
 local kinds = require "vbl.train.kinds"
 local sorted_keys = require "vbl.sorted_keys"
@@ -10,6 +11,7 @@ local start = require "vbl.train.start"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
+local values = require "vbl.config.values"
 
 local state = {}
 
@@ -98,6 +100,16 @@ function state.reopen(path)
   return run
 end
 
+-- Hyper-parameters of the script that the run began without: the script was changed since, or the run is from before they were recorded.
+local function unrecorded(own, recorded)
+  local lines = {}
+  own, recorded = flatten(own or {}), flatten(recorded or {})
+  for _, key in ipairs(sorted_keys(own)) do
+    if recorded[key] == nil then lines[#lines + 1] = ("own.%s: the run has none on record; it goes on with the script's %s"):format(key, values.show(own[key])) end
+  end
+  return lines
+end
+
 -- --resume RUN: the run and {config = the run's own config}. The run goes on as it began: keys on the command line are an error.
 function state.open(config, kind)
   local flags, words = config.flags, {table.unpack(config.flags.words or {})}
@@ -113,6 +125,7 @@ function state.open(config, kind)
   local ok, run, stored = pcall(folder.open, flags.resume)
   if not ok then usage("--resume: " .. usage.strip(run)) end
   check_left(run.path)
+  stored.unrecorded = unrecorded(config.own, stored.config.own)
   stored.config.flags = flags
   flags.weights = state.weights_of(run.path, stored.config)
   flags.seed, stored.config.seed = stored.config.seed or flags.seed, nil
@@ -138,6 +151,7 @@ function state.restore(run, job, stored)
   local ok, found = pcall(run.load_checkpoint, run, "last", fingerprint(job))
   if not ok then usage(usage.strip(found)) end
   compare_threads(run)
+  for _, line in ipairs(stored.unrecorded or {}) do run:warn("%s", line) end
   if not found then return s end
   copy_weights(job.model.list, found.model, run.path .. "/checkpoints/last/model.safetensors")
   copy_weights(job.mix.list, found.mix or found.model, run.path .. "/checkpoints/last")  -- once they were among the model's
