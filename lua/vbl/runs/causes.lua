@@ -13,7 +13,7 @@ local rules = {
   {"^splits", 0, "other splits"}, {"_pairs$", 0, "other splits"},
   {"^model%.dropout$", 1, "other dropout; evaluations have none"}, {"^model%.weights", 0, "other weights to start from", later = true}, {"^model%.", 0, "another model"},
   {"^from$", 0, "other weights to start from", later = true}, {"^weights_hash$", 0, "other weights to start from", later = true}, {"^baseline$", 0, "another model"}, {"^head%.dropout$", 1, "other dropout; evaluations have none"},
-  {"^head%.", 0, "another classifier"}, {"^task$", 0, "another task"}, {"^val", 0, "another split to validate on"}, {"^train_samples$", 1, "other training samples"},
+  {"^head%.", 0, "another classifier"}, {"^task$", 0, "another task"}, {"^task_names$", 0, "other tasks"}, {"^val", 0, "another split to validate on"}, {"^train_samples$", 1, "other training samples"},
   {"^class_weights$", 0, "other weights of the classes in the loss"},
   {"^precision$", 0, "operands rounded otherwise"},
   {"^tasks%.(%w+)%.weight$", 1.5, "another weight of its loss in the gradient"}, {"^tasks%.(%w+)%.contrastive%.weight$", 1.5, "another weight of its loss in the gradient"},

@@ -30,6 +30,12 @@ local function weights_hash(loaded)
   return "crc32:" .. table.concat(sums, ",")
 end
 
+local function names_of(tasks)
+  local names = {}
+  for i, task in ipairs(tasks) do names[i] = task.name end
+  return names
+end
+
 local function manifest(job)
   local parameters = {}
   for _, part in ipairs(require("vbl.models.summary").parts(job.model)) do parameters[part[1]] = part[2] end
@@ -40,7 +46,7 @@ local function manifest(job)
   local m = {
     kind = job.kind.name,
     coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
-    device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
+    task_names = names_of(job.tasks), device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
     threads = system.threads(), precision = job.config.precision, weights_hash = job.model.loaded and weights_hash(job.model.loaded),
   }
@@ -132,10 +138,23 @@ function state.open(config, kind)
   return run, stored
 end
 
+local function manifest_of(run)
+  local path = run.path .. "/manifest.json"
+  return system.exists(path) and vbl.load(path) or {}
+end
+
+-- A script hands over tasks of its own beside the config: another one would train others. Their order is that of their dropout masks.
+local function check_tasks(run, job)
+  local began = manifest_of(run).task_names  -- nil: from before they were recorded
+  local had, has = table.concat(began or {}, ", "), table.concat(names_of(job.tasks), ", ")
+  if not began or had == has then return end
+  usage(("--resume %s: the run trains the tasks %s and this script%s hands over %s: go on with the script that began it"):format(
+    run.path, had, arg and arg[0] and (" (%s)"):format(arg[0]) or "", has))
+end
+
 -- Sums round as the number of threads has it.
 local function compare_threads(run)
-  local path = run.path .. "/manifest.json"
-  local began = system.exists(path) and vbl.load(path).threads
+  local began = manifest_of(run).threads
   if began and began ~= system.threads() then
     run:warn("the run began with %d threads and goes on with %d: its sums may differ in the last bits; --threads %d goes on bit for bit", began,
              system.threads(), began)
@@ -148,6 +167,7 @@ local function describe(run, kind, step) return string.format("%s/checkpoints/%s
 function state.restore(run, job, stored)
   local s = {step = 0, epoch = -1, samples = 0, seconds = 0, sums = {}, recent = {}, missing = {}}
   if not stored then return s end
+  check_tasks(run, job)
   local ok, found = pcall(run.load_checkpoint, run, "last", fingerprint(job))
   if not ok then usage(usage.strip(found)) end
   compare_threads(run)
