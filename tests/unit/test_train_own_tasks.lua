@@ -55,4 +55,11 @@ check.group("another script does not go on with a run of other tasks; the one th
   trainer.expect(0, words(sound, "--resume", run), "resumed at step")
 end)
 
+check.group("parts that there are none of", function()
+  trainer.expect(1, words(script("parts", "", "{task = {task}}")), "parts of vbl.train.pretrain: no option 'task', did you mean 'tasks'? (data, model, tasks)")
+  trainer.expect(1, words(trainer.write("finetune.lua", 'vbl.train.finetune(vbl.config({}, vbl.train.schemas "finetune"), {tasks = {}})')),
+                 "parts of vbl.train.finetune: no option 'tasks' (data, model)")
+  check.error(function() vbl.train.job({flags = {}}, {modle = {}}) end, "parts of vbl.train.job: no option 'modle', did you mean 'model'?")
+end)
+
 trainer.finish()

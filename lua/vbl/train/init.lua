@@ -1,10 +1,11 @@
 -- vbl.train: pretraining and fine-tuning. vbl.train.pretrain(config[, parts]) does the whole job of an experiment: data, model, tasks, steps,
 -- evaluation and layer analysis at epoch 0 and after each epoch, log, metrics, plots, checkpoints, resume. vbl.train.finetune(config[, parts])
 -- does that of a downstream task: from a pretraining run, weights or scratch, best checkpoint, test. config: what vbl.config gave, with the
--- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it.
+-- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it (the task of a fine-tuning follows from its data).
 local vbl = require "vbl"
 local flags = require "vbl.config.flags"
 local job_of = require "vbl.train.job"
+local known = require "vbl.known"
 local loop = require "vbl.train.loop"
 local nearest = require "vbl.nearest"
 local plan = require "vbl.train.plan"
@@ -45,22 +46,25 @@ function train.schemas(kind)
   return schemas
 end
 
-local function run(kind, config, parts)
+-- What a caller may put in place of what the config would build, by function.
+local parts_of = {pretrain = {"data", "model", "tasks"}, finetune = {"data", "model"}, job = {"data", "model", "tasks", "kind", "frozen"}}
+
+local function run(name, kind, config, parts)
   if type(config) ~= "table" or type(config.flags) ~= "table" then
     local got = type(config) == "table" and "a table without its flags" or type(config)
     usage("train: expected the config that vbl.config(keys, vbl.train.schemas()) returns, got " .. got)
   end
-  parts = setmetatable({kind = require(kind)}, {__index = parts})
+  parts = setmetatable({kind = require(kind)}, {__index = known("parts of vbl.train." .. name, parts, parts_of[name])})
   if not config.flags.plan then return loop.run(config, parts) end
   print(plan.text(job_of.new(config, parts, true)))
   return nil
 end
 
 -- Returns the run: {folder = path, test = name -> value at the last epoch, values = those of result.json, model =, data =}; with --plan, nil.
-function train.pretrain(config, parts) return run("vbl.train.pretraining", config, parts) end
+function train.pretrain(config, parts) return run("pretrain", "vbl.train.pretraining", config, parts) end
 
 -- The same; values are those of the best checkpoint.
-function train.finetune(config, parts) return run("vbl.train.finetuning", config, parts) end
+function train.finetune(config, parts) return run("finetune", "vbl.train.finetuning", config, parts) end
 
 -- One step on a given batch, for scripts that own their loop: the gradient of all tasks, then the optimizer. Returns name -> value.
 function train.step(job, batch, step) return step_of.now(job, batch, step) end
@@ -68,7 +72,7 @@ function train.step(job, batch, step) return step_of.now(job, batch, step) end
 -- What a run is made of, without a run, for scripts that own their loop.
 function train.job(config, parts)
   flags.refuse(config.flags.given or {}, "this script takes its own steps; a run of vbl.train.pretrain or finetune knows this flag")
-  return job_of.new(config, parts)
+  return job_of.new(config, known("parts of vbl.train.job", parts, parts_of.job))
 end
 
 -- Several runs of one script, each made once: see train/study.lua.
