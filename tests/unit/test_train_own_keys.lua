@@ -28,7 +28,8 @@ function Pull:forward(model, work, lo, hi, pass)
   local loss = (model.cls(out.text, out.text_layout) ^ own.pull.power):sum() / work.n
   return {loss = loss, stats = {["loss.pull"] = {loss, 0}}}
 end
-vbl.train.pretrain(config, {tasks = {vbl.tasks.mlm(config.tasks.mlm), Pull}})
+local run = vbl.train.pretrain(config, {tasks = {vbl.tasks.mlm(config.tasks.mlm), Pull}})
+assert(run.test["loss.pull"])
 ]]):format(extra or "")
 end
 

@@ -62,4 +62,11 @@ check.group("parts that there are none of", function()
   check.error(function() vbl.train.job({flags = {}}, {modle = {}}) end, "parts of vbl.train.job: no option 'modle', did you mean 'model'?")
 end)
 
+check.group("--plan ends the script in pretrain", function()
+  local script = trainer.write("after.lua", (c.read_file(sound):gsub("(vbl%.train%.pretrain.*)$", 'local run = %1assert(run.test["loss.mine"])\nprint "the run is there"\n')))
+  trainer.expect(0, words(script), "the run is there")
+  local _, text = trainer.expect(0, words(script, "--plan"), "optimizer steps")
+  check.ok(not text:find("the run is there", 1, true), text)
+end)
+
 trainer.finish()

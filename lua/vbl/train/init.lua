@@ -57,10 +57,10 @@ local function run(name, kind, config, parts)
   parts = setmetatable({kind = require(kind)}, {__index = known("parts of vbl.train." .. name, parts, parts_of[name])})
   if not config.flags.plan then return loop.run(config, parts) end
   print(plan.text(job_of.new(config, parts, true)))
-  return nil
+  os.exit(0, true)  -- there is no run for the rest of the script to look at
 end
 
--- Returns the run: {folder = path, test = name -> value at the last epoch, values = those of result.json, model =, data =}; with --plan, nil.
+-- Returns the run: {folder = path, test = name -> value at the last epoch, values = those of result.json, model =, data =}; with --plan the script ends here.
 function train.pretrain(config, parts) return run("pretrain", "vbl.train.pretraining", config, parts) end
 
 -- The same; values are those of the best checkpoint.
