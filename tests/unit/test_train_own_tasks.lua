@@ -37,6 +37,18 @@ local function words(path, ...) return {path, script = true, "--threads", "1", .
 
 local sound = script("sound", "")
 
+-- Ends before training, with one line.
+local function refused(more, parts, ...)
+  local run, text = trainer.expect(1, words(script("refused", more, parts)), ...)
+  check.ok(not run and select(2, text:gsub("\n", "")) == 1, text:sub(1, 600))
+end
+
+-- Ends in the first evaluation or step, with a sentence: no place in the trainer's own code.
+local function stopped(more, ...)
+  local _, text = trainer.expect(1, words(script("stopped", more)), ...)
+  check.ok(not text:find("traceback", 1, true) and not text:find("vbl.train.", 1, true), text:sub(-1200))
+end
+
 check.group("another script does not go on with a run of other tasks; the one that began it does", function()
   local function cut()
     local opts = words(sound)
@@ -67,6 +79,39 @@ check.group("--plan ends the script in pretrain", function()
   trainer.expect(0, words(script), "the run is there")
   local _, text = trainer.expect(0, words(script, "--plan"), "optimizer steps")
   check.ok(not text:find("the run is there", 1, true), text)
+end)
+
+check.group("what is no task", function()
+  refused("", "{tasks = task}", "tasks: expected a list of tasks, got a table without one")
+  refused("", "{tasks = {mlm, 'ap'}}", "tasks[2]: expected a task with a name, got 'ap'")
+  refused("task.name = nil", nil, "tasks[2]: expected a task with a name, got the name nil")
+  refused("task.prepare = nil", nil, "task mine: prepare: expected a function prepare(self, data, batch, key), got nothing")
+  refused("task.forward = 3", nil, "task mine: forward: expected a function forward(self, model, work, lo, hi, pass), got 3")
+  refused("task.weight = -1", nil, "task mine: weight: expected a number of at least 0, or a function(step, total_steps), got -1")
+  refused("task.passes = 0", nil, "task mine: passes: expected a whole number from 1 to 2048, got 0")
+  refused("task.batch = 9", nil, "task mine: batch: expected a whole number from 1 to the step's 8, got 9")
+end)
+
+check.group("what a task returns", function()
+  stopped("function task:prepare() end", "task mine: prepare has to return {n = how many samples, ...}, got nothing")
+  stopped("function task:prepare() return {batch = 1} end", "task mine: prepare has to return {n = how many samples, ...}, got n = nil")
+  stopped("function task:forward() end", "task mine: forward has to return {loss =, stats = {name = {sum, count}}}, got nothing")
+  stopped("function task:forward() return {loss = vbl.zeros(1)} end", "task mine: forward has to return stats = {name = {sum, count}}, got nothing")
+  stopped("function task:forward() return {loss = 3.0, stats = {}} end", "task mine: forward has to return a loss that is a tensor of one element, got 3.0")
+  stopped("function task:forward(...) return {loss = cls(...), stats = {}} end", "task mine: forward has to return a loss of one element, got a tensor of [8, 16]: take its sum, divided by work.n")
+  stopped("function task:forward() return {stats = {bad = vbl.zeros(1)}} end", "task mine: stats['bad']: expected {sum, count}, got a tensor")
+  stopped("function task:forward() return {stats = {bad = {vbl.zeros(2), 0}}} end", "task mine: stats['bad']: expected {sum, count}, a number or a tensor of one element, and a number, got {a tensor, 0}")
+  stopped("function task:forward(...) return {keys = {cls(...)}, stats = {}} end", "task mine: forward returns keys, and the task has no function join(self, keys, model)")
+  stopped("function task:forward(...) return {keys = {cls(...)}, stats = {}} end function task:join() end",
+          "task mine: join has to return a loss that is a tensor of one element, got nothing")
+  stopped("function task:forward(...) return {keys = {cls(...)}, stats = {}} end function task:join(keys) return keys[1]:sum(), 3 end",
+          "task mine: join has to return {name = number} behind its loss, got 3")
+end)
+
+check.group("a loss of [1] is one of [], with micro-batches too", function()
+  local one = script("one", "local forward = task.forward function task:forward(...) local out = forward(self, ...) out.loss = out.loss:reshape(1) return out end")
+  local a, b = trainer.expect(0, words(sound, "micro_batch=4")), trainer.expect(0, words(one, "micro_batch=4"))
+  check.equal(trainer.metrics(a), trainer.metrics(b))
 end)
 
 trainer.finish()

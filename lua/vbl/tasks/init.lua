@@ -13,6 +13,7 @@
 --                                                 named NAME loss.NAME is what a run tells; chance.NAME is the loss of a model that knows nothing.
 --   task:join(keys, model) -> loss, {name -> number or tensor}    those terms (InfoNCE) from the joined keys; absent where there are none.
 --   task:check(model, data)                       raises where the task cannot be trained with them; may be absent
+-- What a task is and what its functions return is checked (vbl.tasks.checked): a mistake is a sentence that names the task.
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.
 local augment = require("vbl.data.augment").schema
 

@@ -10,6 +10,7 @@
 -- sample) only, so the second run is the first.
 --
 -- Nothing here waits for a device: losses and stats are numbers that come later (vbl.later).
+local checked = require "vbl.tasks.checked"
 local vbl = require "vbl"
 local later = require "vbl.later"
 local together = require "vbl.train.together"
@@ -41,7 +42,7 @@ local function loss_of(model, task, out, stats)
   local loss = out.loss
   add_stats(stats, out.stats)
   if out.keys then
-    local joined, values = task:join(out.keys, model)
+    local joined, values = checked.join(task, out.keys, model)
     add_values(stats, values)
     loss = plus(loss, joined)
   end
@@ -80,7 +81,9 @@ end
 local function calls_of(entries, lo, hi)
   local calls = {}
   for i, e in ipairs(entries) do
-    calls[i] = function(asker) return e.task:forward(model_of(e, asker), e.work, lo or 1, hi and math.min(hi, e.work.n) or e.work.n, e.pass) end
+    calls[i] = function(asker)
+      return checked.forward(e.task, model_of(e, asker), e.work, lo or 1, hi and math.min(hi, e.work.n) or e.work.n, e.pass)
+    end
   end
   return calls
 end
@@ -156,7 +159,7 @@ local function split(model, entries, micro)
   for i, e in ipairs(entries) do
     local stats, loss = {}, 0
     if keys[i][1] then
-      local joined, values = e.task:join(keys[i], model)
+      local joined, values = checked.join(e.task, keys[i], model)
       add_values(stats, values)
       loss = later.of(joined, e.scale)
       if e.scale then (joined * e.scale):backward() end

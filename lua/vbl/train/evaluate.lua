@@ -1,6 +1,7 @@
 -- Test losses: one fixed corruption of the held-out pairs, drawn from the seed, the same at every epoch; the model in eval mode.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local checked = require "vbl.tasks.checked"
 local held_out = require "vbl.train.held_out"
 local mismatch = require "vbl.data.mismatch"
 
@@ -39,7 +40,7 @@ local function works_of(tasks, split, batch, key, plain)
   local entries = {}
   local function also(task, work, put) entries[#entries + 1] = {task = task, work = work, pass = 0, put = put} end
   for _, task in ipairs(tasks) do
-    local work = task:prepare(split, batch, key)
+    local work = checked.prepare(task, split, batch, key)
     local weight = work.count or work.n
     also(task, work, function(total, stats) add(total, nil, stats, weight) end)
     local shuffled = not plain and task.name == "mlm" and shuffle_images(split, batch, work)

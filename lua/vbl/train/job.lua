@@ -15,6 +15,7 @@
 --   kind.finish(job, run, s)                    after the last step
 --   kind.values(job, s) -> name -> value        for result.json
 local vbl = require "vbl"
+local checked = require "vbl.tasks.checked"
 local checks = require "vbl.train.checks"
 local memory = require "vbl.train.memory"
 local mix = require "vbl.train.mix"
@@ -130,23 +131,6 @@ function job.set_deterministic(on)
   switched = on
 end
 
--- Works, losses and weights go by a task's name.
-local function check_tasks(tasks)
-  local seen = {}
-  for i, task in ipairs(tasks) do
-    local name = task.name
-    if type(name) ~= "string" then error(("tasks[%d]: expected a task with a name, got the name %s"):format(i, tostring(name)), 0) end
-    if seen[name] then
-      error(("tasks[%d] and tasks[%d] are both named '%s', and what a task computes goes by its name: give one another name"):format(seen[name], i, name), 0)
-    end
-    seen[name] = i
-    local n = task.passes
-    if n ~= nil and not (math.type(n) == "integer" and n >= 1 and n <= 2048) then
-      error(("task %s: passes: expected a whole number from 1 to 2048, got %s"):format(name, tostring(n)), 0)
-    end
-  end
-end
-
 local function build(config, parts, dry)
   parts = parts or {}
   local kind = parts.kind or require "vbl.train.pretraining"
@@ -156,7 +140,7 @@ local function build(config, parts, dry)
   vbl.manual_seed(config.flags.seed)
   local model_config, from = data_and_model_config(self, parts)
   kind.divide(self, parts)
-  check_tasks(self.tasks)
+  checked.list(self.tasks, config.batch)
   if not parts.frozen then check_probe(self) end
   pretrained.check(from, model_config, self.data)
   model_config.vocab = model_config.vocab or self.data.tokenizer:size()

@@ -11,6 +11,7 @@
 -- called, or refuses; on a device because its kernels see it, for this step and those queued after it, until the host does.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local checked = require "vbl.tasks.checked"
 local later = require "vbl.later"
 local shares = require "vbl.train.guards.shares"
 local system = require "vbl.system.c"
@@ -54,7 +55,7 @@ end
 local function prepared(job, batch, number)
   local key, works = {seed = job.config.flags.seed, step = number, epoch = batch.epoch}, {}
   for _, task in ipairs(job.mix:active(number, job.total_steps)) do
-    works[task.name] = task:prepare(job.train, head_of(batch, task.batch), key)
+    works[task.name] = checked.prepare(task, job.train, head_of(batch, task.batch), key)
   end
   return works
 end
