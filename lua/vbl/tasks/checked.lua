@@ -30,6 +30,30 @@ local fields = {
   passes = {"a whole number from 1 to 2048", function(n) return math.type(n) == "integer" and n >= 1 and n <= 2048 end},
 }
 
+local function letters(word)
+  local list = {word:lower():byte(1, -1)}
+  table.sort(list)
+  return string.char(table.unpack(list))
+end
+
+local function one_more(long, short)
+  for i = 1, #long do
+    if long:sub(1, i - 1) .. long:sub(i + 1) == short then return true end
+  end
+end
+
+-- The same letters in another order or case, or one letter more or less. Another letter may be another word: a task's own `patch` is no `batch`.
+local function slip(a, b) return letters(a) == letters(b) or one_more(a, b) or one_more(b, a) end
+
+-- The first key of t that is a slip of a name which t lacks, and that name. names: name -> function(value) -> whether it could be that
+local function misspelt(t, names)
+  for name, could_be in pairs(names) do
+    for key, value in pairs(t[name] == nil and t or {}) do
+      if type(key) == "string" and key ~= name and slip(key, name) and could_be(value) then return key, name end
+    end
+  end
+end
+
 -- Works, losses and weights go by a task's name.
 local function check_name(tasks, i, seen)
   local name = type(tasks[i]) == "table" and tasks[i].name
@@ -40,6 +64,14 @@ local function check_name(tasks, i, seen)
     error(("tasks[%d] and tasks[%d] are both named '%s', and what a task computes goes by its name: give one another name"):format(seen[name], i, name), 0)
   end
   seen[name] = i
+end
+
+-- Without these a task is none, or trains something else in silence. (A join that is missing is seen by the keys.)
+local needed = {prepare = is_function, forward = is_function, weight = fields.weight[2], batch = is_number, passes = is_number}
+
+local function check_spelling(task)
+  local key, name = misspelt(task, needed)
+  if key then fail(task, "no field '%s' is known, did you mean '%s'? (A field of the task's own needs another name, or %s beside it.)", key, name, name) end
 end
 
 local function check_field(task, field, row, batch)
@@ -55,6 +87,7 @@ function checked.list(tasks, batch)
   local seen = {}
   for i, task in ipairs(tasks) do
     check_name(tasks, i, seen)
+    check_spelling(task)
     for _, field in ipairs(sorted_keys(fields)) do check_field(task, field, fields[field], batch) end
   end
 end
@@ -94,9 +127,13 @@ local function check_keys(task, keys)
   if not task.join then fail(task, "forward returns keys, and the task has no function join(self, keys, model) that takes them") end
 end
 
+local returned = {loss = function(x) return type(x) == "userdata" end, keys = function(x) return type(x) == "table" end}
+
 function checked.forward(task, model, work, lo, hi, pass)
   local out = task:forward(model, work, lo, hi, pass)
   if type(out) ~= "table" then fail(task, "forward has to return {loss =, stats = {name = {sum, count}}}, got %s", show(out)) end
+  local key, name = misspelt(out, returned)
+  if key then fail(task, "forward returns '%s', did you mean '%s'?", key, name) end
   check_stats(task, out.stats)
   if out.loss then out.loss = scalar(task, "forward", out.loss) end
   if out.keys then check_keys(task, out.keys) end

@@ -1,7 +1,7 @@
 -- The gradient of one effective batch, in micro-batches that fit in memory: the same gradient as from one big batch. Of one task or of several, which
 -- share what they compute alike (vbl.train.together).
 --   entries: array of {task=, work=, pass = the first of its passes' numbers (dropout: accumulate.passes), scale = factor of its gradient; nil: none}
---   results, in order: {loss = number, with its scale, stats = name -> {sum, count}}
+--   results, in order: {loss = number, with its scale, stats = name -> {sum, count}, untrained = true where a loss that is to be trained has no gradient}
 --
 -- Losses that are means over samples or tokens are divided by the whole batch's count, so their parts add up. InfoNCE needs all
 -- rows at once: the representations of every micro-batch are computed first without a graph, the loss and its gradient with respect
@@ -49,7 +49,9 @@ local function loss_of(model, task, out, stats)
   return loss
 end
 
-local function result_of(loss, scale, stats) return {loss = loss and later.of(loss, scale) or 0, stats = stats} end
+local function result_of(loss, scale, stats)
+  return {loss = loss and later.of(loss, scale) or 0, stats = stats, untrained = scale and loss and not loss.requires_grad or nil}
+end
 
 -- How many passes a task has numbers for in a step.
 function accumulate.passes(task) return task.passes or 2 end
@@ -139,7 +141,8 @@ local function collect_keys(model, entries, micro)
   return columns, counts
 end
 
--- Second runs: an entry's part goes back from its share of the loss, and from its slice of the keys' gradient, which begins at `row`.
+-- Second runs: an entry's part goes back from its share of the loss, and from its slice of the keys' gradient, which begins at `row`. -> that share, and whether
+-- it has a gradient; nil: it has no loss
 local function part_back(e, out, keys, row, count)
   local roots, seeds, loss = {}, {}, 0
   if out.loss then
@@ -150,11 +153,12 @@ local function part_back(e, out, keys, row, count)
     if keys[j].grad and k.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = k, keys[j].grad:narrow(1, row, count) end
   end
   if #roots > 0 then vbl.backward(roots, seeds) end
+  if out.loss or out.keys then return loss, #roots > 0 end
   return loss
 end
 
 local function split(model, entries, micro)
-  local results, rows = {}, {}
+  local results, rows, trained = {}, {}, {}
   local keys, counts = collect_keys(model, entries, micro)
   for i, e in ipairs(entries) do
     local stats, loss = {}, 0
@@ -171,10 +175,13 @@ local function split(model, entries, micro)
       local i = places[k]
       local count = table.remove(counts[i], 1)
       add_stats(results[i].stats, out.stats)
-      results[i].loss = results[i].loss + part_back(some[k], out, keys[i], rows[i], count)
+      local part, back = part_back(some[k], out, keys[i], rows[i], count)
+      results[i].loss = results[i].loss + part
+      if back ~= nil then trained[i] = trained[i] or back end
       rows[i] = rows[i] + (count or 0)
     end)
   end)
+  for i, e in ipairs(entries) do results[i].untrained = e.scale and trained[i] == false or nil end
   return results
 end
 

@@ -15,7 +15,10 @@ local mix = {}
 
 local function weight_of(task, step, total)
   local w = task.weight
-  return type(w) == "function" and w(step, total) or w
+  if w == nil then return 1 end
+  if type(w) == "function" then w = w(step, total) end
+  if type(w) == "number" then return w end
+  error(("task %s: weight(step, total_steps) has to return a number, got %s at step %d"):format(task.name, tostring(w), step), 0)
 end
 
 local choices = {

@@ -3,7 +3,7 @@
 --                                                     queued: the step (vbl.train.step)
 --   guards.epoch(run, job, s, epoch, found)           after an evaluation: tasks at chance, measures that stand still
 --   guards.layers(run, s, epoch, step, layers)        of a layer analysis alone
--- NaN and Inf end the run: vbl.train.guards.trace says where they began. s.recent, s.measures and s.left_out are what the guards remember; checkpoints
+-- NaN and Inf end the run: vbl.train.guards.trace says where they began. s.recent, s.measures, s.left_out and s.untrained are what the guards remember; checkpoints
 -- keep them, so that a resumed run warns of what it would have warned of.
 local constant = require "vbl.train.guards.constant"
 local levels = require "vbl.train.guards.levels"
@@ -28,12 +28,30 @@ local function spike(run, job, s, queued, name, value)
                largest and ("%s holds %.0f %% of the squared gradient norm"):format(largest, 100 * share) or "the gradient is 0")}
 end
 
+-- Whether a task is not told of yet; s[key] remembers that it is.
+local function first(s, key, name)
+  local told = s[key] or {}
+  if told[name] then return false end
+  told[name], s[key] = true, told
+  return true
+end
+
+-- Once a task: at every step its gradient is missing from the sum.
+local function untrained(run, s, queued)
+  for _, name in ipairs(sorted_keys(queued.result)) do
+    if queued.result[name].untrained and first(s, "untrained", name) then
+      run:alarm {step = queued.step, epoch = queued.epoch, kind = "untrained",
+                 text = ("step %d: the loss of task %s has no gradient: it is evaluated, and trains nothing (a number or a constant in place of what the model gave, no_grad, or all that it needs is frozen)")
+                   :format(queued.step, name)}
+    end
+  end
+end
+
 -- mix.weighting = "gradient" raises every task's gradient to the same norm, and of one that is 0 it would raise the rounding. Told once a task.
 local function left_out(run, s, queued)
   for _, name in ipairs(sorted_keys(queued.result)) do
-    local r, told = queued.result[name], s.left_out or {}
-    if r.left_out and not told[name] then
-      told[name], s.left_out = true, told
+    local r = queued.result[name]
+    if r.left_out and first(s, "left_out", name) then
       run:alarm {step = queued.step, epoch = queued.epoch, kind = "rounding",
                  text = ("step %d: the gradient of task %s has norm %.3g, no more than rounding beside the tasks' mean of %.3g: it is left out here and wherever it is so"):format(
                    queued.step, name, r.norm / r.weight, r.left_out)}
@@ -42,6 +60,7 @@ local function left_out(run, s, queued)
 end
 
 function guards.step(run, job, s, queued, values)
+  untrained(run, s, queued)
   local names = {}
   for name in pairs(values) do
     if name == "grad_norm" or name:find "^loss%." then names[#names + 1] = name end
