@@ -2,6 +2,8 @@
 // defines: vbl_plan_rows, vbl_lua_set_device_memory
 #include "kernels/plan.h"
 
+#include <string.h>
+
 #include "bindings/tensor_make.h"
 
 #define COUNTING_META "vbl.counting"
@@ -107,7 +109,21 @@ static int count_memory(lua_State *L) {
   return 1;
 }
 
+static int exchange(lua_State *L) {
+  vbl_tensor *a = vbl_lua_check_tensor(L, 1), *b = vbl_lua_check_tensor(L, 2), was = *a;
+  if (a->node != NULL || b->node != NULL || a->dtype != b->dtype || !vbl_tensor_same_shape(a, b))
+    vbl_lua_error(L, "exchange: expected two leaves of one shape and dtype");
+  a->storage = b->storage, a->offset = b->offset, a->grad = b->grad, a->grad_marks = b->grad_marks, a->has_grad = b->has_grad;
+  memcpy(a->stride, b->stride, sizeof a->stride);
+  b->storage = was.storage, b->offset = was.offset, b->grad = was.grad, b->grad_marks = was.grad_marks, b->has_grad = was.has_grad;
+  memcpy(b->stride, was.stride, sizeof b->stride);
+  return 0;
+}
+
 const vbl_fn vbl_plan_rows[] = {
+    {"exchange", exchange, "exchange(a, b)",
+     "Each of two leaves of one shape and dtype then has what the other had: memory, wherever it lies, and gradient. For planning: "
+     "whoever holds a parameter has it on another device meanwhile."},
     {"count_memory", count_memory,
      "count_memory({device = \"cpu\"|\"cuda\", limit = bytes}, fn, ...) -> {peak, most_held, live, held, limit, kernels}",
      "Calls fn(...) with new tensors on a device that has no memory and computes nothing, and counts the bytes that a CPU's (the "

@@ -103,6 +103,22 @@ static vbl_status run_forward(vbl_call *c, vbl_error *err) {
   return c->recording ? record(c, err) : VBL_OK;
 }
 
+// While memory is counted, a tensor that a script made before (a constant, a parameter beside the model's) stands on the counting device too, with
+// nothing in it. brought: those that were made for that, the caller's to release.
+static vbl_status bring_to_plan(vbl_call *c, vbl_tensor **brought, vbl_error *err) {
+  const vbl_backend *plan = vbl_plan_backend();
+  bool any = false;
+  for (int i = 0; plan != NULL && i < VBL_MAX_INPUTS; i++) any |= c->in[i] != NULL && c->in[i]->storage->backend == plan;
+  for (int i = 0; any && i < VBL_MAX_INPUTS; i++) {
+    const vbl_tensor *t = c->in[i];
+    if (t == NULL || t->storage->backend == plan) continue;
+    VBL_TRY(vbl_tensor_new(plan, t->dtype, t->ndim, t->shape, &brought[i], err));
+    brought[i]->requires_grad = vbl_wants_grad(t);
+    c->in[i] = brought[i];
+  }
+  return VBL_OK;
+}
+
 vbl_status vbl_apply(const vbl_op *op, vbl_tensor *const *in, int inputs, const vbl_attrs *attrs, vbl_tensor **out,
                      vbl_error *err) {
   vbl_call c = {.op = op, .inputs = inputs, .outputs = op->outputs};
@@ -116,9 +132,12 @@ vbl_status vbl_apply(const vbl_op *op, vbl_tensor *const *in, int inputs, const 
   vbl_span span;
   vbl_span_begin(&span, op->name, VBL_PHASE_FORWARD);
   const vbl_memory_user before = vbl_memory_use((vbl_memory_user){op->name, false});
-  vbl_status status = run_forward(&c, err);
+  vbl_tensor *brought[VBL_MAX_INPUTS] = {NULL};
+  vbl_status status = bring_to_plan(&c, brought, err);
+  if (status == VBL_OK) status = run_forward(&c, err);
   vbl_memory_use(before);
   vbl_call_end(&c);
+  for (int i = 0; i < VBL_MAX_INPUTS; i++) vbl_tensor_release(brought[i]);
   for (int i = 0; i < VBL_MAX_SAVED; i++) vbl_tensor_release(c.saved[i]);
   vbl_span_end(&span, 0);
   if (status == VBL_OK) {

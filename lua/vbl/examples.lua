@@ -152,6 +152,7 @@ examples["vbl.backward"] = "x = vbl.ones(2, {requires_grad = true})\nvbl.backwar
 examples["vbl.cat"] = "vbl.cat({vbl.ones(1, 2), vbl.zeros(1, 2)}, 1):totable()  --> {{1, 1}, {0, 0}}"
 examples["vbl.checkpoint"] = "vbl.checkpoint(function(t) return t * t end, vbl.tensor {3}):item()  --> 9"
 examples["vbl.count_memory"] = "vbl.count_memory({}, function() return vbl.zeros(1000) end).peak >= 4000  --> true"
+examples["vbl.exchange"] = "(function() local a, b = vbl.zeros(1), vbl.ones(1); vbl.exchange(a, b); return a[1] end)()  --> 1.0"
 examples["vbl.cuda_graph"] = "why_not, sum = vbl.cuda_graph(function() return vbl.ones(2):sum() end)\nsum:item()  --> 2"
 examples["vbl.deterministic"] = "vbl.deterministic()  --> false"
 examples["vbl.devices"] = "vbl.devices()[1].name  --> \"cpu\""

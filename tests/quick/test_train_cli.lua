@@ -124,7 +124,10 @@ check.group("--plan and --help start nothing", function()
   check.ok(text:find("heads.ap ", 1, true), text)
   run, text = trainer.expect(0, {"--plan", "tasks.mlm=false"})
   check.ok(text:find("heads.ap", 1, true) and not text:find("heads.mlm", 1, true), text)
-  trainer.expect(0, {"--help"}, "checkpoint_every", "tasks.ap.head", "--resume", "steps between checkpoints")
+  local _, text = trainer.expect(0, {"--help"}, "checkpoint_every", "tasks.ap.head", "--resume", "steps between checkpoints")
+  -- What a key is that the script does not list.
+  check.ok(text:find "checkpoint_every%s+500%s" and text:find "betas%s+{0.9, 0.98}%s" and text:find 'mix.how%s+"joint"%s', text)
+  check.ok(text:find "model.mlp .*tiny 512, small 1024, base 3072" and text:find "model.fusion .*interleaved, stacked or single_stream", text)
 end)
 
 trainer.finish()

@@ -46,7 +46,7 @@ return function(rows, source, line, operands)
   for _, path in ipairs(ordered(rows, order)) do
     local default = rows[path][1]
     local nested = type(default) == "table" and #default == 0
-    local shown = (nested or default == nil) and "" or values.show(default)
+    local shown = default == nil and rows[path].unset or (nested or default == nil) and "" or values.show(default)
     keys[#keys + 1] = {path, shown, meanings[path] or rows[path].meaning or ""}
   end
   local words = operands and " " .. table.concat(operands, " ") or ""

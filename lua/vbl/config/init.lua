@@ -38,7 +38,7 @@ end
 
 local function named(t) return type(t) == "table" and next(t) ~= nil and #t == 0 end
 
--- rows[path] = {default, meaning, types = set}: every key the command line may name.
+-- rows[path] = {default, meaning, types = set, unset = what it is where the script does not list it}: every key the command line may name.
 local function collect(rows, prefix, t)
   for key, value in pairs(t) do
     if type(key) == "string" then
@@ -54,7 +54,7 @@ local function collect_schemas(rows, schemas)
     for key, row in pairs(keys) do
       local path = prefix == "" and key or prefix .. "." .. key
       local known = rows[path] or {row[1], types = {}, schema = true}
-      known.meaning = row[2]
+      known.meaning, known.unset = row[2], row.unset
       known.types[row.type or type(row[1])] = true
       if row.also then known.types[row.also] = true end
       if row.optional then known.types["false"], known.types.boolean = true, nil end

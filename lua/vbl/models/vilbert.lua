@@ -66,6 +66,7 @@ local function new(given, dry)
   self.heads = heads.build(other, c)
   self.classifier = heads.classifier(other, c, sites())
   self.list.dry = nil
+  self.built = #self.list  -- what a script adds comes behind
   if dry == true then return self end
   vbl.optim.pack(self.list)
   if found then

@@ -7,16 +7,42 @@ local flags = require "vbl.config.flags"
 local job_of = require "vbl.train.job"
 local known = require "vbl.known"
 local loop = require "vbl.train.loop"
+local model_keys = require "vbl.models.vilbert_config"
 local nearest = require "vbl.nearest"
 local plan = require "vbl.train.plan"
 local step_of = require "vbl.train.step"
 local usage = require "vbl.usage"
+local values = require "vbl.config.values"
 
 local train = {}
 
+-- What a key is that a script does not list, for --help; nil: nothing, or what the meaning says.
+local function unset(default)
+  if default == nil or type(default) == "table" and #default == 0 then return nil end
+  return values.show(default)
+end
+
+-- What the trainer sets where a config does not.
+local by_trainer = {vocab = "the data's", heads = "those that the tasks need"}
+
+-- "interleaved, stacked or single_stream: ..." of a choice, "... (tiny 128, small 256, base 768)" of a size.
+local function model_meaning(key, row)
+  if by_trainer[key] then return ("%s (%s)"):format(row[3], by_trainer[key]) end
+  if type(row[1]) == "table" and not row[3]:find(row[1][1] .. "[:;, ]") then
+    return ("%s or %s: %s"):format(table.concat(row[1], ", ", 1, #row[1] - 1), row[1][#row[1]], row[3])
+  end
+  local sizes = {}
+  for _, name in ipairs {"tiny", "small", "base"} do
+    if model_keys.presets[name][key] then sizes[#sizes + 1] = ("%s %d"):format(name, model_keys.presets[name][key]) end
+  end
+  return #sizes > 0 and ("%s (%s)"):format(row[3], table.concat(sizes, ", ")) or row[3]
+end
+
 local function add_task_rows(schemas)
   schemas.mix, schemas.tasks = {}, {}
-  for _, key in ipairs {"how", "weighting"} do schemas.mix[key] = {nil, "see vbl.train.mix", type = "string"} end
+  schemas.mix.how = {nil, "joint: every task each step; alternating: one task a step, in turn; sampled: one, drawn by the weights", type = "string", unset = unset "joint"}
+  schemas.mix.weighting = {nil, "of the losses: fixed: the tasks' weights; uncertainty: learnt (Kendall et al. 2018); gradient: gradients of one norm, then weighted", type = "string",
+                           unset = unset "fixed"}
   for name, rows in pairs(require("vbl.tasks").schema) do
     local path = "tasks." .. name
     if not name:find(".", 1, true) then schemas.tasks[name] = {nil, "the task; {} for its defaults, false leaves it out", type = "table", optional = true} end
@@ -32,11 +58,11 @@ local head = {hidden = {nil, "hidden width of the classifier (512)", type = "num
 -- set also those that a script does not list. kind: "pretrain" (the default) or "finetune".
 function train.schemas(kind)
   local schemas = {[""] = {}, model = {}, scenes = {}, captions = {}}
-  for key, row in pairs(require("vbl.train.options")[kind or "pretrain"]) do schemas[""][key] = {nil, row[3], type = row[1]} end
+  for key, row in pairs(require("vbl.train.options")[kind or "pretrain"]) do schemas[""][key] = {nil, row[3], type = row[1], unset = unset(row[2])} end
   schemas[""].own = nil  -- the script's table says which keys there are
-  for key, row in pairs(require("vbl.models.vilbert_config").schema) do
+  for key, row in pairs(model_keys.schema) do
     local path = row[1] == "path"  -- or a path each for text and vision
-    schemas.model[key] = {nil, row[3], type = (type(row[1]) == "table" or path) and "string" or row[1], also = path and "table" or nil}
+    schemas.model[key] = {nil, model_meaning(key, row), unset = not by_trainer[key] and unset(row[2]) or nil, type = (type(row[1]) == "table" or path) and "string" or row[1], also = path and "table" or nil}
   end
   for key, row in pairs(require("vbl.data").options) do
     if row.of then schemas[row.of][key] = row end

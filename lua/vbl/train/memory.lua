@@ -28,7 +28,21 @@ local function twin_of(model)
   local twin = vbl.models.vilbert(config, "empty")
   twin.checkpointing, twin.sharing = model.checkpointing, model.sharing
   for i, p in ipairs(twin.list) do p.tensor:requires_grad_(model.list[i].tensor.requires_grad) end
+  for i = model.built + 1, #model.list do twin.list[i], twin.list[model.list[i].name] = model.list[i], model.list[i].tensor end
   return twin
+end
+
+-- Parameters that a script gave its model are held by its modules and tasks too, so it is they that are where new tensors go until this is closed.
+local function lend_own(model)
+  local lent = {}
+  for i = model.built + 1, #model.list do
+    local tensor = model.list[i].tensor
+    lent[#lent + 1] = {tensor, vbl.empty(tensor:shape()):keep()}
+  end
+  for _, pair in ipairs(lent) do vbl.exchange(pair[1], pair[2]) end
+  return setmetatable({}, {__close = function()
+    for _, pair in ipairs(lent) do vbl.exchange(pair[1], pair[2]) end
+  end})
 end
 
 -- The tasks without what they do to the images' pixels; but what would be changed is a copy, so that no task has it in common with another.
@@ -75,6 +89,7 @@ end
 
 -- The first n steps of each kind, the last of those that there are again where they are fewer.
 local function take_steps(job, kinds, n, micro, at_once)
+  local _ <close> = lend_own(job.model)
   local twin, order = twin_job(job, micro, at_once), job.train:order(job.config.flags.seed, 1)
   for _, kind in ipairs(kinds) do
     for i = 1, n do
