@@ -75,7 +75,7 @@ check.group("entropy of word pieces", function()
   check.equal(unigram.entropy(texts(0, function() end)), nil)
 end)
 
-local function source(mean, n, spread) return {mean * n, n, n * (mean * mean + spread * spread)} end
+local function source(mean, n, spread) return {sum = mean * n, count = n, squares = n * (mean * mean + spread * spread), batches = n} end
 
 -- The kinds of alarms of an epoch in which AP's loss was `ap` (over the steps, of training pairs, held out), each with the standard error 0.002.
 local function at_chance(ap)

@@ -67,7 +67,7 @@ function Mim:forward(model, work, lo, hi, pass)
   local images = work.masked and work.masked:narrow(1, lo, hi - lo + 1)  -- nil: those of the clean view
   local masked = setmetatable({mask = mask, images = images}, {__index = clean})
   local index = chosen(self.positions, mask:totable(), mask:size(2) + 1, work.repeated, lo)
-  if #index == 0 then return {stats = {["loss.mim"] = {0, 0}}} end
+  if #index == 0 then return {stats = {}} end
   index = vbl.tensor(index, {dtype = "i32"})
   local function tokens(out) return F.normalize_rows(F.gather_rows(out.vision, index)) end
   local function target() return tokens(model:run(clean, {pass = pass + 1, reads = "vision"})) end

@@ -1,6 +1,6 @@
 -- Masked language modelling (Devlin et al. 2019): 15 % of the tokens that are not [CLS], [SEP] or padding are to be predicted; of these
 -- 80 % are [MASK], 10 % a random ordinary token, 10 % unchanged. Mean cross-entropy over the masked tokens of the whole batch; with
--- none masked the loss is 0 and there is no gradient. The head runs on the masked rows only.
+-- none masked there is no loss and no gradient. The head runs on the masked rows only.
 local vbl = require "vbl"
 local tasks = require "vbl.tasks"
 local F = require "vbl.nn.functional"

@@ -1,6 +1,6 @@
 -- The kind of run that fine-tunes (vbl.train.job says what a kind is): one task, its metric on the validation split after each epoch, early
 -- stopping, and at the end the best checkpoint on validation and, unlocked, on the test split (vbl.train.final).
-local accumulate = require "vbl.train.accumulate"
+local averages = require "vbl.train.averages"
 local baselines = require "vbl.train.baselines"
 local checks = require "vbl.train.checks"
 local downstream = require "vbl.tasks.downstream"
@@ -167,7 +167,7 @@ local function epoch_line(job, s, epoch, train, found)
 end
 
 function finetuning.report(run, job, s, epoch, found)
-  local train = accumulate.values(s.sums)
+  local train = averages.means(s.sums)
   report.epoch(run, epoch_line(job, s, epoch, train, found), epoch, s.step, train, "val", found)
   if found.train then report.same_mode(run, job, epoch, s.step, found) end
   if not found.layers then return end

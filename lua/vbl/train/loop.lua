@@ -2,6 +2,7 @@
 -- functions of (seed, step), so a run continues bit for bit from its last checkpoint, whatever killed it. The numbers of a device's step are looked at
 -- when the next one is queued (vbl.train.step): s.queued is the step that is not counted yet.
 local vbl = require "vbl"
+local averages = require "vbl.train.averages"
 local guards = require "vbl.train.guards"
 local job_of = require "vbl.train.job"
 local page = require "vbl.train.page"
@@ -93,14 +94,11 @@ end
 
 -- What came of a queued step is counted and told. Returns its values.
 local function count(job, run, s, q)
-  local values = step_of.settle(job, q)
+  local values, weights = step_of.settle(job, q)
   guards.step(run, job, s, q, values)
   s.step = q.step
   s.samples = s.samples + q.n
-  for name, v in pairs(values) do
-    local t = s.sums[name] or {0, 0, 0}
-    s.sums[name] = {t[1] + v, t[2] + 1, t[3] and name:find "^loss%." and t[3] + v * v or nil}
-  end
+  averages.add(s.sums, values, weights)
   if q.separate then report.step(run, q.step, q.epoch, values) end
   return values
 end

@@ -1,6 +1,6 @@
 -- The kind of run that pretrains (vbl.train.job says what a kind is): any of mlm, ap and mim at once; each epoch's test losses on one fixed
 -- corruption of the held-out pairs, and the layer analysis.
-local accumulate = require "vbl.train.accumulate"
+local averages = require "vbl.train.averages"
 local evaluate = require "vbl.train.evaluate"
 local nearest = require "vbl.nearest"
 local rates = require "vbl.train.rates"
@@ -97,7 +97,7 @@ end
 function pretraining.probes() return true end
 
 function pretraining.report(run, job, s, epoch, found)
-  local train = accumulate.values(s.sums)
+  local train = averages.means(s.sums)
   report.epoch(run, report.epoch_line(job, epoch, train, found.values, found.intervals), epoch, s.step, train, "test", found)
   if found.train then report.same_mode(run, job, epoch, s.step, found) end
   if found.layers then report.layers(run, epoch, s.step, found.layers, job.config.partners) end

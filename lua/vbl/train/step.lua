@@ -2,11 +2,12 @@
 -- device goes on while the host asks for the next step, and the numbers are looked at after that: no step waits for another's losses.
 --   step.queue(job, batch, number, opts) -> queued      opts: {separate = measure each task's share, last_good = "the last good checkpoint", again =
 --     function that gives the batch once more}
---   step.settle(job, queued) -> values    name -> value: loss.*, accuracy.*, grad_norm, lr, and with separate each task's share norm.<task> and each
---     group's share.<group> of the gradient. Once a step; on the CPU before the next is queued
+--   step.settle(job, queued) -> values, weights    name -> value: loss.*, accuracy.*, grad_norm, lr, and with separate each task's share norm.<task> and
+--     each group's share.<group> of the gradient; name -> of how many (samples, masked tokens) a task's value is the mean. Once a step; on the CPU before
+--     the next is queued
 --   step.now(job, batch, number) -> values      both
--- queued: {step =, epoch =, n =, separate =, update = what a device was asked for (vbl.optim), nil on the CPU, no_graph = what kept it from being a
--- CUDA graph (config cuda_graph)}.
+-- queued: {step =, epoch =, n =, separate =, weights = task -> of how many its loss is the mean, update = what a device was asked for (vbl.optim), nil on
+-- the CPU, no_graph = what kept it from being a CUDA graph (config cuda_graph)}.
 -- A loss or a gradient that is not finite is an error that says where it began, and no weight has changed: on the CPU because the optimizer is not
 -- called, or refuses; on a device because its kernels see it, for this step and those queued after it, until the host does.
 local vbl = require "vbl"
@@ -111,9 +112,10 @@ end
 function step.queue(job, batch, number, opts)
   local _ <close> = hold_collector(job.model)
   local q = {step = number, epoch = batch.epoch, n = batch.n, separate = opts.separate, last_good = opts.last_good, again = opts.again,
-             rate = job.config.lr * job.schedule(number)}
+             weights = {}, rate = job.config.lr * job.schedule(number)}
   vbl.autocast(job.config.precision, vbl.scope, function()
     local works = prepared(job, batch, number)
+    for name, work in pairs(works) do q.weights[name] = work.count or work.n end
     send(job, works)
     local bad
     q.no_graph = asked_for(job, function()
@@ -139,23 +141,32 @@ local function check(job, q)
   end)
 end
 
+-- The means of a task's stats, and of how many each is one. `weight` of nothing, no token is masked or no sample has a label: there is none.
+local function take_stats(stats, weight, values, weights)
+  for name, v in pairs(accumulate.values(stats)) do
+    local count = stats[name][2]
+    if count == 0 then count = weight end
+    if count > 0 then values[name], weights[name] = later.number(v), count end
+  end
+end
+
 function step.settle(job, q)
-  local values = {lr = q.rate}
+  local values, weights = {lr = q.rate}, {}
   for _, r in pairs(q.result) do r.loss = later.number(r.loss) end
   q.norm = later.number(q.norm)
   values.grad_norm = q.norm
   if q.update then check(job, q) end
   for name, r in pairs(q.result) do
-    for stat, v in pairs(accumulate.values(r.stats)) do values[stat] = later.number(v) end
+    take_stats(r.stats, q.weights[name], values, weights)
     values["weight." .. name], values["norm." .. name] = r.weight, later.number(r.norm)
   end
   local groups = q.separate and shares.groups(job, q.update and q.update:norms())
   for group, share in pairs(groups or {}) do values["share." .. group] = share end
-  return values
+  return values, weights
 end
 
 function step.now(job, batch, number)
-  return step.settle(job, step.queue(job, batch, number, {again = function() return batch end}))
+  return (step.settle(job, step.queue(job, batch, number, {again = function() return batch end})))
 end
 
 return step

@@ -6,7 +6,7 @@
 --   ap: ln 2      mlm: the entropy of the training captions' word pieces (vbl.tasks.unigram)      mim, contrastive: ln of the candidates
 --   labels: their entropy, in the training or held-out samples that the loss is of (vbl.tasks.prior)      retrieval: ln of a batch's pairs
 --   an experiment's own task: what its statistic chance.NAME says, and nothing without one
-local accumulate = require "vbl.train.accumulate"
+local averages = require "vbl.train.averages"
 local loss_names = require "vbl.train.loss_names"
 local prior = require "vbl.tasks.prior"
 local unigram = require "vbl.tasks.unigram"
@@ -55,15 +55,6 @@ local function level(name, source, job)
   return source.values["chance." .. name], "the task's own level"
 end
 
--- Standard errors of the means over the steps of an epoch: s.sums has {sum, n, sum of squares} of the losses.
-local function step_errors(sums)
-  local errors = {}
-  for name, t in pairs(sums) do
-    if t[3] and t[2] > 1 then errors[name] = math.sqrt(math.max(0, t[3] / t[2] - (t[1] / t[2]) ^ 2) / (t[2] - 1)) end
-  end
-  return errors
-end
-
 -- "0.6935 of the steps, 0.6930 in eval mode, 0.6940 test", and what the level is; nil where one of the losses is below it, or nothing is known.
 local function at_chance(job, name, sources)
   local parts, what = {}, nil
@@ -83,7 +74,7 @@ end
 
 function levels.check(job, s, epoch, found)
   local sources = {
-    {title = "over the epoch's steps", view = job.train, values = accumulate.values(s.sums), errors = step_errors(s.sums)},
+    {title = "over the epoch's steps", view = job.train, values = averages.means(s.sums), errors = averages.errors(s.sums)},
     {title = "of training pairs at its end", view = job.train, values = found.train or {}, errors = found.train_errors or {}},
     {title = "of held-out pairs", view = job.test, needed = true, values = found.values, errors = found.errors or {}},
   }
