@@ -214,4 +214,14 @@ check.group("no interval reaches beyond the best value", function()
   check.ok(r:row("cka").lo <= r:row("cka").value and r:row("cka").value <= r:row("cka").hi)
 end)
 
+check.group("an interval holds its estimate, where few of the subsets differ from the rest too", function()
+  local calibrate, values = require "vbl.measure.calibrate", {}
+  for i = 1, 100 do values[i] = i == 1 and 0.9 or 1 end
+  local lo, hi = calibrate.interval(1, values, 40, 20, 0.05)
+  check.ok(lo <= 1 and hi >= 1, ("[%.4f, %.4f]"):format(lo, hi))
+  for i = 1, 100 do values[i] = i == 1 and 0.1 or 0 end
+  lo, hi = calibrate.interval(0, values, 40, 20, 0.05)
+  check.ok(lo <= 0 and hi >= 0, ("[%.4f, %.4f]"):format(lo, hi))
+end)
+
 check.done()

@@ -61,13 +61,15 @@ end
 -- sqrt(m / (n - m)), which is 1 for m = n/2 (the delete-d jackknife, Shao and Wu 1989; sqrt(m/n) belongs to m much smaller than n and
 -- would make the interval of half-samples too short by sqrt 2). Rows drawn *with* replacement are never used: copies of a row are each
 -- other's neighbours and add to the diagonal. nil for fewer than 10 defined draws.
+-- The value is in its interval: where all but a few subsets agree (copies of the same rows: 1 on 99 of 100), the few move the mean past both quantiles.
 function calibrate.interval(value, values, n, m, alpha)
   local draws = finite(values)
   if value ~= value or #draws < 10 or m >= n then return nil end
   local mean = moments(draws)
   local scale = math.sqrt(m / (n - m))
   table.sort(draws)
-  return value - scale * (quantile(draws, 1 - alpha / 2) - mean), value - scale * (quantile(draws, alpha / 2) - mean)
+  local above, below = quantile(draws, 1 - alpha / 2) - mean, quantile(draws, alpha / 2) - mean
+  return value - scale * math.max(0, above), value - scale * math.min(0, below)
 end
 
 -- p_values: an array; holes and nil are not possible, leave undefined ones out.
