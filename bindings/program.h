@@ -18,8 +18,8 @@ void vbl_signals_start(lua_State *L);
 void vbl_signals_coroutines(lua_State *L);
 // Ends an interrupt: clears flag and hook. Returns the signal's number, or 0.
 int vbl_signals_settle(void);
-// on: a signal is only noted, until a second Ctrl-C that comes after this call. off: one noted meanwhile raises now.
-void vbl_signals_hold(bool on);
+// on: a signal is only noted, until a second Ctrl-C that comes after this call; with `every`, whatever comes. off: one noted meanwhile raises now.
+void vbl_signals_hold(bool on, bool every);
 
 // lua_pcall with a traceback of the script's and vbl's own frames. A table with __tostring as error (a usage error) gets none.
 // On failure leaves one string.

@@ -14,6 +14,7 @@ enum { PATIENCE = 3, INSTRUCTIONS = 1000 };
 static lua_State *main_thread;
 static lua_State *volatile running;
 static volatile sig_atomic_t forced;  // a second SIGINT within two seconds: raise although held
+static volatile sig_atomic_t firm;    // held however many come
 static volatile sig_atomic_t raised;  // how often this interrupt has raised
 static struct timespec last_signal;
 
@@ -44,7 +45,7 @@ static void on_signal(int number) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   double since = (double)(now.tv_sec - last_signal.tv_sec) + 1e-9 * (double)(now.tv_nsec - last_signal.tv_nsec);
-  if (number == SIGINT && vbl_interrupt_pending() != 0 && since < 2) forced = 1;
+  if (number == SIGINT && vbl_interrupt_pending() != 0 && since < 2 && !firm) forced = 1;
   last_signal = now;
   vbl_interrupt_request(number);
   set_hooks();
@@ -92,7 +93,8 @@ int vbl_signals_settle(void) {
   return number;
 }
 
-void vbl_signals_hold(bool on) {
+void vbl_signals_hold(bool on, bool every) {
+  firm = on && every;
   vbl_interrupt_hold(on);
   if (on) forced = 0;
   if (!on && vbl_interrupt_pending() != 0) set_hooks();

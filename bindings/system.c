@@ -169,7 +169,7 @@ static int system_clear_interrupt(lua_State *L) {
 
 static int system_hold_interrupts(lua_State *L) {
   luaL_checktype(L, 1, LUA_TBOOLEAN);
-  vbl_signals_hold(lua_toboolean(L, 1));
+  vbl_signals_hold(lua_toboolean(L, 1), lua_toboolean(L, 2));
   return 0;
 }
 
@@ -203,9 +203,9 @@ static const vbl_fn rows[] = {
     {"set_threads", system_set_threads, "set_threads(n)", "n from 1 to 1024."},
     {"interrupted", system_interrupted, "interrupted() -> integer or nil", "The pending signal: 2 (Ctrl-C), 15 (SIGTERM), or nil."},
     {"clear_interrupt", system_clear_interrupt, "clear_interrupt()", "Says that the interrupt has been handled."},
-    {"hold_interrupts", system_hold_interrupts, "hold_interrupts(on)",
-     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same, and "
-     "hold_interrupts(true) holds that one too: what must be saved then can be."},
+    {"hold_interrupts", system_hold_interrupts, "hold_interrupts(on, [every])",
+     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same, but not with "
+     "every = true: what must be saved then can be. hold_interrupts(true) lets none raise that has come before."},
     {"module_source", vbl_module_source, "module_source(name) -> string or nil", "The text of one of vbl's own Lua modules."},
     {"attempt", system_attempt, "attempt(fn, ...) -> true, results... or false, message[, signal]",
      "pcall with a traceback; an interrupt that ended fn is cleared and its signal returned."},

@@ -9,6 +9,7 @@
 -- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
 -- "prepare 5 INT". WHERE: prepare (a task's corruption, in training and evaluation), tensors (a checkpoint's tensor file is about to be written),
 -- state (its state.json), metric (a line of the metrics has been written), update (a step of the optimizer is done), forward (a run of the model), ablate (the model is told what co-attention to leave out), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
+-- AGAIN = "SIGNALS": more of them, each time that a file is written while one waits.
 local check = require "check"
 local system = require "vbl.system.c"
 local c = require "vbl.store.c"
@@ -57,6 +58,20 @@ if where == "update" then
     end
     return optimizer
   end
+end
+-- AGAIN: signals that come while what was reached is saved, after one at MOMENT.
+local function again(t, name)
+  local plain = t[name]
+  t[name] = function(...)
+    if system.interrupted() then
+      for signal in os.getenv("AGAIN"):gmatch "%a+" do system.run {"/bin/sh", "-c", "kill -" .. signal .. " " .. system.pid()} end
+    end
+    return plain(...)
+  end
+end
+if os.getenv "AGAIN" then
+  again(store, "safetensors_save")
+  again(store, "write_atomic")
 end
 if where == "count" then debug.sethook(hit, "", 1000) end
 if where == "forward" or where == "ablate" then

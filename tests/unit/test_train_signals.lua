@@ -14,7 +14,8 @@ end
 
 -- Stops a run at the moment, checks the saved step, resumes.
 local function stopped(moment, code, step, ...)
-  local run, text = trainer.expect(code, {"--threads", "1", env = {MOMENT = moment}}, "interrupted", "go on with: vbl ", "--resume", ...)
+  local first, again = moment:match "^(.-) then (.*)$"
+  local run, text = trainer.expect(code, {"--threads", "1", env = {MOMENT = first or moment, AGAIN = again}}, "interrupted", "go on with: vbl ", "--resume", ...)
   check.ok(text:find("--resume " .. run, 1, true), text)
   check.ok(c.read_file(run .. "/log.txt"):find("go on with", 1, true))
   check.ok(text:find("\nvbl: interrupted at [^\n]*%.lua:%d+\n$") and not text:find("vbl.train", 1, true), text)
@@ -57,6 +58,11 @@ check.group("Ctrl-C twice between an update and its metrics, and within the line
   stopped(("metric %d INT INT"):format(epoch), 130, 3)
 end)
 
+check.group("Ctrl-C again, and again, while what was reached is saved: it is saved, and the way to go on is said", function()
+  stopped("prepare 8 INT then INT INT", 130, 2, "at step 2 of 8")
+  stopped("prepare 14 INT INT then INT", 130, 3, "after step 3 of 8")
+end)
+
 check.group("Ctrl-C twice in an evaluation and in a checkpoint's writing", function()
   stopped("forward 3 INT INT", 130, 0)
   stopped("tensors 4 INT INT", 130, 3)
@@ -66,7 +72,8 @@ end)
 local typed = trainer.write("typed.txt", "t = vbl.train.last\nt\nt:continue().folder\nprint('left', vbl.train.last)\nt:continue()\n")
 
 local function prompted(code, moment, ...)
-  return trainer.expect(code, {"-i", trainer.script, "--threads", "1", script = true, env = {MOMENT = moment}, limit = ("exec <'%s';"):format(typed)}, ...)
+  local first, again = moment:match "^(.-) then (.*)$"
+  return trainer.expect(code, {"-i", trainer.script, "--threads", "1", script = true, env = {MOMENT = first or moment, AGAIN = again}, limit = ("exec <'%s';"):format(typed)}, ...)
 end
 
 check.group("at the prompt: trainer:continue() goes on in the same process, bit for bit; after a second Ctrl-C from the checkpoint before", function()
@@ -77,6 +84,7 @@ check.group("at the prompt: trainer:continue() goes on in the same process, bit 
   end
   continued("prepare 8 INT", "at step 2 of 8; :continue()", "goes on at step 2 of 8")
   continued("prepare 14 INT INT", "goes on at step 3 of 8")
+  continued("prepare 8 INT then INT", "at step 2 of 8; :continue()", "goes on at step 2 of 8")
 end)
 
 check.group("SIGTERM ends the script, and no prompt follows", function() prompted(143, "prepare 8 TERM", "interrupted at step 2 of 8") end)

@@ -158,11 +158,12 @@ local function way_on(run)
 end
 
 -- After Ctrl-C or SIGTERM what was reached is saved, and the error goes on to end the script. A second Ctrl-C within two seconds breaks
--- into a step, whose half-done update is not saved: the checkpoint before it stays.
+-- into a step, whose half-done update is not saved: the checkpoint before it stays. It breaks into the page's making too, but not into the saving.
 local function stop(self, message)
   local job, run, s = self.job, self.run, self.s
   local interrupted = system.interrupted()
-  system.hold_interrupts(true)
+  system.hold_interrupts(true, true)
+  loop.last = self
   local ok, failure = pcall(function()
     if interrupted then
       if not s.busy then
@@ -176,10 +177,13 @@ local function stop(self, message)
     end
     result.write(run, job, s, interrupted and "interrupted" or "failed", tostring(message))
   end)
-  if not ok then io.stderr:write("vbl: what was reached could not be saved: ", usage.strip(failure), "\n") end
+  if not ok then
+    io.stderr:write(("vbl: what was reached could not be saved: %s; the last checkpoint is %s; go on with: %s\n"):format(usage.strip(failure), s.saved or "none yet",
+                                                                                                                    way_on(run)))
+  end
   run:close()
+  system.hold_interrupts(true)
   page(run, job)
-  loop.last = self
   system.hold_interrupts(false)  -- raises what is pending
   usage(tostring(message))
 end
