@@ -83,6 +83,13 @@ local function data_and_model_config(self, parts)
   return model_config, from
 end
 
+local function check_vocabulary(self)
+  local rows, size = self.model.config.vocab, self.data.tokenizer:size()
+  if rows < size then
+    error(("config: the data's vocabulary has %d tokens, more than model.vocab = %d; without model.vocab the model takes the data's"):format(size, rows), 0)
+  end
+end
+
 local function check_positions(self)
   local positions, longest = self.model.config.max_positions, self.data:max_tokens()
   if longest > positions then
@@ -148,6 +155,7 @@ local function build(config, parts, dry)
   kind.model(self, model_config)
   self.model = parts.model or vbl.models.vilbert(model_config, dry)
   self.model.rng.seed, self.model.checkpointing = config.flags.seed, config.checkpointing
+  check_vocabulary(self)
   check_positions(self)
   for _, task in ipairs(self.tasks) do if task.check then task:check(self.model, self.data) end end
   if #config.freeze > 0 then self.model:freeze(config.freeze) end
