@@ -186,6 +186,12 @@ check.group("adamw", function()
   check.error(function() resumed:load_state {m = vbl.zeros(5), v = vbl.zeros(5), steps = {0, 0}} end, "3 numbers")
   check.error(function() vbl.optim.adamw(list, {weight_decey = 1}) end, "weight_decay")
   check.error(function() vbl.optim.adamw({}) end, "ordered list")
+  for _, case in ipairs {{{lr = "a"}, "lr: expected a number of at least 0, got \"a\""}, {{lr = -1}, "lr: "}, {{eps = 0 / 0}, "eps: "}, {{clip = {}}, "clip: "},
+                         {{betas = 0.9}, "betas: expected two numbers", "got 0.9"}, {{betas = {0.9}}, "betas: "}, {{betas = {0.9, 1}}, "betas: "},
+                         {{lr_scale = 0.5}, "lr_scale: expected a table"}, {{lr_scale = {["a.bias"] = "b"}}, "lr_scale: "}} do
+    check.error(function() vbl.optim.adamw(list, case[1]) end, "test_lua_functional.lua", "vbl.optim.adamw: " .. case[2], case[3])
+  end
+  check.error(function() vbl.optim.sgd(list, {momentum = "a"}) end, "vbl.optim.sgd: momentum: expected a number")
 end)
 
 check.group("sgd and clipping", function()

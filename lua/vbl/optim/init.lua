@@ -12,6 +12,7 @@
 local core = require "vbl.optim.c"
 local known = require "vbl.known"
 local later = require "vbl.later"
+local show = require("vbl.config.values").show
 local vbl = require "vbl.tensor.c"
 
 local optim = {}
@@ -57,11 +58,38 @@ function Optimizer:load_state(state)
 end
 function Optimizer:__tostring() return string.format("%s(lr=%g, %d parameters)", self.kind, self.lr, self.count) end
 
+-- Of each option what it is, and whether a value is that; those not named are numbers.
+local function is_number(v) return type(v) == "number" and v >= 0 end
+local function is_beta(v) return is_number(v) and v < 1 end
+
+local kinds = {
+  betas = {"two numbers from 0 to below 1 such as {0.9, 0.999}", function(v) return type(v) == "table" and #v == 2 and is_beta(v[1]) and is_beta(v[2]) end},
+  lr_scale = {"a table {parameter's name = number of at least 0}", function(v)
+    if type(v) ~= "table" then return false end
+    for name, factor in pairs(v) do
+      if type(name) ~= "string" or not is_number(factor) then return false end
+    end
+    return true
+  end},
+}
+local number = {"a number of at least 0", is_number}
+
+local function check(kind, opts)
+  for key, value in pairs(opts) do
+    local expected, fits = table.unpack(kinds[key] or number)
+    if not fits(value) then
+      local ok, got = pcall(show, value)
+      error(("vbl.optim.%s: %s: expected %s, got %s"):format(kind, key, expected, ok and got or "a " .. type(value)), 3)
+    end
+  end
+end
+
 local function new(kind, parameters, given, defaults)
   local opts, keys = {}, {"lr_scale"}
   for key, value in pairs(defaults) do opts[key], keys[#keys + 1] = value, key end
   table.sort(keys)
-  for key, value in pairs(known("vbl.optim." .. kind, given, keys, 4)) do opts[key] = value end
+  for key, value in pairs(known("vbl.optim." .. kind, given, keys)) do opts[key] = value end
+  check(kind, opts)
   local names, tensors = split(parameters)
   local decay, scale = {}, {}
   for i, name in ipairs(names) do
