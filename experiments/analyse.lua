@@ -1,4 +1,4 @@
--- Everything that vbl.analysis tells about a run: tables (.tsv, .json), figures (.svg, .png) and the features themselves in RUN/analysis/.
+-- Everything that vbl.analysis tells about a run: tables (.tsv, .json), figures (.svg, .png) and the features themselves in RUN/analysis/ or --out DIR.
 --   vbl experiments/analyse.lua runs/2025-09-03-210336-pretrain_all
 --   vbl experiments/analyse.lua runs/2025-09-03-210336-pretrain_all/checkpoints/best samples=512
 local vbl = require "vbl"
@@ -13,11 +13,11 @@ local config = vbl.config({
   epoch_samples = 256,                       -- held-out pairs of each epoch
   labels = "",                               -- TSV, image id, tab, label, for the probes (scenes have their own)
   baseline = "",                             -- safetensors of independent encoders (bert.*, vit.*); else the run's own, fusion off
-}, nil, {"RUN|CHECKPOINT"})
+}, nil, {"RUN|CHECKPOINT", out = "where the files go (RUN/analysis)"})
 
 local analysis = vbl.analysis
 local job, epochs = vbl.train.open(config.operands[1])
-local out = job.run .. "/analysis/"
+local out = require("vbl.analysis.folder")(job.run, config.flags) .. "/"
 local partners = {"matched", "mismatched"}
 
 local function show(name, sheet, quiet)

@@ -1,5 +1,5 @@
 -- Who attends to whom: for some held-out pairs of a run, attention by layer and head within and across the streams, rollout, entropy of the heads,
--- and what the alignment logit (or the predicted class) rests on. Pictures in RUN/analysis/attention-*.png; `vbl report RUN` has it to click on.
+-- and what the alignment logit (or the predicted class) rests on. Pictures in RUN/analysis/attention-*.png, of which `vbl report RUN` has it to click on, or in --out DIR.
 --   vbl experiments/attention.lua runs/2025-09-03-210336-pretrain_all
 --   vbl experiments/attention.lua runs/2025-09-03-210336-pretrain_all/checkpoints/best first=100 pairs=4
 local vbl = require "vbl"
@@ -10,7 +10,7 @@ local config = vbl.config({
   map = "",                     -- the map of the pictures, such as fusion.1.text; else text to image of the last co-attending block
   head = -1,                    -- head of the pictures, from 0; -1: the mean of all
   target = "",                  -- what the attribution explains: alignment, class, or the number of a class; else what the model has
-}, nil, {"RUN|CHECKPOINT"})
+}, nil, {"RUN|CHECKPOINT", out = "where the files go (RUN/analysis)"})
 
 local targets = require "vbl.analysis.attention.targets"
 local record = require "vbl.analysis.attention.record"
@@ -18,7 +18,7 @@ local sheet = require "vbl.analysis.sheet"
 local usage = require "vbl.usage"
 
 local job = vbl.train.open(config.operands[1])
-local out = job.run .. "/analysis/attention"
+local out = require("vbl.analysis.folder")(job.run, config.flags) .. "/attention"
 local target = config.target == "" and targets.default(job.model) or config.target ~= "" and config.target or nil
 if tonumber(target) then target = {class = math.tointeger(tonumber(target))} end
 if config.first < 1 or config.first + config.pairs - 1 > job.test:size() then
@@ -68,4 +68,4 @@ for _, row in ipairs(entropies) do
   for h = #columns, #row - 1 do columns[h + 1] = "head " .. h - 1 end
 end
 print(sheet.new {title = "Entropy of the heads (0: one key, 1: all alike)", note = ("mean of %d pairs, checkpoint %s"):format(config.pairs, job.checkpoint), columns = columns, rows = entropies})
-print("written to " .. out .. "-*.png and " .. out .. ".json; `vbl report " .. job.run .. "` shows it")
+print("written to " .. out .. "-*.png and " .. out .. ".json" .. (config.flags.given.out and "" or "; `vbl report " .. job.run .. "` shows it"))

@@ -2,8 +2,8 @@
 --   trainer.folder                       a fresh folder, removed by trainer.finish()
 --   trainer.script                       the path of the experiment; its config can be changed by key=value
 --   trainer.finetune                     that of one that fine-tunes (words: {trainer.finetune, ..., script = true})
---   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;"} -> output (both streams), exit code, run folder (of a
---                                        new run); limit: shell text before the start
+--   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;", looks = true} -> output (both streams), exit code, run folder
+--                                        (of a new run); limit: shell text before the start; looks: the script makes no run
 --   trainer.same(a, b)                   checks that two finished runs are equal but for the times
 --   trainer.metrics(run)                 metrics.jsonl as text without the times
 -- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
@@ -129,7 +129,7 @@ function trainer.run(words)
   for name, value in pairs(words.env or {}) do command[#command + 1] = name .. "=" .. value end
   command[#command + 1] = system.executable()
   if not words.script then command[#command + 1] = trainer.script end
-  local elsewhere = false
+  local elsewhere = words.looks
   for _, word in ipairs(words) do
     command[#command + 1] = word
     elsewhere = elsewhere or word == "--resume" or word == "--out"

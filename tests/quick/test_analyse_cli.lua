@@ -1,10 +1,11 @@
 -- experiments/analyse.lua, measure_files.lua and sensitivity.lua as a user starts them, on tiny sizes; and what they say of wrong files.
 local vbl = require "vbl"
 local check = require "check"
+local store = require "vbl.store.c"
 local trainer = require "trainer"
 local system = require "vbl.system.c"
 
-local function script(name, words) return {script = true, "experiments/" .. name .. ".lua", "--out=" .. trainer.folder .. "/none", table.unpack(words)} end
+local function script(name, words) return {script = true, looks = true, "experiments/" .. name .. ".lua", table.unpack(words)} end
 
 check.group("analyse: a run, then one of its checkpoints", function()
   local run = trainer.expect(0, {"scenes.test=64"})
@@ -34,12 +35,34 @@ check.group("analyse: a run, then one of its checkpoints", function()
   trainer.expect(1, script("analyse", {run .. "/checkpoints/epoch-9"}), "no checkpoint 'epoch-9'")
 end)
 
+check.group("analyse, attention, report: elsewhere than in the run, into which nothing can be written", function()
+  local run = trainer.expect(0, {"scenes.test=64", "probe_samples=0"})
+  store.remove(run .. "/report.html")
+  store.write_atomic(run .. "/analysis", "no folder")
+  store.make_folder(run .. "/report.html/taken")
+  local small = {"samples=16", "epochs=false", "tokens=0", "null=0", "measures={\"cka\"}", "maps={}"}
+  local refused = select(2, trainer.expect(1, script("analyse", {run, table.unpack(small)}), "vbl: the analysis cannot be written: ", run .. "/analysis", "--out DIR takes it elsewhere"))
+  check.equal(select(2, refused:gsub("\n", "")), 1)
+  trainer.expect(1, script("attention", {run, "pairs=1"}), "the analysis cannot be written: ", "--out DIR")
+  local there = trainer.folder .. "/looked/at"
+  trainer.expect(0, script("analyse", {run, "--out", there, table.unpack(small)}), "written to " .. there .. "/\n")
+  trainer.expect(0, script("attention", {run, "--out=" .. there .. "/", "pairs=1"}), "written to " .. there .. "/attention-*.png")
+  for _, name in ipairs {"layers.tsv", "features.safetensors", "attention.json"} do check.ok(system.exists(there .. "/" .. name), name) end
+  check.equal(store.read_file(run .. "/analysis"), "no folder")
+  trainer.expect(1, {"report", run, script = true, looks = true}, "vbl: report: " .. run .. "/report.html", "--out FILE.html takes it elsewhere")
+  trainer.expect(0, {"report", run, "--out", there .. "/page.html", script = true, looks = true}, there .. "/page.html")
+end)
+
 check.group("analyse: wrong words", function()
   trainer.expect(1, script("analyse", {}), "expected RUN|CHECKPOINT")
   trainer.expect(1, script("analyse", {trainer.folder}), "neither a run's folder")
   trainer.expect(1, script("analyse", {trainer.folder, "sample=3"}), "unknown key 'sample', did you mean 'samples'?")
   trainer.expect(1, script("analyse", {trainer.folder, "--final"}), "--final: this script makes no run")
-  trainer.expect(0, script("analyse", {"--help"}), "RUN|CHECKPOINT [key=value ...]", "held-out pairs")
+  local help = select(2, trainer.expect(0, script("analyse", {"--help"}), "RUN|CHECKPOINT [key=value ...]", "held-out pairs", "where the files go (RUN/analysis)"))
+  check.ok(not help:find("--name", 1, true), help)
+  help = select(2, trainer.expect(0, script("measure_files", {"--help"}), "usage: "))
+  check.ok(not help:find("--out", 1, true), help)
+  trainer.expect(1, script("measure_files", {"a.npy", "b.npy", "--out", trainer.folder}), "--out: this script makes no run")
 end)
 
 check.group("measure_files", function()

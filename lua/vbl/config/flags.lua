@@ -1,8 +1,10 @@
--- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning; trains: only where a run is made.
+-- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning; trains: only where a run is made; writes: there, and
+-- in a script that makes none where its operands say what the flag means to it (vbl.config).
 -- flags.known(name) -> boolean
 -- flags.parse(words, i, into, fail, otherwise) -> next i    reads words[i], a flag, into the table; fail(message) raises; otherwise: what is
 --                                                       said of an unknown flag that is near to none
--- flags.refuse(given, why)                     an error where one that only a run knows was given; given: name -> true
+-- flags.refuse(given, why[, operands])         an error where one that only a run knows was given; given: name -> true; operands: of a script that makes none
+-- flags.shown(operands) -> {{name, kind, meaning}, ...}, those that a script takes
 -- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error, but for --plan
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
@@ -15,8 +17,8 @@ flags.rows = {
   {"seed", "N", "of everything that is drawn (0)"},
   {"resume", "RUN", "continue a run, bit for bit", trains = true},
   {"threads", "N", "threads of the kernels (every core)"},
-  {"out", "DIR", "where run folders go (runs)"},
-  {"name", "NAME", "the run's name (the script's)"},
+  {"out", "DIR", "where run folders go (runs)", writes = true},
+  {"name", "NAME", "the run's name (the script's)", writes = true},
   {"final", nil, "fine-tuning: score the test split too, which is locked else", trains = true},
   {"plan", nil, "parameters, FLOPs, memory, steps; trains nothing", trains = true},
   {"help", nil, "this text"},
@@ -28,10 +30,21 @@ local function row_of(name)
   end
 end
 
-function flags.refuse(given, why)
+-- Whether only a run knows the flag.
+local function of_runs(row, operands) return row.trains or operands and row.writes and not operands[row[1]] end
+
+function flags.refuse(given, why, operands)
   for _, row in ipairs(flags.rows) do
-    if row.trains and given[row[1]] then usage(("--%s: %s"):format(row[1], why)) end
+    if of_runs(row, operands) and given[row[1]] then usage(("--%s: %s"):format(row[1], why)) end
   end
+end
+
+function flags.shown(operands)
+  local list = {}
+  for _, row in ipairs(flags.rows) do
+    if not operands or not of_runs(row, operands) then list[#list + 1] = {"--" .. row[1], row[2] or "", operands and operands[row[1]] or row[3]} end
+  end
+  return list
 end
 
 function flags.known(name) return row_of(name) ~= nil end

@@ -53,9 +53,5 @@ return function(rows, source, line, operands)
   print(("usage: vbl %s%s [key=value ...] [flags]\n\nkeys, defaults, meaning:"):format(arg and arg[0] or "script.lua", words))
   print_rows(keys)
   print "\nflags:"
-  local list = {}
-  for _, row in ipairs(flags.rows) do
-    if not (row.trains and operands) then list[#list + 1] = {"--" .. row[1], row[2] or "", row[3]} end
-  end
-  print_rows(list)
+  print_rows(flags.shown(operands))
 end

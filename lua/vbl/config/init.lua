@@ -13,7 +13,7 @@
 --   that the table does not list, so that the command line may; unset ones stay nil; schemas[""] names top-level keys;
 --   optional = true in a row: `false` is a value too, and leaves it out; also = "table": a table is taken too.
 --   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order. Such a script
---   (also with {}) makes no run: the flags that only a run knows are refused.
+--   (also with {}) makes no run: the flags that only a run knows are refused; out = "where its files go" beside the names takes --out all the same.
 --   The comment behind a key is its --help.
 --   With --resume RUN the keys and the seed are those that the run began with.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
@@ -211,7 +211,7 @@ local function new(_, defaults, schemas, operands)
   end
   local config = copy(defaults)
   if operands then
-    flags.refuse(given.given, "this script makes no run, it looks at what is there (--help lists its flags)")
+    flags.refuse(given.given, "this script makes no run, it looks at what is there (--help lists its flags)", operands)
     config.operands, rest = take_operands(rest, operands)
   end
   if given.resume then restore(config, given) end

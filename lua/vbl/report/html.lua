@@ -12,6 +12,7 @@ local markup = require "vbl.report.markup"
 local samples = require "vbl.report.samples"
 local source = require "vbl.report.source"
 local summary = require "vbl.report.summary"
+local system = require "vbl.system.c"
 local tables = require "vbl.report.page_tables"
 local usage = require "vbl.usage"
 local warnings = require "vbl.report.warnings"
@@ -259,6 +260,8 @@ return function(paths, opts)
   fill(page, opts)
   local html = assemble(page)
   if #html > LIMIT then io.stderr:write(("report: the page has %.1f MB\n"):format(#html / 1e6)) end
-  c.write_atomic(out, html)
-  return out
+  local ok, message = pcall(c.write_atomic, out, html)
+  if ok then return out end
+  if system.interrupted() then error(message, 0) end
+  usage(("report: %s%s"):format(usage.strip(message), opts.out and "" or "; --out FILE.html takes it elsewhere"))
 end
