@@ -53,9 +53,25 @@ check.group("analyse, attention, report: elsewhere than in the run, into which n
   trainer.expect(0, {"report", run, "--out", there .. "/page.html", script = true, looks = true}, there .. "/page.html")
 end)
 
+check.group("the name of a run in runs/: resumed, fine-tuned from, analysed, exported", function()
+  local there, here = trainer.folder .. "/named", system.cwd()
+  store.make_folder(there)
+  local function says(words, ...)
+    words.limit, words.script, words.looks = ("cd '%s';"):format(there), true, true
+    return trainer.expect(0, words, ...)
+  end
+  says({trainer.script, "--name", "first", "epochs=1", "scenes.test=64", "probe_samples=0"})
+  says({trainer.script, "--resume", "first"}, "resumed at step 4 of 4")
+  says({trainer.finetune, "--name", "second", "from=first", "epochs=1", "probe_samples=0"}, "from runs/")
+  check.ok(require("vbl.runs.folder").config(vbl.runs.find("second", there .. "/runs")).from:find "^runs/[%d-]+%-first$")
+  says({here .. "/experiments/analyse.lua", "first", "samples=16", "epochs=false", "tokens=0", "null=0", "measures={\"cka\"}", "maps={}"}, "written to runs/")
+  says({"export", "first", "exported"}, "exported/")
+  check.ok(system.exists(there .. "/exported/vilbert.safetensors"))
+end)
+
 check.group("analyse: wrong words", function()
   trainer.expect(1, script("analyse", {}), "expected RUN|CHECKPOINT")
-  trainer.expect(1, script("analyse", {trainer.folder}), "neither a run's folder")
+  trainer.expect(1, script("analyse", {trainer.folder}), "neither a run, by its folder")
   trainer.expect(1, script("analyse", {trainer.folder, "sample=3"}), "unknown key 'sample', did you mean 'samples'?")
   trainer.expect(1, script("analyse", {trainer.folder, "--final"}), "--final: this script makes no run")
   local help = select(2, trainer.expect(0, script("analyse", {"--help"}), "RUN|CHECKPOINT [key=value ...]", "held-out pairs", "where the files go (RUN/analysis)"))

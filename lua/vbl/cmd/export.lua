@@ -1,20 +1,20 @@
 -- vbl export SOURCE OUT: a trained model as files for others: OUT/bert (Hugging Face's BertModel), OUT/vit (timm), OUT/vilbert.safetensors.
--- SOURCE: a run's folder (its best checkpoint, else its last), a checkpoint's folder, or a safetensors file of this program.
+-- SOURCE: a run (its best checkpoint, else its last), a checkpoint's folder, or a safetensors file of this program.
 local export = require "vbl.models.weights.export"
-local meant = require "vbl.runs.meant"
+local named = require "vbl.runs.named"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
 
 -- The file of the weights that a path means.
 local function find(path)
-  path = path:gsub("(.)/+$", "%1")
+  path = named(path):gsub("(.)/+$", "%1")
   for _, kind in ipairs {"best", "last"} do
     local file = ("%s/checkpoints/%s/model.safetensors"):format(path, kind)
     if system.exists(file) then return file end
   end
   if system.exists(path .. "/config.lua") then usage(("export: %s: the run has no checkpoint yet"):format(path)) end
-  if not system.exists(path) then usage(("export: %s: no such file or folder%s"):format(path, meant(path))) end
+  if not system.exists(path) then usage(("export: %s: no such run, file or folder"):format(path)) end
   return path
 end
 

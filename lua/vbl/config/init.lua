@@ -15,7 +15,7 @@
 --   operands = {"RUN"} names the words that the script takes beside keys and flags, all needed: config.operands holds them in order. Such a script
 --   (also with {}) makes no run: the flags that only a run knows are refused; out = "where its files go" beside the names takes --out all the same.
 --   The comment behind a key is its --help.
---   With --resume RUN the keys and the seed are those that the run began with.
+--   With --resume RUN, a folder or a name (vbl.runs.named), the keys and the seed are those that the run began with.
 --   config.flags = {device, seed, resume, threads, out, plan, name}: see vbl.config.flags; words, the key=value words given; and
 --   given, the set of the flags given.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
@@ -190,6 +190,9 @@ end
 
 -- What a script makes of its config before it trains (tasks, a model) is then what the run had. A folder that is no run's is refused by who opens it.
 local function restore(config, given)
+  local known, path = pcall(require "vbl.runs.named", given.resume)
+  if not known then fail("--resume: " .. path) end
+  given.resume = path
   if not system.exists(given.resume .. "/config.lua") then return end
   local ok, stored = pcall(require "vbl.config.stored", given.resume)
   if not ok then fail("--resume: " .. usage.strip(stored)) end

@@ -1,6 +1,6 @@
 -- The run that a word means: a run's folder; else of the runs in `out` the one of that name or id (its first digits do), else the only
 -- one whose name holds the word.
--- find(word, out) -> path; raises, with what there is, where none or several fit
+-- find(word, out[, otherwise]) -> path; raises, with what there is, where several fit, or none does and there is no otherwise
 local c = require "vbl.store.c"
 local nearest = require "vbl.nearest"
 local record = require "vbl.runs.record"
@@ -30,7 +30,7 @@ local function several(word, list)
   error(("'%s' fits %d runs; say more of the name, or the id of vbl runs ls:\n  %s%s"):format(word, #list, shown, #list > 8 and "\n  ..." or ""), 0)
 end
 
-return function(word, out)
+return function(word, out, otherwise)
   if record.is_run(word) then return (word:gsub("(.)/+$", "%1")) end
   local names = names_in(out)
   for _, fits in ipairs {rawequal, of_id, holds} do
@@ -38,6 +38,7 @@ return function(word, out)
     if #list == 1 then return out .. "/" .. list[1] end
     if #list > 1 then several(word, list) end
   end
+  if otherwise then return otherwise end
   if word:find "/" and system.exists(word) then error(("%s: not a run's folder (no config.lua in it)"):format(word), 0) end
   local there = #names == 0 and "which holds none" or #names == 1 and "1 run" or #names .. " runs"
   error(("no run '%s' in %s (%s)%s"):format(word, out, there, nearest.hint(word, names)), 0)

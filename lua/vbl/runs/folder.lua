@@ -23,7 +23,6 @@ local checkpoint = require "vbl.runs.checkpoint"
 local config_values = require "vbl.config.values"
 local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
-local meant = require "vbl.runs.meant"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -116,7 +115,7 @@ folder.config = require "vbl.config.stored"
 function folder.open(path)
   path = path:gsub("(.)/+$", "%1")
   if not system.exists(path .. "/config.lua") then
-    error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME%s"):format(path, meant(path)), 0)
+    error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0)
   end
   local config = folder.config(path)
   local run = attach(path, config)

@@ -28,7 +28,7 @@ function finetuning.begin(job)
   checks.choice("baseline", config.baseline, baselines.names)
   checks.choice("class_weights", config.class_weights, {"auto", "balanced", "none"})
   job.baseline = baselines[config.baseline]
-  if config.from ~= "" and not config.flags.weights then job.start = start.weights(config.from) end
+  if config.from ~= "" and not config.flags.weights then job.start, config.from = start.weights(config.from) end
   local row = config.task ~= "auto" and downstream.row(config.task) or config.data == "scenes" and downstream.row "scenes"
   if config.data ~= "scenes" then return config.captions end
   local given = {seed = SCENES_SEED}

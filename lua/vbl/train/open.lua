@@ -1,5 +1,5 @@
 -- open(path, opts) -> job, epochs: a finished (or running) run to look at, without its optimizer.
---   path: a run's folder, or one of its checkpoints (RUN/checkpoints/best); the weights are that checkpoint's, else those of "last"
+--   path: a run's folder or name (vbl.runs.named), or one of its checkpoints (RUN/checkpoints/best); the weights are that checkpoint's, else those of "last"
 --   epochs: {{epoch = 0}, {epoch = 1, path = "RUN/checkpoints/epoch-1"}, ...} of the checkpoints that are there, sorted. Epoch 0 has no file: it is
 --           drawn again from the run's seed (or read from the config's own weights)
 --   job.at(epoch row) puts the weights of one of them into job.model
@@ -9,7 +9,7 @@ local copy_weights = require "vbl.train.copy_weights"
 local folder = require "vbl.runs.folder"
 local job_of = require "vbl.train.job"
 local kinds = require "vbl.train.kinds"
-local meant = require "vbl.runs.meant"
+local named = require "vbl.runs.named"
 local state = require "vbl.train.state"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -17,11 +17,13 @@ local vbl = require "vbl"
 
 -- The run's folder and the checkpoint's kind.
 local function split(path)
-  path = path:gsub("(.)/+$", "%1")
+  local ok, found = pcall(named, path)
+  if not ok then usage(found) end
+  path = found:gsub("(.)/+$", "%1")
   if system.exists(path .. "/config.lua") then return path, nil end
   local run, kind = path:match "^(.*)/checkpoints/([^/]+)$"
   if run and system.exists(run .. "/config.lua") then return run, kind end
-  usage(("%s: neither a run's folder (config.lua in it) nor one of its checkpoints (RUN/checkpoints/last)%s"):format(path, meant(path)))
+  usage(("%s: neither a run, by its folder (config.lua in it) or the name that it has in runs/, nor one of its checkpoints (RUN/checkpoints/last)"):format(path))
 end
 
 local function epochs_of(run)

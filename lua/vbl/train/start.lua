@@ -1,12 +1,12 @@
 -- What a fine-tuning run starts from, and how fast each of its layers learns.
---   start.weights(from) -> the path of weights      from: a RUN (its best checkpoint, else its last), one of its
---     checkpoints, or what vbl.models.weights reads
+--   start.weights(from) -> the path of weights, from as a path      from: a RUN (its best checkpoint, else its last) or its name (vbl.runs.named), one of
+--     its checkpoints, or what vbl.models.weights reads
 --   start.depth_of(name, config) -> the layer that a parameter belongs to, from 0, embeddings, to the heads, the largest
 --   start.layer_scales(model, decay) -> {parameter -> factor of the learning rate}, nil for decay 1
 --     decay^(distance from the top): embeddings lowest, then the layers of both streams, the fusion's blocks where they stand, the heads 1
 --     (Clark et al. 2020, ELECTRA; Bao et al. 2022, BEiT)
 local checkpoint = require "vbl.runs.checkpoint"
-local meant = require "vbl.runs.meant"
+local named = require "vbl.runs.named"
 local system = require "vbl.system.c"
 
 local start = {}
@@ -20,16 +20,18 @@ local function of_run(run)
 end
 
 function start.weights(from)
-  from = from:gsub("(.)/+$", "%1")
-  if system.exists(from .. "/config.lua") then return of_run(from) end
+  local ok, path = pcall(named, from)
+  if not ok then error("config: from: " .. path, 0) end
+  from = path:gsub("(.)/+$", "%1")
+  if system.exists(from .. "/config.lua") then return of_run(from), from end
   local run, kind = from:match "^(.*)/checkpoints/([^/]+)$"
   if run and system.exists(run .. "/config.lua") then
     checkpoint.check_kind(kind)
     if not checkpoint.read_state(run .. "/checkpoints", kind) then error(("config: from: %s: there is no such checkpoint"):format(from), 0) end
-    return from
+    return from, from
   end
-  if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file%s"):format(from, meant(from)), 0) end
-  return from
+  if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file"):format(from), 0) end
+  return from, from
 end
 
 -- Layer number of a parameter: 0 embeddings, i + 1 layer i, above them stacked blocks, then the heads.
