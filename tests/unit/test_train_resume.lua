@@ -1,5 +1,6 @@
 -- A run that is killed, at any moment and any number of times, and resumed ends as the run that was not: the same weights, moments and metrics.
 local check = require "check"
+local c = require "vbl.store.c"
 local trainer = require "trainer"
 local random = require "vbl.data.c"
 local system = require "vbl.system.c"
@@ -68,6 +69,24 @@ check.group("killed by the clock: inside kernels, writes and waits too", functio
   end
   trainer.expect(0, {"--threads", "1", "--resume", run})
   trainer.same(whole, run)
+end)
+
+-- The last epoch is the one that is killed.
+check.group("result.json: the alignment before training and at the last epoch, of a resumed run too", function()
+  local _, _, run = trainer.run {"--threads", "1", env = {MOMENT = "state 8 KILL"}}
+  trainer.expect(0, {"--threads", "1", "--resume", run})
+  local found = {}
+  for i, path in ipairs {whole, run} do
+    local alignment = vbl.load(path .. "/result.json").alignment
+    found[i] = c.json_encode(alignment, {nan = "string"})
+    for when, epoch in pairs {before = 0, after = 2} do
+      local rows = vbl.runs.open(path):metrics {split = "probe.mismatched", name = "layer.1.procrustes"}
+      check.equal(alignment[when].mismatched[2].procrustes, rows[epoch + 1].value)
+    end
+  end
+  check.equal(found[1], found[2])
+  local without = trainer.expect(0, {"probe_samples=0", "epochs=1"})
+  check.equal(vbl.load(without .. "/result.json").alignment, nil)
 end)
 
 trainer.finish()

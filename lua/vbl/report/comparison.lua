@@ -39,12 +39,13 @@ local function means(layers, names)
   return row
 end
 
+-- A pretraining is left out: its score is the sum of its tasks' losses, which says nothing beside that of other tasks.
 local function rows_of(groups, measures)
   local rows, task_of = {}, task_names(groups)
   for _, group in ipairs(groups) do
     for _, record in ipairs(group.runs) do
       local result = record.result
-      if record.status == "finished" and result.best and result.alignment and result.alignment.after then
+      if record.status == "finished" and record.kind ~= "pretrain" and result.best and result.alignment and result.alignment.after then
         local row = means(result.alignment.after.mismatched, measures)
         row.model, row.group, row.cluster, row.score = record.name, task_of(record), group.name, result.best.value
         row.metric, row.lower = result.best.metric, scoring.lower[result.best.metric]

@@ -3,6 +3,7 @@
 local averages = require "vbl.train.averages"
 local evaluate = require "vbl.train.evaluate"
 local nearest = require "vbl.nearest"
+local probe = require "vbl.train.probe"
 local rates = require "vbl.train.rates"
 local report = require "vbl.train.report"
 local same_mode = require "vbl.train.guards.same_mode"
@@ -100,7 +101,9 @@ function pretraining.report(run, job, s, epoch, found)
   local train = averages.means(s.sums)
   report.epoch(run, report.epoch_line(job, epoch, train, found.values, found.intervals), epoch, s.step, train, "test", found)
   if found.train then report.same_mode(run, job, epoch, s.step, found) end
-  if found.layers then report.layers(run, epoch, s.step, found.layers, job.config.partners) end
+  if not found.layers then return end
+  report.layers(run, epoch, s.step, found.layers, job.config.partners)
+  s[epoch == 0 and "before" or "after"] = probe.summary(found.layers)
 end
 
 function pretraining.score(job, found)

@@ -195,7 +195,7 @@ function state.save(run, kind, job, s)
   local moments = job.optimizer:state()
   s.missing[kind] = nil
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test,
-                    before = s.before, recent = s.recent, measures = s.measures, left_out = s.left_out, untrained = s.untrained,
+                    before = s.before, after = s.after, recent = s.recent, measures = s.measures, left_out = s.left_out, untrained = s.untrained,
                     missing = next(s.missing) and s.missing or nil}
   local ok, message = run:checkpoint(kind, {
     model = part_of(job.model.list, job.model:metadata()), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
