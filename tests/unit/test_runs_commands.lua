@@ -36,7 +36,7 @@ make("2025-09-03-210336-fuse", {
 })
 make("2025-09-03-220000-fuse", {
   config = {model = {placement = "early"}, seed = 0, tasks = {}}, manifest = {created = "2025-09-03 22:00:00", kind = "finetune", task = "hm", data_hash = "b", vbl = "0.1.0"},
-  result = {status = "failed", message = "out of memory:\n12 GB"}, metrics = {row(10, "loss.hm", 0.5), row(20, "loss.hm", 0.5), row(30, "loss.hm", 0 / 0), row(10, "grad_norm", 3)},
+  result = {status = "failed", message = "out of memory: 12 GB\nstack traceback:\n\tx.lua:3: in main chunk"}, metrics = {row(10, "loss.hm", 0.5), row(20, "loss.hm", 0.5), row(30, "loss.hm", 0 / 0), row(10, "grad_norm", 3)},
 })
 local killed = make("2025-09-04-080000-pretrain_all", {
   config = {tasks = {mlm = {}, ap = {}}, seed = 1}, manifest = {created = "2025-09-04 08:00:00", kind = "pretrain"},
@@ -79,6 +79,7 @@ id    name          status      kind      task    seed  values               age
 ]] .. records[2].id:sub(1, 4) .. [[  fuse          failed      finetune  hm         0  out of memory: 12…  34 h
 ]] .. records[3].id:sub(1, 4) .. [[  pretrain_all  unfinished  pretrain  ap+mlm     1  epoch 0: test acc…  24 h
 ]])
+  check.ok(not listing(records, {}, {}):find("traceback", 1, true), "a failed run's message has more lines than the list's one")
   for width = 20, 120 do
     for line in listing(records, {}, {width = width}):gmatch "[^\n]+" do check.ok(width < 36 or utf8.len(line) <= width, line) end
   end

@@ -1,6 +1,6 @@
 -- Runs as lines of text: id, name, status, kind, task, seed, main values, tags, age; in a narrow terminal what is the same for all goes first.
 -- listing(records, newest, {width =, color =, now =}) -> text     newest: of vbl.runs.index; width: columns of the terminal, nil: no end
---   listing.values(record, newest) -> its main values as text; why it failed, of one that did
+--   listing.values(record, newest) -> its main values as text; the first line of why it failed, of one that did
 local age = require "vbl.runs.age"
 local visible = require "vbl.visible"
 
@@ -59,7 +59,7 @@ function listing.values(record, newest)
   local best = type(record.result.best) == "table" and record.result.best.metric or nil
   local text = value_text(next(record.values) and record.values or newest and newest.values or {}, best, record.task)
   if not next(record.values) and newest and newest.epoch and text ~= "" then text = ("epoch %g: %s"):format(newest.epoch, text) end
-  if record.status == "failed" and record.message then return (record.message:gsub("%s+", " ")) end
+  if record.status == "failed" and record.message then return record.message:match "[^\n]*" end
   return text
 end
 
