@@ -1,5 +1,5 @@
--- "Did you mean": the known word nearest to a misspelt one, by edit distance, where two letters in the wrong order are one mistake
--- (the optimal string alignment distance).
+-- "Did you mean": what another library's name is here, else the known word nearest to a misspelt one, by edit distance, where two letters in the wrong
+-- order are one mistake (the optimal string alignment distance).
 local nearest = {}
 
 local function distance(a, b)
@@ -17,8 +17,24 @@ local function distance(a, b)
   return above[#b]
 end
 
+-- What other libraries call a key of ours (torch, timm, transformers).
+local other_names = {hidden = "dim", hidden_size = "dim", width = "dim", embed_dim = "dim", d_model = "dim", num_layers = "layers", num_hidden_layers = "layers",
+                     num_heads = "attention_heads", num_attention_heads = "attention_heads", intermediate_size = "mlp", vocab_size = "vocab", image_size = "image",
+                     patch_size = "patch", batch_size = "batch", learning_rate = "lr"}
+
+local function by_other_name(word, words)
+  local prefix, last = word:match "^(.-)([^.]*)$"
+  local name = other_names[last] and prefix .. other_names[last]
+  if not name or words[1] == nil then return name and words[name] ~= nil and name or nil end
+  for _, w in ipairs(words) do
+    if w == name then return name end
+  end
+end
+
 -- words: an array of strings, or a table whose keys are the words. nil when none is near (more than a third of it differs).
 function nearest.find(word, words)
+  local ours = by_other_name(tostring(word), words)
+  if ours then return ours end
   local best, best_distance
   local most = math.max(1, (#tostring(word) + 1) // 3)
   local function try(candidate)

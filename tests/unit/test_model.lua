@@ -119,7 +119,7 @@ check.group("errors name the module's path and the shapes", function()
   refused({lengths = vbl.tensor({4}, {dtype = "i32"})}, "tokens hold 2 samples and lengths 1")
   refused({images = vbl.randn(3, 3, 32, 32)}, "tokens hold 2 samples and images 3")
   check.error(function() vbl.models.vilbert "tiny" end, "expected a table of keys such as {preset = \"tiny\"}, got string")
-  check.error(function() vbl.models.vilbert {preset = "tiny", hidden = 3} end, "unknown key 'hidden'", "?vbl.models.vilbert lists them")
+  check.error(function() vbl.models.vilbert {preset = "tiny", hidden = 3} end, "unknown key 'hidden', did you mean 'dim'?", "?vbl.models.vilbert lists them")
   check.error(function() model.text.layers[1].fc1(vbl.randn(5, 31)) end, "bert.encoder.layer.0.intermediate.dense", "32", "31")
   check.error(function() model:forward {tokens = vbl.tensor({{200, 1}}, {dtype = "i32"}), lengths = vbl.tensor({2}, {dtype = "i32"}), images = vbl.randn(1, 3, 32, 32)} end,
               "200")

@@ -1,6 +1,6 @@
 -- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning; trains: only where a run is made; writes: there, and
 -- in a script that makes none where its operands say what the flag means to it (vbl.config).
--- flags.known(name) -> boolean
+-- flags.typed(name, value) -> the flag as it is typed, "--seed 3"; nil where there is none of that name
 -- flags.parse(words, i, into, fail, otherwise) -> next i    reads words[i], a flag, into the table; fail(message) raises; otherwise: what is
 --                                                       said of an unknown flag that is near to none
 -- flags.refuse(given, why[, operands])         an error where one that only a run knows was given; given: name -> true; operands: of a script that makes none
@@ -47,7 +47,10 @@ function flags.shown(operands)
   return list
 end
 
-function flags.known(name) return row_of(name) ~= nil end
+function flags.typed(name, value)
+  local row = row_of(name)
+  return row and ("--%s%s"):format(name, row[2] and value ~= "" and " " .. value or "") or nil
+end
 
 local function names()
   local list = {}

@@ -91,8 +91,8 @@ local function ending_in(word, rows)
   return found
 end
 
-local function unknown(path, rows)
-  local near = ending_in(path, rows) or nearest.find(path, sorted_keys(rows)) or flags.known(path) and "--" .. path
+local function unknown(path, rows, value)
+  local near = flags.typed(path, value) or ending_in(path, rows) or nearest.find(path, sorted_keys(rows))
   fail(("unknown key '%s'%s"):format(path, near and (", did you mean '%s'?"):format(near) or " (--help lists the keys)"))
 end
 
@@ -139,7 +139,7 @@ end
 
 function merge(config, rows, path, value)
   local row = rows[path]
-  if not row then unknown(path, rows) end
+  if not row then unknown(path, rows, values.show(value)) end
   if not row.types[type(value)] and not (value == false and row.types["false"]) then ill_typed(path, row, values.show(value)) end
   if type(value) == "table" then return merge_table(config, rows, path, value) end
   assign(config, path, value)
@@ -149,7 +149,7 @@ local function merge_word(config, rows, word)
   local path, text = word:match "^([%a_][%w_.]*)=(.*)$"
   if not path then fail(("expected key=value or a flag, got '%s'%s"):format(word, written(word, rows))) end
   local row = rows[path]
-  if not row then unknown(path, rows) end
+  if not row then unknown(path, rows, text) end
   local value = values.parse(text, row.types)
   if value == nil then ill_typed(path, row, "'" .. text .. "'") end
   merge(config, rows, path, value)
