@@ -1,4 +1,5 @@
--- `--plan`: what a run would do, counted, and nothing trained: parameters, FLOPs, memory, steps, the learning-rate curve.
+-- `--plan`: what a run would do, counted, and nothing trained: parameters, FLOPs, memory, steps, the learning-rate curve,
+-- and what of the config is cut to what there is.
 local vbl = require "vbl"
 local memory = require "vbl.train.memory"
 local sched = require "vbl.sched"
@@ -28,6 +29,20 @@ local function memory_lines(job, line)
   for _, size in ipairs(CARDS) do line(("on a GPU of %d GB"):format(size), "%s", on_card(job, size)) end
 end
 
+-- What the config asks for and does not get, because there is less of it: one sentence each.
+local function clipped(job)
+  local config, list, pairs_there, held = job.config, {}, job.train:size(), job.test:size()
+  local function add(format, ...) list[#list + 1] = format:format(...) end
+  if config.batch > pairs_there then add("batch = %d: a step takes all %d training pairs, there are no more", config.batch, pairs_there) end
+  for _, key in ipairs {"test_samples", "probe_samples"} do
+    if (config[key] or 0) > held then add("%s = %d: all %d held-out pairs are taken, there are no more", key, config[key], held) end
+  end
+  if job.total_steps > 0 and config.warmup > 0 and job.warmup == 0 then
+    add("warmup = %g: of %d steps that is not one; the rate begins at its peak", config.warmup, job.total_steps)
+  end
+  return list
+end
+
 function plan.text(job)
   local model, config = job.model, job.config
   local T = job.data:mean_length()
@@ -44,6 +59,7 @@ function plan.text(job)
   if step then memory_lines(job, line) end
   line("learning rate", "peak %g, warm-up %d steps, then cosine to %g", config.lr, job.warmup, config.lr * config.min_lr_fraction)
   for _, l in ipairs(sched.draw(job.schedule, job.total_steps, 60, 8)) do lines[#lines + 1] = l end
+  for _, sentence in ipairs(clipped(job)) do line("less than asked for", "%s", sentence) end
   return table.concat(lines, "\n")
 end
 
