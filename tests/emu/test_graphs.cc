@@ -116,6 +116,7 @@ static void graphs() {
   CHECK(cudaGraphInstantiate(&exec, once) == cudaSuccess && cudaGraphLaunch(exec, s) == cudaSuccess);
   CHECK(first(y, s) == 1);
   CHECK(cudaGraphExecUpdate(exec, twice, &why) == cudaErrorGraphExecUpdateFailure);
+  CHECK(cudaGetLastError() == cudaErrorGraphExecUpdateFailure && cudaGetLastError() == cudaSuccess);  // remembered once
   CHECK(cudaGraphExecUpdate(exec, other, &why) == cudaSuccess && cudaGraphLaunch(exec, s) == cudaSuccess);
   CHECK(first(y, s) == 5);
   for (cudaGraph_t g : {once, other, twice}) cudaGraphDestroy(g);

@@ -131,7 +131,7 @@ check.group("--plan and --help start nothing", function()
                  "test_samples = 33: all 32 held-out pairs", "probe_samples = 40: all 32", "warmup = 0.1: of 2 steps that is not one")
   run, text = trainer.expect(0, {"--help"}, "checkpoint_every", "tasks.ap.head", "--resume", "steps between checkpoints")
   -- What a key is that the script does not list.
-  check.ok(text:find "log_every%s+50%s" and text:find "betas%s+{0.9, 0.98}%s" and text:find 'mix.how%s+"joint"%s', text)
+  check.ok(text:find "clip%s+1.0%s" and text:find "betas%s+{0.9, 0.98}%s" and text:find 'mix.how%s+"joint"%s', text)
   check.ok(text:find "model.mlp .*tiny 512, small 1024, base 3072" and text:find "model.fusion .*interleaved, stacked or single_stream", text)
 end)
 
