@@ -204,7 +204,8 @@ static const vbl_fn rows[] = {
     {"interrupted", system_interrupted, "interrupted() -> integer or nil", "The pending signal: 2 (Ctrl-C), 15 (SIGTERM), or nil."},
     {"clear_interrupt", system_clear_interrupt, "clear_interrupt()", "Says that the interrupt has been handled."},
     {"hold_interrupts", system_hold_interrupts, "hold_interrupts(on, [every])",
-     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same, but not with "
+     "While on, a signal is only noted: ask interrupted() at a safe point. A second Ctrl-C within 2 s raises all the same, but not "
+     "with "
      "every = true: what must be saved then can be. hold_interrupts(true) lets none raise that has come before."},
     {"module_source", vbl_module_source, "module_source(name) -> string or nil", "The text of one of vbl's own Lua modules."},
     {"attempt", system_attempt, "attempt(fn, ...) -> true, results... or false, message[, signal]",
