@@ -93,9 +93,9 @@ static const uint8_t *pixel(const pixels *p, int x, int y) {
 static int first_of(const weights *k) { return k->start[0]; }
 static int last_of(const weights *k, int count) { return k->start[count - 1] + k->length[count - 1]; }
 
-// Rows [first, last), resized along the width, into out (last - first, columns, 3). The weights' positions count from the input's first.
+// Rows [first, last), resized along the width, into out (last - first, columns, 3).
 static void horizontal(const pixels *in, const weights *k, int columns, int first, int last, uint8_t *out) {
-  vbl_cpu_loops()->weigh_columns(pixel(in, in->x, first), (int)in->stride, last - first, k->start, k->length, k->w, k->taps,
+  vbl_cpu_loops()->weigh_columns(pixel(in, in->x, first), in->x, (int)in->stride, last - first, k->start, k->length, k->w, k->taps,
                                  columns, out);
 }
 

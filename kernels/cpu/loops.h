@@ -43,11 +43,11 @@ typedef struct vbl_loops {
   // diagonal in column c, 0 beyond the last row. All pivots of all q must lie in [1e-30, 1e30], else false.
   bool (*log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);
   // Sums of 8-bit values, weighted by w / 2^VBL_PIXEL_BITS, rounded and clipped to 8 bits; |w| < 2^26 and 255 sum |w| < 2^31 - 2^21, so
-  // that they are exact. weigh_rows: out[i] of rows[k stride + i], k < taps, i < bytes. weigh_columns: of in (rows, count, 3),
-  // out (rows, columns, 3), whose pixel x is the sum of pixels start[x] .. + length[x], by w[x taps] .. .
+  // that they are exact. weigh_rows: out[i] of rows[k stride + i], k < taps, i < bytes. weigh_columns: of in (rows, count, 3), whose
+  // pixels are numbered from `first` on, out (rows, columns, 3), whose pixel x is the sum of pixels start[x] .. + length[x], by w[x taps] .. .
   void (*weigh_rows)(const uint8_t *rows, size_t stride, const int32_t *w, int taps, size_t bytes, uint8_t *out);
-  void (*weigh_columns)(const uint8_t *in, int count, int rows, const int *start, const int *length, const int32_t *w, int taps,
-                        int columns, uint8_t *out);
+  void (*weigh_columns)(const uint8_t *in, int first, int count, int rows, const int *start, const int *length, const int32_t *w,
+                        int taps, int columns, uint8_t *out);
   // out[i] = sum over k of w[k] row[k][i], from 0 and in the order of k, i < n. out is none of the rows.
   void (*weigh)(const float *const *row, const float *w, int taps, int n, float *out);
 } vbl_loops;

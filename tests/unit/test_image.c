@@ -316,6 +316,30 @@ static void check_golden(const vbl_bytes *file, const char *name) {
   free(rgb), free(got);
 }
 
+// Only what the crop keeps is computed: the same bytes as the middle of the whole resized image, whichever pass comes first.
+static void test_window(void) {
+  enum { SIZE = 40, SIDE = 50 };
+  static const int shapes[][2] = {{70, 60}, {200, 61}, {61, 200}, {300, 1000}, {1000, 300}, {30, 90}, {90, 30}};
+  for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+    const int w = shapes[s][0], h = shapes[s][1], W = w > h ? SIDE * w / h : SIDE, H = w > h ? SIDE : SIDE * h / w;
+    const int x0 = (int)rint((W - SIZE) / 2.0), y0 = (int)rint((H - SIZE) / 2.0);
+    uint8_t *rgb = malloc((size_t)(3 * w * h)), *whole = malloc((size_t)(3 * W * H)), chw[3 * SIZE * SIZE];
+    vbl_error err;
+    uint32_t state = 1;
+    for (int i = 0; i < 3 * w * h; i++) rgb[i] = (uint8_t)((state = state * 1664525 + 1013904223) >> 24);
+    const vbl_image image = {w, h, rgb};
+    CHECK_OK(vbl_image_fit(&image, &(vbl_fit){.size = SIZE, .crop_pct = (double)SIZE / SIDE}, chw, &err), err);
+    CHECK_OK(vbl_image_resize(&image, W, H, whole, &err), err);
+    int wrong = 0;
+    for (int c = 0; c < 3; c++)
+      for (int y = 0; y < SIZE; y++)
+        for (int x = 0; x < SIZE; x++) wrong += chw[(c * SIZE + y) * SIZE + x] != whole[3 * ((y0 + y) * W + x0 + x) + c];
+    CHECK_REPORT_(wrong == 0, "%d x %d: %d bytes of the window differ", w, h, wrong);
+    free(rgb);
+    free(whole);
+  }
+}
+
 // torchvision's Resize and CenterCrop with timm's crop_pct.
 static void check_fit(const vbl_bytes *file, const char *name, vbl_fit fit) {
   char key[64];
@@ -397,6 +421,7 @@ int main(void) {
   test_orientation_in_png();
   test_flips();
   test_resize();
+  test_window();
   test_golden();
   test_golden_jpeg();
   unlink(path);

@@ -172,7 +172,7 @@ static void check_pixels(const char *build, const vbl_loops *l) {
     for (int k = 0; k < length[x]; k++)
       w[x * TAPS + k] = (int32_t)(uniform((uint32_t)(80000 + x * TAPS + k)) * (1 << VBL_PIXEL_BITS) * 1.9 / length[x]);
   }
-  l->weigh_columns(in, W, H, start, length, w, TAPS, COLUMNS, across);
+  l->weigh_columns(in, 0, W, H, start, length, w, TAPS, COLUMNS, across);
   for (int x = 0; x < COLUMNS; x++) {
     l->weigh_rows(in + start[x] * BYTES, BYTES, w + x * TAPS, length[x], BYTES, down + x * BYTES);
     for (int i = 0; i < BYTES; i++) {

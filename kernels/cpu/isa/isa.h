@@ -25,8 +25,8 @@ VBL_KERNELS(VBL_DECLARE_KERNEL)
 bool VBL_K(log_determinants)(int64_t n, const double *band, const double *scale, const double *shift, double *out);
 void VBL_K(panel_products)(const float *left, const float *right, int64_t count, int64_t d, float *out, int64_t ld);
 void VBL_K(weigh_rows)(const uint8_t *rows, size_t stride, const int32_t *w, int taps, size_t bytes, uint8_t *out);
-void VBL_K(weigh_columns)(const uint8_t *in, int count, int rows, const int *start, const int *length, const int32_t *w, int taps,
-                          int columns, uint8_t *out);
+void VBL_K(weigh_columns)(const uint8_t *in, int first, int count, int rows, const int *start, const int *length, const int32_t *w,
+                          int taps, int columns, uint8_t *out);
 void VBL_K(weigh)(const float *const *row, const float *w, int taps, int n, float *out);
 
 // Work of fewer elements than this stays on the calling thread: waking the others costs more.

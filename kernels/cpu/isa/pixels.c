@@ -108,15 +108,15 @@ static int weigh_fast(const uint8_t *in, size_t stride, int rows, const int32_t 
 #endif
 
 // Some rows at a time, so that what is made ready of a column's weights serves several and the rows stay in the cache.
-void VBL_K(weigh_columns)(const uint8_t *in, int count, int rows, const int *start, const int *length, const int32_t *w, int taps,
-                          int columns, uint8_t *out) {
+void VBL_K(weigh_columns)(const uint8_t *in, int first, int count, int rows, const int *start, const int *length, const int32_t *w,
+                          int taps, int columns, uint8_t *out) {
   enum { TOGETHER = 64 };
   const size_t stride = 3 * (size_t)count, out_stride = 3 * (size_t)columns;
   const uint8_t *end = in + (size_t)rows * stride;
   for (int y = 0; y < rows; y += TOGETHER, in += TOGETHER * stride, out += TOGETHER * out_stride)
     for (int x = 0; x < columns; x++) {
       const int n = rows - y < TOGETHER ? rows - y : TOGETHER;
-      const uint8_t *from = in + 3 * (size_t)start[x];
+      const uint8_t *from = in + 3 * (size_t)(start[x] - first);
       uint8_t *to = out + 3 * (size_t)x;
       const int32_t *by = w + (size_t)x * (size_t)taps;
       for (int i = weigh_fast(from, stride, n, by, length[x], end, to, out_stride); i < n; i++)
