@@ -109,13 +109,23 @@ check.group("what is beside", function()
   vbl.set_device "cpu"
 end)
 
+-- What compute(way) gives on the device, tensors, is the same beside each other and one after the other, bit for bit.
+local function same_both_ways(compute)
+  local found = {}
+  for k, way in ipairs {side_by_side, one_after_the_other} do
+    vbl.set_device "cuda"
+    vbl.manual_seed(6)
+    found[k] = {compute(way)}
+    for i, t in ipairs(found[k]) do found[k][i] = t:to "cpu" end
+    vbl.set_device "cpu"
+  end
+  for i, t in ipairs(found[1]) do check.ok(t:allclose(found[2][i], {rtol = 0, atol = 0})) end
+end
+
 -- The gradient of a sum goes to both its terms, y of branch 1 and z of branch 0. z's op reads it after a meeting that it brings about itself, for w's gradient was begun
 -- in branch 1; then branch 1 adds y's other gradient to it in place.
 check.group("a meeting within an op", function()
-  local found = {}
-  for _, way in ipairs {side_by_side, one_after_the_other} do
-    vbl.set_device "cuda"
-    vbl.manual_seed(6)
+  same_both_ways(function(way)
     local p, w = vbl.randn(8, 8):requires_grad_(true), vbl.randn(8, 8):requires_grad_(true)
     local q, r = vbl.randn(8, 8), vbl.randn(8, 8)
     local y, v, z, u
@@ -126,26 +136,19 @@ check.group("a meeting within an op", function()
     z = F.linear(q, w)
     way(function() end, function() u = F.linear(r, w) end)
     ;((y + z):sum() + v:sum() + u:sum()):backward()
-    found[#found + 1] = {p.grad:to "cpu", w.grad:to "cpu"}
-    vbl.set_device "cpu"
-  end
-  for i = 1, 2 do check.ok(found[1][i]:allclose(found[2][i], {rtol = 0, atol = 0})) end
+    return p.grad, w.grad
+  end)
 end)
 
 -- The gradient of a sum is one tensor for both its terms. The one whose backward runs last has it for itself and writes GELU's gradient into it, while the other branch
 -- may still read it.
 check.group("a gradient that two ops were given, changed in place by the last", function()
-  local found = {}
-  for _, way in ipairs {side_by_side, one_after_the_other} do
-    vbl.set_device "cuda"
-    vbl.manual_seed(8)
+  same_both_ways(function(way)
     local x, w, v = vbl.randn(8, 8), vbl.randn(8, 8):requires_grad_(true), vbl.randn(8, 8):requires_grad_(true)
     local y, z = way(function() return F.linear(x, w, nil, {gelu = true}) end, function() return F.linear(x, v, nil, {gelu = true}) end)
     ;(y + z):square():sum():backward()
-    found[#found + 1] = {w.grad:to "cpu", v.grad:to "cpu"}
-    vbl.set_device "cpu"
-  end
-  for i = 1, 2 do check.ok(found[1][i]:allclose(found[2][i], {rtol = 0, atol = 0})) end
+    return w.grad, v.grad
+  end)
 end)
 
 -- What a branch brings from the host is waited for by the other, and what it has asked to be read later is read before the other changes it.
