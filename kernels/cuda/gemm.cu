@@ -2,7 +2,7 @@
 // library's epilogue has its tanh form only.
 // defines: vbl_cuda_gemm, vbl_cuda_gemm_tf32, vbl_cuda_gemm_bf16, vbl_cuda_mixed_gemm, vbl_cuda_gemm_open
 #include "kernels/cuda/mixed.h"
-#include "kernels/cuda/numbers.h"
+#include "kernels/cuda/parts.h"
 #include "kernels/cuda/product.h"
 
 using namespace vbl_cuda;
@@ -21,11 +21,23 @@ static void scale(void *C, int64_t ldc, int64_t M, int64_t N, float beta, const 
   VBL_LAUNCH(scale_kernel<T>, blocks_for(M * N), THREADS, s, (T *)C, ldc, N, beta, (const T *)bias, M * N);
 }
 
-static __global__ void add_kernel(const float *sum, bf16 *C, int64_t ldc, int64_t N, int64_t n) {
-  VBL_EACH(i, n) {
-    bf16 *c = C + i / N * ldc + i % N;
-    store(c, load(*c) + sum[i]);
+// C += sum, whose rows lie one after another.
+static __global__ void add_kernel(const float *sum, bf16 *C, int64_t ldc, int64_t N, int64_t M, bool whole) {
+  const int64_t parts = (N + PART - 1) / PART;
+  VBL_EACH(i, M * parts) {
+    const int64_t row = i / parts, j = i % parts * PART;
+    float v[PART], was[PART];
+    load_part(sum + row * N + j, N - j, whole, v);
+    load_part(C + row * ldc + j, N - j, whole, was);
+    VBL_UNROLL
+    for (int k = 0; k < PART; k++) v[k] += was[k];
+    store_part(C + row * ldc + j, N - j, whole, v);
   }
+}
+
+static void add_rounded(const float *sum, bf16 *C, int64_t ldc, int64_t M, int64_t N, vbl_stream s) {
+  const bool whole = ldc % PART == 0 && whole_parts(N, sum, C);
+  VBL_LAUNCH(add_kernel, blocks_for(M * ((N + PART - 1) / PART)), THREADS, s, sum, C, ldc, N, M, whole);
 }
 
 bool vbl_cuda_gemm_open(void) { return vbl_lt::open(); }
@@ -97,7 +109,7 @@ void vbl_cuda_mixed_gemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K, vbl_
     if (sum.p == nullptr) return;
     product({ta, tb, vbl_product::BF16, vbl_product::F32, false, false, M, N, K, a.stride, b.stride, N, 0},
             {a.data, b.data, sum.p, nullptr, 1, 0}, s);
-    return VBL_LAUNCH(add_kernel, blocks_for(M * N), THREADS, s, (const float *)sum.p, (bf16 *)C, ldc, N, M * N);
+    return add_rounded((const float *)sum.p, (bf16 *)C, ldc, M, N, s);
   }
   product(
       {ta, tb, vbl_product::BF16, narrow ? vbl_product::BF16 : vbl_product::F32, false, false, M, N, K, a.stride, b.stride, ldc, 0},

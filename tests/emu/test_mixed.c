@@ -70,7 +70,7 @@ static void gemm(void) {
       if (add && biased) continue;
       const vbl_dtype C_type = mode & 16 ? VBL_BF16 : VBL_F32, a_type = types[(k + mode) % 2], b_type = types[(k + mode / 2) % 2];
       const int64_t M = shapes[k][0], N = shapes[k][1], K = shapes[k][2], lda = (ta ? M : K) + 3, ldb = (tb ? K : N) + 8,
-                    ldc = N + 2;
+                    ldc = N + (k % 2 ? 2 : 8);
       const both A = both_of(pair_rows(ta ? K : M, ta ? M : K, lda, -1, 1)),
                  B = both_of(pair_rows(tb ? N : K, tb ? K : N, ldb, -1, 1));
       const both C = both_of(add ? pair_rows(M, N, ldc, -1, 1) : pair_new(M * ldc)), bias = drawn(N, -1, 1);
