@@ -114,4 +114,12 @@ check.group("images shuffled: no caption keeps its image; batches of too few ima
   check.equal(mismatch.distance(view, {7}), nil)
 end)
 
+check.group("a split without one masked token has no MLM loss, not one of 0", function()
+  local v, _, errors = evaluate.run(model, {tasks.mlm {probability = 1e-9}}, view, {batch = 6, micro = 6, samples = 18, seed = 5})
+  check.equal(v["loss.mlm"], nil)
+  check.equal(v["loss.mlm_shuffled"], nil)
+  check.equal(v["left_out.mlm_shuffled"], nil)
+  check.equal(errors["loss.mlm"], nil)
+end)
+
 f:remove()

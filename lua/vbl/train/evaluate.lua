@@ -58,9 +58,9 @@ local function left_out(total)
   return whole and whole.batches - (shuffled and shuffled.batches or 0) or 0
 end
 
--- split: a view of the data set; -> name -> value (loss.mlm, loss.mlm_shuffled, loss.ap, accuracy.ap, loss.mim, ...),
--- left_out.mlm_shuffled = batches that show too few images to shuffle, where there are any; intervals: name -> {low, high, n} for accuracies,
--- errors: name -> standard error of losses. opts: {batch, micro, samples, seed, safe_point =
+-- split: a view of the data set; -> name -> value (loss.mlm, loss.mlm_shuffled, loss.ap, accuracy.ap, loss.mim, ...; none of what nothing was
+-- predicted for, as where no token is masked), left_out.mlm_shuffled = batches that show too few images to shuffle, where there are any;
+-- intervals: name -> {low, high, n} for accuracies, errors: name -> standard error of losses. opts: {batch, micro, samples, seed, safe_point =
 -- called between batches, starts = {first, ...} of the batches to take in place of the first `samples`, plain = true: the tasks' own losses alone}
 function evaluate.run(model, tasks, split, opts)
   local training = model.training
@@ -82,8 +82,8 @@ function evaluate.run(model, tasks, split, opts)
   if not ok then error(message, 0) end
   local values, intervals, errors = {}, {}, {}
   for name, t in pairs(total) do
-    values[name] = t.count > 0 and held_out.mean(t) or 0
-    if name:match "^accuracy" then
+    if t.count > 0 then values[name] = held_out.mean(t) end
+    if name:match "^accuracy" and t.count > 0 then
       intervals[name] = {vbl.metrics.wilson(t.sum, t.count)}
       intervals[name][3] = t.count
     end

@@ -69,6 +69,7 @@ function report.epoch_line(job, epoch, train, test, intervals)
   for _, name in ipairs(loss_names(job)) do
     add("train loss %s: %.4f", titles[name] or name, train["loss." .. name])
     add("test loss %s: %.4f", titles[name] or name, test["loss." .. name])
+    if name == "mlm" and not test["loss.mlm"] then parts[#parts + 1] = "test loss MLM: none (no held-out token is masked)" end
     if name == "mlm" then parts[#parts + 1] = shuffled_text(test) end
     if name == "ap" and test["accuracy.ap"] then
       local i = intervals["accuracy.ap"]
