@@ -267,7 +267,7 @@ local function retrieved(text, vision, images)
   local half = #images // 2
   for _, part in ipairs {{1, half}, {half + 1, #images}} do
     local function rows(x) return x:narrow(1, part[1], part[2] - part[1] + 1) end
-    collector.add(view, {index = table.move(index, part[1], part[2], 1, {})}, nil, 1, part[2] - part[1] + 1, {keys = {rows(text), rows(vision)}})
+    collector.add(view, {index = table.move(index, part[1], part[2], 1, {})}, nil, 1, part[2] - part[1] + 1, {vectors = {rows(text), rows(vision)}})
   end
   return collector.finish()
 end

@@ -4,6 +4,7 @@ local check = require "check"
 local evaluate = require "vbl.train.evaluate"
 local held_out = require "vbl.train.held_out"
 local mismatch = require "vbl.data.mismatch"
+local predict = require "vbl.train.predict"
 local tasks = require "vbl.tasks"
 
 local f = require("data_files").new()
@@ -79,6 +80,24 @@ check.group("mim: the patches of an image are candidates once", function()
   check.equal(#rows_of(mim, work, 12), visible)
   check.ok(equal(rows_of(mim, work, 12), rows_of(mim, work, 5)))
   check.ok(visible < 12 * 16)
+end)
+
+check.group("retrieval: the samples of one image are no negatives in the test loss, and all are ranked", function()
+  local task, losses = require("vbl.tasks.retrieval").new {name = "r"}, {}
+  local function predicted(micro)
+    return predict({tasks = {task}, model = model, micro = micro, config = {batch = 6, flags = {seed = 1}}}, view)
+  end
+  for first = 1, 18, 6 do  -- images 1 1 1 2 2 2, ...
+    vbl.no_grad(function()
+      local pair = view:batch {first, first + 3}
+      local keys = task:forward(model:eval(), task:prepare(view, pair), 1, 2, 0).keys
+      losses[#losses + 1] = task:join(keys):item()
+    end)
+  end
+  local found, loss = predicted(6)
+  check.near(loss, (losses[1] + losses[2] + losses[3]) / 3, 1e-5)
+  check.equal(#found.ranks.t2i .. " " .. #found.ranks.i2t, "18 6")
+  check.near(select(2, predicted(4)), loss, 1e-5)
 end)
 
 -- The loss of the first 18 samples in batches of `size`, the images of each batch moved on by moves[k]; false: it is left out.

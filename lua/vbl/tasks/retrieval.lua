@@ -1,7 +1,7 @@
 -- Image-text retrieval by the CLS vectors of the two streams as they are before any co-attention: trained with InfoNCE in both directions
 -- over the effective batch (Radford et al. 2021), scored by the ranks both ways over the whole split, as on Flickr30k (Karpathy and Fei-Fei
 -- 2015): of each sample's first caption, the rank of its image among the different images; of each image, the best rank of one of its samples'
--- captions among all. In training, of samples that show one image the first alone takes part: the others are no negatives of it. (A fused
+-- captions among all. In the loss, of a batch's samples that show one image the first alone takes part: the others are no negatives of it. (A fused
 -- vector has already seen its partner: with it every pair would find itself.)
 --   retrieval.new{name =} -> a task
 local predictions = require "vbl.tasks.predictions"
@@ -23,20 +23,21 @@ function Task:check(model)
   end
 end
 
-function Task:prepare(view, batch, key)
-  return {n = batch.n, repeated = key.test and {} or tasks.repeats(view, batch.index),
+function Task:prepare(view, batch)
+  return {n = batch.n, repeated = tasks.repeats(view, batch.index),
           batch = {tokens = batch.tokens, lengths = batch.lengths, images = batch.images}}
 end
 
 function Task:forward(model, work, lo, hi, pass)
   local out = model:run(tasks.part(work.batch, lo, hi), {pass = pass, unimodal = true, fuse = false})
+  local vectors = {F.normalize_rows(model.cls(out.unimodal.text, out.text_layout)), F.normalize_rows(model.cls(out.unimodal.vision, out.vision_layout))}
   local kept = {}
   for b = lo, hi do
     if not work.repeated[b] then kept[#kept + 1] = b - lo end
   end
-  if #kept == 0 then return {stats = {}} end
-  local function rows(x, layout) return F.gather_rows(F.normalize_rows(model.cls(x, layout)), vbl.tensor(kept, {dtype = "i32"})) end
-  return {keys = {rows(out.unimodal.text, out.text_layout), rows(out.unimodal.vision, out.vision_layout)}, stats = {}}
+  if #kept == 0 then return {vectors = vectors, stats = {}} end
+  local rows = vbl.tensor(kept, {dtype = "i32"})
+  return {keys = {F.gather_rows(vectors[1], rows), F.gather_rows(vectors[2], rows)}, vectors = vectors, stats = {}}
 end
 
 function Task:join(keys)
@@ -125,7 +126,7 @@ function Task:collector()
   local collector = {}
   function collector.add(view, batch, _, lo, hi, out)
     for i = lo, hi do ids[#ids + 1], keys[#keys + 1] = view:image_id(batch.index[i]), view:image_key(batch.index[i]) end
-    text[#text + 1], vision[#vision + 1] = out.keys[1]:detach():keep(), out.keys[2]:detach():keep()
+    text[#text + 1], vision[#vision + 1] = out.vectors[1]:detach():keep(), out.vectors[2]:detach():keep()
   end
   function collector.finish()
     local first, samples, image = images_of(keys)
