@@ -158,6 +158,11 @@ check.group("co-attention switched off at the end, and baselines from a run", fu
   end
   local _, text = trainer.expect(0, words("from=" .. run, "baseline=text", "--plan"), "optimizer steps")
   check.ok(text:find("vit.blocks +[%d,]+ +0\n"), "frozen: the stream that is not read")
+  -- The rates from scratch would undo what the weights have learnt, whichever key names them.
+  local function rate(...) return dofile(trainer.expect(0, words("epochs=0", "probe_samples=0", ...)) .. "/config.lua").lr end
+  local pretrained = rate("from=" .. run)
+  check.ok(pretrained < rate())
+  check.equal(rate("model.weights=" .. run .. "/checkpoints/last"), pretrained)
   -- What a run came from may be gone: it goes on, and can be looked at, all the same.
   local given = words("from=" .. run, "epochs=1", "probe_samples=0")
   given.env = {MOMENT = "update 4 KILL"}

@@ -74,8 +74,7 @@ function finetuning.built(job)
 end
 
 function finetuning.rate(job, preset)
-  local scratch = job.config.from == "" or job.baseline.from_scratch
-  return rates[scratch and "scratch" or "pretrained"][preset]
+  return rates[job.model.config.weights and "pretrained" or "scratch"][preset]
 end
 
 function finetuning.manifest(job)
