@@ -48,7 +48,7 @@ static vbl_status read_lines(vbl_records *r, const char *name, vbl_bytes *file, 
 
 // Of a file that has another form: what it lacks, rather than each line's own mistake.
 static vbl_status no_table(const char *path, const counts *seen, vbl_error *err) {
-  const char *csv = 2 * seen->commas > seen->untabbed ? " (this looks like CSV)" : "";
+  const char *csv = 2 * seen->commas > seen->untabbed ? " (this looks like CSV: with a header, the reader csv takes it)" : "";
   return vbl_fail(
       err, VBL_EIO,
       "%s: %lld of %lld lines have no tab%s; expected lines path<TAB>caption, without a header or quotes, the path relative to "

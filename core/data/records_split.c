@@ -57,9 +57,17 @@ static vbl_status read_line(vbl_records *r, const char *at, size_t n, int64_t li
   return VBL_OK;
 }
 
+// from: who gave the splits
+static vbl_status note_left_out(vbl_records *r, const char *from, vbl_error *err) {
+  int64_t without = 0;
+  for (int32_t i = 0; i < r->row_count; i++) without += r->rows[i].split < 0 && !r->images[r->rows[i].image].bad;
+  if (without == 0) return VBL_OK;
+  return vbl_records_note(r, err, "%s: %lld samples are in no split; left out", from, (long long)without);
+}
+
 static vbl_status read_file(vbl_records *r, const char *name, vbl_error *err) {
   vbl_bytes file;
-  int64_t line = 0, strangers = 0, without = 0;
+  int64_t line = 0, strangers = 0;
   vbl_status status = VBL_OK;
   VBL_TRY(vbl_bytes_read(name, (size_t)1 << 32, &file, err));
   const char *at = (const char *)file.data, *end = at + file.size;
@@ -73,10 +81,8 @@ static vbl_status read_file(vbl_records *r, const char *name, vbl_error *err) {
   }
   vbl_bytes_free(&file);
   if (status != VBL_OK) return vbl_context(err, "%s", name);
-  for (int32_t i = 0; i < r->row_count; i++) without += r->rows[i].split < 0 && !r->images[r->rows[i].image].bad;
   if (strangers > 0) VBL_TRY(vbl_records_note(r, err, "%s: %lld ids have no sample", name, (long long)strangers));
-  if (without > 0) VBL_TRY(vbl_records_note(r, err, "%s: %lld samples are in no split; left out", name, (long long)without));
-  return VBL_OK;
+  return note_left_out(r, name, err);
 }
 
 // By the id of an image's first record, so that records of one image stay together.
@@ -107,7 +113,7 @@ vbl_status vbl_records_divide(vbl_records *r, vbl_error *err) {
         vbl_records_note(r, err, "only a train split is here: test_fraction = %g of it are held out", r->options.test_fraction));
     return draw(r, err);
   }
-  if (vbl_vocabulary_size(r->split_name) > 0) return VBL_OK;
+  if (vbl_vocabulary_size(r->split_name) > 0) return note_left_out(r, "splits of the data set's own", err);
   vbl_bytes name = {0};
   vbl_status status = vbl_bytes_add(&name, r->folder, strlen(r->folder), err);
   if (status == VBL_OK) status = vbl_bytes_add(&name, "split.tsv", sizeof "split.tsv", err);

@@ -142,3 +142,5 @@ check.group("a split without one masked token has no MLM loss, not one of 0", fu
 end)
 
 f:remove()
+
+check.done()

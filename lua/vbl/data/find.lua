@@ -7,7 +7,7 @@ local reading = require "vbl.data.reading"
 
 local find = {
   names = {"captions", "cc3m", "cc12m", "webdataset", "coco", "flickr30k", "flickr8k", "hateful_memes", "mmimdb", "upmc_food", "vqa2", "easy_vqa",
-           "jsonl", "itm"},
+           "jsonl", "csv", "files", "itm"},
 }
 
 function find.reader(name) return require("vbl.data.readers." .. name) end
@@ -32,7 +32,7 @@ end
 
 -- Files that say what they are by their names.
 local by_name = {
-  {"%.tar$", "webdataset"}, {"%.jsonl$", "jsonl"}, {"^cc12m.*%.tsv$", "cc12m"}, {"_GCC%-.*%.tsv$", "cc3m"}, {"%.tsv$", "captions"},
+  {"%.tar$", "webdataset"}, {"%.jsonl$", "jsonl"}, {"%.csv$", "csv"}, {"^cc12m.*%.tsv$", "cc12m"}, {"_GCC%-.*%.tsv$", "cc3m"}, {"%.tsv$", "captions"},
 }
 
 local function of_file(path)
@@ -43,7 +43,7 @@ local function of_file(path)
 end
 
 -- Forms that another one also fits: the particular one counts.
-local covers = {hateful_memes = "jsonl"}
+local covers = {hateful_memes = "jsonl", cc3m = "csv"}
 
 local function of_folder(path)
   local found, names, covered = {}, {}, {}

@@ -1,0 +1,149 @@
+-- Readers of rows with named fields: an image, a text, and where there are any a label, an id and a split. JSON lines and tables with a header
+-- differ in how a row is read alone.
+--   labelled.of {name =, expects =, extension =, each = function(path, records, fn), label = function(value) -> the label or nil,
+--                header = function(path) -> whether the file is of this form} -> a reader
+--   labelled.names(row) -> the name of its image's field, of its text's; nil for what it has not
+-- Labels are numbers, strings, or lists of them (several classes a sample); the classes are those of the training rows, so a label that only
+-- another row has is a bad record. Without an id the image's path and the line are the id.
+local reading = require "vbl.data.reading"
+local store = require "vbl.store.c"
+
+local labelled = {}
+
+local image_names, text_names = {"img", "image", "file_name", "image_path", "filepath", "path"}, {"text", "caption", "sentence", "title"}
+local MISSING = 'no image ("img", "image", "file_name", "image_path", "filepath" or "path") or no text ("text", "caption", "sentence" or "title")'
+
+local files = {"train", "dev", "val", "validation", "test", "dev_seen", "dev_unseen", "test_seen", "test_unseen"}
+local other_words = {validation = "val", valid = "val", testing = "test", training = "train"}
+local known = {}
+for _, name in ipairs(files) do known[other_words[name] or name] = true end
+
+local function first_of(row, names)
+  for _, name in ipairs(names) do
+    if row[name] ~= nil then return name end
+  end
+end
+
+function labelled.names(row) return first_of(row, image_names), first_of(row, text_names) end
+
+-- {path =, split =, folder = that its images' paths begin from, with a slash}: SPLIT.EXTENSION, or SPLIT/metadata.EXTENSION, or metadata.EXTENSION.
+local function parts_in(folder, form)
+  local parts = {}
+  local function take(path, split, of)
+    path = ("%s/%s.%s"):format(folder, path, form.extension)
+    if reading.is_file(path) and form.header(path) then parts[#parts + 1] = {path = path, split = split, folder = of} end
+  end
+  for _, split in ipairs(files) do
+    take(split, other_words[split] or split, "")
+    take(split .. "/metadata", other_words[split] or split, split .. "/")
+  end
+  if #parts == 0 then take("metadata", nil, "") end
+  return parts
+end
+
+local function parts_of(path, form)
+  if not reading.is_folder(path) then return (reading.split_path(path)), {{path = path, folder = ""}} end
+  local parts = parts_in(path, form)
+  if #parts == 0 then error(("%s: no %s here; expected %s"):format(path, form.title, form.expects), 0) end
+  return path, parts
+end
+
+local function each_label(label, fn)
+  if type(label) == "table" then
+    for _, item in ipairs(label) do fn(item) end
+  elseif label ~= nil and label ~= store.null then
+    fn(label)
+  end
+end
+
+local function split_of(row)
+  local split = row.split
+  if split == nil or split == store.null or split == "" then return nil end
+  split = tostring(split):lower()
+  return other_words[split] or split
+end
+
+-- What the rows of the training part have: {kind = of labels, names = of classes, numbers = name -> number, splits = whether rows name theirs}. Classes
+-- that are numbers count up to the largest, strings go by the alphabet.
+local function survey(part, form)
+  local found, largest, seen = {names = {}, numbers = {}}, -1, {}
+  form.each(part.path, nil, function(_, row)
+    local split = not part.split and split_of(row)
+    found.splits = found.splits or split ~= nil and split ~= false
+    if split and split ~= "train" then return end
+    local label = form.label(row.label)
+    if type(label) == "table" then found.kind = "multi" end
+    each_label(label, function(item)
+      found.kind = found.kind or "class"
+      if math.type(item) == "integer" then
+        largest = math.max(largest, item)
+      elseif type(item) == "string" and not seen[item] then
+        seen[item] = true
+        found.names[#found.names + 1] = item
+      end
+    end)
+  end)
+  if largest >= 0 and #found.names > 0 then error(("%s: some labels are numbers and some are strings"):format(part.path), 0) end
+  if largest >= 100000 then error(("%s: a label of %d; expected the numbers of classes, from 0"):format(part.path, largest), 0) end
+  for i = 0, largest do found.names[i + 1] = ("%d"):format(i) end
+  if largest < 0 then table.sort(found.names) end
+  for i, name in ipairs(found.names) do found.numbers[name] = i - 1 end
+  return found
+end
+
+-- The label of a row by numbers, or nil and what is wrong with it.
+local function label_of(label, set)
+  if label == nil or label == store.null or not set.kind then return nil end
+  local list, wrong = {}, nil
+  each_label(label, function(item)
+    local number = math.type(item) == "integer" and item or set.numbers[item]
+    if number then list[#list + 1] = number else wrong = ("label %q is not among the classes of the training file"):format(tostring(item)) end
+  end)
+  if set.kind == "class" and type(label) == "table" then wrong = wrong or "a list of labels, where the others have one" end
+  return set.kind == "class" and list[1] or list, wrong
+end
+
+-- The split of a row, or nil and what is wrong with it.
+local function place(part, row, set)
+  if part.split or not set.splits then return part.split end
+  local split = split_of(row)
+  if not split then return nil, "no split, where other rows have one" end
+  if not known[split] then return nil, ("split %q; expected train, dev, val, test, dev_seen, dev_unseen, test_seen or test_unseen"):format(split) end
+  return split
+end
+
+local function add(records, part, number, row, set, form)
+  local image, text = labelled.names(row)
+  image, text = row[image], row[text]
+  if type(image) ~= "string" or type(text) ~= "string" then return records:skip(number, MISSING) end
+  local split, misplaced = place(part, row, set)
+  local label, wrong = label_of(form.label(row.label), set)
+  if misplaced or wrong then return records:skip(number, misplaced or wrong) end
+  image = image:find "^/" and image or part.folder .. image
+  records:add(number, row.id ~= "" and reading.id(row.id) or ("%s#%d"):format(image, number), split, image, reading.clean(text), label)
+end
+
+function labelled.of(form)
+  local reader = {name = form.name, expects = form.expects, options = {}}
+
+  function reader.found(folder)
+    local parts = parts_in(folder, form)
+    return parts[1] and ("%s: %s"):format(form.title, parts[1].path:sub(#folder + 2)) or nil
+  end
+
+  function reader.read(path, _, base)
+    local folder, parts = parts_of(path, form)
+    local records, set = reading.records(folder, base), survey(parts[1], form)
+    if set.kind then records:classes(set.kind, set.names) end
+    records:unit "lines"
+    for _, part in ipairs(parts) do
+      records:file(part.path)
+      form.each(part.path, records, function(number, row) add(records, part, number, row, set, form) end)
+    end
+    return records, path
+  end
+
+  return reader
+end
+
+return labelled
