@@ -62,6 +62,8 @@ local only12 = {
   optuna2 = {text = {7, 9, 10, 11}, vision = {6, 7, 9, 10}},
 }
 
+config.placements = {"none", "full", "early", "middle", "late", "asymmetric", "optuna1", "optuna2"}
+
 -- The lists of a named placement for encoders of L layers.
 function config.placement(name, L)
   local same = {none = {}, full = range(L), early = quarter(1, L), middle = quarter(2, L), late = quarter(3, L)}
@@ -72,8 +74,7 @@ function config.placement(name, L)
     end
     return only12[name]
   end
-  local names = {"none", "full", "early", "middle", "late", "asymmetric", "optuna1", "optuna2"}
-  error(string.format("unknown placement '%s'%s; there are: %s", name, nearest.hint(name, names), table.concat(names, ", ")), 0)
+  error(string.format("unknown placement '%s'%s; there are: %s", name, nearest.hint(name, config.placements), table.concat(config.placements, ", ")), 0)
 end
 
 local function check_list(list, what, low, high)

@@ -1,6 +1,6 @@
 -- Completion at the prompt, by values, metatables and the help table: globals and keywords, fields after a dot, methods after a colon, the
--- keys of an option table and of an experiment's config, names of layers in m:tap{"...}, runs in vbl.runs.find "...", and paths inside other
--- quotes.
+-- keys of an option table and of an experiment's config, a model's words in {preset = "...", names of layers in m:tap{"...}, runs in
+-- vbl.runs.find "...", and paths inside other quotes.
 -- complete(text before the cursor, of the lines before it too) -> text to insert (may be ""), candidates to show or nil
 local commands = require "vbl.repl.commands"
 local help = require "vbl.help"
@@ -132,10 +132,21 @@ local function paths(start)
   return fitting(set, begin or start), begin or start
 end
 
+-- The words that a model's key can have, where the text ends at its value; nil elsewhere.
+local function choices_at(before)
+  local rest, key = before:match "^(.*[{,;]%s*)([%a_][%w_]*)%s*=%s*$"
+  local called, path = option_table(rest or "", "")
+  if not called or not (called:find "models.vilbert$" and path == "" or called == "vbl.config" and path == "model") then return nil end
+  local model = require "vbl.models.vilbert_config"
+  local row = model.schema[key]
+  return key == "placement" and model.placements or row and type(row[1]) == "table" and row[1] or nil
+end
+
 local function in_string(start, before)
   local model = before:match "([%a_][%w_.]*):tap%s*%(?%s*{[^{}]*$"
   local value = model and commands.value_of(model)
   local set = {}
+  for _, word in ipairs(choices_at(before) or {}) do set[word] = "choice" end
   if type(value) == "table" and value.tap_names then
     for _, name in ipairs(value:tap_names()) do set[name] = "tap" end
   elseif before:find "vbl%.runs%.%a+%s*%(?%s*$" and not start:find "/" then
