@@ -68,6 +68,6 @@ if config.epochs then
     models[i] = {}
     for _, name in ipairs(config.measures) do models[i][name] = evolution:values {epoch = row.epoch, partner = "mismatched", measure = name} end
   end
-  show("correlation", analysis.correlation(models, config.measures))
+  show("correlation", analysis.correlation(models, config.measures, {unit = "epochs"}))
 end
 print("written to " .. out)

@@ -156,7 +156,15 @@ static vbl_status direction(const vbl_prepared *q, const vbl_prepared *a, const 
   return VBL_OK;
 }
 
-// Value: R@1 of X -> Y; the record holds R@1, 5, 10, median rank and MRR both ways. Chance is for a gallery without groups.
+// The share of the gallery that is right, over all queries.
+static double share_of_right(int64_t n, const int64_t *groups) {
+  double right = 0;
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t j = 0; j < n; j++) right += j == i || (groups != NULL && groups[j] == groups[i]);
+  return right / ((double)n * (double)n);
+}
+
+// Value: R@1 of X -> Y; the record holds R@1, 5, 10, median rank and MRR both ways.
 vbl_status vbl_retrieval(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   recall xy, yx;
   VBL_TRY(vbl_begin_pair("retrieval", x, y, 1, r, err));
@@ -172,7 +180,7 @@ vbl_status vbl_retrieval(vbl_prepared *x, vbl_prepared *y, const vbl_measure_opt
   const double values[] = {xy.r1, xy.r5, xy.r10, xy.median, xy.mrr, xy.optimistic_r1,
                            yx.r1, yx.r5, yx.r10, yx.median, yx.mrr, yx.optimistic_r1};
   for (int i = 0; i < 12; i++) vbl_extra(r, names[i], values[i]);
-  r->chance = 1 / (double)x->n;
-  r->chance_source = "R@1 of one answer among n";
+  r->chance = o->groups == NULL ? 1 / (double)x->n : share_of_right(x->n, o->groups);
+  r->chance_source = o->groups == NULL ? "R@1 of one answer among n" : "R@1 of a group's answers among n";
   return vbl_value(r, xy.r1);
 }

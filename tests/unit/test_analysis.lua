@@ -78,6 +78,20 @@ check.group("mismatched where neighbours show one image: another image for every
   local own_groups, note = null_of()
   check.ok(own_groups == null_of(made.groups) and own_groups ~= null_of(false))
   check.ok(note:find "pairs of one image together" and not select(2, null_of(false)):find "together")
+  -- An image's pairs are in one part of a probe, and no law of single rows is a chance level of them.
+  local about_image = {}
+  for i = 1, 24 do about_image[i] = (i - 1) // 3 % 2 end
+  local probed = analysis.probing(made, {half = about_image}, {streams = {"vision"}})
+  local part = require("vbl.measure.groups").folds(made.groups, 3, 0, {0.6, 0.2, 0.2})
+  check.equal(probed.rows[1][5], (vbl.measure.linear_probe(made:get("mismatched", 1, "vision", "cls"), about_image, {part = part})))
+  check.ok(probed.note:find("pairs of one image in one of them", 1, true))
+  local epochs = analysis.evolution({{epoch = 0, features = made}}, {"mknn", "retrieval"}, {k = 3})
+  check.equal(epochs.rows[1][6], "")
+  check.near(epochs.rows[2][6], 3 / 24, 1e-12)
+  check.ok(epochs.note:find("whole images shuffled", 1, true))
+  local lines = analysis.layers(made:pairs "mismatched", {groups = made.groups})
+  check.ok(analysis.chance(lines):find("several pairs show one image", 1, true))
+  check.ok(analysis.chance(analysis.layers(made:pairs "mismatched")):find "mknn=")
   analysis.save(root .. "/asked.safetensors", made)
   check.equal(table.concat(analysis.load(root .. "/asked.safetensors").groups, " "), table.concat(made.groups, " "))
   for step = 1, 20 do
@@ -132,7 +146,11 @@ check.group("statistics", function()
   check.equal(table.concat(statistics.ranks {3, 1, 3, 2}, " "), "3.5 1.0 3.5 2.0")
   check.near(statistics.spearman({1, 2, 3, 4}, {1, 3, 2, 4}), 0.8, 1e-12)
   check.equal(statistics.spearman({1, 1, 1}, {1, 2, 3}), nil)
-  check.near(statistics.fisher_mean {0.5, 0.5}, 0.5, 1e-12)
+  check.near(statistics.fisher_mean({0.5, 0.5}, {4, 4}), 0.5, 1e-12)
+  check.equal(statistics.fisher_mean({1, 1}, {4, 12}), 1)
+  -- Of 4 values, 1 counts as 0.9: one list of layers that agrees does not outweigh the others.
+  check.near(statistics.fisher_mean({1, 0.4, -0.8, 0}, {4, 4, 4, 4}), 0.19671599, 1e-8)
+  check.near(statistics.fisher_mean({-1, 0.4}, {4, 4}), -statistics.fisher_mean({1, -0.4}, {4, 4}), 1e-12)
   local q = require("vbl.measure.calibrate").fdr {0.01, 0.04, 0.03, 0.005}
   for i, want in ipairs {0.02, 0.04, 0.04, 0.02} do check.near(q[i], want, 1e-12) end
   local seed, draws = vbl.random_state()
@@ -223,7 +241,8 @@ check.group("correlation within models, distances turned", function()
                   {cka = {10.1, 10.2, 10.3, 10.4}, modality_gap = {-4, -5, -6, -7}, mknn = {3, 2, 1, 5}}}
   local s = analysis.correlation(models, {"cka", "modality_gap", "mknn"})
   check.near(s.matrix[1][2], 1, 1e-6)
-  check.near(s.matrix[1][3], statistics.fisher_mean {1, 0.2}, 1e-9)
+  check.near(s.matrix[1][3], statistics.fisher_mean({1, 0.2}, {3, 4}), 1e-9)
+  check.equal(table.concat(analysis.correlation(models, {"cka", "mknn"}, {unit = "epochs"}).columns, " "), "measure other spearman epochs layers")
   check.equal(s.rows[1][4], 2)
 end)
 

@@ -99,6 +99,67 @@ check.group("groups: shuffling single copies would find agreement in copies", fu
   check.ok(measure.report(x, y, "cka", {null = 5, interval = false, groups = labels}):row("cka").note:find("4 rows belong to groups", 1, true))
 end)
 
+check.group("groups: an image's rows are each other's answers, in one fold whole, and chance is that of whole images", function()
+  local x, y, labels = {}, {}, {}
+  vbl.manual_seed(8)
+  local images, words = vbl.randn(40, 6), vbl.randn(40, 6)
+  for i = 1, 120 do labels[i] = (i - 1) // 3 end
+  local function rows_of(t) return vbl.nn.functional.gather_rows(t, vbl.tensor(labels, {dtype = "i32"})) end
+  x, y = rows_of(images) + vbl.randn(120, 6) * 0.01, rows_of(words) + vbl.randn(120, 6) * 0.01  -- unrelated
+  local same = rows_of(images)
+  local found = measure.report(same, x, "retrieval", {null = 39, interval = false, groups = labels}):row "retrieval"
+  check.near(found.value, 1, 1e-12)
+  check.near(found.chance, 3 / 120, 1e-12)
+  check.near(found.p, 1 / 40, 1e-12)
+  local r = measure.report(x, y, {"mknn", "cka"}, {null = 39, draws = 20, k = 2, groups = vbl.tensor(labels, {dtype = "i32"})})
+  local wide, other = rows_of(vbl.randn(40, 80)) + vbl.randn(120, 80) * 0.01, rows_of(vbl.randn(40, 4))
+  local function ridge(given) return measure.report(wide, other, "ridge_r2_cv", {null = 0, interval = false, groups = given}):row("ridge_r2_cv").value end
+  check.ok(ridge() > 0.9 and ridge(labels) < 0.2, "rows of one image in two folds tell each other")
+  for _, name in ipairs {"mknn", "cka"} do
+    check.equal(r:row(name).chance, r:row(name).null_mean)
+    check.equal(r:row(name).chance_source, "mean of 39 permutations of groups")
+    check.ok(r:row(name).p > 0.025)
+  end
+  check.ok(r:row("mknn").chance > 0.5)  -- both neighbours are of the image
+  check.equal(measure.report(x, y, "mknn", {null = 0, interval = false, groups = labels}):row("mknn").chance, nil)
+  -- Labels that are all different say nothing.
+  local alone = {}
+  for i = 1, 120 do alone[i] = i end
+  check.near(measure.report(x, y, "mknn", {null = 9, interval = false, k = 2, groups = alone}):row("mknn").chance, 2 / 119, 1e-12)
+  local sizes = {}
+  for g = 1, 15 do
+    for _ = 1, g do sizes[#sizes + 1] = g end
+  end
+  local fixed = measure.report(x, x, "cka", {null = 9, interval = false, groups = sizes}):row "cka"
+  check.equal(fixed.p, nil)
+  check.ok(fixed.note:find("there is no p", 1, true))
+  check.error(function() measure.report(x, y, "cka", {groups = 3}) end, "groups: expected 120 integers, the label of each row, got number")
+  labels[7] = "a"
+  check.error(function() measure.report(x, y, "cka", {groups = labels}) end, "groups: expected integers, got a for row 7")
+end)
+
+check.group("folds of groups: whole, of the shares that were asked for, the same for a seed", function()
+  local folds, labels = require("vbl.measure.groups").folds, {}
+  for i = 1, 200 do labels[i] = i * i % 61 end
+  local fold, count, of = folds(labels, 3, 4, {0.6, 0.2, 0.2}), {0, 0, 0}, {}
+  for i, f in ipairs(fold) do
+    count[f + 1] = count[f + 1] + 1
+    check.equal(of[labels[i]] or f, f)
+    of[labels[i]] = f
+  end
+  for i, wanted in ipairs {120, 40, 40} do check.near(count[i], wanted, 8) end  -- a group has at most 7 rows
+  check.equal(table.concat(folds(labels, 3, 4, {0.6, 0.2, 0.2})), table.concat(fold))
+  check.ok(table.concat(folds(labels, 3, 5, {0.6, 0.2, 0.2})) ~= table.concat(fold))
+  check.error(function() folds({1, 1, 2, 2}, 3, 0) end, "groups: 2 groups cannot be divided into 3 parts")
+end)
+
+check.group("p does not hang on the scale of the data", function()
+  local x, y = pair(80, 5, 0.4)
+  local p = measure.report(x, y, "hsic", {null = 99, interval = false}):row("hsic").p
+  check.ok(p < 0.05)
+  for _, s in ipairs {1e-4, 1e4} do check.near(measure.report(x * s, y * s, "hsic", {null = 99, interval = false}):row("hsic").p, p, 0.0101) end
+end)
+
 check.group("subsets of groups: the rows that were taken make the interval, not those that were asked for", function()
   local x, y, labels = vbl.randn(40, 3), vbl.randn(40, 3), {}
   for i = 1, 40 do labels[i] = (i - 1) // 8 end

@@ -4,7 +4,9 @@
 -- not made. Matched and mismatched panels of one measure have one scale; as text they are line plots.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local groups = require "vbl.measure.groups"
 local known = require "vbl.known"
+local settings = require "vbl.measure.settings"
 local sheet = require "vbl.analysis.sheet"
 local terminal = require "vbl.plot.terminal"
 local titles = require "vbl.plot.titles"
@@ -78,12 +80,12 @@ return function(list, names, opts)
         local x <close> = vbl.measure.prepare(at.features:get(partner, i, "text", opts.pool or "cls"))
         local y <close> = vbl.measure.prepare(at.features:get(partner, i, "vision", opts.pool or "cls"))
         for _, name in ipairs(names) do
-          local value, record = vbl.measure[name](x, y, opts.k and {k = opts.k} or nil)
-          rows[#rows + 1] = {at.epoch, i - 1, partner, name, sheet.cell(value, record), record.chance or ""}
+          local value, record = vbl.measure[name](x, y, settings.options(name, x, opts.k, first.groups))
+          rows[#rows + 1] = {at.epoch, i - 1, partner, name, sheet.cell(value, record), groups.chance(name, record, first.groups) or ""}
         end
       end
     end
   end
-  return sheet.new {title = "Alignment over training", note = ("n = %d pairs; epoch 0 is before training"):format(first.n), rows = rows, names = names,
+  return sheet.new {title = "Alignment over training", note = ("n = %d pairs; epoch 0 is before training%s"):format(first.n, groups.remark(first.groups)), rows = rows, names = names,
                     partners = partners, layers = #first.layers, columns = {"epoch", "layer", "partner", "measure", "value", "chance"}, figure = draw, text = text}
 end

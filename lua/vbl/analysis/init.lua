@@ -24,7 +24,7 @@ local rows = {
   {"pooling", "pooling", false, "pooling(features, names, {partners=, k=}) -> sheet", "CLS rows, masked means and all tokens (max-sim) side by side."},
   {"adjacent", "adjacent", false, "adjacent({features, ...}, name, {pool=\"cls\"|\"mean\"|\"tokens\", partners=, k=}) -> sheet",
    "From one layer to the next within a stream: mean and deviation over runs."},
-  {"correlation", "correlation", false, "correlation({{NAME = values by layer, ...}, ...}, names) -> sheet",
+  {"correlation", "correlation", false, "correlation({{NAME = values by layer, ...}, ...}, names, {unit = \"models\"}) -> sheet",
    "Spearman of measures over layers within each model, mean by Fisher's z; distances turned."},
   {"stability", "stability", false, "stability(pairs, measures, {n={..}, k={..}, draws=5, seed=0}) -> sheet",
    "Measures over n and k beside shuffled rows and the chance law; the rank of the layers at each n."},

@@ -23,6 +23,10 @@ local pooled = {
   procrustes = function(x, y) return measure.procrustes(x, y) end,
 }
 
+local function without_chance(records)
+  for _, record in pairs(records) do record.chance, record.chance_source = nil, nil end
+end
+
 local function set(layer, name, value, record)
   layer[name] = value
   layer.records[name] = record
@@ -60,12 +64,14 @@ local function one_layer(feature, opts)
     if pooled[name] then set(layer, name, pooled[name](x, y, k)) end
   end
   add_max_sim(layer, feature)
+  if opts.groups then without_chance(layer.records) end
   return layer
 end
 
 -- features: array of {name = "layer0", coattention = bool, text = [n,D], vision = [n,D] (CLS or pooled, row i of one pair),
 -- and either text_tokens = [n,T,D], vision_tokens = [n,P,D], lengths = i32 [n] (with [CLS] and [SEP], which are left out), or the
--- numbers max_sim_tp and max_sim_pt}. opts.k: neighbours (10, or (n-1)//2 where that is less).
+-- numbers max_sim_tp and max_sim_pt}. opts.k: neighbours (10, or (n-1)//2 where that is less); opts.groups: the labels of pairs that show one image
+-- (features.groups), which have no chance level here, since each law is that of rows shuffled one by one.
 -- Returns an array of {name, coattention, n, k, and a number per name of layers.names, records = {name -> record with status and
 -- chance level}}. Streams of different widths: cosine and max_sim are nan, NOT_COMPARABLE.
 function layers.layers(features, opts)
@@ -107,6 +113,7 @@ function layers.chance(list)
     end
     if low <= high then parts[#parts + 1] = ("%s=%s"):format(titles[name] or name, range(low, high)) end
   end
+  if #parts == 0 then return "chance, of shuffled pairs: not here, where several pairs show one image (vbl.analysis.table shuffles whole images)" end
   return "chance, of shuffled pairs: " .. table.concat(parts, ", ")
 end
 

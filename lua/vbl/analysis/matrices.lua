@@ -8,7 +8,9 @@
 -- where the rows of one side are shuffled (debiased CKA: 0, mutual k-NN: k/(n-1), ...), in the note.
 local gate = require "vbl.analysis.gate"
 local heatmap = require "vbl.plot.heatmap"
+local groups = require "vbl.measure.groups"
 local known = require "vbl.known"
+local settings = require "vbl.measure.settings"
 local sheet = require "vbl.analysis.sheet"
 local terminal = require "vbl.plot.terminal"
 local titles = require "vbl.plot.titles"
@@ -42,7 +44,7 @@ local function one_block(features, partner, block, name, opts)
   local pool = opts.pool or "cls"
   local first = rows_of(features, partner, block[2], pool)
   local second = block[2] == block[3] and first or rows_of(features, partner, block[3], pool)
-  local matrix = vbl.measure.matrix(first, second, name, opts.k and {k = opts.k} or nil)
+  local matrix = vbl.measure.matrix(first, second, name, settings.options(name, first[1], opts.k, features.groups))
   local names, marked = titles.layers(#features.layers), marks(features)
   return {partner = partner, block = block[1], matrix = matrix:totable(), title = ("%s, %s"):format(block[1], partner), rows = names, columns = names,
           mark_rows = marked, mark_columns = marked, ylabel = block[2] .. " layer", xlabel = block[3] .. " layer"}
@@ -61,10 +63,11 @@ end
 -- A note, and the chance level on the last layer's pair, where the measure knows one.
 local function chance_note(features, name, opts)
   local last, pool = #features.layers, opts.pool or "cls"
-  local _, record = vbl.measure[name](features:get(features.partners[1], last, "text", pool), features:get(features.partners[1], last, "vision", pool),
-                              opts.k and {k = opts.k} or nil)
-  local text = record.chance and (", chance level of text - vision about %.3f"):format(record.chance) or ""
-  return ("n = %d pairs, %s rows%s; * co-attending layer"):format(features.n, pool == "cls" and "CLS" or "mean", text), record.chance
+  local x, y = features:get(features.partners[1], last, "text", pool), features:get(features.partners[1], last, "vision", pool)
+  local _, record = vbl.measure[name](x, y, settings.options(name, x, opts.k, features.groups))
+  local chance = groups.chance(name, record, features.groups)
+  local text = chance and (", chance level of text - vision about %.3f"):format(chance) or ""
+  return ("n = %d pairs, %s rows%s; * co-attending layer%s"):format(features.n, pool == "cls" and "CLS" or "mean", text, groups.remark(not chance and features.groups)), chance
 end
 
 local function text_of(self)

@@ -4,13 +4,17 @@
 -- with each other. A CKA of token i with patch i would compare positions, not content: shuffling the pairs leaves it where it was.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local groups = require "vbl.measure.groups"
 local known = require "vbl.known"
+local settings = require "vbl.measure.settings"
 local sheet = require "vbl.analysis.sheet"
 local titles = require "vbl.plot.titles"
 local vbl = require "vbl"
 
 local function pooled(features, partner, i, pool, name, opts)
-  return vbl.measure[name](features:get(partner, i, "text", pool), features:get(partner, i, "vision", pool), opts.k and {k = opts.k} or nil)
+  local x, y = features:get(partner, i, "text", pool), features:get(partner, i, "vision", pool)
+  local value, record = vbl.measure[name](x, y, settings.options(name, x, opts.k, features.groups))
+  return value, record, groups.chance(name, record, features.groups)
 end
 
 local function draw(self, base)
@@ -35,9 +39,9 @@ return function(features, names, opts)
   for i = 1, #features.layers do
     for _, partner in ipairs(opts.partners or features.partners) do
       for _, name in ipairs(names) do
-        local cls, record = pooled(features, partner, i, "cls", name, opts)
+        local cls, record, chance = pooled(features, partner, i, "cls", name, opts)
         local mean, mean_record = pooled(features, partner, i, "mean", name, opts)
-        rows[#rows + 1] = {i - 1, partner, name, sheet.cell(cls, record), sheet.cell(mean, mean_record), record.chance or "", ""}
+        rows[#rows + 1] = {i - 1, partner, name, sheet.cell(cls, record), sheet.cell(mean, mean_record), chance or "", ""}
       end
       for j, name in ipairs {"max_sim_tp", "max_sim_pt"} do
         rows[#rows + 1] = {i - 1, partner, name, "", "", "", sheet.cell(features.max_sim[partner][i][j])}
@@ -45,5 +49,5 @@ return function(features, names, opts)
     end
   end
   return sheet.new {title = "CLS, masked mean and all tokens", columns = {"layer", "partner", "measure", "cls", "mean", "chance", "tokens"}, rows = rows,
-                    note = ("n = %d"):format(features.n), shade = features:shade(), names = all, figure = draw}
+                    note = ("n = %d%s"):format(features.n, groups.remark(features.groups)), shade = features:shade(), names = all, figure = draw}
 end

@@ -3,9 +3,11 @@
 --     -> sheet: label, layer, partner, stream, score, chance, test (rows it was measured on)
 --   probing.scene_labels(split, n) -> {color=, shape=, size=, place=}: of the first object of each of the first n scenes
 --   probing.file_labels(path, ids) -> {label=}: a TSV, image id, tab, label (text or number); every id needs one
+-- Pairs of one image are in one part, to train, to choose or to test: a probe would know the image again.
 -- Matched rows of one stream may hold what only the other has seen; mismatched rows then read the wrong partner. chance: the largest class.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
+local groups = require "vbl.measure.groups"
 local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local vbl = require "vbl"
@@ -53,13 +55,14 @@ end
 function probing.of(features, labels, opts)
   opts = known("analysis.probing", opts, {"partners", "streams", "pool", "metric", "seed"})
   gate.check {"linear_probe"}
-  local rows, names = {}, sorted_keys(labels)
+  local rows, names, seed = {}, sorted_keys(labels), opts.seed or 0
+  local part = features.groups and groups.folds(features.groups, 3, seed, {0.6, 0.2, 0.2})
   for _, name in ipairs(names) do
     for _, partner in ipairs(opts.partners or features.partners) do
       for _, stream in ipairs(opts.streams or {"text", "vision"}) do
         for i = 1, #features.layers do
           local score, record = vbl.measure.linear_probe(features:get(partner, i, stream, opts.pool or "cls"), labels[name],
-                                                         {metric = opts.metric or "accuracy", seed = opts.seed or 0})
+                                                         {metric = opts.metric or "accuracy", seed = seed, part = part})
           rows[#rows + 1] = {name, i - 1, partner, stream, sheet.cell(score, record), record.chance or "", record.test or ""}
         end
       end
@@ -67,7 +70,7 @@ function probing.of(features, labels, opts)
   end
   return sheet.new {title = "Linear probes by layer", metric = opts.metric or "accuracy", rows = rows, names = names, shade = features:shade(), figure = draw,
                     columns = {"label", "layer", "partner", "stream", "score", "chance", "test"},
-                    note = ("n = %d pairs, 60 %% to train, 20 %% to choose C, 20 %% to test"):format(features.n)}
+                    note = ("n = %d pairs, 60 %% to train, 20 %% to choose C, 20 %% to test%s"):format(features.n, part and ", pairs of one image in one of them" or "")}
 end
 
 return probing

@@ -1,7 +1,9 @@
 -- Statistics of small lists of numbers, for analyses across layers and models.
 --   ranks(list)                 average ranks, from 1
 --   spearman(x, y)              nil with less than 3 values or where one of the lists is constant
---   fisher_mean(list)           mean of correlations as tanh(mean(atanh r)) (Fisher 1921); |r| is held below 1 - 1e-12
+--   fisher_mean(list, sizes)    mean of rank correlations, of sizes[i] values each, as tanh(mean(atanh r)) (Fisher 1921). atanh(1) is without bound, and one
+--                               list of few values that agree in their order, which chance alone gives often, would be all of the mean: |r| is held half a
+--                               step of its own below 1 (of L values the next below 1 is 1 - 12 / (L (L^2 - 1))), but where all are one number
 --   mean_sd(list)               mean and unbiased deviation (0 for one value)
 --   permutation(n, seed, draw)  list of 1 .. n in the draw-th order of the seed; the script's random stream stays where it is
 local vbl = require "vbl"
@@ -36,20 +38,21 @@ end
 
 function statistics.spearman(x, y) return statistics.pearson(statistics.ranks(x), statistics.ranks(y)) end
 
-local function atanh(r)
-  r = math.max(-1 + 1e-12, math.min(1 - 1e-12, r))
-  return 0.5 * math.log((1 + r) / (1 - r))
-end
+local function atanh(r) return 0.5 * math.log((1 + r) / (1 - r)) end
 
 local function tanh(z)
   local e = math.exp(2 * z)
   return (e - 1) / (e + 1)
 end
 
-function statistics.fisher_mean(list)
-  local sum = 0
-  for _, r in ipairs(list) do sum = sum + atanh(r) end
-  return #list > 0 and tanh(sum / #list) or 0 / 0
+function statistics.fisher_mean(list, sizes)
+  local sum, equal = 0, true
+  for i, r in ipairs(list) do
+    local most = 1 - 6 / (sizes[i] * (sizes[i] ^ 2 - 1))
+    sum, equal = sum + atanh(math.max(-most, math.min(most, r))), equal and r == list[1]
+  end
+  if equal then return list[1] or 0 / 0 end
+  return tanh(sum / #list)
 end
 
 function statistics.mean_sd(list)

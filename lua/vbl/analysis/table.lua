@@ -49,6 +49,17 @@ local function rows_of(reports, partners)
   return rows
 end
 
+-- What the reports say of their rows, each once.
+local function remarks_of(reports, partners)
+  local seen, parts = {}, {}
+  for _, partner in ipairs(partners) do
+    for _, row in ipairs(reports[partner].rows) do
+      if row.note and not seen[row.note] then parts[#parts + 1], seen[row.note] = "; " .. row.note, true end
+    end
+  end
+  return table.concat(parts)
+end
+
 -- Two columns a partner for the eye: value with its interval, and p.
 local function text(self)
   local columns, rows = {"layer", "measure"}, {}
@@ -101,12 +112,13 @@ return function(features, names, opts)
   for i, layer in ipairs(features.layers) do layers[i] = layer.name end
   local groups = opts.groups
   if groups == nil then groups = features.groups end
-  local rows = rows_of(reports_of(features, names, partners, groups, opts), partners)
+  local reports = reports_of(features, names, partners, groups, opts)
+  local rows = rows_of(reports, partners)
   for _, row in ipairs(rows) do
     if not seen[row[2]] then labels[#labels + 1], seen[row[2]] = row[2], true end
   end
   return sheet.new {title = "Alignment of the two streams by layer", rows = rows, columns = columns_of(partners), partners = partners, layers = layers,
                     labels = labels, shade = features:shade(), text = text, figure = draw,
-                    note = ("n = %d pairs, %s rows; p from %d permutations%s"):format(features.n, opts.pool == "mean" and "mean" or "CLS", opts.null or 200,
-                                                                                  groups and ", pairs of one image together" or "")}
+                    note = ("n = %d pairs, %s rows; p from %d permutations%s%s"):format(features.n, opts.pool == "mean" and "mean" or "CLS", opts.null or 200,
+                                                                                  groups and ", pairs of one image together" or "", remarks_of(reports, partners))}
 end

@@ -6,8 +6,14 @@ local quantile = require "vbl.quantile"
 
 local calibrate = {}
 
--- A permutation that changes nothing gives the observed value back, by other sums: equal within this much counts as equal.
+-- A permutation that changes nothing gives the observed value back, by other sums: equal within this much of the largest of the values counts as equal.
 local SAME = 1e-9
+
+local function largest(value, list)
+  local most = math.abs(value)
+  for _, v in ipairs(list) do most = math.max(most, math.abs(v)) end
+  return most
+end
 
 local function finite(list)
   local out = {}
@@ -37,9 +43,9 @@ function calibrate.against(value, null, traits, alpha)
   if value ~= value or #draws == 0 then return {} end
   local left = traits.distance and traits.null == "permutation"
   local sign, mean, sd = left and -1 or 1, moments(draws)
-  local extreme, all = 0, {}
+  local extreme, all, least = 0, {}, sign * value - SAME * largest(value, draws)
   for i, v in ipairs(draws) do
-    if sign * v >= sign * value - SAME * math.max(1, math.abs(value)) then extreme = extreme + 1 end
+    if sign * v >= least then extreme = extreme + 1 end
     all[i] = sign * v
   end
   table.sort(all)

@@ -79,7 +79,7 @@ end
 
 return function(layers, names, opts)
   check(layers)
-  local s, entries, rows, results, n = settings.read(opts), settings.entries(names), {}, {}, nil
+  local s, entries, rows, results, n = settings.read(opts, settings.rows(layers[1].x)), settings.entries(names), {}, {}, nil
   for i, layer in ipairs(layers) do
     local name = layer.name or ("layer" .. i - 1)
     local count = add_layer(layer, name, entries, s, rows, results)

@@ -1,13 +1,14 @@
 -- What report, report_layers and matrix read: options, checked, and names of measures.
 local c = require "vbl.measure.c"
+local groups = require "vbl.measure.groups"
 local nearest = require "vbl.nearest"
 
 local settings = {}
 
 local defaults = {null = 200, interval = "subsample", draws = 100, seed = 0, alpha = 0.05, groups = false, k = false}
 
--- opts with the defaults; wrong keys and ranges raise.
-function settings.read(opts)
+-- opts with the defaults, groups as a list for n rows, or nil; wrong keys and ranges raise.
+function settings.read(opts, n)
   local out = {}
   for key, value in pairs(opts or {}) do
     if defaults[key] == nil then error(("report: no option '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 3) end
@@ -21,6 +22,7 @@ function settings.read(opts)
   end
   if math.type(out.null) ~= "integer" or out.null < 0 then error("report: null: expected a number of permutations, 0 for none", 3) end
   if not (out.alpha > 0 and out.alpha < 1) then error("report: alpha: expected a number between 0 and 1", 3) end
+  out.groups = groups.read(out.groups, n)
   return out
 end
 
@@ -64,6 +66,17 @@ function settings.resolve(entry, x, k)
     traits = c.traits(entry.name, x, options)
   end
   return options, traits
+end
+
+-- The options of a measure by its name: k where it has one, and what it has for groups of rows. X: one of the matrices.
+function settings.options(name, X, k, labels)
+  local options = settings.resolve({name = name, opts = {}}, X, k)
+  return groups.options(name, options, labels)
+end
+
+function settings.rows(X)
+  if c.is_prepared(X) then return (X:shape()) end
+  return X:size(1)
 end
 
 -- X as a prepared matrix, and whether it was made here (and is to be released here).

@@ -12,7 +12,7 @@ function probe.layers(job, view)
     local config, results = job.config, {}
     local features = analysis.features(job.model, view, {samples = config.probe_samples, partners = config.partners, train = job.train, mean = false,
                                                          safe_point = safe_point})
-    for _, partner in ipairs(config.partners) do results[partner] = analysis.layers(features:pairs(partner)) end
+    for _, partner in ipairs(config.partners) do results[partner] = analysis.layers(features:pairs(partner), {groups = features.groups}) end
     return results
   end)
 end

@@ -60,6 +60,12 @@ local function chance_text(job, task, name, train, test)
                                     apart and (" (%.4f in training: batches of %d, not %d)"):format(of_train, task.batch, job.config.batch) or "")
 end
 
+local function trains(job, name)
+  for _, task in ipairs(job.tasks) do
+    if task.name == name then return true end
+  end
+end
+
 -- "train loss MLM: 6.7365, test loss MLM: 5.5988, train loss AP: ..., accuracy AP: 0.9998, ..."
 function report.epoch_line(job, epoch, train, test, intervals)
   local parts = {string.format("Epoch %d/%d", epoch, job.config.epochs)}
@@ -69,7 +75,7 @@ function report.epoch_line(job, epoch, train, test, intervals)
   for _, name in ipairs(loss_names(job)) do
     add("train loss %s: %.4f", titles[name] or name, train["loss." .. name])
     add("test loss %s: %.4f", titles[name] or name, test["loss." .. name])
-    if name == "mlm" and not test["loss.mlm"] then parts[#parts + 1] = "test loss MLM: none (no held-out token is masked)" end
+    if name == "mlm" and trains(job, name) and not test["loss.mlm"] then parts[#parts + 1] = "test loss MLM: none (no held-out token is masked)" end
     if name == "mlm" then parts[#parts + 1] = shuffled_text(test) end
     if name == "ap" and test["accuracy.ap"] then
       local i = intervals["accuracy.ap"]
