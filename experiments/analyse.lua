@@ -47,8 +47,16 @@ if config.labels ~= "" then labels = analysis.file_labels(config.labels, f.ids) 
 if job.data.name == "scenes" and not labels then labels = analysis.scene_labels(job.test, f.n) end
 if labels then show("probing", analysis.probing(f, labels), true) end
 
+-- Of encoders that are not whole the rest would be the run's own.
+local function load_independent(path)
+  job.model:load(path, {strict = false})
+  local lack = job.model.loaded.encoders_lack
+  if #lack == 0 then return end
+  require "vbl.usage"(("baseline: %s lacks %d of the encoders' parameters, the first %s: it needs both whole, bert.* and vit.*"):format(path, #lack, lack[1]))
+end
+
 local alone = config.baseline ~= "" and "independent encoders" or "own encoders, co-attention off"
-if config.baseline ~= "" then job.model:load(config.baseline, {strict = false}) end
+if config.baseline ~= "" then load_independent(config.baseline) end
 show("baseline", analysis.baseline(f, features {samples = config.samples, partners = {"none"}}, config.maps, {alone = alone}), true)
 job.at {path = job.run .. "/checkpoints/" .. job.checkpoint}
 

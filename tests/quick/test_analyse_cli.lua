@@ -33,6 +33,15 @@ check.group("analyse: a run, then one of its checkpoints", function()
     end
   end
   trainer.expect(1, script("analyse", {run .. "/checkpoints/epoch-9"}), "no checkpoint 'epoch-9'")
+  -- Independent encoders have to be whole: what a file lacks would be the run's own.
+  local small = {"epochs=false", "samples=16", "tokens=0", "null=0", "measures={\"cka\"}", "maps={\"cka\"}"}
+  local whole, part = vbl.load(run .. "/checkpoints/last/model.safetensors"), {}
+  for name, t in pairs(whole) do part[name] = name:find "^bert%." and t or nil end
+  vbl.save(trainer.folder .. "/text.safetensors", part)
+  trainer.expect(1, script("analyse", {run, "baseline=" .. trainer.folder .. "/text.safetensors", table.unpack(small)}), "of the encoders' parameters, the first vit.", "it needs both whole")
+  for name, t in pairs(whole) do part[name] = name:find "^vit%." and t or part[name] end
+  vbl.save(trainer.folder .. "/both.safetensors", part)
+  trainer.expect(0, script("analyse", {run, "baseline=" .. trainer.folder .. "/both.safetensors", table.unpack(small)}), "written to")
 end)
 
 check.group("analyse, attention, report: elsewhere than in the run, into which nothing can be written", function()

@@ -289,6 +289,10 @@ check.group("stability: shuffled rows follow the chance laws", function()
     check.near(s:values({by = "n", at = n, measure = "mutual k-NN"}, "chance")[1], 10 / (n - 1), 1e-12)
   end
   check.near(s:values({by = "k", at = 50, measure = "mutual k-NN"}, "value")[1], 50 / 255, 0.03)
+  -- Layers that are undefined (more dimensions than rows) have no place in an order.
+  local wide = {}
+  for i = 1, 4 do wide[i] = {name = "l" .. i, x = vbl.randn(96, 100), y = vbl.randn(96, 100)} end
+  for _, row in ipairs(analysis.stability(wide, {"cca"}, {n = {64, 96}, draws = 2}).rows) do check.equal(row[9], "") end
   check.error(function() analysis.stability({{name = "a", x = x, y = y}}, {"cka"}, {n = {512}}) end, "n = 512", "16 to 256")
 end)
 

@@ -6,7 +6,7 @@
 -- By n: mean and deviation over `draws` subsets without replacement (with replacement, duplicates would be each other's neighbours); null: mean
 -- with the rows of Y shuffled; chance: the measure's own law, such as sqrt(dx dy / ((n + dx)(n + dy))) for biased CKA of isotropic data and
 -- k/(n-1) for mutual k-NN. rank: Spearman between the order of the layers at this n and at the largest one: a level may move while the
--- order stays. By k: all items; only measures that know k.
+-- order stays, that of the layers that are defined at both. By k: all items; only measures that know k.
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local known = require "vbl.known"
@@ -73,11 +73,20 @@ local function add(rows, by, at, spec, pairs_, n, k, opts)
   return means
 end
 
+-- Spearman over the layers that are defined in both lists; nil of less than three.
+local function order_of(means, last)
+  local x, y = {}, {}
+  for i, value in ipairs(means) do
+    if value == value and last[i] == last[i] then x[#x + 1], y[#y + 1] = value, last[i] end
+  end
+  return statistics.spearman(x, y)
+end
+
 -- Fills in the rank column of the last #means * #steps rows against the last step.
 local function add_ranks(rows, steps)
   local count, last = #steps[#steps], steps[#steps]
   for s, means in ipairs(steps) do
-    local rho = statistics.spearman(means, last)
+    local rho = order_of(means, last)
     for i = 1, count do rows[#rows - #steps * count + (s - 1) * count + i][9] = rho or "" end
   end
 end

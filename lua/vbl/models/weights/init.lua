@@ -2,9 +2,10 @@
 --   weights.open(spec) -> found     spec: PATH, or {text = PATH, vision = PATH}: a file, an index or a folder each. Headers only.
 --   found:config(given) -> the given config with the sizes that the files' configs say; a key that contradicts them is an error
 --   found.preprocess, found.vocabulary     of the images (or nil); the tokenizer's file (or nil)
---   weights.load(model, found, {strict = true, whole = true}) -> report: {matched, missing, unexpected, differences, unused, notes, paths, files, text}
+--   weights.load(model, found, {strict = true, whole = true}) -> report: {matched, missing, unexpected, differences, unused, notes, paths, files, encoders_lack, text}
 -- All is checked before anything is copied. strict: the encoders that the files speak of must be whole, and every tensor of a file must have
--- its place (or be known to have none, as a classifier). whole: every parameter of the model must be there.
+-- its place (or be known to have none, as a classifier). whole: every parameter of the model must be there. encoders_lack: names of both encoders'
+-- parameters that no file gave.
 local names = require "vbl.models.weights.names"
 local nearest = require "vbl.nearest"
 local positions = require "vbl.models.weights.positions"
@@ -310,7 +311,7 @@ end
 
 function weights.load(model, found, opts)
   local strict, whole = opts.strict ~= false, opts.whole ~= false
-  local r = {whole = whole, matched = 0, missing = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {}, notes = notes_of(found, model)}
+  local r = {whole = whole, matched = 0, missing = {}, encoders_lack = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {}, notes = notes_of(found, model)}
   local taken, have = {}, {}
   for i, part in ipairs(found.parts) do
     r.paths[i] = part.src.path
@@ -328,6 +329,8 @@ function weights.load(model, found, opts)
   for _, p in ipairs(model.list) do
     local in_scope = own and whole or scope[p.name:match "^[^.]+"] and not optional(p.name)
     if in_scope and not have[p.name] then r.missing[#r.missing + 1] = p.name end
+    local encoder = p.name:find "^bert%." or p.name:find "^vit%."
+    if encoder and not have[p.name] and not optional(p.name) then r.encoders_lack[#r.encoders_lack + 1] = p.name end
   end
   table.sort(r.unexpected)
   table.sort(r.differences)
