@@ -276,6 +276,11 @@ check.group("a measure and a score: within groups, not between them", function()
   for i = 1, 70 do rows[i] = {model = i, cka = i, score = i} end
   s = analysis.downstream(rows, {"cka"}, {permutations = 99})
   check.ok(not s.note:find("orders", 1, true), s.note)
+  -- A measure without a p is no test among others.
+  for _, row in ipairs(rows) do row.mknn = 1 end
+  local both = analysis.downstream(rows, {"mknn", "cka"}, {permutations = 99})
+  check.equal(both.rows[2][4], s.rows[1][4])
+  check.equal(both.rows[1][4], "")
 end)
 
 check.group("stability: shuffled rows follow the chance laws", function()

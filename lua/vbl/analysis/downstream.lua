@@ -145,17 +145,18 @@ end
 return function(rows, names, opts)
   opts = known("analysis.downstream", opts, {"permutations", "seed"})
   gate.check(names)
-  local out, p, points, clusters, orders = {}, {}, {}, clusters_in(rows), math.huge
+  local out, p, tested, points, clusters, orders = {}, {}, {}, {}, clusters_in(rows), math.huge
   for i, name in ipairs(names) do
     local rho, value, models, groups, n = test(rows, name, opts)
     orders = math.min(orders, n)
-    out[i], p[i] = {name, sheet.cell(rho), sheet.cell(value), "", models, groups}, value == value and value or 1
+    out[i] = {name, sheet.cell(rho), sheet.cell(value), "", models, groups}
+    if value == value then p[#p + 1], tested[#tested + 1] = value, out[i] end
     points[name] = points_of(rows, name)
   end
-  for i, q in ipairs(calibrate.fdr(p)) do out[i][4] = q end
+  for i, q in ipairs(calibrate.fdr(p)) do tested[i][4] = q end
   return sheet.new {title = "Measures and the downstream score, within groups", names = names, points = points, rows = out, figure = draw,
                     columns = {"measure", "spearman", "p", "q", "models", "groups"},
                     note = ("%d models%s; p from scores shuffled within groups%s%s, q: false discovery rate over %d measures"):format(
                       #rows, clusters > 0 and (" in %d clusters"):format(clusters) or "", clusters > 0 and ", a cluster's as a block" or "",
-                      orders < 1000 and (" (%d orders: p is at least %.2g)"):format(orders, 1 / orders) or "", #names)}
+                      orders < 1000 and (" (%d orders: p is at least %.2g)"):format(orders, 1 / orders) or "", #tested)}
 end
