@@ -38,8 +38,11 @@ check.group("csv: quotes, separators, line ends", function()
   is('b\ta\n2\t1', "2 1|2")
   is('a,b\n"one\ntwo",x\ny,\n', "2 one\ntwo|x/4 y|")
   is('a,b\n,\n\n"",""\n', "2 |/4 |")
-  is('a,b\n1\n1,2,3\n"1"x,2\n5,6\n', "5 5|6", "2: 1 fields; the header has 2/3: 3 fields; the header has 2/4: text after a closing quote")
-  is('a,b\n5" nail,"x"\n1,2\n', "3 1|2", "2: a quote does not close")  -- the rows behind it are read all the same
+  is('a,b\n1\n1,2,3\n"1"x,2\n5,6\n', "5 5|6", "2: 1 field; the header has 2/3: 3 fields; the header has 2/4: text after a closing quote")
+  is('a,b\n5" nail,"x"\n1,2\n7" nail,y\n', '2 5" nail|x/3 1|2/4 7" nail|y')  -- a quote within a field is a letter
+  -- One too many at a field's beginning: the rows behind it are read all the same, also those up to the next such.
+  is('a,b\nx,"5 nail\n1,2\n3,4\ny,"7 nail\n5,6\n', "3 1|2/4 3|4/6 5|6", "2: a quote does not close/5: a quote does not close")
+  is('a,b\n"x,5\n1,2\n3,"4"\n', "3 1|2/4 3|4", "2: a quote does not close")
   is('a,b\n1,2\n"open,3\n4,5\n', "2 1|2/4 4|5", "3: a quote does not close")
   is('a,b\n5" x 7" nail,2\n', '2 5" x 7" nail|2')
   is("", "")
@@ -84,6 +87,40 @@ check.group("a table: labels, splits of rows, ids, several captions of an image"
   check.error(function() vbl.data.open(f.path .. "/notes.csv") end, 'notes.csv: the header is "who,what"; expected a column for the image')
   f:write("train.csv", "path,sentence,label\ni/1.png,a,10\ni/2.png,b,x\n")
   check.error(function() vbl.data.open(f.path, all) end, "train.csv: some labels are numbers and some are strings")
+  f:remove()
+end)
+
+check.group("labels of rows: numbers and strings are not taken for each other", function()
+  local f = data_files.new()
+  for i = 1, 6 do f:image(("i/%d.png"):format(i), i) end
+  local function set(extension, parts)
+    for name, lines in pairs(parts) do f:write(name .. "." .. extension, lines) end
+    local d = vbl.data.open(f.path, {image = 16, max_bad = 0.5, test_fraction = 0})
+    local kind, names = d:labels()
+    return d, kind and table.concat(names, ",") or nil
+  end
+  -- Names that look like numbers are names on every split.
+  local d, names = set("jsonl", {train = '{"img": "i/1.png", "text": "a", "label": "1"}\n{"img": "i/2.png", "text": "b", "label": "2"}\n{"img": "i/3.png", "text": "c", "label": -1}\n',
+                                 test = '{"img": "i/4.png", "text": "a", "label": 1}\n{"img": "i/5.png", "text": "b", "label": 2}\n'})
+  check.equal(names, "1,2")
+  check.equal(d:split("test"):label(1) .. "" .. d:split("test"):label(2), "01")
+  check.equal(d:split("train"):label(3), nil)
+  d, names = set("jsonl", {train = '{"img": "i/1.png", "text": "a", "labels": true}\n{"img": "i/2.png", "text": "b", "labels": false}\n', test = ""})
+  check.equal(names .. d:split("train"):label(1), "false,true1")
+  has(d.set:notes(), "test.jsonl: no rows")
+  d, names = set("jsonl", {train = '{"img": "i/1.png", "text": "a", "label": 0.5, "who": 1}\n{"img": "i/2.png", "text": "b", "label": 1.0}\n{"img": "i/3.png", "text": "b"}\n'})
+  check.equal(names, "0,1")
+  has(d.set:notes(), "train.jsonl:1: label 0.5; expected a whole number, a string, true or false; skipped", "no training row has the label 0: numbers count from 0", "fields that are not read: who")
+  f:remove()
+  -- An empty field makes a column of numbers one of 1.0, 2.0.
+  f = data_files.new()
+  for i = 1, 6 do f:image(("i/%d.png"):format(i), i) end
+  d, names = set("csv", {train = "image,text,label\ni/1.png,a,0.0\ni/2.png,b,1.0\ni/3.png,c,\n", valid = "image,text,label\ni/4.png,a,1\ni/5.png,b,0\n"})
+  check.equal(names, "0,1")
+  check.equal(sizes(d), "train=3 val=2")
+  check.equal(d:split("val"):label(1) .. "" .. d:split("val"):label(2), "10")
+  f:write("test.csv", "picture,text,label\ni/6.png,a,1\n")
+  check.error(function() vbl.data.open(f.path, all) end, 'test.csv: the header is "picture,text,label"; expected a column for the image')
   f:remove()
 end)
 

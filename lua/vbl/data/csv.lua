@@ -7,7 +7,7 @@ local reading = require "vbl.data.reading"
 
 local csv = {}
 
-local MOST_LINES = 1000  -- of one row: a quote too many must not swallow the rest of a file
+local MOST_LINES = 1000  -- of one row
 
 local function separator_of(header)
   local best, most = ",", 0
@@ -18,33 +18,31 @@ local function separator_of(header)
   return best
 end
 
-local function closes(text)
-  local _, quotes = text:gsub('"', "")
-  return quotes % 2 == 0
+-- From the quote at `at` on: the field, and where the text goes on behind it; nil where it does not close.
+local function quoted(text, at)
+  local from, stop = at + 1, at + 1
+  while true do
+    stop = text:find('"', stop, true)
+    if not stop then return nil end
+    if text:sub(stop + 1, stop + 1) ~= '"' then return text:sub(from, stop - 1):gsub('""', '"'), text:find("[^ \r]", stop + 1) or #text + 1 end
+    stop = stop + 2
+  end
 end
 
--- The fields of a row whose quotes close, or nil and what is wrong.
+-- The fields of a row, or nil and what is wrong; OPEN where a field in quotes does not end in this text. Within a field without quotes a quote sign is one.
+local OPEN, AFTER = "a quote does not close", "text after a closing quote"
+
 local function fields_of(text, separator)
   local fields, at = {}, 1
   repeat
-    local first, last = text:find('^%s*"', at)
-    local field
-    if first and not text:sub(first, last):find(separator, 1, true) then
-      local from, stop = last + 1, last + 1
-      repeat
-        stop = text:find('"', stop, true)
-        local double = text:sub(stop + 1, stop + 1) == '"'
-        stop = double and stop + 2 or stop
-      until not double
-      field = text:sub(from, stop - 1):gsub('""', '"')
-      at = stop + 1
-      local after = text:match("^[ \r]*", at)
-      at = at + #after
-      if at <= #text and text:sub(at, at) ~= separator then return nil, "text after a closing quote" end
+    local quote, field = text:match('^ *()"', at), nil
+    if quote then
+      field, at = quoted(text, quote)
+      if not field then return nil, OPEN end
+      if at <= #text and text:sub(at, at) ~= separator then return nil, AFTER end
     else
       local stop = text:find(separator, at, true) or #text + 1
-      field = text:sub(at, stop - 1)
-      at = stop
+      field, at = text:sub(at, stop - 1), stop
     end
     fields[#fields + 1] = field
     local more = at <= #text
@@ -53,54 +51,67 @@ local function fields_of(text, separator)
   return fields
 end
 
--- Rows as text, with the number of their first line; a row with line ends in quotes is put together. broken(number): a quote does not close.
-local function rows(path, broken)
-  local next_line, waiting, ended = reading.lines(path), {}, false  -- waiting: lines that were read on trial, the next one last
-  local function line()
+local function wrong_count(fields, count) return ("%d field%s; the header has %d"):format(#fields, #fields == 1 and "" or "s", count) end
+
+-- A file's lines, of which some can be given back to be read again.
+local function lines_of(path)
+  local next_line, waiting, ended = reading.lines(path), {}, false  -- waiting: the next one last
+  local lines = {}
+  function lines.next()
     local kept = table.remove(waiting)
-    if kept then return table.unpack(kept) end
+    if kept then return kept[1], kept[2] end
     if ended then return nil end
     local number, text = next_line()
     ended = number == nil
     return number, text
   end
-  return function()
-    local number, text = line()
-    while number do
-      local read, whole = {}, {text}
-      local closed = closes(text)
-      while not closed and #whole < MOST_LINES do
-        local k, more = line()
-        if not k then break end
-        read[#read + 1], whole[#whole + 1] = {k, more}, more
-        closed = not closes(more)
-      end
-      if closed then return number, table.concat(whole, "\n") end
-      for i = #read, 1, -1 do waiting[#waiting + 1] = read[i] end
-      broken(number)
-      number, text = line()
+  function lines.back(list)
+    for i = #list, 1, -1 do waiting[#waiting + 1] = list[i] end
+  end
+  return lines
+end
+
+-- The row that begins with this line, put together where a field in quotes has line ends. Nil and what is wrong with the line, whose followers are
+-- rows of their own then: a quote too many must not swallow them.
+local function row_of(lines, text, separator, count)
+  local fields, wrong = fields_of(text, separator)
+  if wrong ~= OPEN then
+    if fields and count and #fields ~= count then return nil, wrong_count(fields, count) end
+    return fields, wrong
+  end
+  local read, whole = {}, {text}
+  while #whole < MOST_LINES do
+    local number, more = lines.next()
+    if not number then break end
+    read[#read + 1], whole[#whole + 1] = {number, more}, more
+    if more:find('"', 1, true) then
+      fields, wrong = fields_of(table.concat(whole, "\n"), separator)
+      if fields and (not count or #fields == count) then return fields end
+      if wrong ~= OPEN then break end
     end
   end
+  lines.back(read)
+  return nil, OPEN
 end
 
 function csv.each(path, records, fn)
+  local lines = lines_of(path)
   local names, separator
-  local function skip(number, ...) if records then records:skip(number, ...) end end
-  for number, text in rows(path, function(number) skip(number, "a quote does not close") end) do
-    if not text:find "%S" then goto next end
-    separator = separator or separator_of(text)
-    local fields, wrong = fields_of(text, separator)
-    if not names then
-      names = fields or {}
-      for i, name in ipairs(names) do names[i] = reading.clean(name):lower() end
-    elseif not fields or #fields ~= #names then
-      skip(number, wrong or ("%d fields; the header has %d"):format(#fields, #names))
-    else
-      local row = {}
-      for i, name in ipairs(names) do row[name] = fields[i] end
-      fn(number, row)
+  for number, text in lines.next do
+    if text:find "%S" then
+      separator = separator or separator_of(text)
+      local fields, wrong = row_of(lines, text, separator, names and #names)
+      if not names then
+        names = fields or {}
+        for i, name in ipairs(names) do names[i] = reading.clean(name):lower() end
+      elseif fields then
+        local row = {}
+        for i, name in ipairs(names) do row[name] = fields[i] end
+        fn(number, row)
+      elseif records then
+        records:skip(number, wrong)
+      end
     end
-    ::next::
   end
 end
 
@@ -111,7 +122,7 @@ function csv.header(path)
   if file then file:close() end
   line = line:gsub("^\xEF\xBB\xBF", ""):gsub("\r$", "")
   local names = {}
-  for i, name in ipairs(closes(line) and fields_of(line, separator_of(line)) or {}) do names[i] = reading.clean(name):lower() end
+  for i, name in ipairs(fields_of(line, separator_of(line)) or {}) do names[i] = reading.clean(name):lower() end
   return names
 end
 

@@ -3,9 +3,10 @@
 --   labelled.of {name =, expects =, extension =, each = function(path, records, fn), label = function(value) -> the label or nil,
 --                header = function(path) -> whether the file is of this form} -> a reader
 --   labelled.names(row) -> the name of its image's field, of its text's; nil for what it has not
--- Labels are numbers, strings, or lists of them (several classes a sample); the classes are those of the training rows, so a label that only
--- another row has is a bad record. Without an id the image's path and the line are the id.
+-- Labels are whole numbers, strings, true and false, or lists of them (several classes a sample); -1 is none, as the datasets library has it. The
+-- classes are those of the training rows, so a label that only another row has is a bad record. Without an id the image's path and the line are the id.
 local reading = require "vbl.data.reading"
+local sorted_keys = require "vbl.sorted_keys"
 local store = require "vbl.store.c"
 
 local labelled = {}
@@ -13,10 +14,16 @@ local labelled = {}
 local image_names, text_names = {"img", "image", "file_name", "image_path", "filepath", "path"}, {"text", "caption", "sentence", "title"}
 local MISSING = 'no image ("img", "image", "file_name", "image_path", "filepath" or "path") or no text ("text", "caption", "sentence" or "title")'
 
-local files = {"train", "dev", "val", "validation", "test", "dev_seen", "dev_unseen", "test_seen", "test_unseen"}
+local label_names = {"label", "labels", "class"}
+local files = {"train", "dev", "val", "valid", "validation", "test", "dev_seen", "dev_unseen", "test_seen", "test_unseen"}
 local other_words = {validation = "val", valid = "val", testing = "test", training = "train"}
 local known = {}
 for _, name in ipairs(files) do known[other_words[name] or name] = true end
+
+local read_fields = {id = true, split = true}
+for _, names in ipairs {image_names, text_names, label_names} do
+  for _, name in ipairs(names) do read_fields[name] = true end
+end
 
 local function first_of(row, names)
   for _, name in ipairs(names) do
@@ -26,33 +33,49 @@ end
 
 function labelled.names(row) return first_of(row, image_names), first_of(row, text_names) end
 
--- {path =, split =, folder = that its images' paths begin from, with a slash}: SPLIT.EXTENSION, or SPLIT/metadata.EXTENSION, or metadata.EXTENSION.
+-- {path =, split =, folder = that its images' paths begin from, with a slash}: SPLIT.EXTENSION, or SPLIT/metadata.EXTENSION, or metadata.EXTENSION;
+-- and those whose header is another.
 local function parts_in(folder, form)
-  local parts = {}
+  local parts, others = {}, {}
   local function take(path, split, of)
     path = ("%s/%s.%s"):format(folder, path, form.extension)
-    if reading.is_file(path) and form.header(path) then parts[#parts + 1] = {path = path, split = split, folder = of} end
+    local list = reading.is_file(path) and (form.header(path) and parts or others)
+    if list then list[#list + 1] = {path = path, split = split, folder = of} end
   end
   for _, split in ipairs(files) do
     take(split, other_words[split] or split, "")
     take(split .. "/metadata", other_words[split] or split, split .. "/")
   end
   if #parts == 0 then take("metadata", nil, "") end
-  return parts
+  return parts, others
 end
 
 local function parts_of(path, form)
   if not reading.is_folder(path) then return (reading.split_path(path)), {{path = path, folder = ""}} end
-  local parts = parts_in(path, form)
+  local parts, others = parts_in(path, form)
   if #parts == 0 then error(("%s: no %s here; expected %s"):format(path, form.title, form.expects), 0) end
-  return path, parts
+  return path, table.move(others, 1, #others, #parts + 1, parts)  -- reading one of another header says what it lacks
+end
+
+-- A whole number or a name; nil of what is neither.
+local function class_of(item)
+  if type(item) == "boolean" then return tostring(item) end
+  return type(item) == "string" and item or math.tointeger(item)
+end
+
+-- The row's label as the form reads it; nil of none.
+local function given_label(row, form)
+  local name = first_of(row, label_names)
+  local label = name and form.label(row[name])
+  if label == store.null or math.type(label) and label == -1 then return nil end
+  return label
 end
 
 local function each_label(label, fn)
   if type(label) == "table" then
-    for _, item in ipairs(label) do fn(item) end
-  elseif label ~= nil and label ~= store.null then
-    fn(label)
+    for _, item in ipairs(label) do fn(class_of(item), item) end
+  elseif label ~= nil then
+    fn(class_of(label), label)
   end
 end
 
@@ -63,43 +86,68 @@ local function split_of(row)
   return other_words[split] or split
 end
 
--- What the rows of the training part have: {kind = of labels, names = of classes, numbers = name -> number, splits = whether rows name theirs}. Classes
--- that are numbers count up to the largest, strings go by the alphabet.
-local function survey(part, form)
-  local found, largest, seen = {names = {}, numbers = {}}, -1, {}
-  form.each(part.path, nil, function(_, row)
-    local split = not part.split and split_of(row)
-    found.splits = found.splits or split ~= nil and split ~= false
-    if split and split ~= "train" then return end
-    local label = form.label(row.label)
-    if type(label) == "table" then found.kind = "multi" end
-    each_label(label, function(item)
-      found.kind = found.kind or "class"
-      if math.type(item) == "integer" then
-        largest = math.max(largest, item)
-      elseif type(item) == "string" and not seen[item] then
-        seen[item] = true
-        found.names[#found.names + 1] = item
-      end
-    end)
-  end)
-  if largest >= 0 and #found.names > 0 then error(("%s: some labels are numbers and some are strings"):format(part.path), 0) end
-  if largest >= 100000 then error(("%s: a label of %d; expected the numbers of classes, from 0"):format(part.path, largest), 0) end
+-- The classes in `found`, whose names are there: numbers count up to the largest, strings go by the alphabet.
+local function number_classes(found, path, largest)
+  if largest >= 0 and #found.names > 0 then error(("%s: some labels are numbers and some are strings"):format(path), 0) end
+  if largest >= 100000 then error(("%s: a label of %d; expected the numbers of classes, from 0"):format(path, largest), 0) end
+  found.by_number = largest >= 0
   for i = 0, largest do found.names[i + 1] = ("%d"):format(i) end
   if largest < 0 then table.sort(found.names) end
   for i, name in ipairs(found.names) do found.numbers[name] = i - 1 end
+end
+
+-- "0, 3" of the numbers below the largest that no training row has.
+local function unseen(found, seen)
+  local list = {}
+  for i = 0, found.by_number and #found.names - 1 or -1 do
+    if not seen[i] then list[#list + 1] = ("%d"):format(i) end
+  end
+  return #list > 0 and table.concat(list, ", ", 1, math.min(#list, 10)) .. (#list > 10 and ", ..." or "") or nil
+end
+
+-- What the rows of the training part have: {kind = of labels, names = of classes, numbers = name -> number, by_number = whether labels are numbers,
+-- unseen = numbers that none has, splits = whether rows name theirs, unread = fields that nothing reads}.
+local function survey(part, form)
+  local found, largest, seen, fields = {names = {}, numbers = {}}, -1, {}, {}
+  form.each(part.path, nil, function(_, row)
+    local split = not part.split and split_of(row)
+    found.splits = found.splits or split ~= nil and split ~= false
+    for name in pairs(row) do fields[name] = true end
+    if split and split ~= "train" then return end
+    local label = given_label(row, form)
+    if type(label) == "table" then found.kind = "multi" end
+    each_label(label, function(class)
+      if class == nil then return end
+      found.kind = found.kind or "class"
+      if math.type(class) then largest = math.max(largest, class) end
+      if not seen[class] and not math.type(class) then found.names[#found.names + 1] = class end
+      seen[class] = true
+    end)
+  end)
+  number_classes(found, part.path, largest)
+  found.unseen, found.unread = unseen(found, seen), {}
+  for _, name in ipairs(sorted_keys(fields)) do
+    if not read_fields[name] then found.unread[#found.unread + 1] = name end
+  end
   return found
 end
 
--- The label of a row by numbers, or nil and what is wrong with it.
+-- The label of a row by numbers, or nil and what is wrong with it. A number that is not the training rows' kind of label is looked for among their names.
 local function label_of(label, set)
-  if label == nil or label == store.null or not set.kind then return nil end
+  if label == nil then return nil end
   local list, wrong = {}, nil
-  each_label(label, function(item)
-    local number = math.type(item) == "integer" and item or set.numbers[item]
+  each_label(label, function(class, item)
+    if class == nil then
+      wrong = ("label %s; expected a whole number, a string, true or false"):format(tostring(item))
+      return
+    elseif not set.kind then
+      return
+    end
+    local number = set.by_number and math.type(class) and class or set.numbers[tostring(class)]
     if number then list[#list + 1] = number else wrong = ("label %q is not among the classes of the training file"):format(tostring(item)) end
   end)
-  if set.kind == "class" and type(label) == "table" then wrong = wrong or "a list of labels, where the others have one" end
+  if wrong or not set.kind then return nil, wrong end
+  if set.kind == "class" and type(label) == "table" then wrong = "a list of labels, where the others have one" end
   return set.kind == "class" and list[1] or list, wrong
 end
 
@@ -117,7 +165,7 @@ local function add(records, part, number, row, set, form)
   image, text = row[image], row[text]
   if type(image) ~= "string" or type(text) ~= "string" then return records:skip(number, MISSING) end
   local split, misplaced = place(part, row, set)
-  local label, wrong = label_of(form.label(row.label), set)
+  local label, wrong = label_of(given_label(row, form), set)
   if misplaced or wrong then return records:skip(number, misplaced or wrong) end
   image = image:find "^/" and image or part.folder .. image
   records:add(number, row.id ~= "" and reading.id(row.id) or ("%s#%d"):format(image, number), split, image, reading.clean(text), label)
@@ -137,9 +185,16 @@ function labelled.of(form)
     if set.kind then records:classes(set.kind, set.names) end
     records:unit "lines"
     for _, part in ipairs(parts) do
+      local rows = 0
       records:file(part.path)
-      form.each(part.path, records, function(number, row) add(records, part, number, row, set, form) end)
+      form.each(part.path, records, function(number, row)
+        rows = rows + 1
+        add(records, part, number, row, set, form)
+      end)
+      if rows == 0 then records:note(part.path .. ": no rows") end
     end
+    if set.unseen then records:note(("no training row has the label %s: numbers count from 0, and these are classes too"):format(set.unseen)) end
+    if #set.unread > 0 then records:note("fields that are not read: " .. table.concat(set.unread, ", ")) end
     return records, path
   end
 

@@ -2,10 +2,10 @@
 local csv = require "vbl.data.csv"
 local labelled = require "vbl.data.labelled"
 
--- A whole number is that class; what is empty is no label.
+-- A whole number is that class, also as 2.0, which a column with empty fields is often written as; what is empty is no label.
 local function label(value)
-  if value == nil or not value:find "%S" then return nil end
-  return value:find "^%d+$" and math.tointeger(tonumber(value)) or value
+  if not value:find "%S" then return nil end
+  return value:find "^%s*%-?[%d.]+%s*$" and math.tointeger(tonumber(value)) or value
 end
 
 local function header(path)
