@@ -179,6 +179,9 @@ static vbl_request check_request(lua_State *L, const view *w) {
   vbl_request r = {.seed = vbl_lua_check_u32(L, 3, "seed"), .epoch = vbl_lua_check_u32(L, 4, "epoch")};
   int32_t n;
   r.images = lua_isnoneornil(L, 6) || lua_toboolean(L, 6);
+  lua_Integer caption = luaL_optinteger(L, 7, 0);
+  if (caption < 0 || caption > INT32_MAX) vbl_lua_error(L, "caption %I; expected a number from 1", (LUAI_UACINT)caption);
+  r.caption = (int32_t)caption;
   lua_settop(L, 6);
   r.index = vbl_lua_index_list(L, 2, w->v.n, &r.n);
   if (lua_isnil(L, 5)) return r;
@@ -428,8 +431,9 @@ static const vbl_fn view_methods[] = {
     {"divide", view_divide, "view:divide(share) -> kept, held",
      "The view in two, by image: `share` of the images and all that shows them is held out. The draw depends on ids alone."},
     {"order", view_order, "view:order(seed, epoch) -> {index, ...}", "The permutation of an epoch."},
-    {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images]]) -> tokens, lengths, images, index",
-     "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own."},
+    {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images[, caption]]]) -> tokens, lengths, images, index",
+     "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own. caption: "
+     "the k-th in place of a drawn one."},
     {"swap", view_swap, "view:swap({index, ...}, seed, step, caption_seed, epoch[, probability]) -> captions_from, {0 or 1, ...}",
      "Alignment prediction: with probability (0.5) another sample's caption, of another image and another text; 1: it stayed."},
     {"image_id", view_image_id, "view:image_id(i) -> string",
@@ -454,7 +458,7 @@ static const vbl_fn view_methods[] = {
     {NULL, NULL, NULL, NULL}};
 
 static const vbl_fn loader_methods[] = {
-    {"submit", loader_submit, "loader:submit({index, ...}, seed, epoch[, captions_from[, images]])",
+    {"submit", loader_submit, "loader:submit({index, ...}, seed, epoch[, captions_from[, images[, caption]]])",
      "Queues a batch; any number may wait."},
     {"next", loader_next, "loader:next() -> tokens, lengths, images, index",
      "The next batch in the order of submission; waits for it."},

@@ -57,7 +57,7 @@ static vbl_status check_indices(const vbl_view *view, const int32_t *index, int3
 }
 
 vbl_status vbl_making_new(const vbl_view *view, const vbl_request *r, vbl_making *m, vbl_error *err) {
-  *m = (vbl_making){.B = r->n, .seed = r->seed, .epoch = r->epoch, .with_images = r->images};
+  *m = (vbl_making){.B = r->n, .seed = r->seed, .epoch = r->epoch, .caption = r->caption, .with_images = r->images};
   if (r->n < 1) return vbl_fail(err, VBL_EINVAL, "a batch of %d samples; expected at least 1", r->n);
   VBL_TRY(check_indices(view, r->index, r->n, "indices", err));
   if (r->from != NULL) VBL_TRY(check_indices(view, r->from, r->n, "captions_from", err));
@@ -111,7 +111,8 @@ vbl_status vbl_making_item(const vbl_view *view, vbl_making *m, int32_t b, vbl_e
   if (m->with_images) VBL_TRY(make_image(view, m, b, &shown, err));
   int32_t sample = view->sample[from == m->index[b] ? shown : from];
   m->index[b] = shown;
-  int32_t caption = vbl_caption_choice(m->seed, m->epoch, sample, s->captions(s->self, sample));
+  int32_t n = s->captions(s->self, sample);
+  int32_t caption = m->caption > 0 ? (m->caption - 1) % n : vbl_caption_choice(m->seed, m->epoch, sample, n);
   vbl_status status = s->tokens(s->self, sample, caption, &tokens, err);
   if (status == VBL_OK) {
     memcpy(m->tokens + (size_t)b * (size_t)s->max_tokens, tokens.id, (size_t)tokens.size * sizeof *tokens.id);

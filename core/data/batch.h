@@ -11,6 +11,7 @@ typedef struct vbl_request {
   const int32_t *from;   // (B) whose caption; NULL: the own
   uint32_t seed, epoch;  // the caption of a sample is vbl_caption_choice(seed, epoch, sample, captions)
   bool images;           // false: tokens only
+  int32_t caption;       // 0: drawn as above; k: of each sample caption k, from 1, counted on from the first where it has fewer
 } vbl_request;
 
 typedef struct vbl_batch {
@@ -41,6 +42,7 @@ typedef struct vbl_making {
   int32_t B;
   int32_t *index, *from;  // (B) copies of the request's; index[b] becomes whose image was taken
   uint32_t seed, epoch;
+  int32_t caption;
   bool with_images;
   int32_t *tokens;   // (B, max_tokens)
   int32_t *lengths;  // (B)

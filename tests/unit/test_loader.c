@@ -22,7 +22,7 @@ static int32_t index_of(int k, int i) { return (k * 13 + i * 5) % N; }
 
 static vbl_request request_of(int k, int32_t index[B], int32_t from[B]) {
   for (int i = 0; i < B; i++) index[i] = index_of(k, i), from[i] = (k + i) % 3 == 0 ? (index[i] + 1) % N : index[i];
-  return (vbl_request){B, index, from, 9, (uint32_t)k, k % 4 != 3};
+  return (vbl_request){B, index, from, 9, (uint32_t)k, k % 4 != 3, 0};
 }
 
 static bool equal(const vbl_batch *a, const vbl_batch *b) {
@@ -67,7 +67,7 @@ static void test_content(const vbl_view *view) {
   vbl_error err;
   vbl_bad_images bad;
   int32_t index[3] = {4, 8, 4}, from[3] = {4, 9, 4};
-  vbl_request r = {3, index, from, 1, 2, true};
+  vbl_request r = {3, index, from, 1, 2, true, 0};
   CHECK_OK(vbl_bad_images_init(&bad, view->source, 0, &err), err);
   CHECK_OK(vbl_batch_fill(view, &r, &bad, &b, &err), err);
   for (int i = 0; i < 3; i++) {
@@ -128,7 +128,7 @@ static void test_bad_images(void) {
   check_threads(&view, 4, 3, 2, report);
   // Index 13 is sample 26: shown instead is sample 30 (28 is bad too), with its own caption.
   int32_t index[1] = {13}, expected[1] = {15}, from[1] = {14};
-  vbl_request r = {1, index, NULL, 1, 2, true}, r30 = {1, expected, NULL, 1, 2, true};
+  vbl_request r = {1, index, NULL, 1, 2, true, 0}, r30 = {1, expected, NULL, 1, 2, true, 0};
   vbl_batch b30;
   CHECK_OK(vbl_bad_images_init(&bad, &source, 2, &err), err);
   CHECK_OK(vbl_batch_fill(&view, &r, &bad, &b, &err), err);
@@ -149,7 +149,7 @@ static void test_bad_images(void) {
   bad.allowed = 1;
   memset(bad.seen, 0, N * 2);
   bad.count = 0;
-  r = (vbl_request){1, index, NULL, 1, 2, true};
+  r = (vbl_request){1, index, NULL, 1, 2, true, 0};
   CHECK(vbl_batch_fill(&view, &r, &bad, &b, &err) == VBL_EIO && strstr(err.message, "more than max_bad allows (1)") != NULL);
   source.image = all_bad;
   CHECK(vbl_batch_fill(&view, &r, &bad, &b, &err) == VBL_EIO && strstr(err.message, "none of the 60 images") != NULL);
@@ -172,7 +172,7 @@ static void test_failing(void) {
   vbl_batch b;
   int32_t index[N];
   for (int i = 0; i < N; i++) index[i] = N - 1 - i;  // sample 18 is the first that is refused
-  vbl_request r = {N, index, NULL, 1, 2, false};
+  vbl_request r = {N, index, NULL, 1, 2, false, 0};
   source.tokens = refused;
   CHECK_OK(vbl_bad_images_init(&bad, &source, 0, &err), err);
   for (int threads = 1; threads <= 4; threads += 3) {

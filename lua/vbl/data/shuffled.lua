@@ -45,7 +45,7 @@ function View:same_image(i, j) return self.base:same_image(self.partner[i], self
 
 -- Of the batch, the numbers are those of the texts, whose labels count.
 function View:batch(index, opts)
-  local batch = self.base:batch(self:shifted(index), {epoch = opts and opts.epoch, captions_from = index})
+  local batch = self.base:batch(self:shifted(index), {epoch = opts and opts.epoch, caption = opts and opts.caption, captions_from = index})
   batch.index = index
   return batch
 end

@@ -36,16 +36,16 @@ local function batch_of(epoch, tokens, lengths, images, index)
   return {n = #index, index = index, epoch = epoch, tokens = tokens, lengths = lengths, images = images}
 end
 
--- Samples by number, now. opts: epoch (0) picks the captions; captions_from: a list, whose captions instead.
+-- Samples by number, now. opts: epoch (0) picks the captions; caption: the k-th of each in place of that; captions_from: a list, whose captions instead.
 function View:batch(index, opts)
   opts = opts or {}
   local epoch = opts.epoch or 0
-  return batch_of(epoch, self.handle:batch(index, self.data.seed, epoch, opts.captions_from))
+  return batch_of(epoch, self.handle:batch(index, self.data.seed, epoch, opts.captions_from, true, opts.caption))
 end
 
--- Their tokens and lengths alone.
-function View:texts(index, epoch)
-  local tokens, lengths = self.handle:batch(index, self.data.seed, epoch, nil, false)
+-- Their tokens and lengths alone. opts: epoch (0) or caption, as above
+function View:texts(index, opts)
+  local tokens, lengths = self.handle:batch(index, self.data.seed, opts.epoch or 0, nil, false, opts.caption)
   return tokens, lengths
 end
 
@@ -98,6 +98,20 @@ end
 function View:swap_captions(batch, key)
   local from, labels = self.handle:swap(batch.index, key.seed, key.step, self.data.seed, key.epoch)
   local tokens, lengths = self.handle:batch(batch.index, self.data.seed, key.epoch, from, false)
+  return {tokens = tokens, lengths = lengths, labels = labels, from = from}
+end
+
+-- The same for a split that is scored, drawn once over all of it: whatever the batch, the epoch and the run's seed, so that runs are scored on the same pairs.
+function View:fixed_swaps(batch)
+  if not self.swapped then
+    local all = {}
+    for i = 1, self:size() do all[i] = i end
+    local from, labels = self.handle:swap(all, 0, 0, 0, 0)
+    self.swapped = {from = from, labels = labels}
+  end
+  local from, labels = {}, {}
+  for b, i in ipairs(batch.index) do from[b], labels[b] = self.swapped.from[i], self.swapped.labels[i] end
+  local tokens, lengths = self.handle:batch(batch.index, 0, 0, from, false)
   return {tokens = tokens, lengths = lengths, labels = labels, from = from}
 end
 

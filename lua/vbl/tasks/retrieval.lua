@@ -1,7 +1,6 @@
 -- Image-text retrieval by the CLS vectors of the two streams as they are before any co-attention: trained with InfoNCE in both directions
 -- over the effective batch (Radford et al. 2021), scored by the ranks both ways over the whole split, as on Flickr30k (Karpathy and Fei-Fei
--- 2015): of each sample's first caption, the rank of its image among the different images; of each image, the best rank of one of its samples'
--- captions among all. In the loss, of a batch's samples that show one image the first alone takes part: the others are no negatives of it. (A fused
+-- 2015): of every caption, the rank of its image among the different images; of each image, the best rank of one of its captions among all. In the loss, of a batch's samples that show one image the first alone takes part: the others are no negatives of it. (A fused
 -- vector has already seen its partner: with it every pair would find itself.)
 --   retrieval.new{name =} -> a task
 local predictions = require "vbl.tasks.predictions"
@@ -82,18 +81,19 @@ local function ranks_of(queries, answers, right)
   return ranks
 end
 
--- keys: each sample's image. -> first[k]: the first sample of image k, samples[k]: all of them, image[i]: {the image of sample i}
-local function images_of(keys)
-  local first, samples, image, number = {}, {}, {}, {}
-  for i, key in ipairs(keys) do
-    if not number[key] then
+-- texts: {{sample =, key = of its image, id =}, ...}, a sample's captions one behind the other. -> first[k]: the first text of image k,
+-- texts_of[k]: all of them, image[i]: {the image of text i}
+local function images_of(texts)
+  local first, texts_of, image, number = {}, {}, {}, {}
+  for i, text in ipairs(texts) do
+    if not number[text.key] then
       first[#first + 1] = i
-      number[key], samples[#first] = #first, {}
+      number[text.key], texts_of[#first] = #first, {}
     end
-    image[i] = {number[key]}
-    table.insert(samples[number[key]], i)
+    image[i] = {number[text.key]}
+    table.insert(texts_of[number[text.key]], i)
   end
-  return first, samples, image
+  return first, texts_of, image
 end
 
 local Ranks = {}
@@ -101,7 +101,7 @@ Ranks.__index = Ranks
 
 function Ranks:known_rows() return self end
 
--- An image's own rank stands with the first sample that shows it.
+-- A line a caption; an image's own rank stands with the first of its captions.
 function Ranks:write(path, header)
   local lines, of_image = {predictions.header(header)}, {}
   for k, i in ipairs(self.first) do of_image[i] = (',"i2t":%.9g'):format(self.ranks.i2t[k]) end
@@ -115,25 +115,63 @@ end
 local function rows_of(x, numbers)
   local index = {}
   for k, i in ipairs(numbers) do index[k] = i - 1 end
-  return F.gather_rows(x, vbl.tensor(index, {dtype = "i32", device = "cpu"}))
+  return F.gather_rows(x, vbl.tensor(index, {dtype = "i32", device = x:device()}))
 end
 
 -- Parts [n, D] as unit rows on the CPU, in f64: in f32 vectors tie that lie close together, as they do before training.
 local function joined(parts) return F.normalize_rows(vbl.cat(parts, 1):to("cpu"):to("f64")) end
 
+local function gathered(x, list) return #list == x:size(1) and x or rows_of(x, list) end
+
+-- The texts in the order of their samples, with the rows of their vectors.
+local function in_order(texts)
+  local order, sorted = {}, {}
+  for i = 1, #texts do order[i] = i end
+  table.sort(order, function(a, b)
+    local x, y = texts[a], texts[b]
+    return x.sample < y.sample or x.sample == y.sample and x.caption < y.caption
+  end)
+  for i, at in ipairs(order) do sorted[i] = texts[at] end
+  return sorted, order
+end
+
+-- add: the batch's captions of that number (1), with their images; of a further one those samples' that have as many. Its id: ID#2, ID#3, ...
 function Task:collector()
-  local ids, keys, text, vision = {}, {}, {}, {}
+  local texts, text, vision, image_row, images = {}, {}, {}, {}, 0
   local collector = {}
-  function collector.add(view, batch, _, lo, hi, out)
-    for i = lo, hi do ids[#ids + 1], keys[#keys + 1] = view:image_id(batch.index[i]), view:image_key(batch.index[i]) end
-    text[#text + 1], vision[#vision + 1] = out.vectors[1]:detach():keep(), out.vectors[2]:detach():keep()
+  local function take(view, sample, caption)
+    texts[#texts + 1] = {sample = sample, caption = caption, key = view:image_key(sample), id = view:image_id(sample) .. (caption > 1 and ("#%d"):format(caption) or "")}
+  end
+  function collector.add(view, batch, _, lo, hi, out, caption)
+    local kept = {}
+    for i = lo, hi do
+      local sample = batch.index[i]
+      if not caption then images, image_row[sample] = images + 1, images + 1 end
+      if not caption or caption <= view:captions(sample) then
+        kept[#kept + 1] = i - lo + 1
+        take(view, sample, caption or 1)
+      end
+    end
+    if #kept > 0 then text[#text + 1] = gathered(out.vectors[1]:detach(), kept):keep() end
+    if not caption then vision[#vision + 1] = out.vectors[2]:detach():keep() end
   end
   function collector.finish()
-    local first, samples, image = images_of(keys)
-    local t, v = joined(text), rows_of(joined(vision), first)
-    return setmetatable({kind = "retrieval", n = #ids, ids = ids, first = first, ranks = {t2i = ranks_of(t, v, image), i2t = ranks_of(v, t, samples)}}, Ranks)
+    local sorted, order = in_order(texts)
+    local first, texts_of, image = images_of(sorted)
+    local ids, shown = {}, {}
+    for i, one in ipairs(sorted) do ids[i] = one.id end
+    for k, i in ipairs(first) do shown[k] = image_row[sorted[i].sample] end
+    local t, v = rows_of(joined(text), order), rows_of(joined(vision), shown)
+    return setmetatable({kind = "retrieval", n = #ids, ids = ids, first = first, ranks = {t2i = ranks_of(t, v, image), i2t = ranks_of(v, t, texts_of)}}, Ranks)
   end
   return collector
+end
+
+-- How many captions a sample of the batch has, at most: each is scored.
+function Task:captions(view, batch)
+  local most = 1
+  for _, sample in ipairs(batch.index) do most = math.max(most, view:captions(sample)) end
+  return most
 end
 
 return retrieval

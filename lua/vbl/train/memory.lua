@@ -75,7 +75,7 @@ end
 local function batch_of(job, order, step)
   local index, size = {}, job.model.config.image
   for i = 1, math.min(job.config.batch, #order) do index[i] = order[((step - 1) * job.config.batch + i - 1) % #order + 1] end
-  local tokens, lengths = job.train:texts(index, 1)
+  local tokens, lengths = job.train:texts(index, {epoch = 1})
   return {n = #index, index = index, epoch = 1, tokens = tokens, lengths = lengths,
           images = vbl.empty(#index, 3, size, size, {dtype = "u8", device = "cpu"})}
 end
