@@ -431,7 +431,8 @@ static const vbl_fn view_methods[] = {
     {"divide", view_divide, "view:divide(share) -> kept, held",
      "The view in two, by image: `share` of the images and all that shows them is held out. The draw depends on ids alone."},
     {"order", view_order, "view:order(seed, epoch) -> {index, ...}", "The permutation of an epoch."},
-    {"batch", view_batch, "view:batch({index, ...}, seed, epoch[, captions_from[, images[, caption]]]) -> tokens, lengths, images, index",
+    {"batch", view_batch,
+     "view:batch({index, ...}, seed, epoch[, captions_from[, images[, caption]]]) -> tokens, lengths, images, index",
      "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own. caption: "
      "the k-th in place of a drawn one."},
     {"swap", view_swap, "view:swap({index, ...}, seed, step, caption_seed, epoch[, probability]) -> captions_from, {0 or 1, ...}",

@@ -260,6 +260,15 @@ check.group("predictions as they are written", function()
   check.near(lines[2].scores, 1 / (1 + math.exp(-0.5)), 1e-7)
 end)
 
+check.group("a tuned threshold decides as it was tuned: a last score that it lies just below counts", function()
+  local predictions = require "vbl.tasks.predictions"
+  local p = predictions.new("multilabel", {"a", "b"})
+  p:add({"x", "y", "z"}, vbl.tensor {{-3, -3}, {-2, -4}, {-2.5, -2}}, vbl.tensor {{1, 1}, {1, 0}, {1, 1}}, {1, 1, 1}, {{0, 1}, {0}, {0, 1}})
+  p:close()
+  check.near(scoring.values(p, scoring.tune(p)).f1_macro_tuned, 1, 1e-12)
+  check.ok(select(2, vbl.metrics.wilson(40, 40)) <= 1 and vbl.metrics.wilson(0, 40) >= 0)
+end)
+
 -- Predictions of retrieval of vectors [n, D]; images[i]: the image that sample i shows. In two parts, as batches come.
 local function retrieved(text, vision, images)
   local view, collector, index = view_of(images), require("vbl.tasks.retrieval").new({name = "r"}):collector(), {}

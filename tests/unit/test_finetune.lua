@@ -190,6 +190,35 @@ local function sentence(given, ...)
   check.ok(run == nil and select(2, text:gsub("\n", "")) == 1, text:sub(1, 500))
 end
 
+check.group("a classifier's classes, and splits that cannot choose an epoch or were seen", function()
+  -- A classifier answers for its own classes: other data's stays as it was made, the same data's is taken.
+  local files = data_files.new()
+  for i = 1, 24 do files:image(("i/%d.png"):format(i), i) end
+  local function classes(name, list)
+    local lines = {}
+    for i = 1, 24 do lines[i] = ('{"img": "i/%d.png", "text": "one of %d", "label": "%s"}'):format(i, i % 3, list[i % 3 + 1]) end
+    files:write(name .. ".jsonl", table.concat(lines, "\n") .. "\n")
+    return "data=jsonl:" .. files.path .. "/" .. name .. ".jsonl"
+  end
+  local small = {"model.image=32", "model.patch=8", "probe_samples=0", "epochs=0"}
+  local first = trainer.expect(0, words(classes("one", {"cat", "dog", "eel"}), table.unpack(small)))
+  trainer.expect(0, words(classes("other", {"z", "y", "a"}), "from=" .. first, table.unpack(small)), "the file's has the classes cat, dog, eel, this one a, y, z; it stays as it was made")
+  local taken = select(2, trainer.expect(0, words(classes("one", {"cat", "dog", "eel"}), "from=" .. first, table.unpack(small)), "tensors matched"))
+  check.ok(not taken:find("it stays as it was made", 1, true), taken)
+  sentence(words("data=jsonl:" .. files.path .. "/one.jsonl", "task=itm", table.unpack(small)), "has labels of its own, cat, dog, eel; task=auto takes them")
+  -- What cannot choose an epoch is said before training.
+  local one_class = {}
+  for i = 1, 12 do one_class[i] = ('{"img": "i/%d.png", "text": "t%d", "label": %s, "split": "%s"}'):format(i, i, i > 8 and "1" or i % 2, i > 8 and "val" or "train") end
+  files:write("one_class.jsonl", table.concat(one_class, "\n") .. "\n")
+  trainer.expect(1, words("data=jsonl:" .. files.path .. "/one_class.jsonl", table.unpack(small)), "auroc is undefined on the labels of val (4 samples")
+  files:write("blank.jsonl", (table.concat(one_class, "\n"):gsub('"label": 1, "split": "val"', '"split": "val"')) .. "\n")
+  sentence(words("data=jsonl:" .. files.path .. "/blank.jsonl", table.unpack(small)), "no sample of val has a label")
+  -- An image of train among the validated ones is told of.
+  files:write("seen.jsonl", (table.concat(one_class, "\n"):gsub('"i/9.png", "text": "t9", "label": 1', '"i/1.png", "text": "t9", "label": 0')) .. "\n")
+  trainer.expect(0, words("data=jsonl:" .. files.path .. "/seen.jsonl", table.unpack(small)), "1 of the 4 samples of val show an image that train shows too (the first: i/1.png#9)")
+  files:remove()
+end)
+
 check.group("mistakes", function()
   sentence(words("metric=acuracy"), "config: metric: task scenes has no metric 'acuracy', did you mean 'accuracy'?")
   sentence(words("task=mmimdb"), "task mmimdb: needs multilabel labels; scenes has none")

@@ -8,7 +8,7 @@ function c.wilson(right, n)
   if n == 0 then return 0, 1 end
   local z, p = 1.959963984540054, right / n
   local centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-  return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+  return math.max(0, (centre - half) / (1 + z * z / n)), math.min(1, (centre + half) / (1 + z * z / n))  -- at 0 and 1 but for rounding
 end
 vbl.document("metrics.wilson", "wilson(right, n) -> low, high", "Wilson's 95 % interval of the proportion right / n.")
 

@@ -2,7 +2,8 @@
 --   heads.build(scope, c) -> {mlm=, ap=, ap_similarity=, log_temperature=}      scope: the model's; c: the model's config
 --   heads.classifier(scope, c, site) -> the classifier, or nil      site: its dropout's number
 --     classifier(text, vision, ctx) -> logits [B, outputs] of the CLS rows [B, D]; ctx: the pass's, as nn.dropout wants it, with `samples`
--- c.classifier = {hidden = 512, outputs = 1, fusion = "concat"|"sum"|"product", reads = "both"|"text"|"vision", dropout = 0}: the CLS rows
+-- c.classifier = {hidden = 512, outputs = 1, fusion = "concat"|"sum"|"product", reads = "both"|"text"|"vision", dropout = 0, classes = names of
+-- the outputs or nil: another list of them in a file of weights is another task's}: the CLS rows
 -- joined side by side, added, or multiplied elementwise (ViLBERT, Lu et al. 2019, 2.1), or those of one stream; then fc1, ReLU, dropout, fc2.
 local nearest = require "vbl.nearest"
 local nn = require "vbl.nn"
@@ -43,7 +44,7 @@ function heads.options(given)
   local o = {}
   for key, value in pairs(defaults) do o[key] = value end
   for key, value in pairs(given) do
-    if defaults[key] == nil then error(("vilbert: classifier: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 0) end
+    if defaults[key] == nil and key ~= "classes" then error(("vilbert: classifier: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 0) end
     if choices[key] then check_choice(key, value) end
     o[key] = value
   end

@@ -26,6 +26,8 @@ local rows = {
   jsonl = {kinds = {"binary", "multiclass", "multilabel", "soft"}},
 }
 
+local DRAWN = {"no match", "match"}  -- as the reader itm has them
+
 function downstream.row(name)
   if rows[name] then return rows[name] end
   error(("config: task: there is no task '%s'%s (%s)"):format(name, nearest.hint(name, downstream.names), table.concat(downstream.names, ", ")), 0)
@@ -70,7 +72,10 @@ function downstream.new(name, data, train, opts)
   local row, kind, _, classes = downstream.row(name), labels.kind(data), data:labels()
   if row.make then return row.make.new {name = name} end
   local drawn = row.drawn and not kind
-  if drawn then kind, classes = "binary", {"no match", "match"} end
+  if row.drawn and kind and classes[1] ~= DRAWN[1] then
+    error(("config: task %s: %s has labels of its own, %s; task=auto takes them"):format(name, data.name, table.concat(classes, ", ", 1, math.min(3, #classes))), 0)
+  end
+  if drawn then kind, classes = "binary", DRAWN end
   check_kind(name, row, kind, data)
   return classification.new {name = name, kind = kind, classes = classes, drawn = drawn,
                              weights = weights_for(name, row, kind, not drawn and train, #classes, opts and opts.class_weights or "auto")}

@@ -24,11 +24,11 @@ local scoring = {
 
 local function column(scores, k) return scores:narrow(2, k, 1):contiguous():reshape(-1) end
 
--- Label sets that the thresholds (one a class; nil: 0.5) make of scores [n, C].
+-- Label sets that the thresholds (one a class; nil: 0.5) make of scores [n, C]. In f64: a threshold just below a score would be that score in f32.
 local function decide(scores, thresholds)
   local t = {}
   for k = 1, scores:size(2) do t[k] = thresholds and thresholds[k] or 0.5 end
-  return scores:gt(vbl.tensor(t, {device = "cpu"}):reshape(1, #t))
+  return scores:to("f64"):gt(vbl.tensor(t, {dtype = "f64", device = "cpu"}):reshape(1, #t)):to("f32")
 end
 
 local function accuracy(out, name, predicted, truth)

@@ -38,6 +38,43 @@ function finetuning.begin(job)
   return given
 end
 
+-- A split that says nothing of a task cannot choose its best epoch.
+local function check_labelled(job, task)
+  if task.drawn or task.kind == "retrieval" then return end
+  for i = 1, job.test:size() do
+    if job.test:label(i) then return end
+  end
+  error(("data %s: no sample of %s has a label, so no epoch can be chosen by it; val=SPLIT names another split"):format(job.config.data, job.val_name), 0)
+end
+
+-- Samples of another split that show an image of train. Some sets are made so; where a set is not, the model has seen what it is asked about.
+local function shared_images(job, name, view, trained)
+  local count, first = 0, nil
+  for i = 1, view:size() do
+    if trained[view:image_key(i)] then count, first = count + 1, first or view:image_id(i) end
+  end
+  if count == 0 then return end
+  table.insert(job.remarks, ("%d of the %d samples of %s show an image that train shows too (the first: %s); `vbl data check` tells whether their texts are equal too"):format(
+    count, view:size(), name, first))
+end
+
+local function find_shared_images(job)
+  local trained = {}
+  job.remarks = {}
+  if job.held then return end  -- held out by image
+  for i = 1, job.train:size() do trained[job.train:image_key(i)] = true end
+  shared_images(job, job.val_name, job.test, trained)
+  if job.test_name then shared_images(job, job.test_name, job.data:split(job.test_name), trained) end
+end
+
+-- AUROC of one class alone, and the like: no epoch would be better than another.
+local function check_metric(job, found, known)
+  local value, loss = found.values[job.metric .. "." .. job.task_name], found.values["loss." .. job.task_name]
+  if job.metric == "loss" or known.n == 0 or value == value and value or loss ~= loss then return end
+  error(("config: metric: %s is undefined on the labels of %s (%d samples, of one class alone?); metric=accuracy or metric=loss chooses the best epoch by another"):format(
+    job.metric, job.val_name, known.n), 0)
+end
+
 function finetuning.divide(job)
   local config = job.config
   splits.divide(job)
@@ -45,13 +82,15 @@ function finetuning.divide(job)
   local task = downstream.new(job.task_name, job.data, job.train, {class_weights = config.class_weights})
   job.metric = downstream.metric(task, config.metric)
   job.tasks = {task}
+  check_labelled(job, task)
+  find_shared_images(job)
 end
 
 function finetuning.model(job, c)
   local config, task = job.config, job.tasks[1]
   c.heads = c.heads or {}
   if task.outputs then
-    local head = {hidden = 512, fusion = "concat", dropout = 0.1, outputs = task.outputs}
+    local head = {hidden = 512, fusion = "concat", dropout = 0.1, outputs = task.outputs, classes = #task.classes > 0 and task.classes or nil}
     for key, value in pairs(config.head) do head[key] = value end
     c.classifier = head
   elseif config.baseline == "text" or config.baseline == "image" then
@@ -132,6 +171,7 @@ function finetuning.evaluate(job, s)
   local p, loss, spread = predict(job, job.test)
   local found = named(task, scoring.values(p))
   found.values["loss." .. task.name], found.errors = loss, {["loss." .. task.name] = spread}
+  if s.step == 0 and p.known_rows then check_metric(job, found, p:known_rows()) end
   if s.step > 0 then
     local starts = same_mode.starts(job, job.test:size())
     local _, train_loss, train_spread = predict(job, job.train, starts)

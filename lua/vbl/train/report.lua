@@ -28,6 +28,7 @@ function report.opening(run, job, s)
   end
   run:log("%s, %s trainable", tostring(job.model), summary.comma(job.model:num_parameters("trainable")))
   for _, line in ipairs(job.kind.opening and job.kind.opening(job) or {}) do run:log("%s", line) end
+  for _, line in ipairs(job.remarks or {}) do run:warn("%s", line) end
   run:log("%d steps (%d an epoch), batch %d in micro-batches of %d%s, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
           job.at_once and ", all tasks together" or "", c.flags.seed, c.precision, system.threads(), run.path)
   local names = {}

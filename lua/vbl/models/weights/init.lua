@@ -11,6 +11,7 @@ local nearest = require "vbl.nearest"
 local positions = require "vbl.models.weights.positions"
 local preprocess = require "vbl.models.weights.preprocess"
 local report = require "vbl.models.weights.report"
+local sorted_keys = require "vbl.sorted_keys"
 local sizes = require "vbl.models.weights.sizes"
 local source = require "vbl.models.weights.source"
 local vbl = require "vbl"
@@ -160,6 +161,8 @@ local function same(a, b)
   return true
 end
 
+local function first_names(list) return table.concat(list, ", ", 1, math.min(#list, 3)) .. (#list > 3 and (", ... (%d)"):format(#list) or "") end
+
 local function text_of(shape) return "[" .. table.concat(shape, ", ") .. "]" end
 
 -- Whether the shape becomes the parameter's by taking fewer text positions or resampling the image's.
@@ -201,8 +204,27 @@ local function of_another(model, target)
   return "of a part that a script gave its model, and this one has not"
 end
 
+-- Why the file's classifier is not this model's, {target -> note}; {} where it is, or is not looked for. It is taken whole or not at all: an output of
+-- another class would answer for this one.
+local function other_classifier(model, part, plan, r)
+  local notes = {}
+  if r.whole or not model.config.classifier then return notes end
+  for target, parts in pairs(plan.targets) do
+    local p = target:find "^classifier%." and model.list[target]
+    local got = p and joined_shape(part.src, parts)
+    if p and not same(got, p:shape()) then notes[target] = ("%s: the file's is %s, of another task; the model's stays as it was made"):format(target, text_of(got)) end
+  end
+  local theirs = part.families.vilbert and (sizes.of_config(part.src, part.families) or {}).classifier
+  local ours, other = model.config.classifier.classes, theirs and theirs.classes
+  if plan.targets["classifier.fc2.weight"] and ours and other and not same(ours, other) then
+    notes["classifier.fc2.weight"] = ("classifier: the file's has the classes %s, this one %s; it stays as it was made"):format(first_names(other), first_names(ours))
+  end
+  return notes
+end
+
 local function compare(model, part, plan, r)
   local taken, used = {}, {}
+  local notes = other_classifier(model, part, plan, r)
   for target, parts in pairs(plan.targets) do
     for _, name in ipairs(model.list[target] and parts or {}) do used[name] = true end
   end
@@ -226,16 +248,15 @@ local function compare(model, part, plan, r)
       if not same(got, want) and not adapts(target, got, want) then
         if target:find "^heads%.mlm%." and not part.families.vilbert then
           r.notes[#r.notes + 1] = ("%s: the file's MLM head is %s; the model's stays as it was made"):format(target, text_of(got))
-        elseif target:find "^classifier%." and not r.whole then
-          r.notes[#r.notes + 1] = ("%s: the file's is %s, of another task; the model's stays as it was made"):format(target, text_of(got))
-        else
+        elseif not notes[target] then
           r.differences[#r.differences + 1] = ("%s: expected %s, got %s"):format(target, text_of(want), text_of(got))
         end
-      else
+      elseif not (next(notes) and target:find "^classifier%.") then
         taken[target] = parts
       end
     end
   end
+  for _, target in ipairs(sorted_keys(notes)) do r.notes[#r.notes + 1] = notes[target] end
   return taken
 end
 
