@@ -218,6 +218,24 @@ check.group("export", function()
   os.execute("rm -r " .. at)
 end)
 
+check.group("blocks that were trained between other layers are told of", function()
+  local at = temporary()
+  local function made(given)
+    for key, value in pairs {preset = "tiny", dim = 16, attention_heads = 2, mlp = 32, vocab = 40} do given[key] = value end
+    return vbl.models.vilbert(given)
+  end
+  local function notes_of(given)
+    given.weights = at .. "/m.safetensors"
+    return table.concat(made(given).loaded.notes, "\n")
+  end
+  made({fusion = "interleaved", placement = "late"}):save(at .. "/m.safetensors")
+  check.ok(notes_of({fusion = "interleaved", placement = "early"}):find("at text {3}, vision {3} when they were trained, here at text {1}, vision {1}", 1, true))
+  for _, given in ipairs {{}, {fusion = "interleaved", placement = "late"}, {fusion = "interleaved", placement = "none"}} do
+    check.ok(not notes_of(given):find("attended across", 1, true))
+  end
+  os.execute("rm -r " .. at)
+end)
+
 check.group("names that give a family away", function()
   check.error(function() names.families {["a.patch_embed.proj.weight"] = {}, ["b.patch_embed.proj.weight"] = {}} end, "two models")
   check.equal(names.families({["0.auto_model.embeddings.word_embeddings.weight"] = {}}).bert, "0.auto_model.")

@@ -123,6 +123,24 @@ function Found:config(given)
   return c
 end
 
+local function list_text(list) return "{" .. table.concat(list or {}, ", ") .. "}" end
+
+-- Blocks go by their numbers: those that were trained elsewhere do something else where they are now, and every shape fits.
+local function moved_blocks(part, c)
+  local theirs = part.want.rest and part.families.vilbert and part.sizes
+  if not theirs or theirs.fusion ~= c.fusion then return nil end
+  local had, have
+  if c.fusion == "interleaved" then
+    local a, b = theirs.coattention or {}, c.coattention
+    if #b.text == 0 then return nil end
+    had, have = ("text %s, vision %s"):format(list_text(a.text), list_text(a.vision)), ("text %s, vision %s"):format(list_text(b.text), list_text(b.vision))
+  elseif c.fusion == "stacked" then
+    had, have = list_text(theirs.cross_attention_layers), list_text(c.cross_attention_layers)
+  end
+  if had == have then return nil end
+  return ("the fusion's blocks attended across at %s when they were trained, here at %s; they go by their numbers all the same"):format(had, have)
+end
+
 -- What was taken as read, for the user's eyes.
 local function notes_of(found, model)
   local notes = {}
@@ -136,6 +154,7 @@ local function notes_of(found, model)
       notes[#notes + 1] = ("images with crop %s, crop_pct %.4g, %s resizing, from %s"):format(p.crop, p.crop_pct, p.interpolation or "bicubic", p.from)
       if p.other_interpolation then notes[#notes + 1] = ("%s: trained on %s resizing; here it is bicubic"):format(p.from, p.other_interpolation) end
     end
+    notes[#notes + 1] = moved_blocks(part, model.config)
     for k = 1, p and 3 or 0 do
       if math.abs(p.mean[k] - model.config.mean[k]) > 1e-6 or math.abs(p.std[k] - model.config.std[k]) > 1e-6 then
         notes[#notes + 1] = "the model's mean and std are others than the weights want"
