@@ -61,7 +61,9 @@ check.group("json lines", function()
   for i = 1, 4 do f:image(("i/%d.jpg"):format(i), i) end
   f:write("train.jsonl", '{"img": "i/1.jpg", "text": "one", "label": ["b", "a"], "id": "007"}\n{"image": "i/2.jpg", "text": "two", "label": []}\n')
   f:write("dev.jsonl", '{"img": "i/3.jpg", "text": "three", "label": ["c"]}\n{"img": "i/4.jpg", "text": "four", "label": ["a"]}\n')
-  local d = vbl.data.open(f.path, {image = 16, max_bad = 0.4})
+  -- One of four rows, but one of the two that dev would be scored on.
+  check.error(function() vbl.data.open(f.path, {image = 16, max_bad = 0.4}) end, "1 of the 2 rows of dev have labels that no training row has", "(max_bad=0.50,")
+  local d = vbl.data.open(f.path, {image = 16, max_bad = 0.5})
   local kind, names = d:labels()
   check.equal(kind .. table.concat(names, ","), "multia,b")
   check.equal(sizes(d), "train=2 dev=1")

@@ -61,10 +61,10 @@ check.group("a table: labels, splits of rows, ids, several captions of an image"
   for i = 1, 5 do f:image(("i/%d.png"):format(i), i) end
   f:write("own.csv", 'Image,Caption,label,split,id\ni/1.png,"A dog, running",dog,train,one\ni/2.png,A  cat,cat,train,two\ni/3.png,A bird,bird,validation,\n' ..
                      "i/4.png,A cat,cat,test,\ni/5.png,A dog,,test,\ni/5.png,A dog,dog,,\ni/5.png,A dog,dog,tset,\n")
-  check.error(function() vbl.data.open(f.path .. "/own.csv", all) end, "3 of 7 lines are bad", 'own.csv:4: label "bird" is not among the classes of the training file')
-  local d = vbl.data.open(f.path .. "/own.csv", {image = 16, max_bad = 0.5})
+  check.error(function() vbl.data.open(f.path .. "/own.csv", all) end, "own.csv: 1 of the 1 rows of val have labels that no training row has")
+  local d = vbl.data.open(f.path .. "/own.csv", {image = 16, max_bad = 1})
   check.equal(d.reader.name, "csv")
-  has(d.set:notes(), "own.csv:7: no split, where other rows have one; skipped", 'own.csv:8: split "tset"; expected train, dev,')
+  has(d.set:notes(), 'own.csv:4: label "bird" is not among the classes of the training file; skipped', "own.csv:7: no split, where other rows have one; skipped", 'own.csv:8: split "tset"; expected train, dev,')
   check.equal(sizes(d), "train=2 test=2")
   local kind, names = d:labels()
   check.equal(kind .. table.concat(names, ","), "classcat,dog")

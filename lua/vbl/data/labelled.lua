@@ -160,12 +160,31 @@ local function place(part, row, set)
   return split
 end
 
+-- Counts a row of a split, and whether its label is none of training's.
+local function count(tally, split, strange)
+  local t = tally[split or "train"] or {rows = 0, strange = 0}
+  tally[split or "train"] = t
+  t.rows, t.strange = t.rows + 1, t.strange + (strange and 1 or 0)
+end
+
+-- Of all rows these may be few, and still most of a small split, which would then be scored on what is left.
+local function check_strangers(tally, path, most)
+  for _, split in ipairs(sorted_keys(tally)) do
+    local t = tally[split]
+    if split ~= "train" and t.strange > most * t.rows then
+      error(("%s: %d of the %d rows of %s have labels that no training row has, more than max_bad = %g of them: no model could get them right (max_bad=%.2f, in an experiment captions.max_bad=%.2f, leaves them out)"):format(
+        path, t.strange, t.rows, split, most, math.ceil(100 * t.strange / t.rows) / 100, math.ceil(100 * t.strange / t.rows) / 100), 0)
+    end
+  end
+end
+
 local function add(records, part, number, row, set, form)
   local image, text = labelled.names(row)
   image, text = row[image], row[text]
   if type(image) ~= "string" or type(text) ~= "string" then return records:skip(number, MISSING) end
   local split, misplaced = place(part, row, set)
   local label, wrong = label_of(given_label(row, form), set)
+  count(set.tally, split, wrong)
   if misplaced or wrong then return records:skip(number, misplaced or wrong) end
   image = image:find "^/" and image or part.folder .. image
   records:add(number, row.id ~= "" and reading.id(row.id) or ("%s#%d"):format(image, number), split, image, reading.clean(text), label)
@@ -182,6 +201,7 @@ function labelled.of(form)
   function reader.read(path, _, base)
     local folder, parts = parts_of(path, form)
     local records, set = reading.records(folder, base), survey(parts[1], form)
+    set.tally = {}
     if set.kind then records:classes(set.kind, set.names) end
     records:unit "lines"
     for _, part in ipairs(parts) do
@@ -193,6 +213,7 @@ function labelled.of(form)
       end)
       if rows == 0 then records:note(part.path .. ": no rows") end
     end
+    check_strangers(set.tally, path, base.max_bad or 0.01)
     if set.unseen then records:note(("no training row has the label %s: numbers count from 0, and these are classes too"):format(set.unseen)) end
     if #set.unread > 0 then records:note("fields that are not read: " .. table.concat(set.unread, ", ")) end
     return records, path
