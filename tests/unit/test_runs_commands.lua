@@ -174,6 +174,18 @@ check.group("two writers of one run", function()
   check.ok(record.is_run(killed))
 end)
 
+check.group("removal: a folder that merely has a config.lua is no run", function()
+  local paper = files:write("paper/config.lua", "x = 1\n"):match "^(.*)/"
+  files:write("paper/thesis.tex", "a thesis")
+  says({"rm", paper, "--yes"}, 1, "paper: not surely a run's folder (no manifest.json and no metrics.jsonl); remove it by hand if it is one")
+  check.ok(system.exists(paper .. "/thesis.tex"))
+  local run = make("2026-01-01-000000-paper", {})
+  local there = system.cwd()
+  check.equal(system.run {"sh", "-c", ("cd '%s' && '%s' runs rm paper --out '%s' --yes >/dev/null"):format(files.path, system.executable(), out)}, 0)
+  check.equal(system.cwd(), there)
+  check.ok(system.exists(paper .. "/thesis.tex") and not system.exists(run))
+end)
+
 check.group("removal", function()
   local path = make("old", {})
   files:write("runs/keep/readme", "no run")

@@ -31,7 +31,8 @@ local function several(word, list)
 end
 
 return function(word, out, otherwise)
-  if record.is_run(word) then return (word:gsub("(.)/+$", "%1")) end
+  -- A bare word means a run before it means a folder here that merely has a config.lua.
+  if record.is_surely_run(word) or word:find "/" and record.is_run(word) then return (word:gsub("(.)/+$", "%1")) end
   local names = names_in(out)
   for _, fits in ipairs {rawequal, of_id, holds} do
     local list = fitting(names, word, fits)

@@ -1,7 +1,7 @@
 -- A run as one reads it: what its folder's files say, without touching them (its writer is vbl.runs.folder).
 --
 --   record.read(path) -> record, never an error for what is damaged in the folder: status "damaged", and `problems` says what
---   record.is_run(path) -> boolean
+--   record.is_run(path) -> boolean     record.is_surely_run(path): there is more of a run than a config.lua, which other folders have too
 -- A record:
 --   path, name (the folder's), id (8 hexadecimal digits of the name's hash: the same wherever the folder is copied to)
 --   status     "finished", "failed", "interrupted": how it ended (result.json); "running": a process holds metrics.jsonl;
@@ -103,6 +103,11 @@ local function read_result(path)
 end
 
 function record.is_run(path) return system.exists(path .. "/config.lua") end
+
+function record.is_surely_run(path)
+  local function has(name) return system.exists(path .. "/" .. name) end
+  return record.is_run(path) and (has "manifest.json" or has "metrics.jsonl")
+end
 
 function record.read(path)
   path = path:gsub("(.)/+$", "%1")
