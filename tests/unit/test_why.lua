@@ -53,6 +53,22 @@ check.group("another order of summation: rounding from the start, and never more
   check.ok(text:find "epoch%-1 %(step 4%): %d+ of 217 tensors differ, the first bert", text)
 end)
 
+check.group("what the first update does is seen in the second step", function()
+  local plain = run("log_every=1")
+  for _, key in ipairs {"weight_decay=0.5", "betas={0.5, 0.6}"} do
+    local found = why(vbl.runs.open(plain), vbl.runs.open(run("log_every=1", key)))
+    check.ok(found.first.step >= 2 and found.first.step <= 3, key .. found.first.step)
+    check.equal(causes_text(found.causes), key:match "^[%a_]+")
+  end
+  local function tuned(...) return (trainer.expect(0, {trainer.finetune, "--threads", "1", script = true, "probe_samples=0", "epochs=1", "log_every=1", ...})) end
+  local a = tuned("batch=16")
+  local found = why(vbl.runs.open(a), vbl.runs.open(tuned("batch=24")))
+  check.ok(found.first.step <= 1 and causes_text(found.causes):find "batch", causes_text(found.causes))
+  found = why(vbl.runs.open(a), vbl.runs.open(tuned("batch=16", "layer_decay=0.5")))
+  check.ok(found.first.step >= 1 and found.first.step <= 2)
+  check.equal(causes_text(found.causes), "layer_decay")
+end)
+
 check.group("another rate, and what it is not", function()
   local text, found = ask(run("lr=0.002", "clip=0.5", "checkpoint_every=1"))
   check.ok(found.first.step == 1 and not found.first.rounding and found.first.rows[1].name == "step.lr", text)

@@ -91,6 +91,9 @@ local unknown = [[
 cause: not in the runs' records. What they do not hold: a script's own code (tasks and models that it hands to the
   trainer), kernels of another machine with the same name, memory that is not reliable]]
 
+local unclear = [[
+cause: not clear. By what is known of them none of the keys above begins to act here; look at them first all the same]]
+
 local function run(...)
   local words, out = words_of(...)
   local a, b = vbl.runs.open(vbl.runs.find(words[1], out)), vbl.runs.open(vbl.runs.find(words[2], out))
@@ -101,7 +104,7 @@ local function run(...)
   print_causes("differs, and can do that:", found.causes)
   print_causes("differs too, but:", found.others)
   print_lines("resumed:", found.remarks)
-  if found.first and #found.causes == 0 and #found.remarks == 0 then print(unknown) end
+  if found.first and #found.causes == 0 and #found.remarks == 0 then print(#found.others > 0 and unclear or unknown) end
   print_lines("checkpoints of both:", found.checkpoints)
 end
 

@@ -70,8 +70,8 @@ local function moments(first, metrics)
   end
   local low = evaluated and 1 or 0
   if first.step == 0 then return 0, 0 end
-  if first.step > logged then return 3, 3 end
-  if first.step > 1 then return low, 2 end
+  if first.step > math.max(logged, 2) then return 3, 3 end  -- what the first update does is seen in the second step
+  if first.step > 1 then return logged <= 1 and 2 or low, 2 end
   local found = 2
   for _, row in ipairs(first.rows) do
     if row.name:find "^step%.loss%." then found = 1 elseif row.name:find "norm" then found = math.min(found, 1.5) end
