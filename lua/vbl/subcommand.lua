@@ -1,5 +1,6 @@
 -- Commands that have commands: vbl NAME SUB words...  Each SUB is a file lua/vbl/cmd/NAME/SUB.lua, which returns {usage = "words", help =
--- "one line", run = function(words, options, flags) -> exit code or nil}. A word KEY=VALUE is an option; --FLAG one of `flags`.
+-- "one line", run = function(words, options, flags) -> exit code or nil, options = true}. Where it takes options a word KEY=VALUE is one; --FLAG is one
+-- of `flags`.
 --
 -- subcommand{name =, about = "one line", names = {SUB, ...}, more = "text below the list", flags = {yes = "", out = "DIR"}} -> what is called with
 --   the words, and has the names
@@ -47,14 +48,14 @@ local function take_flag(spec, list, i, into)
   return i
 end
 
-local function parse(spec, list)
+local function parse(spec, command, list)
   local words, options, flags = {}, {}, {}
   local i = 1
   while i <= #list do
     local key, value = list[i]:match "^([%a_][%w_.]*)=(.*)$"
     if list[i]:find "^%-%-" then
       i = take_flag(spec, list, i, flags)
-    elseif key then
+    elseif key and command.options then
       options[key] = value_of(value)
     else
       words[#words + 1] = list[i]
@@ -71,7 +72,7 @@ return function(spec)
     for _, n in ipairs(spec.names) do known = known or n == name end
     if not known then usage(("%s: no command '%s'%s (vbl %s help)"):format(spec.name, name, nearest.hint(name, spec.names), spec.name)) end
     local command = load(spec, name)
-    local words, options, flags = parse(spec, {...})
+    local words, options, flags = parse(spec, command, {...})
     local ok, result = pcall(command.run, words, options, flags)
     if ok then return result end
     usage(usage.strip(tostring(result)))

@@ -9,6 +9,15 @@ local program = system.executable()
 
 local function run(...) return system.output {program, ...} end
 
+check.group("every command says what it is, and writes nothing for that", function()
+  for _, command in ipairs {"data", "doctor", "export", "learn", "lsp", "reference", "report", "runs", "sweep", "test", "why"} do
+    local text, code = system.output {"sh", "-c", ("cd /tmp && '%s' %s --help"):format(program, command)}
+    check.equal(code, 0)
+    check.ok(text:find("vbl " .. command, 1, true), text)
+  end
+  check.ok(not system.exists "/tmp/--help")
+end)
+
 check.group("reference", function()
   local text, code = run("reference", folder)
   check.equal(code, 0)

@@ -174,6 +174,17 @@ check.group("two writers of one run", function()
   check.ok(record.is_run(killed))
 end)
 
+check.group("words with an equals sign, tags that are numbers, misspelt keys", function()
+  says({"note", killed, "lr=0.1 was better"}, 0)
+  check.equal(vbl.runs.open(killed).note, "lr=0.1 was better")
+  says({"note", killed, ""}, 0)
+  says({"tag", killed, "2024"}, 0, "2024")
+  says({"ls", out, "tags=2024"}, 0, "pretrain_all")
+  says({"tag", killed, "-2024"}, 0, "no tags")
+  says({"ls", out, "config.modle.placement=late"}, 1, "no run in " .. out .. " is so; none has config.modle.placement, did you mean 'config.model.placement'?")
+  says({"ls", out, "config.model.placement=nowhere"}, 1, "is so\n")
+end)
+
 check.group("removal: a folder that merely has a config.lua is no run", function()
   local paper = files:write("paper/config.lua", "x = 1\n"):match "^(.*)/"
   files:write("paper/thesis.tex", "a thesis")
@@ -243,6 +254,7 @@ check.group("import of an archive", function()
   for _, name in ipairs {"../evil", "/tmp/evil", "a/../../evil", "a//b"} do
     check.error(function() vbl.runs.import(archive {{"x/config.lua", "return {}"}, {"x/" .. name, "evil"}, {name, "evil"}}, into) end, "would lie outside of the run")
   end
+  check.error(function() vbl.runs.import(archive {{"a/x/config.lua", "return {}"}, {"b/x/config.lua", "return {}"}}, into) end, "holds two runs of one name, a/x/ and b/x/")
   check.error(function() vbl.runs.import(archive {{"x/config.lua", "os.execute 'touch /tmp/evil'"}}, into) end, "not a whole run: x/config.lua", "expected plain values")
   check.error(function() vbl.runs.import(archive {{"x/config.lua", "return {}"}, {"x/result.json", "{"}}, into) end, "x/result.json")
   check.error(function() vbl.runs.import(archive {{"x/config.lua", "return {}"}, {"x/link", "", kind = "2"}, {"x/link/config.lua", "return 1"}}, into) end, "expected a table")

@@ -224,6 +224,7 @@ check.group("more trials are the same sweep; another space is not", function()
   sweeps.expect(0, {file(1, 2)}, "2 finished")
   sweeps.expect(1, {file(1, 2)}, "holds this sweep already", "vbl sweep resume " .. folder)
   sweeps.expect(0, {"sweep", "resume", folder, "trials=4"}, "4 finished")
+  sweeps.expect(0, {"sweep", "resume", folder}, "4 finished", "over 4 trials")  -- what a resume asked for is not taken back by the next
   file(2, 4)
   sweeps.expect(1, {"sweep", "resume", folder}, "was edited", "'space.x.high' is 1 in", "and 2 in the file", "Undo the edit")
   sweeps.expect(1, {sweeps.folder .. "/edit.lua"}, "holds another sweep", "'space.x.high'")

@@ -68,6 +68,7 @@ local function devices()
 end
 
 return function(...)
+  if ... == "--help" then return print "usage: vbl doctor     what this machine and this build have, and whether it works" end
   if select("#", ...) > 0 then usage "doctor takes no arguments" end
   line("ok", "vbl", "%s, %s, %s", vbl.version, _VERSION, system.uname())
   processor()

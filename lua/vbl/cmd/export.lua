@@ -27,6 +27,7 @@ end
 
 return function(...)
   local source, out, more = ...
+  if source == "--help" then return print "usage: vbl export RUN|CHECKPOINT|FILE.safetensors OUT     BERT, ViT and vilbert files for other programs" end
   if not out or more then usage "usage: vbl export RUN|CHECKPOINT|FILE.safetensors OUT" end
   local weights = require "vbl.models.weights"
   local ok, message = pcall(function()

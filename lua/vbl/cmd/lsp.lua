@@ -74,7 +74,8 @@ end
 local settings = {["runtime.version"] = "Lua 5.4", ["workspace.library"] = {".vbl"}, ["diagnostics.globals"] = {"vbl"}}
 
 return function(folder, more)
-  if more then usage "usage: vbl lsp [FOLDER]" end
+  if folder == "--help" then return print "usage: vbl lsp [FOLDER]     stubs for the Lua language server, in FOLDER (.)" end
+  if more or folder and folder:find "^%-" then usage "usage: vbl lsp [FOLDER]" end
   folder = folder or "."
   local ok, message = system.mkdir(folder .. "/.vbl")
   if not ok then usage("lsp: " .. message) end

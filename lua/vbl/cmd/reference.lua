@@ -68,7 +68,8 @@ local function manual()
 end
 
 return function(out, more)
-  if not out or more then usage "usage: vbl reference FOLDER" end
+  if out == "--help" then return print "usage: vbl reference FOLDER     all help as pages of Markdown, and vbl.1" end
+  if not out or more or out:find "^%-" then usage "usage: vbl reference FOLDER" end
   local ok, message = system.mkdir(out)
   if not ok then usage("reference: " .. message) end
   local parts = pages()

@@ -83,11 +83,13 @@ local function import_into(scratch, source, out)
   if not stat then error(source .. ": there is no such file or folder", 0) end
   if stat.type ~= "directory" and not is_archive(source) then error(source .. ": expected a run's folder, or an archive .tar, .tar.gz or .tgz of one", 0) end
   local files = stat.type == "directory" and folder_files(source) or archive_files(source, scratch)
-  local prefixes, done = runs_among(files), {}
+  local prefixes, done, from = runs_among(files), {}, {}
   if #prefixes == 0 then error(source .. ": holds no run (no config.lua in it)", 0) end
   for _, prefix in ipairs(prefixes) do
     local target = out .. "/" .. name_of(prefix, source)
     if system.exists(target) then error(target .. ": is there already", 0) end
+    if from[target] then error(("%s: holds two runs of one name, %s and %s; import one after the other, the first renamed"):format(source, from[target], prefix), 0) end
+    from[target] = prefix
     local copy = ("%s/run-%d"):format(scratch, #done)
     copy_run(files, prefix, copy, source)
     done[#done + 1] = {copy, target}

@@ -48,10 +48,11 @@ local function holds(value, wanted)
   end
   if type(value) == "table" then
     for _, item in ipairs(value) do
-      if item == wanted then return true end
+      if holds(item, wanted) then return true end
     end
     return false
   end
+  if type(value) == "string" and math.type(wanted) then return tonumber(value) == wanted end  -- a tag 2024, asked for on a command line
   return value == wanted
 end
 

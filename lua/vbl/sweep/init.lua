@@ -2,7 +2,8 @@
 --
 --   vbl.sweep {
 --     name = "fusion", experiment = "experiments/finetune.lua",
---     space = {lr = sweep.log(1e-5, 1e-3), ["model.placement"] = sweep.choice {"none", "early", "middle", "late"}, task = "hateful_memes"},
+--     space = {lr = sweep.log(1e-5, 1e-3), ["model.placement"] = sweep.choice {"none", "early", "middle", "late"},
+--              ["model.fusion"] = "interleaved", data = "/data/hateful_memes"},
 --     objective = "val.auroc", method = "tpe", trials = 40, seeds = {0, 1, 2}, jobs = 2, pruner = "median",
 --   }
 --   vbl FILE    vbl sweep FILE    vbl sweep status FOLDER    vbl sweep resume FOLDER    vbl sweep worker FOLDER

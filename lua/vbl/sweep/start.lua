@@ -63,7 +63,9 @@ local function go_on(folder, definition)
     error(("sweep: %s was edited: '%s' is %s in %s and %s in the file; trials of both would not compare. Undo the edit to go on, or begin another sweep (another name)"):format(
       arg[0], key, old, folder, new), 0)
   end
-  if definition.trials ~= state.budget then add(folder, {type = "trials", trials = definition.trials}) end
+  -- Without trials= nothing is taken back: what a resume asked for before, or the file says now, whichever is more.
+  local budget = resuming.trials or math.max(state.budget, definition.trials)
+  if budget ~= state.budget then add(folder, {type = "trials", trials = budget}) end
   if resuming.retry then add(folder, {type = "retry"}) end
 end
 

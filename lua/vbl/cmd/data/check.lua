@@ -17,6 +17,7 @@ local function open(source, options)
 end
 
 return {
+  options = true,
   usage = "SOURCE",
   help = "reads all images; leaks between splits by id, image, text",
   run = function(words, options)

@@ -4,6 +4,7 @@ local vbl = require "vbl"
 local visible = require "vbl.visible"
 
 return {
+  options = true,
   usage = "SOURCE",
   help = "splits, classes, lengths, what was skipped",
   run = function(words, options)

@@ -40,6 +40,7 @@ local function download_all(columns, tsv, out, options)
 end
 
 return {
+  options = true,
   usage = "cc3m|cc12m TSV OUT",
   help = "images by URL, into WebDataset shards",
   run = function(words, options)

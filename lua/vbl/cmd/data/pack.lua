@@ -20,6 +20,7 @@ local function progress_line()
 end
 
 return {
+  options = true,
   usage = "SOURCE OUT [shard=N] [threads=N]",
   help = "decoded images and token ids, memory-mapped",
   run = function(words, options)

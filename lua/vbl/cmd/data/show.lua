@@ -7,6 +7,7 @@ local visible = require "vbl.visible"
 local own = {split = true, task = true, epoch = true, probability = true, step = true}
 
 return {
+  options = true,
   usage = "SOURCE N [OUT.png] [task=mlm]",
   help = "sample N of split= as the model gets it",
   run = function(words, options)

@@ -1,6 +1,10 @@
 -- vbl runs ls [DIR] [KEY=VALUE ...] [--csv]: the runs of a folder, one a line.
 local index = require "vbl.runs.index"
+local flatten = require "vbl.runs.flatten"
 local listing = require "vbl.runs.listing"
+local nearest = require "vbl.nearest"
+local query = require "vbl.runs.query"
+local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -16,7 +20,24 @@ local function without_values(records)
   return list
 end
 
+-- "; none has config.modle, did you mean 'config.model'?" of the keys that no run has.
+local function unknown_keys(where, records)
+  local keys, parts = {}, {}
+  for _, record in ipairs(records) do
+    for _, part in ipairs {"config", "manifest", "values"} do
+      for key in pairs(flatten(record[part] or {}, part .. ".")) do keys[key] = true end
+    end
+  end
+  for _, key in ipairs(sorted_keys(where)) do
+    local found = false
+    for _, record in ipairs(records) do found = found or query.get(record, key) ~= nil end
+    if not found and key:find(".", 1, true) then parts[#parts + 1] = ("; none has %s%s"):format(key, nearest.hint(key, keys)) end
+  end
+  return table.concat(parts)
+end
+
 return {
+  options = true,
   usage = "[DIR] [KEY=VALUE ...] [--csv]",
   help = "the runs, one a line",
   run = function(words, where, flags)
@@ -26,7 +47,7 @@ return {
     local records = vbl.runs.list {out = out, where = where}
     if flags.csv then return io.write(vbl.runs.csv.runs(records)) and nil end
     if #records == 0 then
-      print(next(where) and ("no run in %s is so"):format(out) or ("no runs in %s"):format(out))
+      print(next(where) and ("no run in %s is so%s"):format(out, unknown_keys(where, vbl.runs.list {out = out})) or ("no runs in %s"):format(out))
       return next(where) and 1 or 0
     end
     local newest = index.last(out, without_values(records))
