@@ -146,6 +146,24 @@ check.group("suggestions: a function of seed, number and what is known", functio
   check.ok(store.json_encode(suggest(other, 0, {})) ~= store.json_encode(suggest(spec, 0, {})))
 end)
 
+check.group("tpe begins once startup trials are finished or pruned, one of them finished", function()
+  local spec = spec_of({x = sweep.linear(0, 1)}, {method = "tpe", startup = 10})
+  local random = spec_of({x = sweep.linear(0, 1)}, {method = "random"})
+  local function known_of(finished, pruned, running)
+    local list = {}
+    for i = 1, finished do list[#list + 1] = {config = {x = i / 100}, point = {i}} end
+    for i = 1, pruned do list[#list + 1] = {config = {x = 0.5 + i / 100}, pruned = true} end
+    for i = 1, running do list[#list + 1] = {config = {x = 0.9 + i / 1000}} end
+    return list
+  end
+  local function is_random(...)
+    local known = known_of(...)
+    return store.json_encode(suggest(spec, #known, known)) == store.json_encode(suggest(random, #known, known))
+  end
+  check.ok(is_random(9, 0, 5) and is_random(3, 6, 20) and is_random(0, 30, 0))
+  check.ok(not is_random(3, 7, 0) and not is_random(1, 40, 0) and not is_random(10, 0, 0))
+end)
+
 check.group("a finite space is gone through once, whatever the method", function()
   for _, method in ipairs {"random", "tpe"} do
     local spec, known, seen = spec_of({a = sweep.integer(1, 4), b = sweep.choice {true, false}}, {method = method, startup = 2}), {}, {}

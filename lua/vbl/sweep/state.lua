@@ -158,8 +158,8 @@ end
 function State:known()
   local list = {}
   for i, trial in ipairs(self.trials) do
-    local values = self:values(trial)
-    list[i] = {config = trial.config, point = values and objective.point(self.spec.objectives, values), failed = self:status(trial) == "failed"}
+    local values, status = self:values(trial), self:status(trial)
+    list[i] = {config = trial.config, point = values and objective.point(self.spec.objectives, values), failed = status == "failed", pruned = status == "pruned"}
   end
   return list
 end
@@ -181,7 +181,7 @@ end
 function State:others(number)
   local list = {}
   for _, trial in ipairs(self.trials) do
-    if trial.number ~= number then list[#list + 1] = reports_of(trial) end
+    if trial.number ~= number and self:status(trial) ~= "failed" then list[#list + 1] = reports_of(trial) end
   end
   return list
 end

@@ -1,15 +1,16 @@
 -- The configuration of a trial: a function of the sweep's seed, the trial's number and what is known when it is asked for.
 --
 -- grid: the trial's number counts through the grid. random: every dimension by itself, from its prior.
--- tpe: the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kégl, NIPS 2011), dimensions independent, as there. The first
--- `startup` trials are random. Then the known trials are split: the best share gamma = 0.15 is "good", the rest "bad". Of each active
+-- tpe: the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kégl, NIPS 2011), dimensions independent, as there. Trials are random
+-- until `startup` of them are finished or pruned, and one is finished. Then the known trials are split: the best share gamma = 0.15 is "good", the rest "bad". Of each active
 -- dimension, parents first, 24 values are drawn from the good ones' distribution l, and the one with the largest l/g is taken, g being
 -- that of the bad ones. A dimension counts only the trials in which it is active.
 -- Pruned trials are bad, and so are running ones, so that workers beside each other look in different places; failed ones say nothing.
 -- Several objectives: "best" is by front and crowding distance (vbl.sweep.pareto); that is NSGA-II's order in place of MOTPE's hypervolume.
 --
 --   suggest(spec, number, known) -> config, or nil when every configuration has been tried
---     known: {{config=, point = numbers to minimise or nil (bad)}, ...}, failed ones with failed = true
+--     known: {{config=, point = numbers to minimise or nil (bad)}, ...}, failed ones with failed = true,
+--     pruned ones with pruned = true
 local pareto = require "vbl.sweep.pareto"
 local parzen = require "vbl.sweep.parzen"
 local random = require "vbl.sweep.random"
@@ -52,12 +53,13 @@ local function seen_of(dim, trials)
 end
 
 local function split(known)
-  local points, scored, good, bad = {}, {}, {}, {}
+  local points, scored, good, bad, pruned = {}, {}, {}, {}, 0
   for _, t in ipairs(known) do
     if t.point then
       points[#points + 1], scored[#scored + 1] = t.point, t
     elseif not t.failed then
       bad[#bad + 1] = t
+      pruned = pruned + (t.pruned and 1 or 0)
     end
   end
   local keep = math.ceil(GAMMA * #scored)
@@ -65,7 +67,7 @@ local function split(known)
     local list = place <= keep and good or bad
     list[#list + 1] = scored[i]
   end
-  return good, bad, #scored
+  return good, bad, #scored > 0 and #scored + pruned or 0
 end
 
 local function best_candidate(dim, good, bad, rng)
@@ -94,8 +96,8 @@ function methods.random(spec, rng)
 end
 
 function methods.tpe(spec, rng, known)
-  local good, bad, scored = split(known)
-  if scored < spec.startup then return methods.random(spec, rng) end
+  local good, bad, ended = split(known)
+  if ended < spec.startup then return methods.random(spec, rng) end
   return space.draw(spec.dims, spec.constants, function(dim) return best_candidate(dim, good, bad, rng) end)
 end
 
