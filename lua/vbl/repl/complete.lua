@@ -150,7 +150,7 @@ local function in_string(start, before)
   if type(value) == "table" and value.tap_names then
     for _, name in ipairs(value:tap_names()) do set[name] = "tap" end
   elseif before:find "vbl%.runs%.%a+%s*%(?%s*$" and not start:find "/" then
-    for _, name in ipairs(system.list "runs" or {}) do set[name] = name:sub(1, 1) ~= "." and "run" or nil end
+    for _, name in ipairs(system.list "runs" or {}) do set[name] = name:sub(1, 1) ~= "." and system.exists("runs/" .. name .. "/config.lua") and "run" or nil end
   end
   local list = fitting(set, start)
   if list[1] then return list, start end
