@@ -3,6 +3,7 @@ local check = require "check"
 local c = require "vbl.store.c"
 local resample = require "vbl.report.resample"
 local scores = require "vbl.report.scores"
+local student = require "vbl.report.student"
 local vbl = require "vbl"
 local m = vbl.metrics
 
@@ -73,6 +74,52 @@ check.group("Holm, moments, p of draws", function()
   check.equal(resample.exchange_p({1, -2, 0.5}, 1), 3 / 4)
 end)
 
+-- The table in Abramowitz and Stegun has three digits; these are the closed forms of 1 and 2 degrees, and R's qt for others, all of whose digits count.
+check.group("Student's t", function()
+  for _, p in ipairs {0.6, 0.9, 0.975, 0.99975} do
+    local a = 2 * p - 1
+    check.near(student.quantile(p, 1) / math.tan(math.pi * a / 2), 1, 1e-9)
+    check.near(student.quantile(p, 2) / (a * math.sqrt(2 / (1 - a * a))), 1, 1e-9)
+  end
+  for df, q in pairs {[3] = 3.182446305, [4] = 2.776445105, [5] = 2.570581836, [9] = 2.262157163, [10] = 2.228138852, [30] = 2.042272456} do
+    check.near(student.quantile(0.975, df), q, 1e-9)
+    check.near(student.quantile(0.025, df), -q, 1e-9)
+    check.near(student.within(q, df), 0.95, 1e-9)
+  end
+end)
+
+-- Two groups of n runs of one kind, whose seeds alone differ: p < 0.05 comes up in at most 5 % of the pairs, and the 95 % interval of a group has the
+-- true mean in it in 95 %. Over 600 pairs a Binomial(600, 0.05) number is above 54 with a chance of 2e-5, and a Binomial(600, 0.95) number below 546
+-- or above 591 with 2e-5 and 1e-5 (the t interval is exact: both sides count).
+check.group("few runs: the size of the test, the coverage of the interval", function()
+  local REPEATS, DRAWS, at = 600, 400, 0
+  local function normal()
+    at = at + 2
+    local u, v = vbl.data.uniform(11, "measure", at), vbl.data.uniform(11, "measure", at + 1)
+    return math.sqrt(-2 * math.log(1 - u)) * math.cos(2 * math.pi * v)
+  end
+  local function group(n, row, seed, deviation)
+    local values, runs = {}, {}
+    for k = 1, n do
+      values[k], runs[k] = deviation * normal(), {}
+      for b = 1, DRAWS do runs[k][b] = values[k] end
+    end
+    return resample.group_draws(runs, row, {draws = DRAWS, seed = seed}, values)
+  end
+  for _, case in ipairs {{2, 2, 1}, {3, 3, 1}, {5, 5, 1}, {2, 5, 4}} do
+    local found, covered = 0, 0
+    for seed = 1, REPEATS do
+      local a, b, differences = group(case[1], 1, seed, case[3]), group(case[2], 2, seed, 1), {}
+      for k, v in ipairs(a) do differences[k] = v - b[k] end
+      found = found + (resample.bootstrap_p(differences) < 0.05 and 1 or 0)
+      local low, high = resample.interval(a, 0.05)
+      covered = covered + (low <= 0 and 0 <= high and 1 or 0)
+    end
+    check.ok(found <= 54, ("%d and %d runs: %d of %d with p < 0.05"):format(case[1], case[2], found, REPEATS))
+    check.ok(covered >= 546 and covered <= 591, ("%d runs: %d of %d intervals have the mean"):format(case[1], covered, REPEATS))
+  end
+end)
+
 -- ---- tables of fixture runs
 
 local function noise(i, seed) return (math.sin(i * 12.9898 + seed * 78.233) * 43758.5453) % 1 end
@@ -121,8 +168,9 @@ check.group("a table", function()
   check.near(late[3].values[2], tuned / 200, 1e-15)
   check.near(late[1].mean, (late[1].values[1] + late[1].values[2] + late[1].values[3]) / 3, 1e-15)
   check.ok(late[1].low < late[1].mean and late[1].mean < late[1].high and late[1].best and not none[1].best)
-  check.ok(late[1].p_holm < 0.01 and none[1].p == nil)
-  check.equal(late[1].p_holm, 3 * late[1].p)  -- three tests, of the same smallest p
+  check.ok(late[1].p_holm < 0.05 and none[1].p == nil)  -- three seeds a row: 13 standard errors apart are p = 0.006 by t with 2 degrees
+  local adjusted = resample.holm {late[1].p, late[2].p, late[3].p}
+  for i = 1, 3 do check.equal(late[i].p_holm, adjusted[i]) end
   check.ok(late[4].best and late[4].mean == 0.3 and late[4].low == nil and late[4].p == nil and t.columns[4].lower)
   local text = tostring(t)
   for _, part in ipairs {"| none |", "**0.3", "(3) [", "\\*\\*", "Holm's correction over 3 tests", "differs from 'none'", "hm, test split", "2000 bootstrap draws of the samples (200)",
@@ -132,6 +180,27 @@ check.group("a table", function()
   check.equal(tostring(vbl.report.table(two_groups(), {metrics = {"auroc", "accuracy", "accuracy_tuned", "loss"}})), text)  -- the same every time
   local other = vbl.report.table(two_groups(), {seed = 1})
   check.ok(other.rows[2].cells[1].low ~= late[1].low and math.abs(other.rows[2].cells[1].low - late[1].low) < 0.02)
+end)
+
+-- Runs of the built-in scenes of their own seeds: the samples' noise is in the spread of the runs, and rows pair by seed.
+check.group("runs with samples of their own: t intervals, paired", function()
+  local function make(name, seed, skill)
+    return files:make(name, {config = {seed = seed, data = "scenes"}, manifest = {kind = "pretrain", task = "own"}, result = {status = "finished"}, predictions = {test = binary(skill, seed, 60)}})
+  end
+  local a, b = {}, {}
+  for seed = 1, 3 do a[seed], b[seed] = make("own-a" .. seed, seed, 0.1), make("own-b" .. seed, seed, 0.15 + seed / 100) end
+  local t = vbl.report.table({{name = "a", runs = a}, {name = "b", runs = b}}, {metrics = {"auroc"}})
+  local one, other, d = t.rows[1].cells[1], t.rows[2].cells[1], {}
+  for k = 1, 3 do d[k] = other.values[k] - one.values[k] end
+  local half, mean, sd = 4.302652730 * one.sd / math.sqrt(3), resample.moments(d)
+  -- Of 2,000 midpoints the two beside a quantile are 1 / 2,000 apart; the density of t with 2 degrees at its 97.5 % is 0.0108: 0.047 of its 4.3.
+  check.near(one.low, one.mean - half, half * 0.047 / 4.3)
+  check.near(one.high, one.mean + half, half * 0.047 / 4.3)
+  check.near(other.p, 1 - student.within(mean / (sd / math.sqrt(3)), 2), 2 / 2000)
+  for k = 1, 3 do
+    c.remove(a[k])
+    c.remove(b[k])
+  end
 end)
 
 check.group("permutation", function()

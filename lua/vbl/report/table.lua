@@ -13,9 +13,11 @@
 --   print(t)   t:markdown()   t:latex()   t:csv()   t:save("table.md" | ".tex" | ".csv")
 -- groups are of records (vbl.runs.list) or of run folders' paths; vbl.runs.group makes them by a key of the config.
 --
--- A cell: mean over runs +- sample deviation (n), and the interval of the mean by the percentiles of a bootstrap that draws samples, the
--- same ones in every row, and runs. Tests compare each row with the baseline on the same samples:
---   bootstrap     of the difference of the two means, of samples and runs: p is twice the share of draws on the smaller side of 0
+-- A cell: mean over runs +- sample deviation (n), and the interval of the mean: percentiles of a bootstrap that draws samples, the same ones
+-- in every row, with the spread of n runs by Student's t (vbl.report.resample; runs that each have samples of their own: by t alone). Tests
+-- compare each row with the baseline on the same samples:
+--   bootstrap     of the difference of the two means, by the same draws: p is twice the share of those on the smaller side of 0. Of one run
+--                 a row it is of these runs, and says nothing of other seeds
 --   permutation   the two rows' predictions of a sample change places, in all pairs of runs at once (in the order of their seeds, so
 --                 both rows need as many runs): holds for these runs, says nothing of other seeds
 -- and p is corrected over all tests of the table (Holm 1979). Rows compare only where the ids and labels of their samples are equal, one
@@ -26,6 +28,7 @@
 local nearest = require "vbl.nearest"
 local resample = require "vbl.report.resample"
 local scores = require "vbl.report.scores"
+local inference = require "vbl.report.table_inference"
 local layout = require "vbl.report.table_layout"
 local task_names = require "vbl.report.task_names"
 local vbl = require "vbl"
@@ -228,82 +231,6 @@ local function judge(t, c)
   t.columns[c].runs = most
 end
 
--- {{scope =, sets =, at = {{cell, number of its run}, ...}}, ...} in the order of the rows.
-local function sets_by_scope(t, c)
-  local list, known = {}, {}
-  for _, row in ipairs(t.rows) do
-    local cell = row.cells[c]
-    for i, set in ipairs(cell and cell.sets or {}) do
-      local scope = cell.ps[i].scope
-      if not known[scope] then
-        known[scope] = {scope = scope, sets = {}, at = {}}
-        list[#list + 1] = known[scope]
-      end
-      table.insert(known[scope].sets, set)
-      table.insert(known[scope].at, {cell, i})
-    end
-  end
-  table.sort(list, function(x, y) return x.scope < y.scope end)
-  return list
-end
-
--- All sets of a column that have the same samples on the same draws of them.
-local function draw_column(t, c, opts)
-  local list = sets_by_scope(t, c)
-  if #list == 0 then return end
-  for k, one in ipairs(list) do
-    local values = vbl.metrics.bootstrap(one.sets, opts.draws, opts.seed + k - 1)
-    for v, place in ipairs(one.at) do
-      place[1].run_draws = place[1].run_draws or {}
-      place[1].run_draws[place[2]] = values[v]
-    end
-  end
-  for r, row in ipairs(t.rows) do
-    local cell = row.cells[c]
-    if cell then
-      cell.draws = resample.group_draws(cell.run_draws, r, opts)
-      cell.low, cell.high = resample.interval(cell.draws, opts.alpha)
-    end
-  end
-  t.columns[c].scopes = #list
-end
-
-local function bootstrap_test(cell, base)
-  local differences = {}
-  for b, v in ipairs(cell.draws) do differences[b] = v - base.draws[b] end
-  return resample.bootstrap_p(differences)
-end
-
-local function exchange_test(cell, base, column, opts)
-  if cell.n ~= base.n then return nil end
-  local sets = {}
-  for i = 1, cell.n do sets[i] = scores.joined(cell.ps[i], base.ps[i], column.metric) end
-  return resample.exchange_p(vbl.metrics.exchange(sets, opts.draws, opts.seed), cell.difference)
-end
-
-local function test_rows(t, opts)
-  local base_row
-  for _, row in ipairs(t.rows) do
-    if row.name == opts.baseline or not opts.baseline and not base_row then base_row = row end
-  end
-  if not base_row then error(("report.table: baseline: no group is named '%s'%s"):format(opts.baseline, nearest.hint(opts.baseline, t.names)), 3) end
-  t.baseline = base_row.name
-  local tested, ps = {}, {}
-  for c, column in ipairs(t.columns) do
-    local base = base_row.cells[c]
-    for _, row in ipairs(t.rows) do
-      local cell = row.cells[c]
-      if row ~= base_row and cell and base then
-        cell.difference = cell.mean - base.mean
-        if column.samples then cell.p = opts.test == "bootstrap" and bootstrap_test(cell, base) or opts.test == "permutation" and exchange_test(cell, base, column, opts) or nil end
-        if cell.p then tested[#tested + 1], ps[#ps + 1] = cell, cell.p end
-      end
-    end
-  end
-  for i, p in ipairs(resample.holm(ps)) do tested[i].p_holm = p end
-  t.comparisons = #ps
-end
-
 local function note_twice(t)
   for _, row in ipairs(t.rows) do
     local seen = {}
@@ -327,9 +254,9 @@ return function(groups, opts)
   for c, column in ipairs(t.columns) do
     for _, row in ipairs(t.rows) do row.cells[c] = fill(t, row, column) end
     judge(t, c)
-    draw_column(t, c, opts)
+    inference.draw(t, c, opts)
   end
-  if not opts.no_tests and #t.rows > 1 then test_rows(t, opts) end
+  if not opts.no_tests and #t.rows > 1 then inference.test(t, opts) end
   note_twice(t)
   return layout.new(t)
 end

@@ -98,21 +98,21 @@ local function samples_text(t)
 end
 
 local tests = {
-  bootstrap = "paired bootstrap of samples and runs",
+  bootstrap = "paired bootstrap of the samples",
   permutation = "paired permutation of the predictions of each sample, for these runs",
 }
 
 local function legend(t)
   local lines, opts = {}, t.opts
+  local of_runs = any(t, function(cell) return cell.draws and cell.n > 1 end) and "Student's t of the runs and " or ""
   local first = ("%s%s split; mean ± standard deviation (n runs)"):format(#t.tasks == 1 and t.tasks[1] .. ", " or "", t.split)
   if t.opts.interval and any(t, function(cell) return cell.low end) then
-    first = first .. (" [%g %% interval of the mean: %d bootstrap draws of the samples (%s) and the runs, seed %d]"):format(100 * (1 - opts.alpha), opts.draws,
-                                                                                                              samples_text(t), opts.seed)
+    first = first .. (" [%g %% interval of the mean: %s%d bootstrap draws of the samples (%s), seed %d]"):format(100 * (1 - opts.alpha), of_runs, opts.draws, samples_text(t), opts.seed)
   end
   lines[1] = first .. (#t.rows > 1 and "; bold: best mean of its column." or ".")
   if t.comparisons > 0 then
     lines[#lines + 1] = ("*, **, ***: differs from '%s' at p < 0.05, 0.01, 0.001; %s, Holm's correction over %d %s."):format(
-      t.baseline, tests[opts.test], t.comparisons, t.comparisons == 1 and "test" or "tests")
+      t.baseline, (opts.test == "bootstrap" and of_runs or "") .. tests[opts.test], t.comparisons, t.comparisons == 1 and "test" or "tests")
   end
   local floor = t.comparisons * (opts.test == "bootstrap" and 2 or 1) / (opts.draws + 1)
   if t.comparisons > 0 and floor > 0.001 then lines[#lines + 1] = ("%d draws show no corrected p below %.2g (draws = ...)."):format(opts.draws, floor) end
