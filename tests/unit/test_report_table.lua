@@ -1,9 +1,11 @@
 -- Tables from stored predictions: against scikit-learn, SciPy and statsmodels (tests/golden/tables.json), under the null, and what is refused.
 local check = require "check"
+local by_config = require "vbl.report.by_config"
 local c = require "vbl.store.c"
 local resample = require "vbl.report.resample"
 local scores = require "vbl.report.scores"
 local student = require "vbl.report.student"
+local task_names = require "vbl.report.task_names"
 local vbl = require "vbl"
 local m = vbl.metrics
 
@@ -303,6 +305,31 @@ check.group("built-in data that all seeds share; a task of two data sets", funct
   check.equal(#t.columns, 2)
   check.ok(t:csv():find("t (a),auroc", 1, true) and t:markdown():find("t (b): auroc", 1, true) and t:markdown():find("(t (a) 40, t (b) 50)", 1, true), t:markdown())
   check.equal(t.rows[1].cells[1].n, 1)
+end)
+
+-- Sets whose paths end alike are columns of their own; a set that was moved is one, a set that was changed is two.
+check.group("data sets are told by their hash and path", function()
+  local function make(name, data, hash)
+    return vbl.runs.open(files:make(name, {config = {seed = 0, data = data}, manifest = {kind = "finetune", task = "t", data = data, data_hash = hash}, result = {status = "finished"}}))
+  end
+  local a, b, moved = make("ha", "captions:/setA/captions.tsv", "fnv1a64:0011223344556677"), make("hb", "captions:/setB/captions.tsv", "fnv1a64:8899aabbccddeeff"), nil
+  local function names(...)
+    local of, list = task_names {{name = "g", runs = {...}}}, {}
+    for i, record in ipairs {...} do list[i] = of(record) end
+    return table.concat(list, "; ")
+  end
+  check.equal(names(a, b), "t (captions:/setA/captions.tsv); t (captions:/setB/captions.tsv)")
+  moved = make("hm", "captions:/elsewhere/captions.tsv", "fnv1a64:0011223344556677")
+  check.equal(names(a, moved), "t; t")
+  check.equal(names(a, make("hc", "captions:/setA/captions.tsv", "fnv1a64:ffeeddccbbaa9988")), "t (captions:/setA/captions.tsv 00112233); t (captions:/setA/captions.tsv ffeeddcc)")
+  check.equal(names(a, make("hf", "captions:/setA/films.tsv", "fnv1a64:1")), "t (captions.tsv); t (films.tsv)")
+  check.equal(names(make("hs", "scenes", "fnv1a64:1"), make("ht", "scenes", "fnv1a64:2")), "t; t")
+  local few, many = run("few", {manifest = {kind = "pretrain"}}), run("many", {manifest = {kind = "pretrain"}})
+  files:write("few/config.lua", "return {seed = 0, test_samples = 64}")
+  files:write("many/config.lua", "return {seed = 1, test_samples = 1024}")
+  local grouped = by_config {vbl.runs.open(few), vbl.runs.open(many)}
+  check.equal(#grouped .. grouped[1].name .. grouped[2].name, "2641024")
+  for _, name in ipairs {"ha", "hb", "hm", "hc", "hf", "hs", "ht", "few", "many"} do c.remove(files.path .. "/" .. name) end
 end)
 
 -- Each kind of predictions against vbl.metrics on the whole.

@@ -1,10 +1,11 @@
 -- by_config(records) -> groups {{name =, runs = {record, ...}}, ...} of runs whose configs differ in the seed only, or in the data set, which
--- makes columns of a table, not rows. A group is named by the values in which the groups differ.
+-- makes columns of a table, not rows, or in what changes no number (memory, the log). A group is named by the values in which the groups differ.
 local flatten = require "vbl.runs.flatten"
 local show = require("vbl.config.values").show
 local sorted_keys = require "vbl.sorted_keys"
 
-local aside = {seed = true, data = true, task = true, val = true, test = true, test_samples = true, micro_batch = true, checkpointing = true, tasks_together = true, cuda_graph = true, log_every = true, checkpoint_every = true}
+local aside = {seed = true, data = true, task = true, val = true, test = true, micro_batch = true, checkpointing = true, tasks_together = true, cuda_graph = true,
+               log_every = true, checkpoint_every = true}
 
 local function plain(record)
   local flat = {}
