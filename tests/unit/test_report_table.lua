@@ -231,6 +231,31 @@ check.group("under the null", function()
   check.ok(t.rows[1].cells[1].best and t.rows[2].cells[1].best)
 end)
 
+check.group("a row of unlike runs says so", function()
+  local function make(name, seed, lr, epochs)
+    files:make(name, {config = {seed = seed, lr = lr, epochs = epochs, log_every = seed, model = {placement = "late"}}, manifest = {kind = "finetune", task = "unlike"},
+                      result = {status = "finished"}, predictions = {test = binary(0.4, seed)}})
+    return files.path .. "/" .. name
+  end
+  local a, b, other = make("unlike-a", 1, 1e-3, 3), make("unlike-b", 2, 1e-3, 3), make("unlike-c", 3, 1e-4, 9)
+  check.equal(tostring(vbl.report.table {{name = "late", runs = {a, b}}}):find("differ in more", 1, true), nil)
+  local text = tostring(vbl.report.table(vbl.runs.group(list {task = "unlike"}, "config.model.placement")))
+  check.ok(text:find("Note: the runs of 'late' differ in more than their seeds: epochs, lr.", 1, true), text)
+  for _, path in ipairs {a, b, other} do c.remove(path) end
+end)
+
+check.group("groups by config have names of their own", function()
+  local records = {}
+  for i = 1, 2 do
+    local path = files:make(("2025-09-03-21040%d-pretrain_all"):format(i), {config = {seed = i, lr = i, epochs = i, batch = i, clip = i, warmup = i / 10}, manifest = {kind = "pretrain"}, result = {status = "finished", values = {["test.loss.mlm"] = i}}})
+    records[i] = vbl.runs.open(path)
+  end
+  local made = vbl.report.comparison.of(records)
+  check.equal(made.why, nil)
+  check.equal(made.groups[1].name .. "; " .. made.groups[2].name, ("pretrain_all %s; pretrain_all %s"):format(records[1].id, records[2].id))
+  for _, record in ipairs(records) do c.remove(record.path) end
+end)
+
 check.group("runs that do not count", function()
   run("failed", {placement = "late", seed = 7, result = {status = "failed", message = "out of memory"}})
   run("killed", {placement = "late", seed = 8, result = {}})

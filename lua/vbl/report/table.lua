@@ -31,6 +31,7 @@ local scores = require "vbl.report.scores"
 local inference = require "vbl.report.table_inference"
 local layout = require "vbl.report.table_layout"
 local task_names = require "vbl.report.task_names"
+local unlike = require "vbl.report.unlike"
 local vbl = require "vbl"
 
 local defaults = {metrics = false, split = false, baseline = false, test = "bootstrap", draws = 2000, seed = 0, alpha = 0.05, digits = 3, interval = true, title = false}
@@ -242,6 +243,21 @@ local function note_twice(t)
   end
 end
 
+-- A key that made the groups may bring unlike runs together: a mean over learning rates is none over seeds.
+local function note_unlike(t)
+  for _, row in ipairs(t.rows) do
+    local by_task = {}
+    for _, one in ipairs(row.scored) do
+      by_task[one.task] = by_task[one.task] or {}
+      table.insert(by_task[one.task], unlike.keys(one.record))
+    end
+    for _, task in ipairs(t.tasks) do
+      local keys = unlike.among(by_task[task] or {})
+      if #keys > 0 then table.insert(t.notes, ("the runs of '%s'%s differ in more than their seeds: %s"):format(row.name, #t.tasks > 1 and " on " .. task or "", table.concat(keys, ", "))) end
+    end
+  end
+end
+
 return function(groups, opts)
   opts = options_of(opts)
   local t = {rows = {}, columns = {}, tasks = {}, left_out = {}, notes = {}, first = {}, twins = {}, names = {}, opts = opts, comparisons = 0}
@@ -258,5 +274,6 @@ return function(groups, opts)
   end
   if not opts.no_tests and #t.rows > 1 then inference.test(t, opts) end
   note_twice(t)
+  note_unlike(t)
   return layout.new(t)
 end
