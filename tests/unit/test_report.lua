@@ -99,6 +99,71 @@ check.group("warnings", function()
   has(page_of(cut), "This run did not end")
 end)
 
+local function warnings_of(path) return page_of(path, {job = false}):match '<ul class="warnings">(.-)</ul>' or "" end
+
+check.group("contrastive at chance: by the level that the run logged", function()
+  local function make(name, loss, level)
+    return runs:make(name, {config = {batch = 33, seed = 0}, manifest = {kind = "pretrain"}, result = {status = "finished"}, metrics = {
+      {step = 9, epoch = 1, split = "test", name = "loss.contrastive", value = loss, time = 1}, level and {step = 9, epoch = 1, split = "test", name = "chance.contrastive", value = level, time = 1} or nil}})
+  end
+  has(warnings_of(make("con-chance", 2.07, math.log(8))), "The contrastive term is at chance: test loss 2.070, ln of its 8 candidates 2.079.")
+  -- ln(batch / 2) is 2.80 here: a loss near it is far from chance among 64 candidates, and one above it may be nothing learnt among 32.
+  check.equal(warnings_of(make("con-learnt", 2.79, math.log(64))):find("contrastive", 1, true), nil)
+  check.equal(warnings_of(make("con-unknown", 2.79)):find("contrastive", 1, true), nil)
+end)
+
+-- A fine-tuned run: 71 samples of val, of which 50 are of one class; 200 of test, of which 110 are.
+local function finetuned(name, o)
+  local function rows(split, n, most)
+    local list = {{task = "memes", split = split, kind = "binary", classes = {"fine", "hateful"}, thresholds = {0.25}, checkpoint = {epoch = 1}}}
+    for i = 1, n do list[i + 1] = {id = split .. i, label = i <= most and 0 or 1, scores = o.scores or i <= most and 0.1 or 0.9} end
+    return list
+  end
+  local metrics = {}
+  for epoch = 1, 2 do metrics[epoch] = {step = 10 * epoch, epoch = epoch, split = "val", name = "accuracy.memes", value = 0.7 + epoch / 10, time = 1} end
+  metrics[3] = {step = 10, epoch = 1, split = "test", name = "accuracy.memes", value = 0.75, time = 1}
+  return runs:make(name, {config = {seed = 0}, manifest = {kind = "finetune", task = "memes", test_pairs = 71}, metrics = metrics, predictions = {val = rows("val", 71, o.most or 50), test = rows("test", 200, 110)},
+                          result = {status = "finished", kind = "finetune", task = "memes", best = {epoch = 1, metric = "accuracy", value = 0.8}, values = {["test.accuracy"] = 0.55}}})
+end
+
+check.group("a fine-tuned run: the accuracy of its result, the sizes and chance lines of its splits", function()
+  local one, other = finetuned("tuned", {scores = 0.5}), finetuned("tuned-other", {most = 40})
+  -- Every score is 0.5: "score > 0.5" says the first class, which is right 110 times of 200; a threshold of 0.25, or 0.5 with >=, would say the second.
+  has(warnings_of(one), "test accuracy 0.550 [", "Evaluated on 71 samples of val: too few")
+  check.equal(warnings_of(one):find("71 pairs", 1, true), nil)
+  check.equal(warnings_of(one):find("200 samples", 1, true), nil)
+  local function lines(paths)
+    local list = {}
+    for _, chart in ipairs(data_of((page_of(paths, {out = runs.path .. "/chance.html", job = false}))).curves) do
+      for _, ref in ipairs(chart.title == "accuracy.memes" and chart.refs or {}) do list[#list + 1] = ("%.3f %s"):format(ref[1], ref[2]) end
+    end
+    return table.concat(list, "; ")
+  end
+  check.equal(lines {one}, "0.704 largest class of val, 0.704; 0.550 largest class of test, 0.550")
+  check.equal(lines {one, other}, "0.704 tuned: largest class of val, 0.704; 0.550 largest class of test, 0.550; 0.563 tuned-other: largest class of val, 0.563")
+  local scores = require "vbl.report.scores"
+  check.equal(scores.said("multiclass", {scores = {["2"] = 0.9, ["0"] = 0.05}}), 2)
+end)
+
+check.group("chance by layer: one line a run where they differ", function()
+  local function make(name, level)
+    local rows = {}
+    for layer = 0, 1 do
+      rows[#rows + 1] = {step = 1, epoch = 1, split = "probe.matched", name = ("layer.%d.mknn"):format(layer), value = 0.5, time = 1}
+      rows[#rows + 1] = {step = 1, epoch = 1, split = "probe.chance", name = ("layer.%d.mknn"):format(layer), value = level, time = 1}
+    end
+    return runs:make(name, {config = {seed = 0}, manifest = {kind = "pretrain"}, result = {status = "finished"}, metrics = rows})
+  end
+  local function names(...)
+    local list = {}
+    for i, s in ipairs(data_of((page_of({...}, {out = runs.path .. "/levels.html", job = false}))).layers.charts[1].series) do list[i] = s.name end
+    return table.concat(list, "; ")
+  end
+  local a, b, same = make("layers-a", 0.04), make("layers-b", 0.08), make("layers-c", 0.04)
+  check.equal(names(a, b), "a, matched pairs; b, matched pairs; a, chance level; b, chance level")
+  check.equal(names(a, same), "a, matched pairs; c, matched pairs; chance level")
+end)
+
 check.group("samples of every kind of prediction", function()
   local function page(name, header, ...)
     header.task, header.split = "t", "test"

@@ -109,8 +109,8 @@ end
 local function chart_of(runs, collected, name)
   local chart = {title = name, xlabel = "optimizer step", xname = "step", integer = true, series = {}}
   for r in ipairs(runs) do add_series(chart, runs, r, collected[r], name) end
-  local value, label = chance.of(runs[1], name)
-  if value then chart.refs = {{value, label}} end
+  local lines = chance.lines(runs, name)
+  chart.refs = #lines > 0 and lines or nil
   return chart
 end
 

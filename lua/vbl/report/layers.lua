@@ -70,6 +70,29 @@ local function shade(run)
   return list
 end
 
+local function equal(a, b)
+  for epoch, list in ipairs(a) do
+    for layer, v in ipairs(list) do
+      local w = b[epoch][layer]
+      if v ~= w and not (v ~= v and w ~= w) then return false end
+    end
+  end
+  return #a[1] == #b[1]
+end
+
+-- One line where all runs that have a level have the same, else one a run: it hangs on the number of pairs and on their draw.
+local function add_chance(chart, runs, found, measure, epochs)
+  local levels, same = {}, true
+  for r in ipairs(runs) do
+    local by_epoch = (found[r].chance or {})[measure]
+    if by_epoch then levels[#levels + 1] = {r, values_of(by_epoch, epochs)} end
+    same = same and (#levels == 0 or equal(levels[#levels][2], levels[1][2]))
+  end
+  for _, level in ipairs(same and {levels[1]} or levels) do
+    chart.series[#chart.series + 1] = {name = (same and "" or runs[level[1]].short .. ", ") .. "chance level", values = level[2], color = same and 7 or (level[1] - 1) % 7 + 1, dash = 2, thin = true}
+  end
+end
+
 function layers.by_layer(runs)
   local set, measures, found = {}, {}, {}
   for r, run in ipairs(runs) do found[r] = collect(run.rows, set, measures) end
@@ -85,8 +108,7 @@ function layers.by_layer(runs)
         end
       end
     end
-    local chance = (found[1].chance or {})[measure]
-    if chance then chart.series[#chart.series + 1] = {name = "chance level", values = values_of(chance, epochs), color = 7, dash = 2, thin = true} end
+    add_chance(chart, runs, found, measure, epochs)
     chart.low, chart.high = range(chart, math.huge, -math.huge)
     charts[#charts + 1] = chart
   end

@@ -3,6 +3,7 @@
 -- A run with predictions: some of the furthest from their label and some evenly from the split. Else held-out pairs with the tasks' views of
 -- them: the caption with masked words, the caption that alignment prediction puts in its place.
 local markup = require "vbl.report.markup"
+local scores = require "vbl.report.scores"
 local sorted_keys = require "vbl.sorted_keys"
 
 local WORST, EVEN, PLAIN, CLASSES = 8, 4, 8, 3
@@ -129,7 +130,7 @@ local function scores_markup(header, row)
   local set, list, order, parts = label_set(row), scores_of(row), {}, {}
   if header.kind == "binary" then
     local threshold = header.thresholds and header.thresholds[1] or 0.5
-    local right = (list[1] >= threshold and 1 or 0) == row.label
+    local right = scores.said("binary", row, threshold) == row.label
     return bar(class_name(header, 1), list[1], right and "right" or "wrong") .. e("p", {class = "id"}, "label: " .. text(row.label == nil and "not known" or class_name(header, row.label)))
   end
   for k = 1, #list do order[k] = k end

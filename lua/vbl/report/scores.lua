@@ -8,6 +8,7 @@
 --   scores.main[kind] -> how many of these are main ones
 --   scores.has(p, metric) -> boolean
 --   scores.set(p, metric) -> set     scores.joined(p, q, metric) -> set of both, p's samples first
+--   scores.said(kind, row, [threshold]) -> the class of a binary or multiclass row, from 0
 --   scores.same(p, q) -> true, or false and the first difference of their samples
 --   scores.lower(metric) -> whether smaller is better
 -- Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
@@ -95,6 +96,12 @@ local function chosen(row)
   return best
 end
 
+-- Of labels that are one class; binary: by 0.5, or the threshold that is given.
+function scores.said(kind, row, threshold)
+  if kind == "binary" then return scalar(row.scores) > (threshold or 0.5) and 1 or 0 end
+  return chosen(row)
+end
+
 local function matrix(p, fn)
   local flat, classes = {}, #p.header.classes
   for i, row in ipairs(p.rows) do
@@ -141,7 +148,7 @@ local arguments = {}
 function arguments.binary(p, metric, tuned)
   local truth = column(p, function(row) return scalar(row.label) end)
   local limit = tuned and scalar(p.header.thresholds) or 0.5
-  local said = column(p, function(row) return scalar(row.scores) > limit and 1 or 0 end)
+  local said = column(p, function(row) return scores.said("binary", row, limit) end)
   if metric == "accuracy" then return "mean", column(p, function(_, i) return said[i] == truth[i] and 1 or 0 end) end
   if metric == "f1_macro" then return "f1_macro", said, truth, 2 end
   return metric, column(p, function(row) return scalar(row.scores) end), truth

@@ -11,6 +11,7 @@
 local c = require "vbl.store.c"
 local chance = require "vbl.report.chance"
 local record = require "vbl.runs.record"
+local scores = require "vbl.report.scores"
 local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
 local unigram = require "vbl.tasks.unigram"
@@ -51,24 +52,13 @@ local function read_sheets(run)
   table.sort(run.sheet_names)
 end
 
-local function best_of(scores)
-  local best = 1
-  for i, v in ipairs(scores) do
-    if v > scores[best] then best = i end
-  end
-  return best - 1
-end
-
--- Of labels that are one class: the share of the largest class and of the rows that are right.
+-- Of labels that are one class: the share of the largest class and of the rows that are right, decided as the metric "accuracy" is.
 local function class_shares(p)
   local counts, right, n, most = {}, 0, 0, 0
-  local threshold = p.header.thresholds and p.header.thresholds[1] or 0.5
   for _, row in ipairs(p.rows) do
     if math.type(row.label) ~= "integer" then return end
-    local scores = type(row.scores) == "table" and row.scores or {row.scores}
-    local said = #scores == 1 and (scores[1] >= threshold and 1 or 0) or best_of(scores)
     counts[row.label] = (counts[row.label] or 0) + 1
-    most, n, right = math.max(most, counts[row.label]), n + 1, right + (said == row.label and 1 or 0)
+    most, n, right = math.max(most, counts[row.label]), n + 1, right + (scores.said(p.header.kind, row) == row.label and 1 or 0)
   end
   if n > 0 then p.majority, p.accuracy = most / n, right / n end
 end

@@ -47,9 +47,9 @@ function checks.chance_levels(run, add)
   if mim and candidates and candidates > 1 and mim > 0.98 * math.log(candidates) then
     add("warning", "Masked image modelling is at chance: test loss %.3f, ln %.0f = %.3f.", mim, candidates, math.log(candidates))
   end
-  local contrastive, pairs_in_batch = last(run, "loss.contrastive", "test"), (run.config.batch or 0) / 2
-  if contrastive and pairs_in_batch > 1 and contrastive > 0.97 * math.log(pairs_in_batch) then
-    add("warning", "The contrastive term is at chance: test loss %.3f, ln of the about %d matched pairs of a batch %.3f.", contrastive, pairs_in_batch, math.log(pairs_in_batch))
+  local contrastive, level = last(run, "loss.contrastive", "test"), last(run, "chance.contrastive", "test")
+  if contrastive and level and level > 0 and contrastive > 0.97 * level then
+    add("warning", "The contrastive term is at chance: test loss %.3f, ln of its %.3g candidates %.3f.", contrastive, math.exp(level), level)
   end
 end
 
@@ -75,13 +75,25 @@ function checks.chosen(run, add)
   end
 end
 
+-- A fine-tuned run is scored on whole splits, and its manifest's pairs are those that it validates on.
+local function sizes_of_splits(run, add)
+  local scored = false
+  for _, split in ipairs(run.kind == "finetune" and run:splits() or {}) do
+    local p = run.predicted[split]
+    scored = scored or p ~= nil
+    if p and p.n < 100 then add("warning", "Evaluated on %d samples of %s: too few for intervals that mean anything.", p.n, split) end
+  end
+  if scored then return end
+  local pairs_of = math.min(run.manifest.test_pairs or math.huge, run.config.test_samples or math.huge)
+  if pairs_of < 100 then add("warning", "Evaluated on %d pairs: too few for intervals that mean anything.", pairs_of) end
+end
+
 function checks.sizes(run, add)
   local low, high = last(run, "accuracy.ap.low", "test"), last(run, "accuracy.ap.high", "test")
   if low and high - low > 0.1 then
     add("warning", "Too few held-out pairs for a comparison: the accuracy's 95 %% interval is %.2f wide.", high - low)
   end
-  local test = math.min(run.manifest.test_pairs or math.huge, run.config.test_samples or math.huge)
-  if test < 100 then add("warning", "Evaluated on %d pairs: too few for intervals that mean anything.", test) end
+  sizes_of_splits(run, add)
   local probes = math.min(run.config.probe_samples or math.huge, run.manifest.test_pairs or math.huge)
   if run.measured and probes > 0 and probes < 100 then
     add("warning", "The alignment measures rest on %d pairs; with so few their levels are mostly noise (measures over n: experiments/sensitivity.lua).", probes)
