@@ -164,6 +164,27 @@ check.group("chance by layer: one line a run where they differ", function()
   check.equal(names(a, same), "a, matched pairs; c, matched pairs; chance level")
 end)
 
+check.group("training time is the trainer's clock", function()
+  local function page(name, log, seconds)
+    local path = runs:make(name, {config = {seed = 0}, manifest = {kind = "pretrain"}, result = {status = "interrupted"}, metrics = {
+      {step = 1, epoch = 1, split = "step", name = "loss.mlm", value = 1, time = 1000}, {step = 2, epoch = 1, split = "step", name = "loss.mlm", value = 1, time = 87400}}})
+    runs:write(name .. "/log.txt", log)
+    if seconds then runs:write(name .. "/checkpoints/last/state.json", ('{"state": {"counters": {"seconds": %s}}}'):format(seconds)) end
+    return page_of(path, {job = false}):match '<section id="summary">(.-)</section>'
+  end
+  local function closing(samples, time, rate) return ("2025-09-03 21:04:36 - INFO - %d samples in %s of training: %s samples/s; peak memory 238 MB (tensors 111 MB)\n"):format(samples, time, rate) end
+  -- A day lies between its two steps; it was stopped after 72 s and ended after 1 h 5 min.
+  has(page("clock-resumed", closing(100, "1:12", "1.4") .. closing(5000, "1:05:03", "1.3")), '<td class="key">training time</td><td>1 h 05 min</td>', "1.3 samples/s")
+  has(page("clock-killed", closing(100, "1:12", "1.4"), "201.7"), "<td>3 min 22 s</td>")
+  for i, odd in ipairs {'"x"', "-1", "[]"} do check.equal(page("clock-odd" .. i, "", odd):find("training time", 1, true), nil) end
+end)
+
+check.group("what has no better side has no best", function()
+  local part = page_of(good):match "<h3>Evaluations</h3>(.-)</table>"
+  check.ok(part:find "loss.mlm <small>test</small></td><td class=\"n\">[%d.]+</td><td class=\"n\">2.0000<small> %(3%)", part)
+  check.ok(part:find "loss.mlm_shuffled <small>test</small></td><td class=\"n\">[%d.]+</td><td class=\"n\"></td>", part)
+end)
+
 check.group("samples of every kind of prediction", function()
   local function page(name, header, ...)
     header.task, header.split = "t", "test"

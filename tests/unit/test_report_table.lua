@@ -244,6 +244,18 @@ check.group("a row of unlike runs says so", function()
   for _, path in ipairs {a, b, other} do c.remove(path) end
 end)
 
+check.group("controls and levels of chance have no better side", function()
+  local function make(name, x)
+    return files:make(name, {config = {seed = 0}, manifest = {kind = "pretrain"}, result = {status = "finished", values = {["test.loss.mlm"] = x, ["test.loss.mlm_shuffled"] = x, ["test.chance.contrastive"] = x, ["test.candidates.mim"] = x}}})
+  end
+  local a, b = make("side-a", 2), make("side-b", 3)
+  local text = vbl.report.table({{name = "a", runs = {a}}, {name = "b", runs = {b}}}, {metrics = {"loss.mlm", "loss.mlm_shuffled", "chance.contrastive", "candidates.mim"}}):markdown():gsub(" +", " ")
+  check.ok(text:find("| | loss.mlm ↓ | loss.mlm_shuffled | chance.contrastive | candidates.mim |", 1, true), text)
+  check.ok(text:find("| a | **2.000** (1) | 2.000 (1) | 2.000 (1) | 2.000 (1) |", 1, true) and text:find("| b | 3.000 (1) | 3.000 (1) | 3.000 (1) | 3.000 (1) |", 1, true), text)
+  c.remove(a)
+  c.remove(b)
+end)
+
 check.group("groups by config have names of their own", function()
   local records = {}
   for i = 1, 2 do

@@ -11,6 +11,7 @@
 --   scores.said(kind, row, [threshold]) -> the class of a binary or multiclass row, from 0
 --   scores.same(p, q) -> true, or false and the first difference of their samples
 --   scores.lower(metric) -> whether smaller is better
+--   scores.neutral(metric) -> whether neither side is: controls (loss.mlm_shuffled), levels of chance, counts
 -- Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
 local vbl = require "vbl"
 
@@ -29,7 +30,11 @@ local usual = {val = {"val", "dev", "dev_seen"}, test = {"test", "test_seen", "t
 
 function scores.names(kind) return names[kind] or {} end
 
-function scores.lower(metric) return metric:find "^loss" ~= nil or metric:find "^median_rank" ~= nil end
+function scores.neutral(metric)
+  return metric:find "_shuffled$" ~= nil or metric:find "^chance%." ~= nil or metric:find "^candidates%." ~= nil or metric:find "^left_out%." ~= nil
+end
+
+function scores.lower(metric) return not scores.neutral(metric) and (metric:find "^loss" ~= nil or metric:find "^median_rank" ~= nil) end
 
 function scores.file(record, split)
   local have = {}

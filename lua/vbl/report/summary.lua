@@ -3,7 +3,9 @@
 --   summary.values(runs) -> markup: the last and the best value of every metric, with intervals
 --   summary.config(runs) -> markup: what differs between the runs; every key, its value, the default, marked where the two differ
 --   summary.environment(runs) -> markup: manifest.json
+local clock = require "vbl.report.clock"
 local markup = require "vbl.report.markup"
+local scores = require "vbl.report.scores"
 local show = require("vbl.config.values").show
 
 local summary = {}
@@ -28,8 +30,7 @@ local function by_run(runs, columns, rows, numeric)
   return markup.table {columns = names, rows = turned, numeric = right}
 end
 
-local function clock(seconds)
-  if not seconds then return "" end
+local function lasting(seconds)
   if seconds < 60 then return ("%d s"):format(seconds) end
   if seconds < 3600 then return ("%d min %02d s"):format(seconds // 60, seconds % 60) end
   return ("%d h %02d min"):format(seconds // 3600, seconds // 60 % 60)
@@ -56,16 +57,16 @@ local facts = {
   {"status", function(run) return markup.raw(markup.element("span", {class = "status " .. run.status}, run.status)) end},
   {"kind", function(run) return run.kind and run.kind .. (run.task and ", " .. run.task or "") end},
   {"begun", function(run) return run.created end},
-  {"time", function(run)
-    local first, last = run.rows[1] and run.rows[1].time, last_row(run).time
-    return first and last and clock(last - first)
+  {"training time", function(run)
+    local seconds = clock.seconds(run)
+    return seconds and lasting(math.floor(seconds + 0.5))
   end},
   {"reached", function(run)
     local row = last_row(run)
     return row.step and ("step %d%s%s"):format(row.step, run.manifest.steps and " of " .. run.manifest.steps or "", row.epoch and ", epoch " .. row.epoch or "")
   end},
   {"best checkpoint", best_of},
-  {"throughput", function(run) return run.log:match "in [%d:?]+ of training: ([%d.]+ samples/s; peak memory [^\n(]+)" end},
+  {"throughput", function(run) return (clock.closing(run.log)) end},
   {"parameters", function(run) return thousands(run.manifest.total_parameters) end},
   {"training pairs", function(run) return thousands(run.manifest.train_pairs) end},
   {"held-out pairs", function(run) return thousands(run.manifest.test_pairs) end},
@@ -91,10 +92,9 @@ end
 
 -- ---- values
 
-local smaller_is_better = {loss = true, rank = true}
-
-local function extreme(name, a, b)
-  if smaller_is_better[name:match "^(%a+)%."] or name:find "median_rank" then return b < a end
+-- Whether b is better than a.
+local function better(name, a, b)
+  if scores.lower(name) or name:find "^rank%." then return b < a end
   return b > a
 end
 
@@ -111,7 +111,7 @@ local function evaluations(run)
         found[key], names[#names + 1] = f, key
       end
       f.last = row
-      if row.value == row.value and (row.epoch or 0) > 0 and (not f.best or extreme(row.name, f.best.value, row.value)) then f.best = row end
+      if row.value == row.value and (row.epoch or 0) > 0 and not scores.neutral(row.name) and (not f.best or better(row.name, f.best.value, row.value)) then f.best = row end
     end
   end
   return found, names

@@ -23,7 +23,7 @@
 -- and p is corrected over all tests of the table (Holm 1979). Rows compare only where the ids and labels of their samples are equal, one
 -- by one: the first that differs is an error (built-in data of several seeds compare within each). A metric that the predictions do not give is taken from the runs' values, without interval
 -- and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below the table, never scored.
---   t.columns {{task, metric, title, kind, lower, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
+--   t.columns {{task, metric, lower, neutral, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
 --   t.notes; cell {mean, sd, n, values, seeds, low, high, best, fewer, difference, p, p_holm}
 local nearest = require "vbl.nearest"
 local resample = require "vbl.report.resample"
@@ -178,7 +178,7 @@ local function make_columns(t, opts)
     for _, metric in ipairs(opts.metrics or first and default_metrics(first) or {}) do
       if has(t, task, metric) then
         used[metric] = true
-        t.columns[#t.columns + 1] = {task = task, metric = metric, lower = scores.lower(metric), samples = first and scores.has(first, metric) and first.n or nil}
+        t.columns[#t.columns + 1] = {task = task, metric = metric, lower = scores.lower(metric), neutral = scores.neutral(metric), samples = first and scores.has(first, metric) and first.n or nil}
       end
     end
   end
@@ -225,7 +225,7 @@ local function judge(t, c)
   for _, row in ipairs(t.rows) do
     local cell = row.cells[c]
     if cell then
-      cell.best = (t.columns[c].lower and -cell.mean or cell.mean) == best
+      cell.best = not t.columns[c].neutral and (t.columns[c].lower and -cell.mean or cell.mean) == best
       cell.fewer = cell.n < most
     end
   end
