@@ -256,6 +256,40 @@ check.group("controls and levels of chance have no better side", function()
   c.remove(b)
 end)
 
+-- Written as text and figures, as a study writes it.
+check.group("a comparison without measured runs, without measures, without finished runs", function()
+  local late = {name = "late", runs = {files.path .. "/late0"}}
+  local function saved(groups, measures)
+    local made = vbl.report.comparison(groups, {measures = measures, draws = 100})
+    made:save(files.path .. "/saved")
+    c.remove(files.path .. "/saved.md")
+    return made, tostring(made)
+  end
+  local made, text = saved({late}, {"cka", "mknn"})
+  check.equal(made.sheet, nil)
+  check.ok(text:find("Note: no run has measured its alignment", 1, true), text)
+  made, text = saved({late}, {})
+  check.ok(made.sheet == nil and not text:find("measured", 1, true), text)
+  run("hopeless", {result = {status = "failed", message = "out of memory"}})
+  made, text = saved({{name = "a", runs = {files.path .. "/hopeless"}}}, {"cka"})
+  check.ok(#made.figures == 0 and text:find("a: hopeless (failed: out of memory)", 1, true), text)
+  c.remove(files.path .. "/hopeless")
+end)
+
+check.group("pretraining runs: those that did not finish are listed below the table", function()
+  local records = {}
+  for i, status in ipairs {"finished", "finished", "failed", "unfinished"} do
+    local finished = status == "finished"
+    records[i] = vbl.runs.open(files:make("pre-" .. status .. i, {config = {seed = i, lr = finished and i or 1}, manifest = {kind = "pretrain"},
+                                          result = status ~= "unfinished" and {status = status, values = finished and {["test.loss.mlm"] = i, ["test.loss.ap"] = i} or nil} or nil}))
+  end
+  local made = vbl.report.comparison.of(records)
+  check.equal(made.why, nil)
+  local text = tostring(made)
+  for _, part in ipairs {"| loss.ap ↓", "| loss.mlm ↓", "1: pre-failed3 (failed)", "1: pre-unfinished4 (unfinished)"} do check.ok(text:find(part, 1, true), part .. " is not in\n" .. text) end
+  for _, record in ipairs(records) do c.remove(record.path) end
+end)
+
 check.group("groups by config have names of their own", function()
   local records = {}
   for i = 1, 2 do

@@ -1,12 +1,12 @@
 -- Groups of runs side by side, those of a group differing in their seed only: the table of scores, where each group's runs stand, its
 -- alignment layer by layer, and whether alignment predicts the score.
 --   comparison(groups, opts) -> c     groups: as of vbl.report.table; opts: its options, and
---     measures = {"cka", "mknn", ...}     those that may predict the score (vbl.analysis.downstream); none: not asked
+--     measures = {"cka", "mknn", ...}     those that may predict the score (vbl.analysis.downstream); none, or {}: not asked
 --   c.table       vbl.report.table; nil where there is none to be made, and c.why says why
 --   c.runs        sheet: a line a run: group, task, seed, status, best epoch and score, values, parameters, folder
 --   c.layers      sheet: a line a run, partner, layer and measure, before and after training: what the figures are drawn from
 --   c.figures     {{name =, title =, panels = (of vbl.plot.figure), folded = whether a page hides it at first}, ...}
---   c.sheet       of vbl.analysis.downstream: each run's mean over its layers of the measures, after training, texts and images mismatched,
+--   c.sheet       of vbl.analysis.downstream, where finished runs measured their alignment: each run's mean over its layers of the measures, after training, texts and images mismatched,
 --                 against its best validation score; within each task, and a group's runs changing places as a whole
 --   tostring(c)   table and sheet;  c:save(base)     BASE.md, .tex, .csv; BASE-runs, BASE-layers, BASE-correlation .tsv and .json; BASE-NAME.svg,
 --                 .png of each figure
@@ -39,7 +39,8 @@ local function means(layers, names)
   return row
 end
 
--- A pretraining is left out: its score is the sum of its tasks' losses, which says nothing beside that of other tasks.
+-- A pretraining is left out: its score is the sum of its tasks' losses, which says nothing beside that of other tasks. So is a run that has none of the
+-- measures (probe_samples = 0).
 local function rows_of(groups, measures)
   local rows, task_of = {}, task_names(groups)
   for _, group in ipairs(groups) do
@@ -47,9 +48,10 @@ local function rows_of(groups, measures)
       local result = record.result
       if record.status == "finished" and record.kind ~= "pretrain" and result.best and result.alignment and result.alignment.after then
         local row = means(result.alignment.after.mismatched, measures)
+        local measured = next(row) ~= nil
         row.model, row.group, row.cluster, row.score = record.name, task_of(record), group.name, result.best.value
         row.metric, row.lower = result.best.metric, scoring.lower[result.best.metric]
-        rows[#rows + 1] = row
+        rows[#rows + 1] = measured and row or nil
       end
     end
   end
@@ -65,14 +67,15 @@ local function opened(groups)
   return list
 end
 
--- Of pretraining runs, which have no predictions: what all of them report of the test split.
+-- Of pretraining runs, which have no predictions: what all of them that finished report of the test split. The others are listed below the table.
 local function values_to_show(groups)
   local counts, runs, list = {}, 0, {}
   for _, group in ipairs(groups) do
     for _, record in ipairs(group.runs) do
-      if #record:splits() > 0 then return nil end
-      runs = runs + 1
-      for key in pairs(record.values) do
+      local counts_it = record.status == "finished"
+      if counts_it and #record:splits() > 0 then return nil end
+      runs = runs + (counts_it and 1 or 0)
+      for key in pairs(counts_it and record.values or {}) do
         local name = key:match "^test%.(.+)$"
         if name and (name:find "^loss" or name:find "^accuracy") and not name:find "%.low$" and not name:find "%.high$" then counts[name] = (counts[name] or 0) + 1 end
       end
@@ -83,6 +86,15 @@ local function values_to_show(groups)
   end
   table.sort(list)
   return #list > 0 and list or nil
+end
+
+local function add_correlation(self, rows, measures, seed)
+  if #rows == 0 then
+    table.insert(self.table.notes, "no run has measured its alignment after training (probe_samples), so measures are not compared with scores")
+    return
+  end
+  self.sheet = vbl.analysis.downstream(rows, measures, {seed = seed})
+  self.figures[#self.figures + 1] = figures.correlation(rows, measures)
 end
 
 local function new(groups, opts)
@@ -97,11 +109,7 @@ local function new(groups, opts)
   self.table = results(groups, given)
   self.runs, self.layers = listed.runs(groups, self.table.task_of), listed.layers(groups, self.table.task_of)
   self.figures = figures.of(groups, self.table)
-  if measures then
-    local rows = rows_of(groups, measures)
-    self.sheet = vbl.analysis.downstream(rows, measures, {seed = given.seed})
-    self.figures[#self.figures + 1] = figures.correlation(rows, measures)
-  end
+  if measures and #measures > 0 then add_correlation(self, rows_of(groups, measures), measures, given.seed) end
   return self
 end
 

@@ -134,7 +134,7 @@ local function by_layer(groups, partner, task, task_of, many)
 end
 
 function figures.of(groups, t)
-  local list = {scores(t)}
+  local list = {#t.columns > 0 and scores(t) or nil}
   for _, partner in ipairs {"mismatched", "matched"} do
     for _, task in ipairs(t.tasks) do
       local made = by_layer(groups, partner, task, t.task_of, #t.tasks > 1)
