@@ -214,6 +214,28 @@ check.group("several runs share the charts", function()
   check.error(function() vbl.report.html {good, bad} end, "need a file to write to")
 end)
 
+check.group("runs of one script are told apart, and their splits by their lines", function()
+  local function make(name, seed)
+    local rows = {}
+    for _, split in ipairs {"train", "train_eval", "test"} do rows[#rows + 1] = {step = 1, epoch = 1, split = split, name = "loss.mlm", value = 1 + seed / 10, time = 1} end
+    return runs:make(name, {config = {seed = seed}, manifest = {kind = "pretrain"}, result = {status = "failed"}, metrics = rows})
+  end
+  local function page(...) return (page_of({...}, {out = runs.path .. "/alike.html", job = false})) end
+  local function names(html)
+    local list = {}
+    for i, s in ipairs(data_of(html).curves[1].series) do list[i] = ("%s %s%s"):format(s.name, s.color, s.dash or 0) end
+    return table.concat(list, "; ")
+  end
+  local a, b, again = make("2025-09-03-210401-pretrain_all", 1), make("2025-09-03-210402-pretrain_all", 2), make("2025-09-03-210403-pretrain_all", 2)
+  local html = page(a, b)
+  check.equal(names(html), "seed 1, train 11; seed 1, train_eval 13; seed 1, test 10; seed 2, train 21; seed 2, train_eval 23; seed 2, test 20")
+  has(html, "<th>seed 1</th><th>seed 2</th>")
+  local function id(path) return vbl.runs.open(path).id end
+  check.ok(names(page(a, b, again)):find(("%s, test 20; %s, train 31"):format(id(b), id(again)), 1, true), names(page(a, b, again)))
+  local other = make("2025-09-03-210404-pretrain_few", 2)
+  check.ok(names(page(a, b, other)):find("all, seed 2, test 20; few, train 31", 1, true), names(page(a, b, other)))
+end)
+
 -- Two seeds of each of two placements on one set, one seed on another; the seeds of a group are a row.
 check.group("several runs: groups by config, the table and its figures above the charts", function()
   local layer = {{layer = "layer0", n = 64, cka = 0.25, coattention = false}, {layer = "layer1", n = 64, cka = 0.5, coattention = true}}

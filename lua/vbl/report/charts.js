@@ -73,10 +73,10 @@ function onWidth(figure, draw) {
 }
 
 // ---- line charts: {title, xlabel, whole (a place for each integer), integer (ticks alone), ticks (names of x = 1, 2, ...), low, high, refs = [[y, label]], shade = [[from, to]],
-//   series = [{name, color, dash (1, 2), thin, x, y, lo, hi, points (no line: lo to hi is a bar), labels (of the points)}]}
+//   series = [{name, color, dash (1, 2, 3), thin, x, y, lo, hi, points (no line: lo to hi is a bar), labels (of the points)}]}
 
 function seriesStyle(s) {
-  return `stroke:var(--c${s.color});stroke-width:${s.thin ? 1.2 : 2};stroke-dasharray:${["none", "5 4", "2 3"][s.dash || 0]};opacity:${s.thin ? 0.75 : 1}`;
+  return `stroke:var(--c${s.color});stroke-width:${s.thin ? 1.2 : 2};stroke-dasharray:${["none", "5 4", "2 3", "9 3 2 3"][s.dash || 0]};opacity:${s.thin ? 0.75 : 1}`;
 }
 
 function legend(figure, spec, hidden, changed) {

@@ -17,6 +17,14 @@ local split_names = {step = "train, each step", train = "train, mean of the epoc
 local split_colors = {step = 6, train = 1, train_eval = 5, test = 2, val = 4}
 local split_order = {step = 1, train = 2, train_eval = 3, val = 4, test = 5}
 
+-- Of several runs a colour is a run's, and the splits are told by their lines; what is held out is drawn through.
+local split_dashes = {step = false, train_eval = 3, val = false, test = false}
+
+local function dash_of(split)
+  if split_dashes[split] == nil then return 1 end
+  return split_dashes[split] or nil
+end
+
 local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." or name:find "^chance%." or name:find "^left_out%." end
 
 -- Of each stretch of the series its least and its largest value; values that are not finite stay.
@@ -81,7 +89,7 @@ local function add_series(chart, runs, r, found, name)
     local whole = found[name][split]
     if drawn(found[name], split, name, many) then
       local s, label = thin_out(whole), not many and split_names[split] or split ~= "" and split or name
-      local made = {name = many and runs[r].short .. ", " .. label or label, x = s.x, y = s.y, thin = split == "step" or nil, dash = many and split ~= "test" and split ~= "step" and 1 or nil,
+      local made = {name = many and runs[r].short .. ", " .. label or label, x = s.x, y = s.y, thin = split == "step" or nil, dash = many and dash_of(split) or nil,
                     color = many and (r - 1) % 7 + 1 or split_colors[split] or 5}
       if #s.x == #whole.x then made.lo, made.hi = band(found, name, split, whole) end
       chart.series[#chart.series + 1] = made

@@ -10,6 +10,7 @@ local curves = require "vbl.report.curves"
 local layers = require "vbl.report.layers"
 local markup = require "vbl.report.markup"
 local samples = require "vbl.report.samples"
+local short_names = require "vbl.report.short_names"
 local source = require "vbl.report.source"
 local summary = require "vbl.report.summary"
 local system = require "vbl.system.c"
@@ -31,19 +32,6 @@ local function run_name(page, i)
   local run = page.runs[i]
   local color = #page.runs > 1 and e("i", {class = "run", style = ("background:var(--c%d)"):format((i - 1) % 7 + 1)}) or ""
   return color .. text(run.name) .. e("span", {class = "status " .. run.status}, text(run.status))
-end
-
--- Names for legends and columns: without what all of them begin with ("fusion_study-late-seed0" and "...-seed1" are seed0 and seed1).
-local function shorten(runs)
-  local first, same = runs[1].short, #runs > 1 and #runs[1].short or 0
-  for _, run in ipairs(runs) do
-    while same > 0 and run.short:sub(1, same) ~= first:sub(1, same) do same = same - 1 end
-  end
-  while same > 0 and not first:sub(same, same):find "[-_.]" do same = same - 1 end
-  for _, run in ipairs(runs) do
-    if #run.short == same then return end
-  end
-  for _, run in ipairs(runs) do run.short = run.short:sub(same + 1) end
 end
 
 -- One heading a run where there are several.
@@ -256,7 +244,7 @@ return function(paths, opts)
   if not out then usage "report: several runs need a file to write to (out)" end
   local page = {runs = {}, sections = {}, data = {}}
   for i, path in ipairs(paths) do page.runs[i] = source.read(path, opts) end
-  shorten(page.runs)
+  short_names(page.runs)
   fill(page, opts)
   local html = assemble(page)
   if #html > LIMIT then io.stderr:write(("report: the page has %.1f MB\n"):format(#html / 1e6)) end
