@@ -7,18 +7,21 @@ local csv = require "vbl.store.table"
 local Table = {}
 Table.__index = Table
 
+-- A row is a line: whatever a name holds.
+local function one_line(text) return (text:gsub("%c+", " ")) end
+
 local markup = {
   markdown = {
     pm = " ± ", star = "\\*", fewer = "!", dash = "–",
     bold = function(text) return "**" .. text .. "**" end,
-    escape = function(text) return (text:gsub("[|*\\]", "\\%0")) end,
+    escape = function(text) return (one_line(text):gsub("[|*\\]", "\\%0")) end,
   },
   latex = {
     pm = " $\\pm$ ", star = "*", fewer = "!", dash = "--",
     bold = function(text) return "\\textbf{" .. text .. "}" end,
     escape = function(text)
       local special = {["\\"] = "\\textbackslash{}", ["~"] = "\\textasciitilde{}", ["^"] = "\\textasciicircum{}"}
-      return (text:gsub("[\\~^&%%$#_{}]", function(s) return special[s] or "\\" .. s end))
+      return (one_line(text):gsub("[\\~^&%%$#_{}]", function(s) return special[s] or "\\" .. s end):gsub("^[%[*]", "{}%0"))  -- behind \\ they are its arguments
     end,
   },
 }
@@ -161,11 +164,11 @@ function Table:markdown()
   if self.opts.title then out = {"**" .. m.escape(self.opts.title) .. "**", ""} end
   for _, line in ipairs(aligned(cells(self, m))) do out[#out + 1] = line end
   out[#out + 1] = ""
-  for _, line in ipairs(legend(self)) do out[#out + 1] = (line:gsub("%*", "\\*")) .. "  " end
+  for _, line in ipairs(legend(self)) do out[#out + 1] = one_line(line):gsub("%*", "\\*") .. "  " end
   local left = left_out(self)
   if #left > 0 then
     out[#out + 1] = "\nNot in the table:"
-    for _, line in ipairs(left) do out[#out + 1] = "- " .. (line:gsub("%*", "\\*")) end
+    for _, line in ipairs(left) do out[#out + 1] = "- " .. one_line(line):gsub("%*", "\\*") end
   end
   return table.concat(out, "\n") .. "\n"
 end
@@ -181,10 +184,9 @@ function Table:latex()
     if r == 1 then out[#out + 1] = "\\midrule" end
   end
   out[#out + 1] = "\\bottomrule\n\\end{tabular}"
-  local text = table.concat(legend(self), " "):gsub("±", "\1")
-  text = m.escape(text):gsub("\1", "$\\pm$"):gsub("<", "$<$")
+  local text = m.escape(table.concat(legend(self), " ")):gsub("±", "$\\pm$"):gsub("<", "$<$")
   out[#out + 1] = "\\caption{" .. (self.opts.title and m.escape(self.opts.title) .. ". " or "") .. text .. "}"
-  for _, line in ipairs(left_out(self)) do out[#out + 1] = "% not in the table: " .. line:gsub("[\r\n]", " ") end
+  for _, line in ipairs(left_out(self)) do out[#out + 1] = "% not in the table: " .. one_line(line) end
   out[#out + 1] = "\\end{table}"
   return table.concat(out, "\n") .. "\n"
 end
