@@ -205,6 +205,16 @@ check.group("runs with samples of their own: t intervals, paired", function()
   end
 end)
 
+check.group("an interval ends where its metric does", function()
+  local paths = {}
+  for seed, skill in ipairs {0.02, 0.5} do
+    paths[seed] = files:make("ends" .. seed, {config = {seed = seed}, manifest = {kind = "finetune", task = "ends"}, result = {status = "finished"}, predictions = {test = binary(skill, seed, 60)}})
+  end
+  local cell = vbl.report.table({{name = "a", runs = paths}}, {metrics = {"auroc"}}).rows[1].cells[1]
+  check.ok(cell.mean - 12.7 * cell.sd / math.sqrt(2) < 0 and cell.low == 0 and cell.high == 1, ("%g %g"):format(cell.low, cell.high))
+  for _, path in ipairs(paths) do c.remove(path) end
+end)
+
 check.group("permutation", function()
   local t = vbl.report.table(two_groups(), {test = "permutation", baseline = "late", interval = false})
   check.ok(t.rows[1].cells[1].p_holm < 0.01 and t.rows[2].cells[1].p == nil)

@@ -11,6 +11,7 @@
 --   scores.said(kind, row, [threshold]) -> the class of a binary or multiclass row, from 0
 --   scores.same(p, q) -> true, or false and the first difference of their samples
 --   scores.lower(metric) -> whether smaller is better
+--   scores.range(metric) -> the least and the largest value that a metric of predictions can have
 --   scores.neutral(metric) -> whether neither side is: controls (loss.mlm_shuffled), levels of chance, counts
 -- Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
 local vbl = require "vbl"
@@ -35,6 +36,11 @@ function scores.neutral(metric)
 end
 
 function scores.lower(metric) return not scores.neutral(metric) and (metric:find "^loss" ~= nil or metric:find "^median_rank" ~= nil) end
+
+function scores.range(metric)
+  if metric:find "^median_rank" then return 1, math.huge end
+  return 0, 1
+end
 
 function scores.file(record, split)
   local have = {}

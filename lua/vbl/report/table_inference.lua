@@ -37,6 +37,13 @@ local function own_samples(cell)
   return cell.n > 1 and of or nil
 end
 
+-- No mean lies beyond the ends of its metric, so an interval that is cut there holds it as often.
+local function within(low, high, metric)
+  if not low then return nil end
+  local least, most = scores.range(metric)
+  return math.min(math.max(low, least), most), math.max(math.min(high, most), least)
+end
+
 -- All sets of a column that have the same samples on the same draws of them.
 function inference.draw(t, c, opts)
   local list = sets_by_scope(t, c)
@@ -53,6 +60,7 @@ function inference.draw(t, c, opts)
     if cell then
       cell.draws = own_samples(cell) and resample.mean_draws(cell.values, r, opts) or resample.group_draws(cell.run_draws, r, opts, cell.values)
       cell.low, cell.high = resample.interval(cell.draws, opts.alpha)
+      cell.low, cell.high = within(cell.low, cell.high, t.columns[c].metric)
     end
   end
   t.columns[c].scopes = #list
