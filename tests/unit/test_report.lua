@@ -185,6 +185,38 @@ check.group("what has no better side has no best", function()
   check.ok(part:find "loss.mlm_shuffled <small>test</small></td><td class=\"n\">[%d.]+</td><td class=\"n\"></td>", part)
 end)
 
+check.group("a prediction stands beside its own picture and caption, where samples were left out and where captions are many", function()
+  local f = require("data_files").new()
+  local lines = {}
+  for i = 1, 5 do
+    f:image(("i/%d.png"):format(i), i)
+    for k = 1, 2 do lines[#lines + 1] = ("i/%d.png\tword%s number%s\n"):format(i, ("abcde"):sub(i, i), ("xy"):sub(k, k)) end
+  end
+  f:write("captions.tsv", table.concat(lines))
+  local view = vbl.data.open("captions:" .. f.path .. "/captions.tsv", {image = 32, patch = 8, test_fraction = 0}):split "train"
+  local function cards(header, rows)
+    local one = {splits = function() return {"val"} end, predicted = {val = {header = header, rows = rows, n = #rows}}, view_of = function() return view end}
+    local list = {}
+    for caption, id in require("vbl.report.samples")(one, 1):gmatch '<p>(word.-)</p>.-<p class="id">(i/[^<]-)</p>' do list[id] = caption end
+    return list
+  end
+  local rows = {}
+  for i, id in ipairs {"i/1.png", "i/1.png#2", "i/3.png", "i/3.png#2"} do rows[i] = {id = id, ranks = {t2i = i}} end
+  local found = cards({kind = "retrieval", task = "r"}, rows)
+  check.equal(found["i/1.png"], "worda numberx")
+  check.equal(found["i/1.png#2"], "worda numbery")
+  check.equal(found["i/3.png"], "wordc numberx")
+  check.equal(found["i/3.png#2"], "wordc numbery")
+  -- Of a drawn pair that does not belong together the text is the other sample's.
+  local all = view:range(1, 5)
+  local swaps = view:fixed_swaps(all)
+  rows = {}
+  for i = 1, 5 do rows[i] = {id = view:image_id(i), label = swaps.labels[i], scores = 0.5} end
+  found = cards({kind = "binary", task = "itm", classes = {"no match", "match"}}, rows)
+  for i = 1, 5 do check.equal(found[view:image_id(i)]:sub(1, 5), "word" .. ("abcde"):sub(swaps.from[i], swaps.from[i])) end
+  f:remove()
+end)
+
 check.group("samples of every kind of prediction", function()
   local function page(name, header, ...)
     header.task, header.split = "t", "test"

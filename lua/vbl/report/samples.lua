@@ -13,8 +13,9 @@ local e, text = markup.element, markup.text
 -- Of so many of one run, how many where n share a page.
 local function share(most, n) return n <= 2 and most or math.max(math.min(2, most), 2 * most // n) end
 
-local function picture(view, i)
-  local batch = view:batch {i}
+-- The picture of a sample with its caption of that number (1).
+local function picture(view, i, caption)
+  local batch = view:batch({i}, {caption = caption or 1})
   local shape = batch.images:shape()
   local uri, small = markup.image(batch.images:reshape(3, shape[3], shape[4]):contiguous())
   return e("img", {src = uri, alt = "image " .. view:image_id(i), class = small and "small" or nil, loading = "lazy"}), batch
@@ -144,15 +145,43 @@ local function scores_markup(header, row)
   return table.concat(parts) .. e("p", {class = "id"}, "label: " .. text(#labels > 0 and table.concat(labels, ", ") or "none"))
 end
 
+-- id -> number of the sample in the view, as far as asked for: the rows are those of the split, in its order, but for samples that could not be scored.
+local function finder(view)
+  local numbers
+  local function number_of(id)
+    if not numbers then
+      numbers = {}
+      for i = 1, view:size() do numbers[view:image_id(i)] = i end
+    end
+    return numbers[id]
+  end
+  -- -> the sample of row i, and which of its captions it is of: ID#2 is the second one's.
+  return function(i, id)
+    if i <= view:size() and view:image_id(i) == id then return i, 1 end
+    local found = number_of(id)
+    if found then return found, 1 end
+    local stem, caption = id:match "^(.*)#(%d+)$"
+    found = stem and number_of(stem)
+    return found, found and tonumber(caption)
+  end
+end
+
+-- Pairs that the task drew have another sample's text where they do not belong together.
+local function drawn(view, p) return p.header.classes and p.header.classes[1] == "no match" and not view.data:labels() end
+
 local function predicted(run, split, p, n)
   local view = run.view_of and run.view_of(split)
+  local find = view and finder(view)
   local function cards(list)
     local parts = {}
     for k, i in ipairs(list) do
       local row, image, caption = p.rows[i], "", ""
-      if view and i <= view:size() and view:image_id(i) == row.id then
+      local sample, number
+      if view then sample, number = find(i, row.id) end
+      if sample then
         local batch
-        image, batch = picture(view, i)
+        image, batch = picture(view, sample, number)
+        if drawn(view, p) then batch = view:fixed_swaps(batch) end
         caption = e("p", nil, (words(view.data, batch.tokens:totable()[1])))
       end
       parts[k] = card(image, caption, scores_markup(p.header, row), e("p", {class = "id"}, text(row.id)))

@@ -119,6 +119,7 @@ function final.run(job, run, s)
   load_best(job, run, s)
   vbl.autocast(job.config.precision, all, job, run, s)
   s.busy = false
+  if job.config.flags.final then run:plots() end  -- with the test split's values
   if job.test_name and not job.config.flags.final then run:log("the test split is locked; to score it: --resume %s --final", run.path) end
 end
 
