@@ -97,14 +97,16 @@ static vbl_status log_ratios(vbl_prepared *x, double *out, vbl_error *err) {
   return VBL_OK;
 }
 
-// mle: (n-1) / sum ln mu. linear: slope through the origin of -ln(1 - i/n) on ln mu, the largest ratios left out.
+// mle: (n-1) / sum ln mu. linear: slope through the origin of -ln(1 - i/n) on ln mu, the largest ratios left out; the n-th always is,
+// where -ln(1 - i/n) is infinite.
 static vbl_status fit_dimension(vbl_prepared *x, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   double *ratio = NULL, top = 0, bottom = 0;
   VBL_TRY(vbl_doubles(x->n, "twonn", &ratio, err));
   vbl_status status = log_ratios(x, ratio, err);
   int64_t used = (int64_t)((1 - o->discard) * (double)x->n + 1e-9);
+  if (used > x->n - 1) used = x->n - 1;
   for (int64_t i = 0; status == VBL_OK && i < (o->fit == 1 ? used : x->n); i++) {
-    if (o->fit == 1 && i + 1 < x->n) top += -log1p(-(double)(i + 1) / (double)x->n) * ratio[i];
+    if (o->fit == 1) top += -log1p(-(double)(i + 1) / (double)x->n) * ratio[i];
     bottom += o->fit == 1 ? ratio[i] * ratio[i] : ratio[i];
   }
   free(ratio);

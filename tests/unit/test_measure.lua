@@ -58,6 +58,25 @@ check.group("one space, one matrix", function()
   check.equal(r.median_rank, 3.5)
 end)
 
+check.group("twonn: the slope over all ratios but the last, whose quantile 1 has no logarithm", function()
+  local d2 = {}
+  for i = 1, N do
+    d2[i] = {}
+    for j = 1, N do
+      local sum = 0
+      for q = 1, DX do sum = sum + (xt[i][q] - xt[j][q]) ^ 2 end
+      if j ~= i then table.insert(d2[i], sum) end
+    end
+    table.sort(d2[i])
+    d2[i] = math.log(d2[i][2] / d2[i][1]) / 2
+  end
+  table.sort(d2)
+  local top, bottom = 0, 0
+  for i = 1, N - 1 do top, bottom = top - math.log(1 - i / N) * d2[i], bottom + d2[i] ^ 2 end
+  check.near(measure.twonn(X, {fit = "linear", discard = 0}), top / bottom, 1e-9)
+  check.near(measure.twonn(X, {fit = "linear", discard = 0.5 / N}), top / bottom, 1e-9)
+end)
+
 check.group("dtypes, strides, prepared matrices", function()
   local value, record = measure.cka(X, Y)
   check.near(measure.cka(X:to("f32"), Y:to("f32")), value, 1e-5)
