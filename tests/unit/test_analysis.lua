@@ -121,6 +121,45 @@ check.group("an image that does not decode: the features say whose rows they are
   f:remove()
 end)
 
+-- A view of `view` whose pairs 1 .. last but those of `kept` have a caption without a word.
+local function wordless(view, last, kept)
+  local pad, sep = data.tokenizer:id "[PAD]", data.tokenizer:id "[SEP]"
+  local own = setmetatable({}, {__index = function(_, key)
+    return type(view[key]) == "function" and function(_, ...) return view[key](view, ...) end or view[key]
+  end})
+  function own:range(first, count)
+    local batch = view:range(first, count)
+    local tokens, lengths = batch.tokens:totable(), batch.lengths:totable()
+    for i = 1, count do
+      if first + i - 1 <= last and not kept[first + i - 1] then
+        lengths[i], tokens[i][2] = 2, sep
+        for t = 3, #tokens[i] do tokens[i][t] = pad end
+      end
+    end
+    batch.tokens, batch.lengths = vbl.tensor(tokens, {dtype = "i32"}), vbl.tensor(lengths, {dtype = "i32"})
+    return batch
+  end
+  own.same_image = function(_, ...) return view:same_image(...) end
+  return own
+end
+
+check.group("captions without words: max-sim is the mean over the others, whatever the batch", function()
+  local view = wordless(test, 12, {[7] = true, [8] = true})
+  local function max_sim(batch, samples) return analysis.features(model, view, {samples = samples, batch = batch, partners = {"none"}}).max_sim.none end
+  local whole = max_sim(24, 24)
+  for _, size in ipairs {4, 8} do  -- the first four have none
+    local parts = max_sim(size, 24)
+    -- f32 features of another batch differ by the order of a few hundred terms' sums
+    for i, layer in ipairs(whole) do
+      for j = 1, 2 do check.near(parts[i][j], layer[j], 1e-5) end
+    end
+  end
+  for j = 1, 2 do check.ok(whole[1][j] == whole[1][j]) end
+  view = wordless(test, 12, {})
+  local none = max_sim(4, 12)
+  check.ok(none[1][1] ~= none[1][1] and none[1][2] ~= none[1][2])
+end)
+
 check.group("features in a file", function()
   analysis.save(root .. "/sub/f.safetensors", features)
   local again = analysis.load(root .. "/sub/f.safetensors")

@@ -64,14 +64,14 @@ local function layer_rows(out, layer, by, lengths, weights, opts)
   local t, v = out.taps[layer.text], out.taps[layer.vision]
   local text, vision = taps.unpack(t.rows, t.layout), taps.unpack(v.rows, v.layout)
   if by > 0 then vision = down(vision, by) end
-  local tp, pt = vbl.measure.max_sim(text, vision, {text_lengths = lengths})
+  local tp, pt, record = vbl.measure.max_sim(text, vision, {text_lengths = lengths})
   local rows = {["text.cls"] = text:select(2, 1):contiguous(), ["vision.cls"] = vision:select(2, 1):contiguous()}
   if opts.mean then
     rows["text.mean"] = (text * weights):sum(2)
     rows["vision.mean"] = vision:narrow(2, 2, vision:size(2) - 1):mean(2)
   end
   if opts.tokens then rows["text.tokens"], rows["vision.tokens"] = text, vision end
-  return {rows = rows, max_sim_tp = tp, max_sim_pt = pt}
+  return {rows = rows, max_sim = {tp, pt}, with_tokens = text:size(1) - (record.skipped or 0)}
 end
 
 local function batch_rows(model, split, batch, layers, partner, opts)
@@ -109,6 +109,14 @@ local function pad_tokens(list)
   return padded
 end
 
+-- A batch's mean is over the samples that have a token; of none it is NaN, and no part of the mean over all.
+local function add_max_sim(sum, layer)
+  local samples = layer.with_tokens
+  if samples == 0 then return end
+  for j = 1, 2 do sum[j] = sum[j] + layer.max_sim[j] * samples end
+  sum.samples = sum.samples + samples
+end
+
 -- One partner's pass over the first n pairs: its tensors into `into` by name. Returns its max-sim numbers, one {tp, pt} a layer,
 -- the lengths of the captions, and the samples (where an image does not decode, the next one's).
 local function pass(model, split, layers, partner, n, opts, into)
@@ -119,8 +127,8 @@ local function pass(model, split, layers, partner, n, opts, into)
     table.move(found.lengths, 1, #found.lengths, #lengths + 1, lengths)
     table.move(found.index, 1, #found.index, #index + 1, index)
     for i, layer in ipairs(found) do
-      sums[i] = sums[i] or {0, 0}
-      sums[i] = {sums[i][1] + layer.max_sim_tp * range[2] / n, sums[i][2] + layer.max_sim_pt * range[2] / n}
+      sums[i] = sums[i] or {0, 0, samples = 0}
+      add_max_sim(sums[i], layer)
       for name, x in pairs(layer.rows) do
         local key = cache.key(partner, layers[i].name, name)
         lists[key] = lists[key] or {}
@@ -128,6 +136,7 @@ local function pass(model, split, layers, partner, n, opts, into)
       end
     end
   end
+  for i, sum in ipairs(sums) do sums[i] = {sum[1] / sum.samples, sum[2] / sum.samples} end
   for key, list in pairs(lists) do into[key] = vbl.cat(key:find "%.tokens$" and pad_tokens(list) or list, 1) end
   return sums, lengths, index
 end
