@@ -78,8 +78,8 @@ const vbl_measure_row vbl_measure_rows[] = {
      PAIR "Distance correlation, 0 to 1; corrected: on the squared scale, about 0 for unrelated data, may be negative (n >= 4)."},
     {"mknn", vbl_mknn, 2, neighbours, "mknn" KNN, PAIR "Mean share of common k nearest neighbours, 0 to 1. chance k/(n-1)."},
     {"mknn_thesis", vbl_mknn_thesis, 2, neighbours, "mknn_thesis" ORDERED,
-     PAIR "Reciprocity across spaces over reciprocity within: no overlap, can exceed 1, about three times mknn's chance level. For "
-          "comparison with published numbers only."},
+     PAIR "Reciprocity across spaces over reciprocity within: no overlap, can exceed 1. Chance: mknn's over the share of "
+          "neighbours that are mutual (record.chance). For comparison with published numbers only."},
     {"knn_jaccard", vbl_knn_jaccard, 2, neighbours, "knn_jaccard" KNN,
      PAIR "Mean Jaccard index of the k nearest neighbours, 0 to 1."},
     {"rank_sim", vbl_rank_sim, 2, neighbours, "rank_sim" ORDERED,

@@ -20,8 +20,8 @@ static int64_t reciprocal(const vbl_knn *a, const vbl_knn *b) {
   return count;
 }
 
-// <A, B'> / sqrt(<A, A'> <B, B'>). Not an overlap: unbounded above, about 3 k / (n-1) for unrelated data; kept to compare with
-// published numbers.
+// <A, B'> / sqrt(<A, A'> <B, B'>). Not an overlap: unbounded above, and for unrelated data k / (n-1) over the share of neighbours that
+// are mutual; kept to compare with published numbers.
 vbl_status vbl_mknn_thesis(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_measure_result *r, vbl_error *err) {
   vbl_neighbours nb;
   bool ready;

@@ -88,6 +88,26 @@ check.group("Wasserstein between Gaussians", function()
   check_mean("two samples of N(0, I5), n = 200", 6, 1.21, 0.05, function() return (measure.wasserstein(normal(200, 5), normal(200, 5))) end)
 end)
 
+check.group("mknn_thesis: mknn's chance over the share of neighbours that are mutual, and its help says so", function()
+  local n, k, mutual = 144, 10, {}
+  local x, y = normal(n, 768), normal(n, 768)
+  for side, data in ipairs {x, y} do
+    local lists, found, count = measure.neighbours(data, {k = k}):totable(), {}, 0
+    for i, list in ipairs(lists) do
+      for _, j in ipairs(list) do found[i * (n + 1) + j] = true end
+    end
+    for i, list in ipairs(lists) do
+      for _, j in ipairs(list) do count = count + (found[j * (n + 1) + i] and 1 or 0) end
+    end
+    mutual[side] = count / (n * k)
+  end
+  local _, record = measure.mknn_thesis(x, y, {k = k})
+  check.near(record.chance, k / (n - 1) / math.sqrt(mutual[1] * mutual[2]), 1e-12)
+  check.ok(record.chance < 1.5 * k / (n - 1))  -- most neighbours of isotropic data are mutual: no fixed factor
+  local text = require("vbl.help").row("measure.mknn_thesis").help
+  check.ok(text:find("mutual", 1, true) and not text:find("times mknn", 1, true), text)
+end)
+
 check.group("parts of measures", function()
   local x = normal(30, 4)
   local lists, s = measure.neighbours(x, {k = 29, metric = "euclidean"}), measure.singular_values(x)
