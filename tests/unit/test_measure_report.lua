@@ -229,6 +229,17 @@ check.group("layers: one permutation, the search inside the null", function()
     "short has 49 rows")
 end)
 
+check.group("layers without a value: max and mean say over how many they are", function()
+  local x, layers = vbl.randn(40, 4), {}
+  for i = 1, 3 do layers[i] = {name = "layer" .. i - 1, x = x, y = i == 2 and vbl.ones(40, 4) or x + vbl.randn(40, 4)} end
+  local r = measure.report_layers(layers, {"cka", "cosine"}, {null = 9, interval = false})
+  check.equal(r:row("cka", "layer1").status, "ZERO_VARIANCE")
+  check.equal(r:row("cka", "max").note, "over 2 of 3 layers")
+  check.equal(r:row("cka", "mean").note, "over 2 of 3 layers")
+  check.ok(tostring(r):find("at layer%d, over 2 of 3 layers"))
+  check.equal(r:row("cosine", "max").note, nil)  -- all three have one
+end)
+
 check.group("matrix", function()
   local list, other = {}, {}
   for i = 1, 3 do list[i], other[i] = vbl.randn(40, 5), vbl.randn(40, 7) end

@@ -2,7 +2,7 @@
 --
 -- layers: array of {name = "layer0", x = [n, dx], y = [n, dy]}, all of the same n rows in the same order. names, opts: as for report.
 -- Rows: one a layer and measure (fields of report's rows and `layer`, `q`), then for each measure two more with layer = "max" (for
--- distances "min"; `at`: which layer) and layer = "mean". Taking the best of many layers finds large values in noise too: the same
+-- distances "min"; `at`: which layer) and layer = "mean", both over the layers that have a value (`note` where some have none). Taking the best of many layers finds large values in noise too: the same
 -- permutation is applied to all layers and the best (the mean) is taken inside each draw, so that p and calibrated allow for the search.
 -- q: p after Benjamini and Hochberg over all layers and measures of the table.
 local calibrate = require "vbl.measure.calibrate"
@@ -52,8 +52,8 @@ local function mean_of(values)
   return sum
 end
 
--- The aggregate of the layers' values beside the aggregate of each draw.
-local function aggregate(label, list, name, of, s)
+-- The aggregate of the layers' values beside the aggregate of each draw. layers: how many there are, with or without a value.
+local function aggregate(label, list, name, of, layers, s)
   local values, null = {}, {}
   for i, row in ipairs(list.rows) do values[i] = row.value end
   for b = 1, s.null do
@@ -64,6 +64,7 @@ local function aggregate(label, list, name, of, s)
   local value, at = of(values, list.traits.distance)
   local row = {layer = name, measure = label, value = value, status = "OK", n = list.rows[1].n, k = list.rows[1].k, null = list.traits.null,
                at = at and list.rows[at].layer, warnings = {}, seconds = 0}
+  if #list.rows < layers then row.note = ("over %d of %d layers"):format(#list.rows, layers) end
   for key, v in pairs(calibrate.against(value, null, list.traits, s.alpha)) do row[key] = v end
   row.chance, row.chance_source = row.null_mean, ("mean of %d permutations"):format(s.null)
   return row
@@ -92,8 +93,8 @@ return function(layers, names, opts)
   for _, entry in ipairs(entries) do
     local list = results[entry.label]
     if #list.rows > 0 then
-      rows[#rows + 1] = aggregate(entry.label, list, list.traits.distance and "min" or "max", best_of, s)
-      rows[#rows + 1] = aggregate(entry.label, list, "mean", mean_of, s)
+      rows[#rows + 1] = aggregate(entry.label, list, list.traits.distance and "min" or "max", best_of, #layers, s)
+      rows[#rows + 1] = aggregate(entry.label, list, "mean", mean_of, #layers, s)
     end
   end
   return table_of(rows, s)
