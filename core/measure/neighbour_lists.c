@@ -1,5 +1,6 @@
 // Measures that read neighbour lists as graphs, sequences or distance vectors.
 // defines: vbl_mknn_thesis, vbl_cycle_knn, vbl_lcs_knn, vbl_edit_knn, vbl_second_order_cosine
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -120,12 +121,19 @@ vbl_status vbl_edit_knn(vbl_prepared *x, vbl_prepared *y, const vbl_measure_opti
   return isnan(mean) ? VBL_OK : vbl_value(r, 1 - mean / (double)o->k);
 }
 
+// 1 - cosine of two unit rows, as |u - v|^2 / 2: 1 - <u, v> would leave equal rows the rounding of their length. Rows of one direction
+// are 0: with e = 2^-53 a row's length is off by (d/2 + 3) e of itself and each element by e more, so that u - v is at most (d + 8) e long.
+static double angular(const double *u, const double *v, int64_t d) {
+  double chord2 = vbl_distance2(u, v, d), rounding = (double)(d + 8) * DBL_EPSILON / 2;
+  return chord2 <= rounding * rounding ? 0 : chord2 / 2;
+}
+
 // Distance of rows i and j by the key's metric: 1 - cosine, -<xi, xj>, or |xi - xj|.
 static double distance(const vbl_prepared *p, vbl_knn_metric metric, int64_t i, int64_t j) {
   int64_t d = p->d;
   if (metric == VBL_KNN_EUCLIDEAN) return sqrt(vbl_distance2(p->raw + i * d, p->raw + j * d, d));
   if (metric == VBL_KNN_IP) return -vbl_dot(p->raw + i * d, p->raw + j * d, d);
-  return 1 - vbl_dot(p->unit + i * d, p->unit + j * d, d);
+  return angular(p->unit + i * d, p->unit + j * d, d);
 }
 
 // Cosine between row i's distances to the union of its neighbours, in X and in Y (Hamilton et al. 2016; Klabunde et al. 2023).

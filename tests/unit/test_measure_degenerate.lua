@@ -200,4 +200,25 @@ check.group("RSA of duplicates, shuffled", function()
   end
 end)
 
+-- Each row twice, and then three times as long: its neighbour lies in its own direction, in both spaces.
+check.group("second_order_cosine of rows in one direction: no distance, whatever rounding leaves", function()
+  for _, scale in ipairs {1, 3} do
+    local function twins(rows)
+      local list = {}
+      for i, row in ipairs(rows:totable()) do
+        list[2 * i - 1], list[2 * i] = row, {}
+        for j, v in ipairs(row) do list[2 * i][j] = scale * v end
+      end
+      return vbl.tensor(list, {dtype = "f64"})
+    end
+    local x, y = twins(normal(20, 16)), twins(normal(20, 16))
+    for _, metric in ipairs {"cosine", scale == 1 and "euclidean" or nil} do
+      local value, record = measure.second_order_cosine(x, y, {k = 1, metric = metric})
+      check.ok(value ~= value)
+      check.equal(record.status, "NOTHING_VALID")
+      check.equal(record.skipped, 40)
+    end
+  end
+end)
+
 check.done()
