@@ -55,13 +55,14 @@ static vbl_status make_kernels(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared
 // Upper triangle of the distances (or their ranks) about its mean and divided by its length, on both sides of a zero diagonal.
 static vbl_status rsa_side(vbl_prepared *p, const vbl_measure_options *o, double **k, vbl_error *err) {
   int64_t n = p->n, pairs = n * (n - 1) / 2, q = 0;
-  bool ok = true;
+  vbl_measure_status how;
   double *v = NULL, mean = 0;
-  VBL_TRY(vbl_rdm(p, o->rdm, k, &ok, err));
-  VBL_TRY(vbl_doubles(pairs, "permutations", &v, err));
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = i + 1; j < n; j++) v[q++] = (*k)[i * n + j];
-  vbl_status status = o->compare == 0 ? vbl_average_ranks(v, pairs, err) : VBL_OK;
+  vbl_status status = vbl_rdm(p, o, &v, &how, err);
+  if (status == VBL_OK) status = vbl_doubles(n * n, "permutations", k, err);
+  if (status != VBL_OK) {
+    free(v);
+    return status;
+  }
   for (q = 0; q < pairs; q++) mean += v[q] / (double)pairs;
   for (q = 0; q < pairs; q++) v[q] -= mean;
   double length = sqrt(vbl_dot(v, v, pairs));
@@ -71,7 +72,7 @@ static vbl_status rsa_side(vbl_prepared *p, const vbl_measure_options *o, double
     for (int64_t j = i + 1; j < n; j++) (*k)[i * n + j] = (*k)[j * n + i] = v[q++] / length;
   }
   free(v);
-  return status;
+  return VBL_OK;
 }
 
 static vbl_status make_rsa(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, vbl_form *f, vbl_error *err) {
@@ -123,7 +124,7 @@ vbl_status vbl_form_make(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, c
   *made = true;
   if (fn == vbl_hsic || fn == vbl_cka || fn == vbl_dcor)
     status = make_kernels(fn, x, y, o, f, err);
-  else if (fn == vbl_rsa && o->compare != 2)
+  else if (fn == vbl_rsa && o->compare != VBL_COMPARE_KENDALL)
     status = make_rsa(x, y, o, f, err);
   else if (fn == vbl_gw_identity)
     status = make_gw(x, y, o, f, err);

@@ -66,8 +66,7 @@ static void distance_block(const void *context, int64_t i, int64_t i_end, int64_
   for (int64_t r = i; r < i_end; r++)
     for (int64_t c = j; c < j_end; c++) {
       double sum = norm2[r] + norm2[c], d2 = sum - 2 * k[r * n + c];
-      // Below this the difference is rounding: take the sum of squared differences, which is exact for equal rows.
-      if (d2 < 1e-6 * sum) d2 = vbl_distance2(p->raw + r * d, p->raw + c * d, d);
+      if (d2 < VBL_DISTANCE_DIRECT * sum) d2 = vbl_distance2(p->raw + r * d, p->raw + c * d, d);
       k[r * n + c] = r == c ? 0 : d2;
     }
 }

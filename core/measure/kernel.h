@@ -1,6 +1,6 @@
 // Measures on explicit n x n kernel or distance matrices. Inside core/measure only.
 // defines: vbl_share_equal_rows, vbl_block_fn, vbl_fill_symmetric, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_linear_kernels,
-// vbl_rdm, vbl_average_ranks
+// vbl_rdm, VBL_DISTANCE_DIRECT
 #pragma once
 #include "core/measure/measure.h"
 
@@ -11,7 +11,9 @@ vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err
 typedef void vbl_block_fn(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n);
 // Has the blocks on and above the diagonal filled, in parallel, and mirrors them: k is exactly symmetric.
 void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *context);
-// Squared Euclidean distances of the rows (n, n); pairs closer than rounding are exactly 0, as are equal rows.
+// Squared Euclidean distances of the rows (n, n), from products of the centred rows a, b; below VBL_DISTANCE_DIRECT (|a|^2 + |b|^2) the sum
+// of squared differences, which keeps the digits that the difference of large numbers loses. Equal rows are at exactly 0.
+#define VBL_DISTANCE_DIRECT 1e-4
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err);
 // K - row means - column means + mean, in place; k symmetric (n, n).
 vbl_status vbl_double_centre(double *k, int64_t n, vbl_error *err);
@@ -27,7 +29,9 @@ vbl_status vbl_rbf_cka(vbl_prepared *x, vbl_prepared *y, const vbl_measure_optio
 vbl_status vbl_linear_kernels(vbl_measure_fn *fn, vbl_prepared *x, vbl_prepared *y, const vbl_measure_options *o, double product,
                               vbl_measure_result *r, vbl_error *err);
 
-// All distances (n, n) by options.rdm; NULL with *ok false when a row has no direction. (rsa.c)
-vbl_status vbl_rdm(vbl_prepared *x, int rdm, double **out, bool *ok, vbl_error *err);
-// v becomes its ranks from 1, ties sharing their mean rank. (rsa.c)
-vbl_status vbl_average_ranks(double *v, int64_t count, vbl_error *err);
+enum { VBL_RDM_CORRELATION, VBL_RDM_COSINE, VBL_RDM_EUCLIDEAN, VBL_RDM_SQEUCLIDEAN };  // options.rdm
+enum { VBL_COMPARE_SPEARMAN, VBL_COMPARE_PEARSON, VBL_COMPARE_KENDALL };               // options.compare
+// What vbl_rsa compares, pair by pair of i < j, row by row (n (n-1) / 2, at the head of n^2): for Pearson the distances by options.rdm,
+// else their ranks from 1, distances that rounding could have parted sharing their mean rank. *how: OK; ALL_TIED when all are one
+// distance; ZERO_ROW, with *v NULL, when a row has no direction. The caller frees *v. (rdm.c)
+vbl_status vbl_rdm(vbl_prepared *x, const vbl_measure_options *o, double **v, vbl_measure_status *how, vbl_error *err);

@@ -200,6 +200,89 @@ check.group("RSA of duplicates, shuffled", function()
   end
 end)
 
+-- Spearman and Kendall tau-b of the pairs i < j by their definitions, from whole numbers.
+local function ranks_by_count(v)
+  local count, below, ranks, distinct = {}, 0, {}, {}
+  for _, x in ipairs(v) do count[x] = (count[x] or 0) + 1 end
+  for x in pairs(count) do distinct[#distinct + 1] = x end
+  table.sort(distinct)
+  for _, x in ipairs(distinct) do count[x], below = below + (count[x] + 1) / 2, below + count[x] end
+  for i, x in ipairs(v) do ranks[i] = count[x] end
+  return ranks
+end
+local function spearman(a, b)
+  local u, v, mean, aa, bb, ab = ranks_by_count(a), ranks_by_count(b), (#a + 1) / 2, 0, 0, 0
+  for i = 1, #a do aa, bb, ab = aa + (u[i] - mean) ^ 2, bb + (v[i] - mean) ^ 2, ab + (u[i] - mean) * (v[i] - mean) end
+  return ab / math.sqrt(aa * bb)
+end
+local function kendall(a, b)
+  local apart_a, apart_b, sum = 0, 0, 0
+  local function sign(x) return x > 0 and 1 or x < 0 and -1 or 0 end
+  for i = 1, #a do
+    for j = i + 1, #a do
+      local s, t = sign(a[i] - a[j]), sign(b[i] - b[j])
+      apart_a, apart_b, sum = apart_a + s * s, apart_b + t * t, sum + s * t
+    end
+  end
+  return sum / math.sqrt(apart_a * apart_b)
+end
+local function pairs_of(n, distance)
+  local list = {}
+  for i = 1, n do for j = i + 1, n do list[#list + 1] = distance(i, j) end end
+  return list
+end
+
+check.group("RSA of classes: all pairs of two classes are equally far apart", function()
+  local n, classes, label, x, y = 40, 7, {}, {}, {}
+  for i = 1, n do
+    label[i], x[i], y[i] = i * i % classes + (i % 5 == 0 and 1 or 0), {}, {}
+    for j = 1, 6 do x[i][j] = (i * (2 * j + 1) + label[i] * j * j) % 11 end
+    for j = 1, classes + 1 do y[i][j] = label[i] == j - 1 and 1 or 0 end
+  end
+  local a = pairs_of(n, function(i, j)
+    local sum = 0
+    for q = 1, 6 do sum = sum + (x[i][q] - x[j][q]) ^ 2 end
+    return sum
+  end)
+  local b = pairs_of(n, function(i, j) return label[i] == label[j] and 0 or 2 end)
+  local X, Y = vbl.tensor(x, {dtype = "f64"}), vbl.tensor(y, {dtype = "f64"})
+  for _, rdm in ipairs {"euclidean", "sqeuclidean"} do
+    check.near(measure.rsa(X, Y, {rdm = rdm}), spearman(a, b), 1e-12)
+    check.near(measure.rsa(X, Y, {rdm = rdm, compare = "kendall"}), kendall(a, b), 1e-12)
+  end
+  local null, squared = measure.null("rsa", X, Y, {rdm = "euclidean"}, {draws = 19}), measure.null("rsa", X, Y, {rdm = "sqeuclidean"}, {draws = 19})
+  check.equal(table.concat(null, " "), table.concat(squared, " "))
+  -- Two columns leave a centred row two directions.
+  local two, other = vbl.zeros(5, 2):to("f64"), vbl.zeros(5, 2):to("f64")
+  local function side(t) return pairs_of(5, function(i, j) return (t[{i, 1}] > t[{i, 2}]) == (t[{j, 1}] > t[{j, 2}]) and 0 or 2 end) end
+  for q = 1, 2 do
+    for i = 1, 5 do two[{i, q}] = math.sin(i * q + 1) end
+    for i = 1, 5 do other[{i, q}] = math.cos(i * (q + 1)) end
+  end
+  check.near(measure.rsa(two, other), spearman(side(two), side(other)), 1e-12)
+  check.near(measure.rsa(two, other, {compare = "kendall"}), kendall(side(two), side(other)), 1e-12)
+end)
+
+check.group("RSA of rows that are all equally far apart", function()
+  local other = normal(20, 20)
+  for _, rdm in ipairs {"correlation", "cosine", "euclidean", "sqeuclidean"} do
+    for _, compare in ipairs {"spearman", "pearson", "kendall"} do
+      for _, x in ipairs {vbl.eye(20), vbl.eye(20):to("f64") / 3} do
+        local value, record = measure.rsa(x, other, {rdm = rdm, compare = compare})
+        check.ok(value ~= value)
+        check.equal(record.status, "ALL_TIED")
+      end
+    end
+  end
+end)
+
+-- Rows at angles of 1e-8, whose 1 - cos is below what 1 - <u, v> can hold; their order is that of angles of 1e-3 to (1e-3)^2.
+check.group("RSA of rows that nearly share one direction", function()
+  local z = normal(15, 8)
+  local function beside_one(scale) return vbl.cat({z * scale, vbl.ones(15, 1):to("f64")}, 2) end
+  check.ok(measure.rsa(beside_one(1e-8), beside_one(1e-3), {rdm = "cosine"}) > 1 - 1e-3)
+end)
+
 -- Each row twice, and then three times as long: its neighbour lies in its own direction, in both spaces.
 check.group("second_order_cosine of rows in one direction: no distance, whatever rounding leaves", function()
   for _, scale in ipairs {1, 3} do
