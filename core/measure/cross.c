@@ -1,5 +1,5 @@
 // Products A'B of two tall matrices that share their rows, and the sum of squares of X'Y, centred.
-// defines: vbl_prepared_cross, vbl_row_product, vbl_row_product_single, vbl_centred
+// defines: vbl_prepared_cross, vbl_row_product, vbl_row_product_single, vbl_product_single, vbl_debiased_sum, vbl_even_rows, vbl_note_cancels, vbl_centred
 #include "core/measure/cross.h"
 
 #include <stdlib.h>
@@ -154,6 +154,27 @@ bool vbl_row_product_single(const vbl_prepared *x, const vbl_prepared *y, int64_
   return x->single != NULL && y->single != NULL && (double)x->n * (double)columns_x * (double)columns_y > F32_PAYS;
 }
 
+bool vbl_product_single(const vbl_prepared *x, const vbl_prepared *y) {
+  return x->cancels != VBL_CANCELS_YES && y->cancels != VBL_CANCELS_YES && vbl_row_product_single(x, y, x->d, y->d);
+}
+
+double vbl_debiased_sum(const vbl_prepared *x, const vbl_prepared *y, double s) {
+  double n = (double)x->n, ab = vbl_dot(x->centred_norm2, y->centred_norm2, x->n);
+  return s - n / (n - 2) * ab + x->total * y->total / ((n - 1) * (n - 2));
+}
+
+bool vbl_even_rows(const vbl_prepared *p) {
+  double n = (double)p->n, aa = vbl_dot(p->centred_norm2, p->centred_norm2, p->n);
+  return (VBL_KEPT - 1) * (p->total * p->total / (double)p->d) >= VBL_KEPT * aa * n / (n - 2);
+}
+
+void vbl_note_cancels(vbl_prepared *p, double self) {
+  if (p->cancels != VBL_CANCELS_UNKNOWN) return;
+  double exact = p->n <= p->d ? vbl_dot(p->centred_norm2, p->centred_norm2, p->n) : 0;
+  bool lost = p->n > 3 && self - exact > VBL_KEPT * vbl_debiased_sum(p, p, self);
+  p->cancels = lost ? VBL_CANCELS_YES : VBL_CANCELS_NO;
+}
+
 vbl_factor vbl_centred(const vbl_prepared *p) {
   return (vbl_factor){.single = p->single, .raw = p->raw, .mean = p->mean, .stride = p->d, .columns = p->d};
 }
@@ -163,7 +184,7 @@ vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, doub
   const vbl_factor a = vbl_centred(x), b = vbl_centred(y);
   chunk t = {.x = &a, .y = &b, .same = x == y};
   VBL_TRY(vbl_scratch(x->d * y->d, "cross-covariance", &t.c, err));
-  vbl_status status = multiply(&t, x->n, vbl_row_product_single(x, y, x->d, y->d), err);
+  vbl_status status = multiply(&t, x->n, vbl_product_single(x, y), err);
   if (status == VBL_OK) *out = sum_of_squares(&t);
   vbl_scratch_free(x->d * y->d, t.c);
   return status;

@@ -182,12 +182,11 @@ static vbl_status add_tiles(vbl_prepared *const *m, int64_t count, int64_t tile,
   return VBL_OK;
 }
 
-static void collect(vbl_prepared *const *m, int64_t count, const double *sums, double *out) {
+static void collect(int64_t count, const double *sums, double *out) {
   for (int64_t a = 0; a < count; a++)
     for (int64_t b = a; b < count; b++) {
       const double sum = total(sums + (a * count + b) * VBL_SUM_PARTS);
       out[a * count + b] = out[b * count + a] = sum;
-      if (a == b && m[a]->n <= m[a]->d && isnan(m[a]->self)) m[a]->self = sum;
     }
 }
 
@@ -206,7 +205,7 @@ vbl_status vbl_device_grams(vbl_prepared *const *m, int64_t count, double *out, 
   if (status == VBL_OK) status = add_tiles(m, count, tile, kernels, device, err);
   if (status == VBL_OK) b->to_host(sums, device, bytes, NULL);
   if (status == VBL_OK) status = b->sync(NULL, err);
-  if (status == VBL_OK) collect(m, count, sums, out);
+  if (status == VBL_OK) collect(count, sums, out);
   b->free(kernels, 0);
   b->free(device, 0);
   free(sums);

@@ -116,27 +116,50 @@ static void collect(const grams *g, int64_t groups, const double *sums, double *
       double sum = vbl_dot(g->m[a]->centred_norm2, g->m[b]->centred_norm2, g->n);
       for (int64_t q = 0; q < groups; q++) sum += sums[q * g->pairs + pair];
       out[a * g->count + b] = out[b * g->count + a] = sum;
-      if (a == b && g->n <= g->m[a]->d && isnan(g->m[a]->self)) g->m[a]->self = sum;
     }
+}
+
+// Whether any of the matrices cancels, from their own products.
+static bool cancels(vbl_prepared *const *m, int64_t count, const double *out) {
+  bool any = false;
+  for (int64_t a = 0; a < count; a++) {
+    vbl_note_cancels(m[a], out[a * count + a]);
+    any = any || m[a]->cancels == VBL_CANCELS_YES;
+  }
+  return any;
+}
+
+static void keep_selves(vbl_prepared *const *m, int64_t count, const double *out) {
+  for (int64_t a = 0; a < count; a++)
+    if (m[a]->n <= m[a]->d && isnan(m[a]->self)) m[a]->self = out[a * count + a];
+}
+
+static vbl_status host_grams(grams *g, double *out, vbl_error *err) {
+  int64_t groups = g->tiles < GROUPS ? g->tiles : GROUPS;
+  if (!g->single) VBL_TRY(vbl_lapack_open(NULL, err));
+  double *sums = calloc((size_t)(groups * g->pairs), sizeof *sums);
+  if (sums == NULL) return vbl_fail(err, VBL_ENOMEM, "products of kernels: out of memory");
+  vbl_status status = run(g, groups, sums, err);
+  if (status == VBL_OK) collect(g, groups, sums, out);
+  free(sums);
+  return status;
 }
 
 vbl_status vbl_gram_products(vbl_prepared *const *matrices, int64_t count, double *out, vbl_error *err) {
   bool device = true;
   for (int64_t a = 0; a < count; a++) device = device && matrices[a]->device != NULL;
-  if (device) return vbl_device_grams(matrices, count, out, err);
   grams g = {.m = matrices, .n = matrices[0]->n, .count = count, .pairs = count * (count + 1) / 2, .single = true};
   int64_t across = (g.n + TILE - 1) / TILE;
   g.tiles = across * (across + 1) / 2;
   for (int64_t a = 0; a < count; a++) {
-    g.single = g.single && vbl_row_product_single(matrices[a], matrices[a], matrices[a]->d, matrices[a]->d);
+    g.single = g.single && vbl_product_single(matrices[a], matrices[a]);
     g.wide = matrices[a]->d > g.wide ? matrices[a]->d : g.wide;
   }
-  int64_t groups = g.tiles < GROUPS ? g.tiles : GROUPS;
-  if (!g.single) VBL_TRY(vbl_lapack_open(NULL, err));
-  double *sums = calloc((size_t)(groups * g.pairs), sizeof *sums);
-  if (sums == NULL) return vbl_fail(err, VBL_ENOMEM, "products of kernels: out of memory");
-  vbl_status status = run(&g, groups, sums, err);
-  if (status == VBL_OK) collect(&g, groups, sums, out);
-  free(sums);
-  return status;
+  VBL_TRY(device ? vbl_device_grams(matrices, count, out, err) : host_grams(&g, out, err));
+  if (cancels(matrices, count, out) && !device && g.single) {
+    g.single = false;
+    VBL_TRY(host_grams(&g, out, err));
+  }
+  keep_selves(matrices, count, out);
+  return VBL_OK;
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/measure/cross.h"
 #include "core/measure/device.h"
 #include "core/measure/grams.h"
 #include "core/measure/kernel.h"
@@ -29,8 +30,17 @@ static vbl_status cross(vbl_prepared *x, vbl_prepared *y, double *s, vbl_error *
 
 static double hsic1(const vbl_prepared *x, const vbl_prepared *y, double s) {
   double n = (double)x->n;
-  double ab = vbl_dot(x->centred_norm2, y->centred_norm2, x->n);
-  return (s - n / (n - 2) * ab + x->total * y->total / ((n - 1) * (n - 2))) / (n * (n - 3));
+  return vbl_debiased_sum(x, y, s) / (n * (n - 3));
+}
+
+// The same for the debiased sum. Made in f32 that may be little of s: because the data are unrelated, or because x or y cancels, which
+// their own products tell; then s is made again.
+static vbl_status debiased_cross(vbl_prepared *x, vbl_prepared *y, double *s, vbl_error *err) {
+  VBL_TRY(cross(x, y, s, err));
+  if (!vbl_product_single(x, y) || VBL_KEPT * fabs(vbl_debiased_sum(x, y, *s)) >= *s) return VBL_OK;
+  if (!vbl_even_rows(x)) VBL_TRY(vbl_prepared_self(x, err));
+  if (!vbl_even_rows(y)) VBL_TRY(vbl_prepared_self(y, err));
+  return vbl_product_single(x, y) ? VBL_OK : cross(x, y, s, err);
 }
 
 // product: |Xc'Yc|_F^2 where it is known, else NULL.
@@ -41,7 +51,7 @@ static vbl_status hsic(vbl_prepared *x, vbl_prepared *y, const vbl_measure_optio
   VBL_TRY(vbl_begin_compact("hsic", x, y, biased ? 2 : 4, r, err));
   r->preprocessing = "centred";
   r->metric = "linear";
-  if (product == NULL) VBL_TRY(cross(x, y, &s, err));
+  if (product == NULL) VBL_TRY(biased ? cross(x, y, &s, err) : debiased_cross(x, y, &s, err));
   double m = (double)(x->n - 1);
   if (biased) {
     r->chance = x->total * y->total / (m * m * m);
@@ -61,7 +71,7 @@ static vbl_status linear_cka(vbl_prepared *x, vbl_prepared *y, bool biased, cons
                              vbl_error *err) {
   if (x->total == 0 || y->total == 0) return vbl_undefined(r, VBL_MEASURE_ZERO_VARIANCE);
   double s = product != NULL ? *product : 0;
-  if (product == NULL) VBL_TRY(cross(x, y, &s, err));
+  if (product == NULL) VBL_TRY(biased ? cross(x, y, &s, err) : debiased_cross(x, y, &s, err));
   VBL_TRY(vbl_prepared_self(x, err));
   VBL_TRY(vbl_prepared_self(y, err));
   if (biased) {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/base/philox.h"
+#include "core/measure/cross.h"
 #include "core/measure/device.h"
 #include "core/measure/grams.h"
 #include "core/measure/knn.h"
@@ -362,11 +363,17 @@ vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err) {
   return VBL_OK;
 }
 
-// |Xc'Xc|_F^2 from the smaller of the two products.
+// |Xc'Xc|_F^2 from the smaller of the two products; in f64 where f32 shows that it cancels.
 vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err) {
   double self;
   if (!isnan(p->self)) return VBL_OK;
-  return p->n <= p->d ? vbl_gram_products(&p, 1, &self, err) : vbl_prepared_cross(p, p, &p->self, err);
+  if (p->n <= p->d) return vbl_gram_products(&p, 1, &self, err);
+  const bool single = vbl_product_single(p, p);
+  VBL_TRY(vbl_prepared_cross(p, p, &self, err));
+  vbl_note_cancels(p, self);
+  if (single && p->cancels == VBL_CANCELS_YES) VBL_TRY(vbl_prepared_cross(p, p, &self, err));
+  p->self = self;
+  return VBL_OK;
 }
 
 // U and S of a tall matrix from the eigenvectors of Xc'Xc = V S^2 V', U = Xc V / S: U is orthonormal to eps (s_1 / s_d)^2, so this

@@ -29,6 +29,10 @@ typedef struct vbl_svd {
   double *s;              // (columns), descending
 } vbl_svd;
 
+// Whether what a debiased HSIC takes from |Xc'Xc|_F^2 leaves fewer digits than a product in f32 has to give: one long row is enough, whose
+// |x_i|^4 drops out. Known once `self` is. Products of such a matrix are in f64.
+typedef enum vbl_cancels { VBL_CANCELS_UNKNOWN, VBL_CANCELS_NO, VBL_CANCELS_YES } vbl_cancels;
+
 typedef struct vbl_prepared {
   int64_t n, d;
   float *single;          // (n, d) the data as they came, f32 or bf16 (which f32 holds); NULL for f64 data, and on a device
@@ -43,6 +47,7 @@ typedef struct vbl_prepared {
   int64_t zero_rows, first_zero_row;
   double *unit;  // (n, d) raw rows / norm, zero rows stay 0;  NULL until asked for, as are the last two
   double self;   // |Xc'Xc|_F^2, NaN until asked for
+  vbl_cancels cancels;
   vbl_svd *svd;
   vbl_knn *knn;
   struct vbl_device_rows
@@ -69,8 +74,8 @@ static inline double vbl_prepared_element(const vbl_prepared *p, int64_t i, int6
 }
 vbl_status vbl_prepared_unit(vbl_prepared *p, vbl_error *err);
 // |Xc'Yc|_F^2 of x and y of the same n through the (dx, dy) product, row tiles at a time. Where both came as f32 and there is much to
-// multiply (n dx dy > 2e8), the centred rows are rounded to f32 and multiplied in f32 by tiles of 512 rows, whose products are added
-// in f64: relative error about 1e-8, below that of the data's own rounding.
+// multiply (n dx dy > 2e8), and neither is known to cancel, the centred rows are rounded to f32 and multiplied in f32 by tiles of 512
+// rows, whose products are added in f64: relative error about 1e-8, below that of the data's own rounding.
 vbl_status vbl_prepared_cross(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err);
 vbl_status vbl_prepared_self(vbl_prepared *p, vbl_error *err);
 vbl_status vbl_prepared_svd(vbl_prepared *p, vbl_error *err);

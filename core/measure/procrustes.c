@@ -44,13 +44,22 @@ static vbl_status cross_coordinates(const vbl_prepared *x, const vbl_prepared *y
 
 static bool narrow(const vbl_prepared *x, const vbl_prepared *y) { return x->d < x->n && y->d < y->n; }
 
-// |Xc'Yc|_* of narrow matrices with X's row i against Y's row order[i]. Multiplied in f32 (cross.h says when) the product is off by
-// E with |E|_* <= 2 u |X| |Y| from the rows and |E|_F about 0.4 u |X| |Y| from the sums, |E|_* <= sqrt(d) |E|_F: N / (|X| |Y|) is
-// within 1e-6 for d <= 1024, and 1e-7 in practice, where these errors meet the singular vectors at random.
+// Whether f32 pays (cross.h) and N / (|X| |Y|) is then within 1e-6: the product is off by E with |E|_* <= 2 u |X| |Y| from the rows and
+// |E|_F <= 13 u sqrt(sum a_i b_i) from the sums, a_i = |x_i|^2, b_i = |y_i|^2, and |E|_* <= sqrt(d) |E|_F. With sum a_i b_i, whatever the
+// order, at most |X|^2 |Y|^2 over `rows` as many rows of equal length as these count for: (2 + 13 sqrt(d / rows)) u <= 1e-6, u = 2^-24.
+// 1e-7 in practice, where these errors meet the singular vectors at random.
+static bool in_single(const vbl_prepared *x, const vbl_prepared *y) {
+  if (!narrow(x, y) || !vbl_row_product_single(x, y, x->d, y->d)) return false;
+  const double aa = vbl_dot(x->centred_norm2, x->centred_norm2, x->n), bb = vbl_dot(y->centred_norm2, y->centred_norm2, y->n);
+  const double rows = x->total / sqrt(aa) * (y->total / sqrt(bb)), d = (double)(x->d < y->d ? x->d : y->d);
+  return (2 + 13 * sqrt(d / rows)) * 0x1p-24 <= 1e-6;
+}
+
+// |Xc'Yc|_* of narrow matrices with X's row i against Y's row order[i].
 static vbl_status narrow_norm(const vbl_prepared *x, const vbl_prepared *y, const int64_t *order, double tolerance, double *sum,
                               vbl_error *err) {
   const vbl_factor a = vbl_centred(x), b = vbl_centred(y);
-  bool single = vbl_row_product_single(x, y, x->d, y->d);
+  bool single = in_single(x, y);
   double *c = NULL;
   VBL_TRY(vbl_scratch(x->d * y->d, "Procrustes", &c, err));
   vbl_status status = vbl_row_product(x->n, &a, &b, order, single, c, err);
@@ -223,7 +232,7 @@ vbl_status vbl_procrustes(vbl_prepared *x, vbl_prepared *y, const vbl_measure_op
   VBL_TRY(begin("procrustes", x, y, o->form != 0 || !narrow(x, y), &ready, r, err));
   if (!ready) return VBL_OK;
   double nx = sqrt(x->total), ny = sqrt(y->total);
-  if (o->form == 0 && !vbl_device_pair(x, y) && vbl_row_product_single(x, y, x->d, y->d) && narrow(x, y))
+  if (o->form == 0 && !vbl_device_pair(x, y) && in_single(x, y))
     r->preprocessing = "centred, zero-padded to one width, product in f32";
   VBL_TRY(placed_norms(x, y, o, &norm, &chance, err));
   if (o->value_only == 0) {

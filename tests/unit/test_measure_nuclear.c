@@ -1,7 +1,9 @@
 // Sums of singular values by determinants, and products in f32, against SVDs in f64 of the same numbers.
 
 #include "core/base/threads.h"
+#include "core/measure/cross.h"
 #include "core/measure/grams.h"
+#include "core/measure/kernel.h"
 #include "core/measure/lapack.h"
 #include "core/measure/nuclear.h"
 #include "core/measure/traits.h"
@@ -136,6 +138,69 @@ static void test_grams(void) {
   free_data(&s);
 }
 
+// n (n-3) HSIC1 by its definition, from U-centred kernels, which hold no square of a row's length.
+static double by_kernels(const vbl_prepared *x, const vbl_prepared *y) {
+  double *k[2];
+  for (int side = 0; side < 2; side++) {
+    const double *rows = side == 0 ? x->centred : y->centred;
+    k[side] = malloc(sizeof **k * N * N);
+    vbl_gemm(false, true, N, N, D, 1, rows, D, rows, D, 0, k[side], N);
+    CHECK(vbl_u_centre(k[side], N, NULL) == VBL_OK);
+  }
+  double sum = vbl_dot(k[0], k[1], (int64_t)N * N);
+  free(k[0]);
+  free(k[1]);
+  return sum;
+}
+
+// Related or unrelated, row 700 of both `factor` times as long.
+static data with_long_row(double factor, bool related) {
+  double *x = gaussian(N, D, 1), *y = gaussian(N, D, 2);
+  for (int64_t i = 0; i < N * D; i++) {
+    if (related) y[i] = y[i] * 0.5 + x[i];
+    if (i / D == 700) x[i] *= factor, y[i] *= factor;
+  }
+  data s = {prepared(x, VBL_F32), prepared(y, VBL_F32), prepared(x, VBL_F64), prepared(y, VBL_F64)};
+  free(x);
+  free(y);
+  CHECK(vbl_prepared_rows(s.x64, NULL) == VBL_OK && vbl_prepared_rows(s.y64, NULL) == VBL_OK);
+  return s;
+}
+
+// Its |x|^4 is nearly all of |X'X|^2 and no part of the debiased sums. Those are good to 1e-7 of sqrt(HSIC HSIC) where f32 is kept (8 times the
+// 1e-8 of a product); in f64 to the rounding of the products, a few eps, times what dropped out.
+static void check_long_row(double factor, bool related) {
+  data s = with_long_row(factor, related);
+  const double xx = by_kernels(s.x64, s.x64), yy = by_kernels(s.y64, s.y64), xy = by_kernels(s.x64, s.y64), scale = sqrt(xx * yy);
+  double products[4];
+  gram_products(s.x, s.y, 1, products);
+  const double allowed = 1e-7 + 16 * 0x1p-52 * sqrt(products[0] * products[3]) / scale, pairs = (double)N * (N - 3);
+  CHECK_NEAR(vbl_debiased_sum(s.x, s.y, products[1]) / scale, xy / scale, allowed);
+  vbl_prepared_free(s.x);
+  vbl_prepared_free(s.y);
+  data t = with_long_row(factor, related);
+  vbl_measure_result hsic = value(vbl_hsic, t.x, t.y, 1), cka = value(vbl_cka, t.x, t.y, 1),
+                     procrustes = value(vbl_procrustes, t.x, t.y, 1);
+  CHECK_NEAR(hsic.value * pairs / scale, xy / scale, allowed);
+  CHECK(cka.status == VBL_MEASURE_OK);
+  CHECK_NEAR(cka.value, xy / scale, 2 * allowed);
+  CHECK(t.x->cancels == (factor > 10 ? VBL_CANCELS_YES : VBL_CANCELS_NO));
+  CHECK_NEAR(procrustes.value, value(vbl_procrustes, s.x64, s.y64, 1).value, 1e-6);
+  CHECK((strstr(procrustes.preprocessing, "f32") == NULL) == (factor > 10));
+  vbl_prepared_free(s.x64);
+  vbl_prepared_free(s.y64);
+  free_data(&t);
+}
+
+static void test_long_rows(void) {
+  check_long_row(1, true);
+  check_long_row(1, false);
+  check_long_row(5, true);
+  check_long_row(100, true);
+  check_long_row(1e4, true);
+  check_long_row(1e4, false);
+}
+
 // Ten dims through leading eigenvectors, and from an SVD that is there already.
 static void test_leading(void) {
   data s = make_data();
@@ -154,6 +219,7 @@ int main(void) {
   test_norms();
   test_single();
   test_grams();
+  test_long_rows();
   test_leading();
   return check_done();
 }
