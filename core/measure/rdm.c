@@ -18,14 +18,20 @@
 // element is off by eps / 2 of itself, a sum of d squares by d eps / 2, its root by half of that) and by mean (found twice: of the row and of
 // what is left). False where the row has no direction.
 static bool direction(const double *row, int64_t d, bool centre, double *out, double *own) {
-  double mean = 0, rest = 0, largest = 0;
-  for (int64_t j = 0; centre && j < d; j++) mean += row[j] / (double)d;
-  for (int64_t j = 0; centre && j < d; j++) rest += (row[j] - mean) / (double)d;
-  mean += rest;
-  for (int64_t j = 0; j < d; j++) {
-    out[j] = row[j] - mean;
-    largest = fmax(largest, fabs(row[j]));
+  double mean = 0, largest = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t j = 0; j < d; j++) largest = fabs(row[j]) > largest ? fabs(row[j]) : largest;
+  if (largest == 0) return false;
+  const double scale = ldexp(1, ilogb(largest) < -1000 ? 1000 : -ilogb(largest));  // whose squares are numbers
+  largest *= scale;
+  for (int pass = 0; centre && pass < 2; pass++) {
+    double rest = 0;
+#pragma omp simd reduction(+ : rest)
+    for (int64_t j = 0; j < d; j++) rest += row[j] * scale - mean;
+    mean += rest / (double)d;
   }
+#pragma omp simd
+  for (int64_t j = 0; j < d; j++) out[j] = row[j] * scale - mean;
   double norm = sqrt(vbl_dot(out, out, d));
   if (norm <= 1e-14 * largest * (double)d) return false;  // a constant row leaves the rounding of its mean
   for (int64_t j = 0; j < d; j++) out[j] /= norm;
@@ -39,11 +45,11 @@ static bool direction(const double *row, int64_t d, bool centre, double *out, do
 static vbl_status directions(const vbl_prepared *x, bool centre, double *own, vbl_prepared **out, vbl_error *err) {
   double *u = NULL;
   bool all = true;
-  VBL_TRY(vbl_doubles(x->n * x->d, "rsa", &u, err));
+  VBL_TRY(vbl_scratch(x->n * x->d, "rsa", &u, err));
 #pragma omp parallel for schedule(static) reduction(&& : all)
   for (int64_t i = 0; i < x->n; i++) all = direction(x->raw + i * x->d, x->d, centre, u + i * x->d, &own[i]) && all;
   vbl_status status = all ? vbl_prepare(x->n, x->d, u, VBL_F64, x->d, 1, "directions", out, err) : VBL_OK;
-  free(u);
+  vbl_scratch_free(x->n * x->d, u);
   return status;
 }
 
@@ -51,8 +57,9 @@ static vbl_status directions(const vbl_prepared *x, bool centre, double *own, vb
 // eps of each element of both twice over as well, and by their lengths.
 static void bounds(const vbl_prepared *p, const double *v, const double *own, double *bound) {
   const double unit = (double)(p->d + 4) * DBL_EPSILON;
-  for (int64_t i = 0, q = 0; i < p->n; i++)
-    for (int64_t j = i + 1; j < p->n; j++, q++) {
+#pragma omp parallel for schedule(static, 16)
+  for (int64_t i = 0; i < p->n; i++)
+    for (int64_t j = i + 1, q = i * (2 * p->n - i - 1) / 2; j < p->n; j++, q++) {
       double sum = p->centred_norm2[i] + p->centred_norm2[j];
       bound[q] = unit * (v[q] < VBL_DISTANCE_DIRECT * sum ? v[q] : sum);
       if (own != NULL) bound[q] += 4 * DBL_EPSILON * sqrt(v[q]) + (unit / 2 + DBL_EPSILON) * v[q] + own[i] + own[j];

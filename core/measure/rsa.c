@@ -37,33 +37,35 @@ static double tied_pairs(const double *v, const double *w, int64_t count) {
   return pairs;
 }
 
-typedef struct point {
-  double a, b;
-} point;
+// v[i] becomes v[order[i]]; scratch: (count).
+static void reorder(double *v, const int64_t *order, int64_t count, double *scratch) {
+  for (int64_t i = 0; i < count; i++) scratch[i] = v[order[i]];
+  for (int64_t i = 0; i < count; i++) v[i] = scratch[i];
+}
 
-static int by_a_then_b(const void *x, const void *y) {
-  const point *p = x, *q = y;
-  if (p->a != q->a) return p->a < q->a ? -1 : 1;
-  return (p->b > q->b) - (p->b < q->b);
+// By a, then by b: vbl_order keeps equal ones as they came.
+static vbl_status sort_pairs(double *a, double *b, int64_t count, double *scratch, vbl_error *err) {
+  int64_t *order = malloc(sizeof *order * (size_t)count);
+  vbl_status status = order == NULL ? vbl_fail(err, VBL_ENOMEM, "rsa: out of memory") : VBL_OK;
+  for (int pass = 0; pass < 2 && status == VBL_OK; pass++) {
+    status = vbl_order(pass == 0 ? b : a, count, order, err);
+    if (status != VBL_OK) break;
+    reorder(a, order, count, scratch);
+    reorder(b, order, count, scratch);
+  }
+  free(order);
+  return status;
 }
 
 // Kendall's tau-b in O(m log m) (Knight 1966). a and b are reordered.
 static vbl_status kendall(double *a, double *b, int64_t count, double *tau, vbl_error *err) {
-  point *p = malloc(sizeof *p * (size_t)count);
   double *scratch = malloc(sizeof *scratch * (size_t)count);
-  vbl_status status = p == NULL || scratch == NULL ? vbl_fail(err, VBL_ENOMEM, "rsa: out of memory") : VBL_OK;
+  vbl_status status = scratch == NULL ? vbl_fail(err, VBL_ENOMEM, "rsa: out of memory") : sort_pairs(a, b, count, scratch, err);
   if (status == VBL_OK) {
-    for (int64_t i = 0; i < count; i++) p[i] = (point){a[i], b[i]};
-    qsort(p, (size_t)count, sizeof *p, by_a_then_b);
-    for (int64_t i = 0; i < count; i++) {
-      a[i] = p[i].a;
-      b[i] = p[i].b;
-    }
     double all = (double)count * (double)(count - 1) / 2, ties_a = tied_pairs(a, NULL, count), both = tied_pairs(a, b, count);
     double exchanges = merge_exchanges(b, scratch, count), ties_b = tied_pairs(b, NULL, count);
     *tau = (all - ties_a - ties_b + both - 2 * exchanges) / (sqrt(all - ties_a) * sqrt(all - ties_b));
   }
-  free(p);
   free(scratch);
   return status;
 }

@@ -276,6 +276,13 @@ check.group("RSA of rows that are all equally far apart", function()
   end
 end)
 
+check.group("RSA of directions does not hang on lengths, even where squares overflow", function()
+  for _, rdm in ipairs {"correlation", "cosine"} do
+    local plain = measure.rsa(x12, y12, {rdm = rdm})
+    for _, e in ipairs {-500, 800} do check.equal(measure.rsa(x12 * 2.0 ^ e, y12, {rdm = rdm}), plain) end
+  end
+end)
+
 -- Rows at angles of 1e-8, whose 1 - cos is below what 1 - <u, v> can hold; their order is that of angles of 1e-3 to (1e-3)^2.
 check.group("RSA of rows that nearly share one direction", function()
   local z = normal(15, 8)
