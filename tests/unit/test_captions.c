@@ -121,7 +121,8 @@ static void test_bad_lines(void) {
   check_fails("a.png\tA dog\n\tA\n", &o, "captions.tsv:2: an empty path");
   check_fails("a.png\tA \xFF dog\n", &o, "captions.tsv:1: invalid UTF-8 at byte offset 2");
   check_fails("a.png,A dog\nb.png,\"A cat, black\"\n", &o,
-              "captions.tsv: 2 of 2 lines have no tab (this looks like CSV: with a header, the reader csv takes it); expected lines path<TAB>caption");
+              "captions.tsv: 2 of 2 lines have no tab (this looks like CSV: with a header, the reader csv takes it); expected "
+              "lines path<TAB>caption");
   check_fails("a.png A dog\nb.png A cat\n", &o, "2 of 2 lines have no tab; expected lines path<TAB>caption");
   check_fails("a.png\tA dog\nno tab\n", &o, "1 of 2 lines are bad, more than max_bad = 0 of them");
   check_fails("", &o, "no captions in it");
