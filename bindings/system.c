@@ -124,13 +124,15 @@ static int system_stat(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat s;
   if (stat(path, &s) != 0) return luaL_fileresult(L, 0, path);
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   lua_pushstring(L, S_ISDIR(s.st_mode) ? "directory" : S_ISREG(s.st_mode) ? "file" : "other");
   lua_setfield(L, -2, "type");
   lua_pushinteger(L, s.st_size);
   lua_setfield(L, -2, "size");
   lua_pushnumber(L, (double)s.st_mtim.tv_sec + 1e-9 * (double)s.st_mtim.tv_nsec);
   lua_setfield(L, -2, "mtime");
+  lua_pushfstring(L, "%I:%I", (LUAI_UACINT)s.st_dev, (LUAI_UACINT)s.st_ino);
+  lua_setfield(L, -2, "id");
   return 1;
 }
 
@@ -197,7 +199,7 @@ static const vbl_fn rows[] = {
     {"mkdir", system_mkdir, "mkdir(path) -> true or nil, message", "Makes a folder and those above it; one that exists is fine."},
     {"list", system_list, "list(path) -> {name, ...} or nil, message", "The names in a folder, sorted, without . and .. ."},
     {"exists", system_exists, "exists(path) -> boolean", "Whether there is anything at path."},
-    {"stat", system_stat, "stat(path) -> {type, size, mtime} or nil, message", "type: file, directory or other; size in bytes."},
+    {"stat", system_stat, "stat(path) -> {type, size, mtime, id} or nil, message", "type: file, directory or other; size in bytes; id: equal for one file under two names."},
     {"disk_free", system_disk_free, "disk_free([path]) -> integer or nil, message", "Free bytes for this user where path is."},
     {"threads", system_threads, "threads() -> integer", "How many threads kernels use."},
     {"set_threads", system_set_threads, "set_threads(n)", "n from 1 to 1024."},

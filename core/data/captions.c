@@ -21,6 +21,10 @@ static vbl_status read_line(vbl_records *r, const char *where, char *at, size_t 
   if (tab == NULL) return vbl_records_skip(r, where, "no tab; expected path<TAB>caption", err);
   if (tab == at) return vbl_records_skip(r, where, "an empty path", err);
   if (memchr(at, 0, n) != NULL) return vbl_records_skip(r, where, "a NUL byte", err);
+  // A third column would be read as words: of a table of labels the model would read the answer.
+  if (memchr(tab + 1, '\t', (size_t)(at + n - tab - 1)) != NULL)
+    return vbl_records_skip(
+        r, where, "a second tab; expected path<TAB>caption (itm:FOLDER reads labelled pairs, csv:FILE tables with a header)", err);
   *tab = 0;
   vbl_record record = {.id = at, .image = at, .archive = -1, .append = true};
   return vbl_records_add(r, where, &record, tab + 1, (size_t)(at + n - tab - 1), err);

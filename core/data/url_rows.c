@@ -118,8 +118,10 @@ static bool cut(const vbl_lines *lines, bool url_first, int64_t i, row *out) {
   const char *tab = n == 0 ? NULL : url_first ? memchr(at, '\t', n) : memrchr(at, '\t', n);
   if (tab == NULL || tab == at + n - 1) return false;
   span first = {at, (size_t)(tab - at)}, second = {tab + 1, (size_t)(at + n - tab - 1)};
+  const char *more = url_first ? memchr(second.at, '\t', second.n) : NULL;  // columns behind the caption are none of it
+  if (more != NULL) second.n = (size_t)(more - second.at);
   *out = url_first ? (row){first, second} : (row){second, first};
-  return true;
+  return second.n > 0;
 }
 
 // "http://a.b/c/d.jpg?e" -> "d.jpg"; NAME is looked for as it stands and without its suffix.

@@ -27,6 +27,33 @@ static vbl_status expect_type(const vbl_json *root, const char *key, const char 
                   type);
 }
 
+// The id of part k of the template, "A" of the text; "" where it has none.
+static const char *template_part(const vbl_json *single, int k) {
+  const vbl_json *part = single == NULL ? NULL : single->child;
+  for (; part != NULL && k > 0; k--) part = part->next;
+  const vbl_json *special = vbl_json_get(part, "SpecialToken"), *sequence = vbl_json_get(part, "Sequence");
+  return text_of(special != NULL ? special : sequence, "id");
+}
+
+// Texts become [CLS] text [SEP]; a file that says nothing of it (null) is taken to mean that.
+static vbl_status check_frame(const vbl_json *root, vbl_error *err) {
+  const vbl_json *frame = vbl_json_get(root, "post_processor");
+  if (frame == NULL || frame->type == VBL_JSON_NULL) return VBL_OK;
+  const char *type = text_of(frame, "type");
+  bool fits = false;
+  if (strcmp(type, "TemplateProcessing") == 0) {
+    const vbl_json *single = vbl_json_get(frame, "single");
+    fits = single != NULL && single->size == 3 && strcmp(template_part(single, 0), "[CLS]") == 0 &&
+           strcmp(template_part(single, 1), "A") == 0 && strcmp(template_part(single, 2), "[SEP]") == 0;
+  } else if (strcmp(type, "BertProcessing") == 0) {
+    const vbl_json *cls = vbl_json_get(frame, "cls"), *sep = vbl_json_get(frame, "sep");
+    fits = cls != NULL && cls->child != NULL && cls->child->text != NULL && strcmp(cls->child->text, "[CLS]") == 0 && sep != NULL &&
+           sep->child != NULL && sep->child->text != NULL && strcmp(sep->child->text, "[SEP]") == 0;
+  }
+  if (fits) return VBL_OK;
+  return vbl_fail(err, VBL_EINVAL, "post_processor: \"%.40s\" with other tokens; texts here are [CLS] text [SEP]", type);
+}
+
 static vbl_status read_rules(const vbl_json *root, vbl_text_rules *rules, vbl_error *err) {
   const vbl_json *normalizer = vbl_json_get(root, "normalizer"), *model = vbl_json_get(root, "model");
   const vbl_json *chars = vbl_json_get(model, "max_input_chars_per_word");
@@ -63,13 +90,25 @@ static vbl_status place(const char **tokens, size_t room, const char *token, con
   return VBL_OK;
 }
 
-// model.vocab is token -> id; added_tokens repeats the specials and may add some behind.
+static bool is_special(const char *token) {
+  static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+  for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
+    if (strcmp(token, specials[i]) == 0) return true;
+  return false;
+}
+
+// model.vocab is token -> id; added_tokens repeats the specials. Others would be cut out of texts before the words are.
 static vbl_status place_all(const vbl_json *vocab, const vbl_json *added, const char **tokens, size_t room, vbl_error *err) {
   for (const vbl_json *t = vocab->child; t != NULL; t = t->next) VBL_TRY(place(tokens, room, t->key, t, err));
   for (const vbl_json *a = added == NULL ? NULL : added->child; a != NULL; a = a->next) {
     const vbl_json *content = vbl_json_get(a, "content");
     if (content == NULL || content->type != VBL_JSON_STRING || strlen(content->text) != content->size)
       return vbl_fail(err, VBL_EINVAL, "added_tokens: one has no content");
+    if (!is_special(content->text))
+      return vbl_fail(err, VBL_EINVAL,
+                      "added_tokens: \"%.60s\": only [PAD], [UNK], [CLS], [SEP] and [MASK] are looked for in texts; without it in "
+                      "the file it is cut into pieces as other words are",
+                      content->text);
     VBL_TRY(place(tokens, room, content->text, vbl_json_get(a, "id"), err));
   }
   return VBL_OK;
@@ -88,6 +127,7 @@ static vbl_status add_all(vbl_vocabulary *v, const char **tokens, size_t room, v
 static vbl_status add_tokenizer(vbl_vocabulary *v, const vbl_json *root, vbl_error *err) {
   vbl_text_rules rules;
   VBL_TRY(read_rules(root, &rules, err));
+  VBL_TRY(check_frame(root, err));
   const vbl_json *vocab = vbl_json_get(vbl_json_get(root, "model"), "vocab"), *added = vbl_json_get(root, "added_tokens");
   if (vocab == NULL || vocab->type != VBL_JSON_OBJECT) return vbl_fail(err, VBL_EINVAL, "model: no vocab of token -> id in it");
   if (added != NULL && added->type != VBL_JSON_ARRAY) added = NULL;
@@ -110,12 +150,34 @@ vbl_status vbl_vocabulary_add_json(vbl_vocabulary *v, const char *text, size_t b
   return status;
 }
 
+// Classes whose tokenizer is BERT's WordPiece; *fast: with "Fast" behind the name. (A file that names the other one may be meant for the fast one all the
+// same, which is what AutoTokenizer makes of it: the option tokenizer decides.)
+static bool is_wordpiece(const char *class, bool *fast) {
+  static const char *const known[] = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    size_t n = strlen(known[i]);
+    if (strncmp(class, known[i], n) != 0) continue;
+    *fast = strcmp(class + n, "Fast") == 0;
+    if (*fast || class[n] == 0) return true;
+  }
+  return false;
+}
+
 static vbl_status config_rules(const vbl_json *root, vbl_text_rules *rules, bool *fast, vbl_error *err) {
+  const char *class = text_of(root, "tokenizer_class");
+  const vbl_json *never = vbl_json_get(root, "never_split");
+  bool basic;
   VBL_TRY(flag(root, "do_lower_case", rules->lower_case, &rules->lower_case, err));
   VBL_TRY(flag(root, "strip_accents", rules->lower_case, &rules->strip_accents, err));
   VBL_TRY(flag(root, "tokenize_chinese_chars", true, &rules->split_cjk, err));
-  *fast = strcmp(text_of(root, "tokenizer_class"), "BertTokenizerFast") == 0;
-  return VBL_OK;
+  VBL_TRY(flag(root, "do_basic_tokenize", true, &basic, err));
+  if (!basic || (never != NULL && never->type == VBL_JSON_ARRAY && never->size > 0))
+    return vbl_fail(err, VBL_EINVAL, "do_basic_tokenize = false and never_split are not supported");
+  *fast = false;
+  if (class[0] == 0 || is_wordpiece(class, fast)) return VBL_OK;
+  return vbl_fail(err, VBL_EINVAL,
+                  "tokenizer_class \"%.60s\": only BERT's WordPiece tokenizers can be read (BertTokenizer, BertTokenizerFast)",
+                  class);
 }
 
 vbl_status vbl_vocabulary_config(vbl_vocabulary *v, const char *text, size_t bytes, vbl_error *err) {

@@ -75,7 +75,7 @@ def texts():
     put("tokenizer", "words", vocabulary + "\0UNwant\u00e9d,running \u03a3\u03a3 \u535a\ud55c  \u2028x\u0301 [MASK]")
     put("tokenizer", "long", vocabulary + "\0" + "a" * 201 + " " + "b" * 99)
     pieces = vocabulary.split("\n")[:-1]
-    tokenizer = {"added_tokens": [{"id": 0, "content": "[PAD]", "special": True}, {"id": len(pieces), "content": "[EXTRA]"}],
+    tokenizer = {"added_tokens": [{"id": 0, "content": "[PAD]", "special": True}],
                  "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
                  "pre_tokenizer": {"type": "BertPreTokenizer"},
                  "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,

@@ -56,6 +56,40 @@ check.group("csv: quotes, separators, line ends", function()
   f:remove()
 end)
 
+check.group("captions: a third column is no part of the caption", function()
+  local f = data_files.new()
+  for i = 1, 3 do f:image(("i/%d.png"):format(i), i) end
+  f:write("pairs.tsv", "i/1.png\tA dog\t1\ni/2.png\tA cat\t0\n")
+  check.error(function() vbl.data.open(f.path .. "/pairs.tsv", all) end, "2 of 2 lines are bad", "a second tab; expected path<TAB>caption (itm:FOLDER reads labelled pairs, csv:FILE tables with a header)")
+  f:write("cc12m.tsv", "http://a/1.png\tA dog\t0.1\tsafe\n")
+  f:image("images/1.png", 1)
+  check.equal(vbl.data.open("cc12m:" .. f.path, all):split("train"):caption(1), "A dog")
+  f:write("train.csv", 'text,filepath\n"one\ntwo, three",i/3.png\n')
+  check.equal(vbl.data.open("cc3m:" .. f.path .. "/train.csv", all):split("train"):caption(1), "one two, three")
+  f:remove()
+end)
+
+check.group("a shard without its end says so", function()
+  local f = data_files.new()
+  local members = {}
+  for i = 1, 4 do
+    members[#members + 1] = {("%04d.png"):format(i), data_files.picture(i, ".png")}
+    members[#members + 1] = {("%04d.txt"):format(i), "caption " .. i}
+  end
+  local whole = data_files.tar(members)
+  f:write("a.tar", whole)
+  local d = vbl.data.open(f.path .. "/a.tar", all)
+  check.equal(sizes(d), "train=4")
+  check.ok(not d.set:notes():find "cut off")
+  local stop = #whole
+  while whole:sub(stop, stop) == "\0" do stop = stop - 1 end
+  f:write("a.tar", whole:sub(1, (stop + 511) // 512 * 512))  -- behind a member, with no block of zeros
+  d = vbl.data.open(f.path .. "/a.tar", all)
+  check.equal(sizes(d), "train=4")
+  has(d.set:notes(), "a.tar: the archive's end is missing: it was cut off, and samples may be missing")
+  f:remove()
+end)
+
 check.group("a table: labels, splits of rows, ids, several captions of an image", function()
   local f = data_files.new()
   for i = 1, 5 do f:image(("i/%d.png"):format(i), i) end
@@ -124,6 +158,34 @@ check.group("labels of rows: numbers and strings are not taken for each other", 
   f:remove()
 end)
 
+check.group("labels of tables as they are written", function()
+  local f = data_files.new()
+  for i = 1, 4 do f:image(("i/%d.png"):format(i), i) end
+  local function of(rows)
+    f:write("t.csv", "image,text,label\n" .. rows)
+    local d = vbl.data.open(f.path .. "/t.csv", {image = 16, max_bad = 0.5, test_fraction = 0})
+    return table.concat(select(2, d:labels()), ","), d
+  end
+  check.equal(of "i/1.png,a,007\ni/2.png,b,7a\n", "007,7a")
+  check.equal(of 'i/1.png,a,"[0, 1]"\ni/2.png,b,[]\n', "0,1")
+  local names, d = of "i/1.png,a,0.25\ni/2.png,b,1\n./i//2.png,c,0\n"
+  check.equal(names, "0,1")
+  has(d.set:notes(), "t.csv:2: label 0.25; expected a whole number")
+  check.equal(d:split("train"):image_key(1), d:split("train"):image_key(2))
+  f:write("t.csv", "image,text,label,label\ni/1.png,a,0,1\n")
+  check.error(function() vbl.data.open(f.path .. "/t.csv") end, "t.csv: two columns are named 'label'")
+  f:write("t.jsonl", '{"image": "i/1.png", "img": "i/2.png", "text": "a", "caption": "b", "label": null, "labels": 1}\n{"image": "i/3.png", "text": "c", "labels": 0}\n')
+  d = vbl.data.open(f.path .. "/t.jsonl", all)
+  check.equal(table.concat(select(2, d:labels()), ","), "0,1")
+  has(d.set:notes(), "fields that are not read: caption, image, label")
+  -- A class that the division leaves to the test split alone is told.
+  f:write("t.csv", "image,text,label\ni/1.png,a,0\ni/2.png,b,1\ni/3.png,c,2\ni/4.png,d,0\n")
+  local splits = f:write("s.tsv", "i/1.png#2\ttrain\ni/2.png#3\ttrain\ni/3.png#4\ttest\ni/4.png#5\ttest\n")
+  d = vbl.data.open(f.path .. "/t.csv", {image = 16, max_bad = 0, split = splits})
+  has(d:describe(), "1 of the 2 labelled samples of test have a class that no sample of train has: 2")
+  f:remove()
+end)
+
 check.group("metadata.jsonl and metadata.csv of a folder of images, and of one a split", function()
   local f = data_files.new()
   for i = 1, 3 do f:image(("train/%d.png"):format(i), i) end
@@ -175,6 +237,15 @@ check.group("images with texts beside them", function()
   f:write("y.txt", "y")
   check.error(function() vbl.data.open("files:" .. f.path, all) end, "y.jpg: in none of the folders of splits; skipped")
   check.error(function() vbl.data.open("files:" .. f.path .. "/y.txt", all) end, "no folder; expected NAME.jpg")
+  f:remove()
+  f = data_files.new()
+  f:image("a/x.jpg", 1)
+  f:write("a/x.txt", "x")
+  f:image("a/x.png", 2)
+  require("vbl.system.c").run {"ln", "-s", ".", f.path .. "/a/loop"}
+  d = vbl.data.open("files:" .. f.path, all)
+  check.equal(sizes(d), "train=1")
+  has(d.set:notes(), "a/loop/: the same folder as a/; read once", "a/x.png: another file of its name was taken; left out")
   f:remove()
 end)
 

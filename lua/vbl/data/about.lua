@@ -73,6 +73,24 @@ local function class_table(data, stats)
   return table_of(rows)
 end
 
+-- Labels that a model never meets in training: whatever it learns, it gets them wrong.
+local function untaught(data, stats)
+  local kind, names = data:labels()
+  local lines = {}
+  if kind ~= "class" then return lines end
+  for s = 2, stats[1].name == "train" and #stats or 1 do
+    local samples, classes = 0, {}
+    for i = 1, #names do
+      if stats[1].classes[i] == 0 and stats[s].classes[i] > 0 then samples, classes[#classes + 1] = samples + stats[s].classes[i], names[i] end
+    end
+    if samples > 0 then
+      lines[#lines + 1] = ("%d of the %d labelled samples of %s have a class that no sample of train has: %s"):format(samples, stats[s].labelled, stats[s].name,
+                                                                                                         table.concat(classes, ", ", 1, math.min(#classes, 5)) .. (#classes > 5 and ", ..." or ""))
+    end
+  end
+  return lines
+end
+
 local function all_stats(data)
   local list = {}
   for i, split in ipairs(data:splits()) do
@@ -97,6 +115,8 @@ function about.describe(data)
     table.move(split_table(data, stats), 1, #stats + 1, #lines + 1, lines)
     local classes = class_table(data, stats)
     table.move(classes, 1, #classes, #lines + 1, lines)
+    local lacking = untaught(data, stats)
+    table.move(lacking, 1, #lacking, #lines + 1, lines)
   end
   if n.bad_records + n.bad_images + n.absent > 0 then
     lines[#lines + 1] = ("skipped: %s, %s; left out: %d"):format(count(n.bad_records, "bad record"), count(n.bad_images, "bad image"), n.absent)

@@ -94,6 +94,17 @@ local function row_of(lines, text, separator, count)
   return nil, OPEN
 end
 
+-- The names in lower case; two columns of one name are an error.
+local function header_of(fields, path)
+  local names, seen = {}, {}
+  for i, field in ipairs(fields) do
+    local name = reading.clean(field):lower()
+    if seen[name] and name ~= "" then error(("%s: two columns are named '%s'"):format(path, name), 0) end
+    names[i], seen[name] = name, true
+  end
+  return names
+end
+
 function csv.each(path, records, fn)
   local lines = lines_of(path)
   local names, separator
@@ -102,8 +113,7 @@ function csv.each(path, records, fn)
       separator = separator or separator_of(text)
       local fields, wrong = row_of(lines, text, separator, names and #names)
       if not names then
-        names = fields or {}
-        for i, name in ipairs(names) do names[i] = reading.clean(name):lower() end
+        names = header_of(fields or {}, path)
       elseif fields then
         local row = {}
         for i, name in ipairs(names) do row[name] = fields[i] end
@@ -121,9 +131,7 @@ function csv.header(path)
   local line = file and file:read "l" or ""
   if file then file:close() end
   line = line:gsub("^\xEF\xBB\xBF", ""):gsub("\r$", "")
-  local names = {}
-  for i, name in ipairs(fields_of(line, separator_of(line)) or {}) do names[i] = reading.clean(name):lower() end
-  return names
+  return header_of(fields_of(line, separator_of(line)) or {}, path)
 end
 
 return csv

@@ -20,15 +20,17 @@ local other_words = {validation = "val", valid = "val", testing = "test", traini
 local known = {}
 for _, name in ipairs(files) do known[other_words[name] or name] = true end
 
-local read_fields = {id = true, split = true}
-for _, names in ipairs {image_names, text_names, label_names} do
-  for _, name in ipairs(names) do read_fields[name] = true end
-end
-
 local function first_of(row, names)
   for _, name in ipairs(names) do
-    if row[name] ~= nil then return name end
+    if row[name] ~= nil and row[name] ~= store.null then return name end
   end
+end
+
+-- Marks the fields of a row that nothing reads, those of another name for what was found among them.
+local function mark_unread(row, unread)
+  local read = {id = true, split = true}
+  for _, names in ipairs {image_names, text_names, label_names} do read[first_of(row, names) or ""] = true end
+  for name in pairs(row) do unread[name] = unread[name] or not read[name] end
 end
 
 function labelled.names(row) return first_of(row, image_names), first_of(row, text_names) end
@@ -112,7 +114,7 @@ local function survey(part, form)
   form.each(part.path, nil, function(_, row)
     local split = not part.split and split_of(row)
     found.splits = found.splits or split ~= nil and split ~= false
-    for name in pairs(row) do fields[name] = true end
+    mark_unread(row, fields)
     if split and split ~= "train" then return end
     local label = given_label(row, form)
     if type(label) == "table" then found.kind = "multi" end
@@ -127,7 +129,7 @@ local function survey(part, form)
   number_classes(found, part.path, largest)
   found.unseen, found.unread = unseen(found, seen), {}
   for _, name in ipairs(sorted_keys(fields)) do
-    if not read_fields[name] then found.unread[#found.unread + 1] = name end
+    if fields[name] then found.unread[#found.unread + 1] = name end
   end
   return found
 end
@@ -186,6 +188,7 @@ local function add(records, part, number, row, set, form)
   local label, wrong = label_of(given_label(row, form), set)
   count(set.tally, split, wrong)
   if misplaced or wrong then return records:skip(number, misplaced or wrong) end
+  image = image:gsub("//+", "/"):gsub("/%./", "/"):gsub("^%./", "")  -- one image has one name
   image = image:find "^/" and image or part.folder .. image
   records:add(number, row.id ~= "" and reading.id(row.id) or ("%s#%d"):format(image, number), split, image, reading.clean(text), label)
 end

@@ -2,23 +2,17 @@
 -- They are read in C: core/data/url_rows.h says how a row's image is found. A row without an image is left out and counted (links rot), not
 -- bad. Shards of img2dataset or vbl data fetch: the reader webdataset.
 -- Also the form train.csv, validation.csv with the header text,filepath.
+local csv = require "vbl.data.csv"
 local reading = require "vbl.data.reading"
 
 local cc3m = {}
 
--- text,filepath with quotes where the caption holds a comma; the path has none.
 local function read_csv(records, path, split)
   records:file(path)
-  for number, line in reading.lines(path) do
-    local caption, image = line:match "^(.*),([^,]*)$"
-    if number == 1 and line:find "^text,filepath" then goto next end
-    if image and image ~= "" then
-      records:add(number, ("%s/%d"):format(split, number), split, reading.unquote(image), reading.clean(reading.unquote(caption)))
-    else
-      records:skip(number, "expected text,filepath")
-    end
-    ::next::
-  end
+  csv.each(path, records, function(number, row)
+    if row.filepath == "" then return records:skip(number, "an empty path") end
+    records:add(number, ("%s/%d"):format(split, number), split, row.filepath, reading.clean(row.text))
+  end)
 end
 
 local csv_files = {{"train.csv", "train"}, {"validation.csv", "val"}}

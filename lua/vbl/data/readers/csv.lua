@@ -1,11 +1,20 @@
 -- Tables with a header, a row a sample: vbl.data.labelled says which columns and files, vbl.data.csv what a table is.
 local csv = require "vbl.data.csv"
 local labelled = require "vbl.data.labelled"
+local reading = require "vbl.data.reading"
+local store = require "vbl.store.c"
 
--- A whole number is that class, also as 2.0, which a column with empty fields is often written as; what is empty is no label.
+-- A number as it is written otherwise than by zeros in front (007 is a name) is that class, also as 2.0, which a column with empty fields is often written
+-- as; [0, 1] is a list of labels; what is empty is no label.
 local function label(value)
-  if not value:find "%S" then return nil end
-  return value:find "^%s*%-?[%d.]+%s*$" and math.tointeger(tonumber(value)) or value
+  local word = reading.clean(value)
+  if word == "" then return nil end
+  if word:find "^%-?[1-9]%d*%.?%d*$" or word:find "^%-?0%.%d*$" or word == "0" then return tonumber(word) end
+  if word:find "^%[" then
+    local ok, list = pcall(store.json_decode, word, {where = "label"})
+    if ok then return list end
+  end
+  return value
 end
 
 local function header(path)

@@ -1,5 +1,6 @@
 -- Images with their text beside them: NAME.jpg and NAME.txt, in a folder and the folders in it, as img2dataset leaves them without shards. The
--- first folders are splits where they bear the names of splits. The id is the path without its suffix.
+-- first folders are splits where they bear the names of splits. The id is the path without its suffix. A folder that a link leads back to is
+-- read once.
 local reading = require "vbl.data.reading"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -12,18 +13,17 @@ local files = {
 
 local image_suffix = {jpg = true, jpeg = true, png = true, webp = true}
 local split_names = {train = "train", dev = "dev", val = "val", validation = "val", test = "test"}
-local DEEPEST = 8  -- folders, so that a link to a folder above ends
 
--- What lies in a folder: {image = stem -> name, text = stem -> name, stems = sorted, folders = sorted}.
+-- What lies in a folder: {image = stem -> name, text = stem -> name, others = further images of a stem, stems = sorted, folders = sorted}.
 local function look(folder)
-  local here = {image = {}, text = {}, stems = {}, folders = {}}
+  local here = {image = {}, text = {}, others = {}, stems = {}, folders = {}}
   for _, name in ipairs(system.list(folder) or {}) do
     local stem, suffix = name:match "^(.*)%.([^.]*)$"
     suffix = suffix and suffix:lower()
     local kind = image_suffix[suffix] and "image" or suffix == "txt" and "text" or nil
     if kind then
       if not here.image[stem] and not here.text[stem] then here.stems[#here.stems + 1] = stem end
-      here[kind][stem] = here[kind][stem] or name
+      if here[kind][stem] then here.others[#here.others + 1] = name else here[kind][stem] = name end
     elseif name:sub(1, 1) ~= "." and reading.is_folder(folder .. "/" .. name) then
       here.folders[#here.folders + 1] = name
     end
@@ -41,15 +41,20 @@ local function add(records, folder, inside, split, here, stem)
   records:add(inside .. image, inside .. stem, split or nil, inside .. image, reading.clean(words))
 end
 
--- inside: the path within `folder`, with a slash at its end, or "". split: false outside the folders of splits, nil where there are none
-local function walk(records, folder, inside, split, depth)
+-- inside: the path within `folder`, with a slash at its end, or "". split: false outside the folders of splits, nil where there are none. seen: the folders
+-- that were read, by stat's id.
+local function walk(records, folder, inside, split, seen)
+  local id = system.stat(folder .. "/" .. inside).id
+  if seen[id] then return records:note(("%s: the same folder as %s; read once"):format(inside, seen[id])) end
+  seen[id] = inside == "" and "." or inside
   local here = look(folder .. "/" .. inside)
-  for _, name in ipairs(depth == 0 and here.folders or {}) do
+  for _, name in ipairs(inside == "" and here.folders or {}) do
     if split_names[name] then split = false end
   end
   for _, stem in ipairs(here.stems) do add(records, folder, inside, split, here, stem) end
-  for _, name in ipairs(depth < DEEPEST and here.folders or {}) do
-    walk(records, folder, inside .. name .. "/", depth == 0 and split_names[name] or split, depth + 1)
+  for _, name in ipairs(here.others) do records:absent(inside .. name, "another file of its name was taken") end
+  for _, name in ipairs(here.folders) do
+    walk(records, folder, inside .. name .. "/", inside == "" and split_names[name] or split, seen)
   end
 end
 
@@ -75,7 +80,7 @@ function files.read(folder, _, base)
   if not reading.is_folder(folder) then error(("%s: no folder; expected %s"):format(folder, files.expects), 0) end
   local records = reading.records(folder, base)
   records:unit "samples"
-  walk(records, folder, "", nil, 0)
+  walk(records, folder, "", nil, {})
   return records, folder
 end
 

@@ -114,7 +114,8 @@ local function read_path(records, shard, path)
   if not ok then return records:skip("shard", tostring(tar)) end
   local whole, why = pcall(read_shard, records, shard, tar)
   if not whole then records:skip("shard", (tostring(why):gsub("^.-: ", "", 1))) end
-  local count, text = tar:damage()
+  local count, text, ended = tar:damage()
+  if whole and not ended then records:note(("%s: the archive's end is missing: it was cut off, and samples may be missing"):format(path)) end
   if count > 0 then records:note((text:gsub("\n$", ""))) end
   for _ = 1, count do records:skip("damaged", "a piece of the shard cannot be read (see above)") end
   tar:close()
