@@ -20,14 +20,19 @@ local function annotations_of(folder, split) return find(folder, ("v2_mscoco_%s_
 
 function vqa2.found(folder) return questions_of(folder, "train2014") and "VQA v2" or nil end
 
+-- Normalised; nil of null and what else is no answer.
+local function said(answer)
+  return (type(answer) == "string" or type(answer) == "number") and answers.normalise(tostring(answer)) or nil
+end
+
 local function count_answers(folder, needed)
   local count, names, numbers = {}, {}, {}
   for _, s in ipairs(splits) do
     local file = annotations_of(folder, s[1])
     if file then
       reading.json_each(folder .. "/" .. file, {"annotations"}, function(_, a)
-        local answer = answers.normalise(tostring(a.multiple_choice_answer))
-        count[answer] = (count[answer] or 0) + 1
+        local answer = said(a.multiple_choice_answer)
+        if answer then count[answer] = (count[answer] or 0) + 1 end
       end)
     end
   end
@@ -43,7 +48,8 @@ end
 local function label_of(annotation, numbers)
   local count, label = {}, {}
   for _, a in ipairs(annotation.answers or {}) do
-    local number = numbers[answers.normalise(tostring(a.answer))]
+    local answer = said(a.answer)
+    local number = answer and numbers[answer]
     if number then count[number] = (count[number] or 0) + 1 end
   end
   for number, n in pairs(count) do
