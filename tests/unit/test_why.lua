@@ -69,6 +69,28 @@ check.group("what the first update does is seen in the second step", function()
   check.equal(causes_text(found.causes), "layer_decay")
 end)
 
+check.group("a key that alone differs is named, whenever it shows: in the losses, in the gradient, in a task's turn, at the end", function()
+  local function named(script, shared, words)
+    local function made(word)
+      local all = table.move(shared, 1, #shared, 5, {script, "--threads", "1", "log_every=1", script = true})
+      all[#all + 1] = word
+      return (trainer.expect(0, all))
+    end
+    local a = vbl.runs.open(made())
+    for _, word in ipairs(words) do
+      local found = why(a, vbl.runs.open(made(word)))
+      local key = word:match "^%-*([^=]*)"
+      check.ok(found.first and (" " .. causes_text(found.causes) .. " "):find(" " .. key .. " ", 1, true),
+               ("%s: first at %s; causes: %s"):format(word, found.first and found.first.step, causes_text(found.causes)))
+    end
+    return a
+  end
+  named(trainer.script, {"epochs=1"}, {"mix.how=sampled", "tasks.ap=false", "tasks.mim=false", "tasks.mim.target=stop", "tasks.ap.contrastive.learnable=true", "model.packed=false"})
+  named(trainer.script, {"epochs=1", "mix.how=alternating"}, {"tasks.ap.weight=2", "tasks.mim.batch=8", "tasks.mim.target=stop"})
+  local a = named(trainer.finetune, {"probe_samples=8"}, {"metric=loss", "batch=32"})
+  named(trainer.finetune, {"epochs=1", "from=" .. a.path}, {"--seed=3"})
+end)
+
 check.group("another rate, and what it is not", function()
   local text, found = ask(run("lr=0.002", "clip=0.5", "checkpoint_every=1"))
   check.ok(found.first.step == 1 and not found.first.rounding and found.first.rows[1].name == "step.lr", text)
@@ -106,6 +128,20 @@ check.group("what was equal before training cannot be the seed; dropout shows wi
                      model = {{dropout = 0}, {dropout = 0.1}}, checkpoint_every = {1, 2}})
   check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "model.dropout|seed weight_decay")
   check.equal(found.others[1][4] .. ", " .. found.others[2][4], "would have shown before, acts later")
+end)
+
+check.group("where the first step is not logged, what its losses hang on may be the cause", function()
+  local found = pair({{0, "test", "loss.mlm", 4, 4}, {1, "test", "loss.mlm", 4, 4.2}, {50, "step", "loss.mlm", 4, 4.2}}, {model = {{dropout = 0}, {dropout = 0.1}}, seed = {0, 1}})
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "model.dropout|seed")
+end)
+
+check.group("a key that is nobody's but the script's may do anything; one that is set aside is no reason to doubt the memory", function()
+  local rows = {{0, "test", "loss.mlm", 4, 4}, {1, "step", "loss.mlm", 4, 4}, {3, "step", "loss.mlm", 4, 4.1}}
+  check.equal(causes_text(pair(rows, {margin = {1, 2}, patience = {1, 2}}).causes), "margin")
+  local found = pair(rows, {model = {{dim = 8}, {dim = 16}}})
+  check.equal(causes_text(found.causes) .. "|" .. causes_text(found.others), "|model.dim")
+  local text = select(1, trainer.run {"why", files.path .. ("/%d-1"):format(made), files.path .. ("/%d-2"):format(made), script = true, "--out=" .. files.path})
+  check.ok(text:find("cause: not clear", 1, true) and not text:find("memory", 1, true), text)
 end)
 
 check.group("no loss differs: the layer analysis tells", function()

@@ -5,7 +5,7 @@
 --     beyond   the first row of diff that differs by more than rounding, or nil
 --     causes   {{key, value in a, value in b, text}, ...}: keys that differ and can do this; others: those that differ and cannot, and why not
 --     checkpoints  lines on the checkpoints of both that stand at one step;  remarks: lines from the logs
-local causes_of = require("vbl.runs.causes").of
+local causes = require "vbl.runs.causes"
 local checkpoint = require "vbl.runs.checkpoint"
 local diff = require "vbl.runs.diff"
 local store = require "vbl.store.c"
@@ -72,6 +72,7 @@ local function moments(first, metrics)
   if first.step == 0 then return 0, 0 end
   if first.step > math.max(logged, 2) then return 3, 3 end  -- what the first update does is seen in the second step
   if first.step > 1 then return logged <= 1 and 2 or low, 2 end
+  if logged > 1 then return low, 2 end  -- the first step's losses are not there to see
   local found = 2
   for _, row in ipairs(first.rows) do
     if row.name:find "^step%.loss%." then found = 1 elseif row.name:find "norm" then found = math.min(found, 1.5) end
@@ -103,12 +104,14 @@ local function told_by_keys(row, rows)
   return false
 end
 
-local function sort_causes(d, first, metrics, into)
-  local low, high = moments(first, metrics)
+local function sort_causes(a, b, first, into)
+  local d = into.diff
+  local low, high = moments(first, d.metrics)
   local told = {}  -- some keys stand in the config and in the manifest
   for _, rows in ipairs {d.config, d.data, d.versions} do
+    local of = rows == d.config and causes.of_config or causes.of
     for _, row in ipairs(rows) do
-      local cause = not told[row[1]] and not told_by_keys(row, rows) and causes_of(row[1])
+      local cause = not told[row[1]] and not told_by_keys(row, rows) and of(row[1], a, b)
       told[row[1]] = true
       if cause then
         local reason = excluded(cause, first, low, high)
@@ -197,6 +200,6 @@ return function(a, b)
   local result = {diff = d, first = first_of(d.metrics), beyond = beyond_of(d.metrics), causes = {}, others = {}, checkpoints = checkpoint_lines(a, b),
                   remarks = remarks_of("A", a)}
   table.move(remarks_of("B", b), 1, 1000, #result.remarks + 1, result.remarks)
-  if result.first then sort_causes(d, result.first, d.metrics, result) end
+  if result.first then sort_causes(a, b, result.first, result) end
   return result
 end
