@@ -188,13 +188,43 @@ end)
 check.group("removal: a folder that merely has a config.lua is no run", function()
   local paper = files:write("paper/config.lua", "x = 1\n"):match "^(.*)/"
   files:write("paper/thesis.tex", "a thesis")
-  says({"rm", paper, "--yes"}, 1, "paper: not surely a run's folder (no manifest.json and no metrics.jsonl); remove it by hand if it is one")
-  check.ok(system.exists(paper .. "/thesis.tex"))
+  local function refused(...)
+    says({"rm", paper, "--yes", ...}, 1, "paper: not surely a run's folder (no metrics.jsonl and no manifest.json of this program); remove it by hand if it is one")
+    check.ok(system.exists(paper .. "/thesis.tex"))
+  end
+  refused()
+  files:write("paper/manifest.json", '{"name": "an extension of a browser"}')
+  refused()
+  files:write("paper/manifest.json", "not JSON")
+  local whole = make("whole", {})
+  says({"rm", whole, paper, "--yes"}, 1, "not surely a run's folder")
+  check.ok(record.is_run(whole), "a run went although not all of the words could")
+  says({"rm", whole, whole .. "/", "--yes"}, 0, "removed " .. whole)
+  -- One that was killed before it wrote a number, and one whose manifest is lost, are runs.
+  local killed_early = files:write("runs/early/config.lua", "return {}\n"):match "^(.*)/"
+  files:write("runs/early/manifest.json", '{"vbl": "0.1.0"}')
+  says({"rm", killed_early, make("lost", {metrics = {row(1, "x", 1)}}), "--yes"}, 0, "removed " .. killed_early, "lost")
+end)
+
+check.group("removal: a bare word means a run before a folder here", function()
+  local function here(word)
+    local text, code = system.output {"/bin/sh", "-c", 'cd "$1" && shift && exec 2>&1; exec "$@"', "sh", files.path, program, "runs", "rm", word, "--out", out, "--yes"}
+    check.ok(code == 0, text)
+  end
   local run = make("2026-01-01-000000-paper", {})
-  local there = system.cwd()
-  check.equal(system.run {"sh", "-c", ("cd '%s' && '%s' runs rm paper --out '%s' --yes >/dev/null"):format(files.path, system.executable(), out)}, 0)
-  check.equal(system.cwd(), there)
-  check.ok(system.exists(paper .. "/thesis.tex") and not system.exists(run))
+  here "paper"
+  check.ok(system.exists(files.path .. "/paper/thesis.tex") and not system.exists(run))
+  run = make("2026-01-01-000000-copied", {})
+  local copy = files:make("copied", {})
+  here "copied"
+  check.ok(record.is_run(copy) and not system.exists(run))
+  run = make("2026-01-01-000000-copied", {})
+  here "./copied"
+  check.ok(not system.exists(copy) and record.is_run(run))
+  vbl.runs.remove(record.read(run))
+  files:make("copied", {})
+  here "copied"
+  check.ok(not system.exists(copy))
 end)
 
 check.group("removal", function()

@@ -1,5 +1,5 @@
--- The run that a word means: a run's folder; else of the runs in `out` the one of that name or id (its first digits do), else the only
--- one whose name holds the word.
+-- The run that a word means. With a / in it: a run's folder. Else, or where there is none: of the runs in `out` the one of that name or id (its first
+-- digits do), else the only one whose name holds the word, else the run's folder of that name here: a project's folder may have the name of an experiment.
 -- find(word, out[, otherwise]) -> path; raises, with what there is, where several fit, or none does and there is no otherwise
 local c = require "vbl.store.c"
 local nearest = require "vbl.nearest"
@@ -30,15 +30,21 @@ local function several(word, list)
   error(("'%s' fits %d runs; say more of the name, or the id of vbl runs ls:\n  %s%s"):format(word, #list, shown, #list > 8 and "\n  ..." or ""), 0)
 end
 
-return function(word, out, otherwise)
-  -- A bare word means a run before it means a folder here that merely has a config.lua.
-  if record.is_surely_run(word) or word:find "/" and record.is_run(word) then return (word:gsub("(.)/+$", "%1")) end
-  local names = names_in(out)
+local function among(names, word)
   for _, fits in ipairs {rawequal, of_id, holds} do
     local list = fitting(names, word, fits)
-    if #list == 1 then return out .. "/" .. list[1] end
     if #list > 1 then several(word, list) end
+    if list[1] then return list[1] end
   end
+end
+
+return function(word, out, otherwise)
+  local path = word:gsub("(.)/+$", "%1")
+  if (word:find "/" or word:find "^%.+$") and record.is_run(word) then return path end
+  local names = names_in(out)
+  local name = among(names, word)
+  if name then return out .. "/" .. name end
+  if record.is_surely_run(word) then return path end
   if otherwise then return otherwise end
   if word:find "/" and system.exists(word) then error(("%s: not a run's folder (no config.lua in it)"):format(word), 0) end
   local there = #names == 0 and "which holds none" or #names == 1 and "1 run" or #names .. " runs"

@@ -1,7 +1,8 @@
 -- A run as one reads it: what its folder's files say, without touching them (its writer is vbl.runs.folder).
 --
 --   record.read(path) -> record, never an error for what is damaged in the folder: status "damaged", and `problems` says what
---   record.is_run(path) -> boolean     record.is_surely_run(path): there is more of a run than a config.lua, which other folders have too
+--   record.is_run(path) -> boolean     record.is_surely_run(path): there is what only this program writes, where other folders
+--     have a config.lua, and some a manifest.json, too
 -- A record:
 --   path, name (the folder's), id (8 hexadecimal digits of the name's hash: the same wherever the folder is copied to)
 --   status     "finished", "failed", "interrupted": how it ended (result.json); "running": a process holds metrics.jsonl;
@@ -104,9 +105,12 @@ end
 
 function record.is_run(path) return system.exists(path .. "/config.lua") end
 
+-- folder.create writes the manifest before the config, with the program's version in it, and whoever writes a run holds its metrics.
 function record.is_surely_run(path)
-  local function has(name) return system.exists(path .. "/" .. name) end
-  return record.is_run(path) and (has "manifest.json" or has "metrics.jsonl")
+  if not record.is_run(path) then return false end
+  if system.exists(path .. "/metrics.jsonl") then return true end
+  local ok, manifest = pcall(read_json, path .. "/manifest.json", {})
+  return ok and manifest.vbl ~= nil
 end
 
 function record.read(path)

@@ -1,16 +1,14 @@
--- remove(record): the run's folder, with all that is in it. A run that a process is writing stays; so does everything that is not surely a run: a
--- project's folder may have a config.lua too.
+-- remove(record): the run's folder, with all that is in it; raises for what is not to go (vbl.runs.removable).
 local c = require "vbl.store.c"
+local removable = require "vbl.runs.removable"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 
 return function(record)
-  if not require("vbl.runs.record").is_surely_run(record.path) then
-    error(record.path .. ": not surely a run's folder (no manifest.json and no metrics.jsonl); remove it by hand if it is one", 0)
-  end
+  removable(record)
   local ok, lock = pcall(c.append, record.path .. "/metrics.jsonl")
   if not ok then
-    if record:locked() then error(record.path .. ": is running; stop it first", 0) end
+    removable(record)  -- a process that began to write it in between
     error(usage.strip(lock), 0)
   end
   -- It goes in one step; what a kill leaves is a folder that no list shows.

@@ -1,5 +1,6 @@
--- vbl runs rm RUN ... [--yes]: removes runs, after asking. All words are looked up before anything is removed.
+-- vbl runs rm RUN ... [--yes]: removes runs, after asking. All words are looked up, and may go, before anything is removed.
 local record = require "vbl.runs.record"
+local removable = require "vbl.runs.removable"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -24,10 +25,13 @@ return {
   help = "removes runs; not one that is running",
   run = function(words, _, flags)
     if #words == 0 then usage "runs rm: expected one RUN or several (vbl runs help)" end
-    local records = {}
-    for i, word in ipairs(words) do
-      records[i] = record.read(vbl.runs.find(word, flags.out))
-      if records[i]:locked() then usage(("runs rm: %s is running; stop it first"):format(records[i].path)) end
+    local records, named = {}, {}
+    for _, word in ipairs(words) do
+      local path = vbl.runs.find(word, flags.out)
+      local r = record.read(path)
+      removable(r)
+      if not named[path] then records[#records + 1] = r end
+      named[path] = true
     end
     if not flags.yes and not confirmed(records) then return print "nothing was removed" end
     for _, r in ipairs(records) do
