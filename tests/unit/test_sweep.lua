@@ -259,6 +259,15 @@ check.group("what is wrong is said before anything is made", function()
   sweeps.expect(1, {plan, "trils=3"}, "unknown key 'trils', did you mean 'trials'")
 end)
 
+check.group("the examples of the documents run as they stand, but for their sizes", function()
+  local small = [[["model.dim"] = 16, ["model.layers"] = 4, ["model.mlp"] = 32, ["scenes.test"] = 40, probe_samples = 0, ]]
+  local heads = {page = c.read_file "docs/sweeps.md":match "```lua\n(local sweep.-)```", module = c.read_file "lua/vbl/sweep/init.lua":match "\n%-%-   (local sweep.-\n%-%-   }\n)"}
+  for name, text in pairs(heads) do
+    text = text:gsub("\n%-%-", "\n"):gsub("space = {", "%0" .. small):gsub("= 4000, epochs = 5", "= 96, epochs = 1"):gsub("seeds = {0, 1, 2}", "seeds = {0}, threads = 1")
+    sweeps.expect(0, {sweeps.write(name .. "-example.lua", text), "--out", sweeps.folder .. "/" .. name, "trials=2"}, "fusion, tpe over 2 trials", "* best: trial ")
+  end
+end)
+
 check.group("what tpe suggested follows from the journal before it", function()
   local folder = sweeps.folder .. "/tpe"
   sweeps.expect(0, {sweeps.file("tpe", [[space = {x = sweep.linear(-1, 1), layers = sweep.subset {0, 5, k = {1, 3}}, epochs = 1}, objective = "val.loss", method = "tpe",

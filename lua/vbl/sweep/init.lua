@@ -1,10 +1,11 @@
 -- vbl.sweep: a search over the config of an experiment. A Lua file is the sweep:
 --
+--   local sweep = vbl.sweep
 --   vbl.sweep {
 --     name = "fusion", experiment = "experiments/finetune.lua",
---     space = {lr = sweep.log(1e-5, 1e-3), ["model.placement"] = sweep.choice {"none", "early", "middle", "late"},
---              ["model.fusion"] = "interleaved", data = "/data/hateful_memes"},
---     objective = "val.auroc", method = "tpe", trials = 40, seeds = {0, 1, 2}, jobs = 2, pruner = "median",
+--     space = {lr = sweep.log(1e-4, 1e-2), ["model.placement"] = sweep.choice {"none", "early", "middle", "late"},
+--              ["model.fusion"] = "interleaved", ["scenes.train"] = 4000, epochs = 5},
+--     objective = "val.accuracy", method = "tpe", trials = 40, seeds = {0, 1, 2}, jobs = 2, pruner = "median",
 --   }
 --   vbl FILE    vbl sweep FILE    vbl sweep status FOLDER    vbl sweep resume FOLDER    vbl sweep worker FOLDER
 --
