@@ -182,19 +182,20 @@ check.group("kill -9 of a worker, of all processes, and at the end of a run: not
   end
 end)
 
--- Starts a sweep, waits until a run reports epoch 1, sends the signal, waits. -> output, code
-local function stopped(file, folder, signal)
+-- Starts vbl with the words, waits until a run reports epoch 1 that had not before, sends the signal, waits. -> output, code
+local function stopped(words, folder, signal)
   local out = sweeps.folder .. "/stopped.txt"
   c.remove(out)
-  local child = assert(system.start({system.executable(), file}, {output = out}))
-  child:go()
-  local function under_way()
-    for _, name in ipairs(system.list(folder .. "/trials") or {}) do
-      if system.exists(folder .. "/trials/" .. name .. "/checkpoints/last") then return true end
-    end
+  local function reporting()
+    local n = 0
+    for _, name in ipairs(system.list(folder .. "/trials") or {}) do n = n + (system.exists(folder .. "/trials/" .. name .. "/checkpoints/last") and 1 or 0) end
+    return n
   end
+  local before = reporting()
+  local child = assert(system.start({system.executable(), table.unpack(words)}, {output = out}))
+  child:go()
   for _ = 1, 500 do
-    if under_way() then break end
+    if reporting() > before then break end
     system.sleep(0.02)
   end
   system.kill(child:pid(), signal)
@@ -206,7 +207,7 @@ check.group("Ctrl-C and SIGTERM: the runs save and end, and the sweep goes on", 
   for signal, code in pairs {[2] = 130, [15] = 143} do
     local name = "stop-" .. signal
     local folder = sweeps.folder .. "/" .. name
-    local text, got = stopped(sweeps.file(name, [[space = {x = sweep.choice {0.1, 0.2, 0.3}, pause = 0.3, epochs = 3}, objective = "val.loss", method = "grid", jobs = 2]]),
+    local text, got = stopped({sweeps.file(name, [[space = {x = sweep.choice {0.1, 0.2, 0.3}, pause = 0.3, epochs = 3}, objective = "val.loss", method = "grid", jobs = 2]])},
                               folder, signal)
     check.equal(got, code)
     check.ok(text:find("go on with: vbl sweep resume " .. folder, 1, true), text)
@@ -225,10 +226,28 @@ check.group("more trials are the same sweep; another space is not", function()
   sweeps.expect(1, {file(1, 2)}, "holds this sweep already", "vbl sweep resume " .. folder)
   sweeps.expect(0, {"sweep", "resume", folder, "trials=4"}, "4 finished")
   sweeps.expect(0, {"sweep", "resume", folder}, "4 finished", "over 4 trials")  -- what a resume asked for is not taken back by the next
+  file(1, 5)
+  sweeps.expect(0, {"sweep", "resume", folder}, "5 finished", "over 5 trials")  -- but by an edit
+  file(1, 4)
+  sweeps.expect(0, {"sweep", "resume", folder, "trials=6"}, "6 finished")
+  sweeps.expect(0, {"sweep", "resume", folder}, "6 finished", "over 6 trials")
   file(2, 4)
   sweeps.expect(1, {"sweep", "resume", folder}, "was edited", "'space.x.high' is 1 in", "and 2 in the file", "Undo the edit")
   sweeps.expect(1, {sweeps.folder .. "/edit.lua"}, "holds another sweep", "'space.x.high'")
-  sweeps.expect(0, {"sweep", "status", folder}, "4 finished")
+  sweeps.expect(0, {"sweep", "status", folder}, "6 finished")
+end)
+
+check.group("an interrupted resume goes on to as many trials as it was asked for, more or fewer than the file says", function()
+  local folder = sweeps.folder .. "/budget"
+  local file = sweeps.file("budget", [[space = {x = sweep.linear(0, 1, 6), pause = 0.3, epochs = 2}, objective = "val.loss", method = "grid", jobs = 1]])
+  check.equal(select(2, stopped({file}, folder, 15)), 143)
+  for _, trials in ipairs {2, 4, 9} do
+    local text, code = stopped({"sweep", "resume", folder, "trials=" .. trials}, folder, 15)
+    check.ok(code == 143 and text:find("go on with: vbl sweep resume " .. folder, 1, true), text)
+    trials = math.min(trials, 6)  -- as many as the grid has
+    sweeps.expect(0, {"sweep", "resume", folder}, trials .. " finished", ("over %d trials"):format(trials))
+    check.equal(#vbl.sweep.open(folder).trials, trials)
+  end
 end)
 
 check.group("what is wrong is said before anything is made", function()

@@ -56,16 +56,25 @@ local function add(folder, entry)
   repeat journal:read() until journal:append(entry)
 end
 
-local function go_on(folder, definition)
+-- How many trials from now on: what this resume asks for (a grid bounds it); else what the file says, where that was edited since it was last read; else
+-- what was asked for last, which a resume without a word does not take back.
+local function budget_of(state, given, said)
+  if not resuming.trials then return said ~= state.said and said or state.budget end
+  local asked = {}
+  for key, value in pairs(given) do asked[key] = value end
+  asked.trials = resuming.trials
+  return spec.read(asked).trials
+end
+
+local function go_on(folder, definition, given)
   local state = status.read(folder)
   local key, old, new = spec.difference(state.spec, definition)
   if key then
     error(("sweep: %s was edited: '%s' is %s in %s and %s in the file; trials of both would not compare. Undo the edit to go on, or begin another sweep (another name)"):format(
       arg[0], key, old, folder, new), 0)
   end
-  -- Without trials= nothing is taken back: what a resume asked for before, or the file says now, whichever is more.
-  local budget = resuming.trials or math.max(state.budget, definition.trials)
-  if budget ~= state.budget then add(folder, {type = "trials", trials = budget}) end
+  local budget, said = budget_of(state, given, definition.trials), definition.trials
+  if budget ~= state.budget or said ~= state.said then add(folder, {type = "trials", trials = budget, file = said}) end
   if resuming.retry then add(folder, {type = "retry"}) end
 end
 
@@ -112,7 +121,6 @@ local function with_flags(given)
     flags = own.flags
     all.jobs, all.trials = own.jobs or all.jobs, own.trials or all.trials
   end
-  all.trials = resuming.trials or all.trials
   if flags.given.seed then all.seed = flags.seed end
   if flags.given.threads then all.threads = flags.threads end
   if flags.given.device then all.devices = {flags.device} end
@@ -126,7 +134,7 @@ local function begin(given)
   if flags.plan then return plan(definition) end
   local folder = absolute(flags.resume or how.folder or flags.out .. "/" .. definition.name)
   if flags.resume then
-    go_on(folder, definition)
+    go_on(folder, definition, all)
   else
     local state = held(folder)
     if state then refuse_held(folder, state, definition) end

@@ -8,7 +8,8 @@
 --   {type = "report", trial=, seed=, attempt=, at=, values=, prune=}     values after epoch `at`; prune: why it is to stop
 --   {type = "end", trial=, seed=, attempt=, status=, values=, message=, run=, seconds=, killed=}     finished, failed, pruned, or
 --       released (to go on); killed: by somebody else
---   {type = "trials", trials=}                              more of them      {type = "retry"}     failed runs wait again
+--   {type = "trials", trials=, file=}                       how many from now on, and what the file said then
+--   {type = "retry"}                                        failed runs wait again
 --   {type = "submit", job=}                                 an array of workers was handed to Slurm
 -- A run is (trial, seed); a trial is failed when one of its runs is, else pruned when one is, else finished when all are.
 --
@@ -38,7 +39,7 @@ local apply = {}
 
 function apply.sweep(self, e)
   self.spec, self.file, self.words, self.cwd, self.lease = e.definition, e.file, e.words, e.cwd, e.lease
-  self.budget, self.began = e.definition.trials, e.time
+  self.budget, self.said, self.began = e.definition.trials, e.definition.trials, e.time
 end
 
 function apply.trial(self, e)
@@ -67,7 +68,7 @@ apply["end"] = function(self, e)
   run.values, run.message, run.folder, run.seconds = e.values, e.message, e.run or run.folder, (run.seconds or 0) + (e.seconds or 0)
 end
 
-function apply.trials(self, e) self.budget = e.trials end
+function apply.trials(self, e) self.budget, self.said = e.trials, e.file or self.said end
 
 function apply.retry(self)
   for _, trial in ipairs(self.trials) do
