@@ -5,6 +5,7 @@
 -- subcommand{name =, about = "one line", names = {SUB, ...}, more = "text below the list", flags = {yes = "", out = "DIR"}} -> what is called with
 --   the words, and has the names
 --   flags: name -> what stands behind it, "" for a switch
+-- --help among the words is answered in their place.
 -- What is wrong with the user's words or files is one sentence, without a traceback.
 local nearest = require "vbl.nearest"
 local usage = require "vbl.usage"
@@ -72,6 +73,9 @@ return function(spec)
     for _, n in ipairs(spec.names) do known = known or n == name end
     if not known then usage(("%s: no command '%s'%s (vbl %s help)"):format(spec.name, name, nearest.hint(name, spec.names), spec.name)) end
     local command = load(spec, name)
+    for _, word in ipairs {...} do
+      if word == "--help" then return print(("usage: vbl %s %s %s     %s\n\n%s"):format(spec.name, name, command.usage, command.help, spec.more)) end
+    end
     local words, options, flags = parse(spec, command, {...})
     local ok, result = pcall(command.run, words, options, flags)
     if ok then return result end

@@ -10,7 +10,11 @@ local program = system.executable()
 local function run(...) return system.output {program, ...} end
 
 check.group("every command says what it is, and writes nothing for that", function()
-  for _, command in ipairs {"data", "doctor", "export", "learn", "lsp", "reference", "report", "runs", "sweep", "test", "why"} do
+  local commands = {"data", "doctor", "export", "learn", "lsp", "reference", "report", "runs", "sweep", "test", "why", "sweep status", "sweep resume", "sweep worker"}
+  for _, name in ipairs {"data", "runs"} do
+    for _, sub in ipairs(require("vbl.cmd." .. name).names) do commands[#commands + 1] = name .. " " .. sub end
+  end
+  for _, command in ipairs(commands) do
     local text, code = system.output {"sh", "-c", ("cd /tmp && '%s' %s --help"):format(program, command)}
     check.equal(code, 0)
     check.ok(text:find("vbl " .. command, 1, true), text)

@@ -79,6 +79,9 @@ end
 return function(name, ...)
   if not name or name == "help" or name == "--help" then return print(help) end
   if not run[name] then return begin(name, ...) end
+  for _, word in ipairs {...} do
+    if word == "--help" then return print(help) end
+  end
   local ok, result = xpcall(run[name], usage.explain, ...)
   if ok then return result end
   if type(result) == "table" then error(result, 0) end
