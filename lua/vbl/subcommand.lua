@@ -1,6 +1,6 @@
 -- Commands that have commands: vbl NAME SUB words...  Each SUB is a file lua/vbl/cmd/NAME/SUB.lua, which returns {usage = "words", help =
 -- "one line", run = function(words, options, flags) -> exit code or nil, options = true}. Where it takes options a word KEY=VALUE is one; --FLAG is one
--- of `flags`.
+-- of `flags`. What stands behind -- is neither.
 --
 -- subcommand{name =, about = "one line", names = {SUB, ...}, more = "text below the list", flags = {yes = "", out = "DIR"}} -> what is called with
 --   the words, and has the names
@@ -54,7 +54,10 @@ local function parse(spec, command, list)
   local i = 1
   while i <= #list do
     local key, value = list[i]:match "^([%a_][%w_.]*)=(.*)$"
-    if list[i]:find "^%-%-" then
+    if list[i] == "--" then
+      table.move(list, i + 1, #list, #words + 1, words)
+      break
+    elseif list[i]:find "^%-%-" then
       i = take_flag(spec, list, i, flags)
     elseif key and command.options then
       options[key] = value_of(value)
@@ -74,6 +77,7 @@ return function(spec)
     if not known then usage(("%s: no command '%s'%s (vbl %s help)"):format(spec.name, name, nearest.hint(name, spec.names), spec.name)) end
     local command = load(spec, name)
     for _, word in ipairs {...} do
+      if word == "--" then break end
       if word == "--help" then return print(("usage: vbl %s %s %s     %s\n\n%s"):format(spec.name, name, command.usage, command.help, spec.more)) end
     end
     local words, options, flags = parse(spec, command, {...})

@@ -45,11 +45,10 @@ return {
     local out = words[1] or flags.out or "runs"
     if not system.exists(out) then usage(("runs ls: there is no folder %s here; runs are made by experiments: vbl experiments/pretrain_all.lua"):format(out)) end
     local records = vbl.runs.list {out = out, where = where}
-    if flags.csv then return io.write(vbl.runs.csv.runs(records)) and nil end
-    if #records == 0 then
-      print(next(where) and ("no run in %s is so%s"):format(out, unknown_keys(where, vbl.runs.list {out = out})) or ("no runs in %s"):format(out))
-      return next(where) and 1 or 0
-    end
+    local none = #records == 0 and (next(where) and ("no run in %s is so%s"):format(out, unknown_keys(where, vbl.runs.list {out = out})) or ("no runs in %s"):format(out))
+    if none then (flags.csv and io.stderr or io.stdout):write(none, "\n") end
+    if flags.csv then io.write(vbl.runs.csv.runs(records)) end
+    if none or flags.csv then return none and next(where) and 1 or 0 end
     local newest = index.last(out, without_values(records))
     io.write(listing(records, newest, {width = system.isatty "stdout" and (system.width "stdout" or 80) or nil, color = color()}))
   end,
