@@ -287,15 +287,50 @@ check.group("the examples of the documents run as they stand, but for their size
   end
 end)
 
+-- Each configuration is that which the entries before it give. -> how many trials had been pruned before the last of them
+local function check_suggested(folder)
+  local state, suggest, pruned = require("vbl.sweep.state").new(), require "vbl.sweep.suggest", 0
+  for _, entry in ipairs(sweeps.entries(folder)) do
+    if entry.type == "trial" then
+      check.equal(c.json_encode(suggest(state.spec, entry.trial, state:known())), c.json_encode(entry.config))
+      pruned = state:counts().pruned
+    end
+    state:apply(entry)
+  end
+  return pruned
+end
+
 check.group("what tpe suggested follows from the journal before it", function()
   local folder = sweeps.folder .. "/tpe"
   sweeps.expect(0, {sweeps.file("tpe", [[space = {x = sweep.linear(-1, 1), layers = sweep.subset {0, 5, k = {1, 3}}, epochs = 1}, objective = "val.loss", method = "tpe",
     startup = 4, trials = 12, jobs = 3, seed = 7]])}, "12 finished")
-  local state, suggest = require("vbl.sweep.state").new(), require "vbl.sweep.suggest"
-  for _, entry in ipairs(sweeps.entries(folder)) do
-    if entry.type == "trial" then check.equal(c.json_encode(suggest(state.spec, entry.trial, state:known())), c.json_encode(entry.config)) end
-    state:apply(entry)
+  check_suggested(folder)
+end)
+
+check.group("tpe with pruned trials and a kill: what was suggested follows from the journal all the same", function()
+  local folder = sweeps.folder .. "/tpe-pruned"
+  local file = sweeps.file("tpe-pruned", [[space = {x = sweep.linear(-1, 1), epochs = 3, pause = 0.6}, objective = "val.loss", method = "tpe", startup = 3, trials = 9, jobs = 3,
+    pruner = {"halving", eta = 3}]])
+  stopped({file}, folder, 9)
+  sweeps.expect(0, {"sweep", "resume", folder}, " pruned")
+  check.ok(check_suggested(folder) > 0, "no trial was pruned before the last was suggested")
+end)
+
+check.group("a sweep that was killed at each of its trials suggests what one does that was not", function()
+  local function swept(name, harm)
+    local folder = sweeps.folder .. "/" .. name
+    local file = sweeps.file(name, ([[space = {x = sweep.linear(-1, 1), epochs = 1, harm = %q}, objective = "val.loss", method = "tpe", startup = 3, trials = 8, jobs = 1]]):format(harm))
+    local code, kills = select(2, sweeps.run {file}), 0
+    while code ~= 0 and kills < 20 do
+      code, kills = select(2, sweeps.run {"sweep", "resume", folder}), kills + 1
+    end
+    local list = {}
+    for i, t in ipairs(vbl.sweep.open(folder).trials) do list[i] = t.config.x end
+    return table.concat(list, " "), kills
   end
+  local whole, killed = swept("whole", ""), {swept("killed", "kill-all 0")}
+  check.equal(killed[2], 8)
+  check.equal(killed[1], whole)
 end)
 
 check.group("workers of another host: alive while the heartbeat changes, whatever its clock says", function()

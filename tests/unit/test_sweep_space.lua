@@ -146,6 +146,25 @@ check.group("suggestions: a function of seed, number and what is known", functio
   check.ok(store.json_encode(suggest(other, 0, {})) ~= store.json_encode(suggest(spec, 0, {})))
 end)
 
+check.group("a failed trial's reports prune no other, and are none of those that a median needs", function()
+  local state = require("vbl.sweep.state").new()
+  state:apply {type = "sweep", definition = {seeds = {0, 1}, objectives = objective.read "val.loss", trials = 3}}
+  for number = 0, 2 do
+    state:apply {type = "trial", trial = number, config = {x = number}}
+    for seed = 0, 1 do
+      state:apply {type = "start", trial = number, seed = seed, attempt = 1}
+      state:apply {type = "report", trial = number, seed = seed, attempt = 1, at = 1, values = {["val.loss"] = number + seed}}
+    end
+  end
+  check.equal(#state:others(2), 2)
+  state:apply {type = "end", trial = 0, seed = 1, attempt = 1, status = "failed"}
+  local others = state:others(2)
+  check.equal(#others, 1)
+  check.equal(others[1][1].point[1], 1.5)
+  state:apply {type = "end", trial = 1, seed = 0, attempt = 1, status = "pruned"}
+  check.equal(#state:others(2), 1)
+end)
+
 check.group("tpe begins once startup trials are finished or pruned, one of them finished", function()
   local spec = spec_of({x = sweep.linear(0, 1)}, {method = "tpe", startup = 10})
   local random = spec_of({x = sweep.linear(0, 1)}, {method = "random"})
