@@ -155,6 +155,16 @@ at() {
 }
 ]]
 
+check.group("completion of runs: no folder that is none, such as a sweep's", function()
+  local files = require("run_files").new()
+  files:make("runs/one", {})
+  files:make("runs/two", {})
+  files:write("runs/sweep/journal/000001.json", "{}")
+  local text = system.output {"sh", "-c", ([[cd '%s' && exec '%s' -e 'print(select(2, require("vbl.repl.complete")("vbl.runs.open \"")))']]):format(files.path, program)}
+  check.equal(text, "one  two\n")
+  files:remove()
+end)
+
 -- Types into a terminal: each step {pattern, keys, n, sh=} waits for n lines (default 1) that match, then sends keys and runs a command.
 -- Nothing is sent together with Ctrl-C: the terminal drops what was typed before it and not read yet.
 local function typed(steps, terminal, locale)

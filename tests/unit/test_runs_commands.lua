@@ -94,6 +94,15 @@ id,name,status,kind,task,seed,created,tags,note,config.model.placement,config.ta
 ]])
 end)
 
+check.group("a spreadsheet computes nothing of what a run says", function()
+  local run = make("2025-09-05-000000-sums", {config = {command = "@SUM(1)", low = "-1e-5", minus = -2, part = "a=1"}, notes = {note = "=HYPERLINK(\"http://x\",\"y\")", tags = {}},
+                                              metrics = {row(1, "=1+1", -0.5), row(2, "loss", -math.huge)}})
+  local text = says({"ls", "--csv", "--out", out, "name=2025-09-05-000000-sums"}, 0)
+  check.ok(text:find([["'=HYPERLINK(""http://x"",""y"")",'@SUM(1),-1e-5,-2,a=1]], 1, true), text)
+  check.equal(says({"show", run, "--csv"}, 0), "step,epoch,split,name,value,time\n1,0,val,'=1+1,-0.5,\n2,0,val,loss,-Infinity,\n")
+  vbl.runs.remove(record.read(run))
+end)
+
 check.group("show", function()
   local text = says({"show", "0336-fuse", "--out", out}, 0, "finished", "hm", "best checkpoint: epoch 2, val.accuracy.hm 0.75", "model.placement=late", "checkpoints: none",
                     "warning: it has no whole checkpoint")

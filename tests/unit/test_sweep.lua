@@ -141,6 +141,8 @@ end)
 check.group("two objectives: the front, a key of the manifest", function()
   local text = sweeps.expect(0, {sweeps.file("front", [[space = {x = sweep.choice {0.3, 0.8, 1.3}, y = sweep.choice {0.5, 0.1}, epochs = 1},
     objective = {"val.loss", "max manifest.total_parameters"}, method = "grid", jobs = 2]])}, "6 finished", "Pareto front")
+  sweeps.expect(0, {sweeps.file("counts", [[space = {x = 0.3, y = sweep.choice {18017.53}, epochs = 1}, objective = {"val.loss", "max manifest.total_parameters"}, method = "grid",
+    seeds = {0, 1}, jobs = 2]])}, "1801753 ± 0 (2)")
   local record = vbl.sweep.open(sweeps.folder .. "/front")
   check.equal(#record.best, 2)  -- x = 0.3 with either y
   check.ok(text:find("x=0.3 y=0.5", 1, true) and text:find("x=0.3 y=0.1", 1, true))

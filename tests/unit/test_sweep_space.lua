@@ -304,6 +304,8 @@ check.group("objectives: direction, task behind the metric, values", function()
   check.equal(objective.of_row(list, {split = "train", name = "accuracy.hateful_memes"}, "hateful_memes"), nil)
   check.equal(objective.of_row(list, {split = "test", name = "loss.mlm"}), "test.loss.mlm")
   check.equal(objective.point(list, {["val.accuracy"] = 0.5, ["manifest.total_parameters"] = 7, ["test.loss.mlm"] = 2})[1], -0.5)
+  check.equal(table.concat({objective.text(1801750.0), objective.text(1801750.5, 5), objective.text(20.506, 2), objective.text(1234.5, 2), objective.text(0.123456, 5),
+                            objective.text(1.5e-7, 2), objective.text(0.0, 2)}, " "), "1801750 1801750 21 1234 0.12346 1.5e-07 0")
   check.error(function() objective.read "val.speed" end, "say which way", "max val.speed")
   check.error(function() objective.read "up val.speed" end, "expected max or min")
   check.error(function() objective.read "accuracy" end, "SPLIT.METRIC")

@@ -1,5 +1,6 @@
 -- Runs as comma-separated values, for pandas, R and spreadsheets. NaN is "NaN", infinities "Infinity" and "-Infinity"; what is not there
--- is empty.
+-- is empty. A text that a spreadsheet would compute, one that begins with = + - or @ and is no number, has an apostrophe before it: notes and names may
+-- be a stranger's.
 --   csv.metrics(record) -> text     step,epoch,split,name,value,time: a line each of metrics.jsonl
 --   csv.runs(records) -> text       a line a run: id,name,status,kind,task,seed,created,tags,note, then every key of the configs
 --                                   (config.model.placement) and every value (values.val.accuracy) that one of them has
@@ -9,12 +10,14 @@ local values = require "vbl.config.values"
 
 local csv = {}
 
+local function inert(text) return text:find "^[=+%-@\t\r]" and not tonumber(text) and "'" .. text or text end
+
 local function field(value)
   if value == nil then return "" end
   if type(value) == "table" then return values.show(value) end
   if value ~= value then return "NaN" end
   if value == math.huge or value == -math.huge then return value > 0 and "Infinity" or "-Infinity" end
-  return value
+  return type(value) == "string" and inert(value) or value
 end
 
 local function text_of(columns, rows)

@@ -5,7 +5,7 @@
 --   objective.point(objectives, values) -> list of numbers to minimise     values: name -> number
 --   objective.of_row(objectives, row, task) -> the name of the objective that a row of metrics.jsonl reports, or nil
 --   objective.of_record(objectives, record) -> name -> value; what is missing is missing
---   objective.text(value) -> six digits; counts, such as parameters, whole
+--   objective.text(value[, digits = 6]) -> so many digits; counts, such as parameters, whole, and so their means over seeds
 local nearest = require "vbl.nearest"
 
 local objective = {}
@@ -84,8 +84,10 @@ function objective.of_record(objectives, record)
   return values
 end
 
-function objective.text(value)
-  return value == math.floor(value) and math.abs(value) < 1e15 and ("%d"):format(value) or ("%.6g"):format(value)
+function objective.text(value, digits)
+  if value == math.floor(value) and math.abs(value) < 1e15 then return ("%d"):format(value) end
+  local text = ("%." .. (digits or 6) .. "g"):format(value)
+  return text:find("e+", 1, true) and math.abs(value) < 1e15 and ("%.0f"):format(value) or text
 end
 
 return objective

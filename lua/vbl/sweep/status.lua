@@ -91,8 +91,7 @@ end
 
 local function score(t, name)
   if not t.values then return "" end
-  local counted = t.sd[name] == 0 and math.tointeger(t.values[name])  -- the same number of parameters with every seed
-  return t.sd[name] and not counted and ("%.5g ± %.2g (%d)"):format(t.values[name], t.sd[name], t.n) or objective.text(t.values[name])
+  return t.sd[name] and ("%s ± %s (%d)"):format(objective.text(t.values[name], 5), objective.text(t.sd[name], 2), t.n) or objective.text(t.values[name])
 end
 
 local function seconds(t)
