@@ -298,6 +298,17 @@ check.group("import of an archive", function()
     check.error(function() vbl.runs.import(archive {{"x/config.lua", "return {}"}, {"x/" .. name, "evil"}, {name, "evil"}}, into) end, "would lie outside of the run")
   end
   check.error(function() vbl.runs.import(archive {{"a/x/config.lua", "return {}"}, {"b/x/config.lua", "return {}"}}, into) end, "holds two runs of one name, a/x/ and b/x/")
+  check.error(function() vbl.runs.import(archive {{"a/x/config.lua", "os.exit()"}, {"b/x/config.lua", "return {}"}}, into) end, "holds two runs of one name")  -- before any is read
+  -- A name that another process takes while files are copied: nothing of the archive stays.
+  local rename = os.rename
+  function os.rename(from, to)
+    if to == into .. "/b" then c.make_folder(to .. "/theirs") end
+    return rename(from, to)
+  end
+  check.error(function() vbl.runs.import(archive {{"a/config.lua", "return {}"}, {"b/config.lua", "return {}"}}, into) end, into .. "/b: Directory not empty")
+  os.rename = rename
+  check.ok(not system.exists(into .. "/a") and system.exists(into .. "/b/theirs"))
+  c.remove(into .. "/b")
   check.error(function() vbl.runs.import(archive {{"x/config.lua", "os.execute 'touch /tmp/evil'"}}, into) end, "not a whole run: x/config.lua", "expected plain values")
   check.error(function() vbl.runs.import(archive {{"x/config.lua", "return {}"}, {"x/result.json", "{"}}, into) end, "x/result.json")
   check.error(function() vbl.runs.import(archive {{"x/config.lua", "return {}"}, {"x/link", "", kind = "2"}, {"x/link/config.lua", "return 1"}}, into) end, "expected a table")

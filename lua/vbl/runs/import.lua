@@ -78,28 +78,45 @@ local function copy_run(files, prefix, target, source)
   if problem then error(("%s: not a whole run: %s"):format(source, prefix .. problem:sub(#target + 2)), 0) end
 end
 
+-- {{prefix, target}, ...}: none of them taken, no two the same.
+local function targets_of(files, source, out)
+  local list, from = {}, {}
+  for _, prefix in ipairs(runs_among(files)) do
+    local target = out .. "/" .. name_of(prefix, source)
+    if system.exists(target) then error(target .. ": is there already", 0) end
+    if from[target] then error(("%s: holds two runs of one name, %s and %s; import one after the other, the first renamed"):format(source, from[target], prefix), 0) end
+    from[target], list[#list + 1] = prefix, {prefix, target}
+  end
+  if #list == 0 then error(source .. ": holds no run (no config.lua in it)", 0) end
+  return list
+end
+
+-- All, or none: what cannot be moved takes back what was.
+local function move_all(pairs_of)
+  local done = {}
+  for i, pair in ipairs(pairs_of) do
+    local ok, message = os.rename(pair[1], pair[2])
+    if not ok then
+      for _, path in ipairs(done) do c.remove(path) end
+      error(("%s: %s"):format(pair[2], message:match ": ([^:]*)$" or message), 0)
+    end
+    done[i] = pair[2]
+  end
+  return done
+end
+
 local function import_into(scratch, source, out)
   local stat = system.stat(source)
   if not stat then error(source .. ": there is no such file or folder", 0) end
   if stat.type ~= "directory" and not is_archive(source) then error(source .. ": expected a run's folder, or an archive .tar, .tar.gz or .tgz of one", 0) end
   local files = stat.type == "directory" and folder_files(source) or archive_files(source, scratch)
-  local prefixes, done, from = runs_among(files), {}, {}
-  if #prefixes == 0 then error(source .. ": holds no run (no config.lua in it)", 0) end
-  for _, prefix in ipairs(prefixes) do
-    local target = out .. "/" .. name_of(prefix, source)
-    if system.exists(target) then error(target .. ": is there already", 0) end
-    if from[target] then error(("%s: holds two runs of one name, %s and %s; import one after the other, the first renamed"):format(source, from[target], prefix), 0) end
-    from[target] = prefix
-    local copy = ("%s/run-%d"):format(scratch, #done)
-    copy_run(files, prefix, copy, source)
-    done[#done + 1] = {copy, target}
+  local copies = {}
+  for i, run in ipairs(targets_of(files, source, out)) do
+    local prefix, target = table.unpack(run)
+    copies[i] = {("%s/run-%d"):format(scratch, i), target}
+    copy_run(files, prefix, copies[i][1], source)
   end
-  for i, pair in ipairs(done) do
-    local ok, message = os.rename(pair[1], pair[2])
-    if not ok then error(message, 0) end
-    done[i] = pair[2]
-  end
-  return done
+  return move_all(copies)
 end
 
 return function(source, out)
