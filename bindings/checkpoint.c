@@ -157,10 +157,7 @@ static checkpoint *new_checkpoint(lua_State *L, int inputs, const vbl_lua_state 
 static int checkpoint_call(lua_State *L) {
   luaL_checkany(L, 1);
   int inputs = lua_gettop(L) - 1;
-  if (!wanted(L, inputs)) {
-    lua_call(L, inputs, LUA_MULTRET);
-    return lua_gettop(L);
-  }
+  if (!wanted(L, inputs)) return vbl_lua_scope_call(L);  // nothing of it is kept here either
   const vbl_lua_state before = *vbl_lua_get_state(L);
   luaL_checkstack(L, inputs + 8, "checkpoint");
   lua_pushcfunction(L, first_run);

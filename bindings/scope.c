@@ -1,6 +1,6 @@
 // vbl.scope, vbl.no_grad, vbl.enable_grad, vbl.autocast, vbl.side_by_side, vbl.cuda_graph: a state that lasts until a function returns or raises. Each is a to-be-closed guard on
 // the running C function's stack, so an error keeps its traceback and passes through unchanged.
-// defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_set_recording, vbl_lua_set_autocast
+// defines: vbl_scope_rows, vbl_lua_open_scope, vbl_lua_leave_scope, vbl_lua_scope_call, vbl_lua_set_recording, vbl_lua_set_autocast
 #include <string.h>
 
 #include "bindings/tensor.h"
@@ -118,7 +118,7 @@ static int call_below_guard(lua_State *L) {
   return lua_gettop(L) - guard_at;
 }
 
-static int scope_call(lua_State *L) {
+int vbl_lua_scope_call(lua_State *L) {
   luaL_checkany(L, 1);
   vbl_scope *scope = vbl_lua_open_scope(L);
   int guard_at = lua_gettop(L), results = call_below_guard(L);
@@ -199,7 +199,7 @@ static int is_recording(lua_State *L) {
 }
 
 const vbl_fn vbl_scope_rows[] = {
-    {"scope", scope_call, "scope(fn, ...) -> results of fn",
+    {"scope", vbl_lua_scope_call, "scope(fn, ...) -> results of fn",
      "Calls fn(...) and then frees every tensor made in it that is neither returned (also inside tables) nor kept (t:keep()); also "
      "when "
      "fn raises. What a graph or a .grad needs lives on. Scopes nest; what leaves one belongs to the one around it."},

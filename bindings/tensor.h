@@ -82,6 +82,8 @@ void vbl_lua_set_recording(lua_State *L, bool on);
 void vbl_lua_set_autocast(lua_State *L, vbl_precision p);  // likewise, vbl_set_autocast
 // Moves the tensors among the stack values first .. top, also inside tables, from `scope` to its parent.
 void vbl_lua_leave_scope(lua_State *L, vbl_scope *scope, int first);
+// vbl.scope(fn, ...): with fn and its arguments on the stack; returns the number of results, which lie at its top.
+int vbl_lua_scope_call(lua_State *L);
 
 // Sets prefix .. "live", "peak", "held", "most_held", "limit" of a device's memory in the table at the stack's top.
 void vbl_lua_set_device_memory(lua_State *L, const vbl_backend *device, const char *prefix);

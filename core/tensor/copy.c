@@ -54,8 +54,11 @@ vbl_status vbl_tensor_fill(vbl_tensor *t, double value, vbl_error *err) {
   return VBL_OK;
 }
 
+// What was f64 by the reference's kernels goes on by the CPU's, which have the other dtypes.
 static vbl_status converted(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor **out, vbl_error *err) {
-  VBL_TRY(vbl_tensor_new(t->storage->backend, dtype, t->ndim, t->shape, out, err));
+  const vbl_backend *from = t->storage->backend;
+  const bool leaves = t->dtype == VBL_F64 && dtype != VBL_F64 && from == vbl_reference_backend();
+  VBL_TRY(vbl_tensor_new(leaves ? vbl_cpu_backend() : from, dtype, t->ndim, t->shape, out, err));
   copy_elements(*out, t);
   return VBL_OK;
 }

@@ -44,6 +44,31 @@ check.group("analyse: a run, then one of its checkpoints", function()
   trainer.expect(0, script("analyse", {run, "baseline=" .. trainer.folder .. "/both.safetensors", table.unpack(small)}), "written to")
 end)
 
+check.group("epoch 0 is what the run began with, or left out", function()
+  local started = trainer.expect(0, {"epochs=1", "probe_samples=0"})
+  local at = trainer.folder .. "/began"
+  system.run {"cp", "-rL", started .. "/checkpoints/last", at}
+  local run = trainer.expect(0, {"model.weights=" .. at, "epochs=1", "probe_samples=0"})
+  local function epochs_of(path)
+    local job, list = vbl.train.open(path)
+    local numbers = {}
+    for i, row in ipairs(list) do
+      job.at(row)
+      numbers[i] = row.epoch
+    end
+    return table.concat(numbers, " ")
+  end
+  check.equal(epochs_of(started), "0 1")
+  check.equal(epochs_of(run), "0 1")
+  -- Another file under its name, and none: what is there then is not epoch 0.
+  system.run {"cp", run .. "/checkpoints/last/model.safetensors", at .. "/model.safetensors"}
+  check.equal(epochs_of(run), "1")
+  store.remove(at)
+  check.equal(epochs_of(run), "1")
+  local _, text = trainer.expect(0, script("analyse", {run, "epoch_samples=8", "samples=16", "tokens=0", "null=0", "measures={\"cka\"}", "maps={}"}), "epoch 0 is left out")
+  check.ok(text:find("left out: its seed and weights do not give the model any more", 1, true))
+end)
+
 check.group("analyse, attention, report: elsewhere than in the run, into which nothing can be written", function()
   local run = trainer.expect(0, {"scenes.test=64", "probe_samples=0"})
   store.remove(run .. "/report.html")

@@ -236,6 +236,78 @@ check.group("blocks that were trained between other layers are told of", functio
   os.execute("rm -r " .. at)
 end)
 
+check.group("what a file says of its model and decides its outputs", function()
+  local at = temporary()
+  local function of(config, folder_name)
+    os.execute(("rm -rf %s/x && cp -r %s/%s %s/x && chmod -R u+w %s/x"):format(at, folder, folder_name, at, at))
+    local path = at .. "/x/config.json"
+    local file = vbl.load(path)
+    for key, value in pairs(config) do file[key] = value end
+    vbl.save(path, file)
+    return function() return model_of {weights = {vision = at .. "/x"}} end
+  end
+  local args = vbl.load(folder .. "/vit_timm/config.json").model_args or {}
+  local function with(key, value)
+    local copy = {[key] = value}
+    for k, v in pairs(args) do copy[k] = copy[k] == nil and v or copy[k] end
+    return {model_args = copy}
+  end
+  check.ok(pcall(of(with("act_layer", "gelu"), "vit_timm")))
+  check.error(of(with("act_layer", "relu"), "vit_timm"), "model_args: act_layer = relu; this model has a plain ViT")
+  check.error(of(with("img_size", {16, 36}), "vit_timm"), "img_size = [16, 36]; this model's images are square")
+  check.error(of(with("something_new", true), "vit_timm"), "model_args: something_new = true")
+  local unknown = with("num_heads", nil)
+  unknown.model_args.num_heads, unknown.architecture = nil, "vit_giant_patch14_224"
+  check.error(of(unknown, "vit_timm"), "its number of heads is not known")
+  -- Files of doubles, and a decoder whose bias is another than the one beside it.
+  local tensors = vbl.load(folder .. "/vit_timm/model.safetensors")
+  for name, t in pairs(tensors) do tensors[name] = t:to "f64" end
+  of({}, "vit_timm")
+  vbl.save(at .. "/x/model.safetensors", tensors)
+  check.near(maximum(run(model_of {weights = {vision = at .. "/x"}})["vision.norm"], run(model_of {weights = {vision = folder .. "/vit_timm"}})["vision.norm"]), 0, 0)
+  local both = names.plan({["bert.embeddings.word_embeddings.weight"] = {shape = {4, 2}}, ["cls.predictions.bias"] = {shape = {4}}, ["cls.predictions.decoder.bias"] = {shape = {4}},
+                           ["cls.predictions.decoder.weight"] = {shape = {4, 2}}}, {bert = "bert."}, {text = true, rest = true})
+  check.equal(both.targets["heads.mlm.bias"][1], "cls.predictions.decoder.bias")
+  os.execute("rm -r " .. at)
+end)
+
+check.group("a single stream's layers are no other stream's", function()
+  local at = temporary()
+  local small = {preset = "tiny", dim = 16, attention_heads = 2, mlp = 32, vocab = 40, layers = 2, image = 16, patch = 8}
+  local function made(changes)
+    local given = {}
+    for key, value in pairs(small) do given[key] = value end
+    for key, value in pairs(changes) do given[key] = value end
+    return vbl.models.vilbert(given)
+  end
+  made({fusion = "single_stream"}):save(at .. "/single.safetensors")
+  check.ok(pcall(made, {weights = at .. "/single.safetensors"}))
+  check.error(function() made {weights = {vision = at .. "/single.safetensors"}} end, "is of a single stream", "read words and patches together")
+  check.error(function() made {weights = at .. "/single.safetensors", fusion = "interleaved"} end, "is of a single stream")
+  local text, code = system.output {system.executable(), "export", at .. "/single.safetensors", at .. "/out"}
+  check.equal(code, 0)
+  check.ok(text:find("bert: not written: a single stream's text has no layers of its own", 1, true) and text:find("vit: not written", 1, true), text)
+  check.ok(not system.exists(at .. "/out/bert") and system.exists(at .. "/out/vilbert.safetensors"))
+  os.execute("rm -r " .. at)
+end)
+
+check.group("preprocessor_config.json", function()
+  local at, preprocess = temporary(), require "vbl.models.weights.preprocess"
+  local store = require "vbl.store.c"
+  local function read(config)
+    config.image_mean, config.image_std = config.image_mean or {0.5, 0.5, 0.5}, config.image_std or {0.5, 0.5, 0.5}
+    store.write_atomic(at .. "/preprocessor_config.json", store.json_encode(config))
+    return preprocess.of({folder = at, path = at .. "/model.safetensors"}, {hf_vit = "vit."})
+  end
+  check.near(read({do_center_crop = true, size = {height = 256, width = 256}, crop_size = {height = 224, width = 224}}).crop_pct, 0.875, 1e-12)
+  check.near(read({do_center_crop = true, size = {shortest_edge = 256}, crop_size = 224}).crop_pct, 0.875, 1e-12)
+  local plain = read {do_normalize = false}
+  check.equal(plain.mean[1] .. " " .. plain.std[1], "0 1")
+  check.error(function() read {rescale_factor = 1.0} end, "rescale_factor = 1; expected 1/255")
+  check.ok(read {rescale_factor = 1 / 255})
+  os.execute("rm -r " .. at)
+end)
+
 check.group("names that give a family away", function()
   check.error(function() names.families {["a.patch_embed.proj.weight"] = {}, ["b.patch_embed.proj.weight"] = {}} end, "two models")
   check.equal(names.families({["0.auto_model.embeddings.word_embeddings.weight"] = {}}).bert, "0.auto_model.")

@@ -43,6 +43,7 @@ function parameters.unfreeze(model, globs) return set_trainable(model, globs, tr
 function parameters.load(model, path, opts)
   local weights = require "vbl.models.weights"
   model.loaded = weights.load(model, weights.open(path), {strict = not opts or opts.strict ~= false})
+  for _, note in ipairs(model.loaded.notes) do io.stderr:write("vbl: ", note, "\n") end
   return model.loaded
 end
 

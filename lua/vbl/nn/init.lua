@@ -156,10 +156,12 @@ function nn.dropout(ctx, site, rows, samples)
 end
 
 -- fn(x, ...), tensors in and out: with ctx.checkpointing only what goes in is kept for backward, which runs fn again (vbl.checkpoint). Its gradients
--- are then those without, bit for bit, where nothing but fn needs a gradient of what goes in: sums are in the same order.
+-- are then those without, bit for bit, where nothing but fn needs a gradient of what goes in: sums are in the same order. Without: what no backward needs is
+-- given back at fn's end, not when Lua's collector comes; but where ctx.attend keeps what it sees.
 function nn.checkpoint(ctx, fn, ...)
   if ctx.checkpointing then return vbl.checkpoint(fn, ...) end
-  return fn(...)
+  if ctx.attend then return fn(...) end
+  return vbl.scope(fn, ...)
 end
 
 -- The attention of a layer, called `name` as its tap ("text.0", "vision.3", "fusion.1.text"): queries in qkv [N, 3 W] over its own keys and

@@ -3,14 +3,14 @@
 local sched = {}
 
 -- Linear warm-up over `warmup` steps, then a cosine from 1 down to `min_fraction` at step `total`
--- (Loshchilov & Hutter 2017, without restarts). Steps past `total` stay at min_fraction.
+-- (Loshchilov & Hutter 2017, without restarts). Steps past `total` stay at min_fraction. A single step is at the peak.
 function sched.warmup_cosine(total, warmup, min_fraction)
   if total < 1 or warmup < 0 or warmup >= total and total > 1 then
     error(string.format("warmup_cosine: expected 0 <= warmup < total, got warmup %s, total %s", warmup, total), 2)
   end
   min_fraction = min_fraction or 0
   return function(step)
-    if step <= warmup then return step / math.max(warmup, 1) end
+    if step <= math.max(warmup, total == 1 and 1 or 0) then return step / math.max(warmup, 1) end
     local progress = math.min((step - warmup) / math.max(total - warmup, 1), 1)
     return min_fraction + (1 - min_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
   end

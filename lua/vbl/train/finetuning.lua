@@ -168,14 +168,15 @@ end
 
 function finetuning.evaluate(job, s)
   local task = job.tasks[1]
-  local p, loss, spread = predict(job, job.test)
+  local p, loss, spread, chance = predict(job, job.test)
   local found = named(task, scoring.values(p))
   found.values["loss." .. task.name], found.errors = loss, {["loss." .. task.name] = spread}
+  found.values["chance." .. task.name] = chance
   if s.step == 0 and p.known_rows then check_metric(job, found, p:known_rows()) end
   if s.step > 0 then
     local starts = same_mode.starts(job, job.test:size())
-    local _, train_loss, train_spread = predict(job, job.train, starts)
-    found.train, found.train_errors = {["loss." .. task.name] = train_loss}, {["loss." .. task.name] = train_spread}
+    local _, train_loss, train_spread, train_chance = predict(job, job.train, starts)
+    found.train, found.train_errors = {["loss." .. task.name] = train_loss, ["chance." .. task.name] = train_chance}, {["loss." .. task.name] = train_spread}
     found.train_pairs = math.min(#starts * job.config.batch, job.train:size())
   end
   return found, {[task.name] = loss}

@@ -38,7 +38,7 @@ local function clipped(job)
     if (config[key] or 0) > held then add("%s = %d: all %d held-out pairs are taken, there are no more", key, config[key], held) end
   end
   if job.total_steps > 0 and config.warmup > 0 and job.warmup == 0 then
-    add("warmup = %g: of %d steps that is not one; the rate begins at its peak", config.warmup, job.total_steps)
+    add("warmup = %g: of %d step%s that is not one; the rate begins at %.3g of its peak", config.warmup, job.total_steps, job.total_steps == 1 and "" or "s", job.schedule(1))
   end
   return list
 end

@@ -1,5 +1,6 @@
 -- A model's predictions of a view.
---   predict(job, view[, starts]) -> predictions (vbl.tasks.predictions), loss, the loss's standard error (vbl.train.held_out)
+--   predict(job, view[, starts]) -> predictions (vbl.tasks.predictions), loss, the loss's standard error (vbl.train.held_out), the mean chance level of a
+--     contrastive task's batches, nil of others
 --     starts: where its batches begin; all of the view by default
 -- In eval mode; a task that draws (image-text matching without labels) draws once for all: the same at every epoch, whatever the run's seed and batch.
 -- Texts are each sample's first caption, and the others too where the task scores every one. A sample whose image cannot be decoded is left out.
@@ -39,7 +40,7 @@ local function add_captions(job, view, collector, batch, work)
   end
 end
 
--- The sum of a batch's losses and how many (or how much weight) they are; its predictions join the collector. keys: what a contrastive task joins.
+-- The sum of a batch's losses, how many (or how much weight) they are, and its chance level; its predictions join the collector. keys: what a contrastive task joins.
 local function batch_loss(job, view, collector, first, count)
   local task, loss, keys = job.tasks[1], 0, {}
   local batch = whole_batch(view, first, count)
@@ -54,25 +55,31 @@ local function batch_loss(job, view, collector, first, count)
     end
   end)
   local weight = work.count or work.n
-  if #keys > 0 then loss = task:join({vbl.cat(keys[1], 1), vbl.cat(keys[2], 1)}, job.model):item() end
+  local chance
+  if #keys > 0 then
+    local joined, values = task:join({vbl.cat(keys[1], 1), vbl.cat(keys[2], 1)}, job.model)
+    loss, chance = joined:item(), values["chance." .. task.name]
+  end
   add_captions(job, view, collector, batch, work)
-  return loss * weight, weight
+  return loss * weight, weight, chance
 end
 
 return function(job, view, starts)
   local model, training = job.model, job.model.training
-  local collector, total, batch = job.tasks[1]:collector(), nil, job.config.batch
+  local collector, batch, total, level = job.tasks[1]:collector(), job.config.batch, nil, nil
   model:eval()
   local ok, result = pcall(vbl.no_grad, function()
     for _, first in ipairs(starts or held_out.starts(view:size(), batch)) do
       safe_point()
       vbl.scope(function()
-        total = held_out.add(total, batch_loss(job, view, collector, first, math.min(batch, view:size() - first + 1)))
+        local sum, weight, chance = batch_loss(job, view, collector, first, math.min(batch, view:size() - first + 1))
+        total = held_out.add(total, sum, weight)
+        if chance then level = held_out.add(level, chance * weight, weight) end
       end)
     end
     return collector.finish()
   end)
   model:train(training)
   if not ok then error(result, 0) end
-  return result, held_out.mean(total), held_out.error(total)
+  return result, held_out.mean(total), held_out.error(total), level and held_out.mean(level)
 end

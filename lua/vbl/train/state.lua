@@ -5,6 +5,7 @@ local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
 local flatten = require "vbl.runs.flatten"
 local folder = require "vbl.runs.folder"
+local initial = require "vbl.train.initial"
 local kinds = require "vbl.train.kinds"
 local sorted_keys = require "vbl.sorted_keys"
 local start = require "vbl.train.start"
@@ -49,6 +50,7 @@ local function manifest(job)
     task_names = names_of(job.tasks), device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
     threads = system.threads(), precision = job.config.precision, weights_hash = job.model.loaded and weights_hash(job.model.loaded),
+    initial = initial.of(job.model.list),
   }
   for key, value in pairs(job.kind.manifest(job)) do m[key] = value end
   return m

@@ -67,13 +67,18 @@ function export.write(model, folder, opts)
   local m = model.config
   local ok, message = pcall(function()
     c.make_folder(beside)
-    if m.text_norm == "post" then
+    local single = m.fusion == "single_stream"
+    if single then
+      log(("%s/bert: not written: a single stream's text has no layers of its own"):format(folder))
+    elseif m.text_norm == "post" then
       write_bert(model, beside .. "/bert", opts)
       log(("%s/bert: BertModel, %d layers of %d%s"):format(folder, m.layers, m.dim, opts.vocabulary and "" or "; no vocabulary is known: vocab.txt is not written"))
     else
       log(("%s/bert: not written: the text stream normalises before its sublayers (text_norm = \"%s\"), which BertModel cannot"):format(folder, m.text_norm))
     end
-    if m.vision_eps == 1e-6 then
+    if single then
+      log(("%s/vit: not written: a single stream's images have the other stream's layers and types"):format(folder))
+    elseif m.vision_eps == 1e-6 then
       write_vit(model, beside .. "/vit")
       log(("%s/vit: timm ViT, %d layers of %d%s"):format(folder, m.layers, m.dim, m.mask_token and "; without vit.mask_token, which timm has not" or ""))
     else

@@ -339,6 +339,17 @@ local function read_part(model, src, taken, r)
   return ready
 end
 
+-- A single stream's image rows carry a type, and its layers have seen words: what shapes do not tell.
+local function check_streams(model, found)
+  for _, part in ipairs(found.parts) do
+    local theirs = part.families.vilbert and part.sizes and part.sizes.fusion
+    if theirs == "single_stream" and model.config.fusion ~= "single_stream" then
+      error(("weights: %s is of a single stream, whose layers read words and patches together: no stream of fusion = \"%s\" computes what they did"):format(
+        part.src.path, model.config.fusion), 0)
+    end
+  end
+end
+
 -- Shapes do not tell the number of heads, and another one computes something else without a word.
 local function check_heads(model, found)
   for _, part in ipairs(found.parts) do
@@ -350,6 +361,7 @@ local function check_heads(model, found)
 end
 
 function weights.load(model, found, opts)
+  check_streams(model, found)
   local strict, whole = opts.strict ~= false, opts.whole ~= false
   local r = {whole = whole, matched = 0, missing = {}, encoders_lack = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {}, notes = notes_of(found, model)}
   local taken, have = {}, {}

@@ -91,7 +91,8 @@ end
 
 -- The MLM head: the decoder where the file has one, else the word embeddings that it is tied to.
 local function add_mlm(plan, shapes, prefix)
-  local bias = shapes["cls.predictions.bias"] and "cls.predictions.bias" or shapes["cls.predictions.decoder.bias"] and "cls.predictions.decoder.bias"
+  -- Where both are there and differ, weights that are not tied, forward adds the decoder's.
+  local bias = shapes["cls.predictions.decoder.bias"] and "cls.predictions.decoder.bias" or shapes["cls.predictions.bias"] and "cls.predictions.bias"
   local decoder = shapes["cls.predictions.decoder.weight"] and "cls.predictions.decoder.weight"
   if not bias then return end
   plan.targets["heads.mlm.weight"] = {decoder or prefix .. "embeddings.word_embeddings.weight"}

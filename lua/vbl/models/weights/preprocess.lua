@@ -31,9 +31,14 @@ end
 
 local function of_hugging_face(path)
   local cfg = store.load(path)
+  local scale = cfg.rescale_factor
+  if type(scale) == "number" and math.abs(scale * 255 - 1) > 1e-3 then
+    error(("%s: rescale_factor = %g; expected 1/255: images here are divided by 255 before mean and std"):format(path, scale), 0)
+  end
+  if cfg.do_normalize == false then cfg.image_mean, cfg.image_std = {0, 0, 0}, {1, 1, 1} end
   if not three(cfg.image_mean) or not three(cfg.image_std) then return nil end
   local crop = cfg.do_center_crop and "center" or "squash"
-  local short = type(cfg.size) == "table" and cfg.size.shortest_edge or math.type(cfg.size) == "integer" and cfg.size
+  local short = type(cfg.size) == "table" and (cfg.size.shortest_edge or cfg.size.height) or math.type(cfg.size) == "integer" and cfg.size
   local side = type(cfg.crop_size) == "table" and cfg.crop_size.height or cfg.crop_size
   local interpolation, other = known(filters[cfg.resample or 2] or "bilinear")
   return {mean = cfg.image_mean, std = cfg.image_std, crop = crop, crop_pct = crop == "center" and short and side and side / short or 1,

@@ -53,6 +53,20 @@ end
 -- Heads of timm's plain ViTs by the size in their name.
 local timm_heads = {tiny = 3, small = 6, base = 12, large = 16, huge = 16}
 
+-- timm's arguments that a plain ViT of this program can have; others change what it computes.
+local timm_args = {img_size = true, patch_size = true, embed_dim = true, depth = true, num_heads = true, mlp_ratio = true, num_classes = true, in_chans = true,
+                   drop_rate = true, drop_path_rate = true, pos_drop_rate = true, proj_drop_rate = true, attn_drop_rate = true, dynamic_img_size = true, weight_init = true}
+local timm_defaults = {act_layer = "gelu", global_pool = "token", class_token = true, no_embed_class = false, pre_norm = false, qkv_bias = true, qk_norm = false, reg_tokens = 0}
+
+local function check_timm_args(src, args)
+  for key, value in pairs(args) do
+    local plain = timm_args[key] or value == timm_defaults[key] or key == "global_pool" and value == "" or value == c.null
+    if not plain then refuse(src, "model_args: %s = %s; this model has a plain ViT, and with that its outputs would be others", key, tostring(value)) end
+  end
+  local size = args.img_size
+  if type(size) == "table" and size[1] ~= size[2] then refuse(src, "model_args: img_size = [%s, %s]; this model's images are square", tostring(size[1]), tostring(size[2])) end
+end
+
 local function timm(src, families)
   local config = src.config
   local name = config.architecture or config.pretrained_cfg and config.pretrained_cfg.architecture
@@ -60,9 +74,10 @@ local function timm(src, families)
   local size = name:match "^vit_(%a+)_patch%d+" or name:match "^deit_(%a+)_patch%d+" or name:match "^deit3_(%a+)_patch%d+"
   local args = type(config.model_args) == "table" and config.model_args or {}
   if not size then refuse(src, "architecture = \"%s\"; expected a plain ViT such as vit_base_patch16_224 or deit_tiny_patch16_224", name) end
+  check_timm_args(src, args)
   local s = sizes.of_shapes(src, families)
   local kept = {dim = s.dim, layers = s.layers, mlp = s.mlp, image = s.image, patch = s.patch, vision_eps = 1e-6}
-  kept.attention_heads = args.num_heads or timm_heads[size]
+  kept.attention_heads = args.num_heads or timm_heads[size] or refuse(src, "architecture = \"%s\": its number of heads is not known; say model_args.num_heads in the file", name)
   return kept
 end
 
