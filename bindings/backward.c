@@ -2,7 +2,23 @@
 // defines: vbl_grad_rows, vbl_grad_methods
 #include "bindings/tensor.h"
 
-static void run_backward(lua_State *L, vbl_tensor *const *roots, vbl_tensor *const *seeds, int count, bool keep_graph) {
+// A seed may be a leaf's own .grad, which the walk writes while it still reads the seed: copies are taken, of one element on the host alone, where they
+// cost nothing.
+static void own_seeds(lua_State *L, vbl_tensor **seeds, int count) {
+  luaL_checkstack(L, count + 4, "seeds");
+  for (int i = 0; i < count; i++) {
+    if (seeds[i] == NULL || (vbl_tensor_numel(seeds[i]) == 1 && !seeds[i]->storage->backend->host)) continue;
+    vbl_tensor *own = NULL;
+    vbl_handle *h = vbl_lua_new_handle(L);
+    VBL_LUA_TRY(L, vbl_tensor_new(seeds[i]->storage->backend, seeds[i]->dtype, seeds[i]->ndim, seeds[i]->shape, &own, &err));
+    vbl_lua_fill_handle(L, h, own);
+    VBL_LUA_TRY(L, vbl_tensor_copy(own, seeds[i], &err));
+    seeds[i] = own;
+  }
+}
+
+static void run_backward(lua_State *L, vbl_tensor *const *roots, vbl_tensor **seeds, int count, bool keep_graph) {
+  own_seeds(L, seeds, count);
   vbl_lua_state *state = vbl_lua_get_state(L);
   lua_State *outer = state->backward;
   vbl_error err;
@@ -54,7 +70,8 @@ static int backward_many(lua_State *L) {
 const vbl_fn vbl_grad_methods[] = {{"backward", method_backward, "t:backward([seed, [{keep_graph = false}]])",
                                     "Adds the gradients of sum(seed * t) to the .grad of the leaves that require one. No seed: "
                                     "ones, t must have one element. Frees the "
-                                    "graph unless keep_graph; a second backward through a freed graph is an error."},
+                                    "graph unless keep_graph; a second backward through a freed graph is an error. "
+                                    "t.grad is the buffer that the next backward adds to: t.grad:clone() keeps a value."},
                                    {NULL, NULL, NULL, NULL}};
 
 const vbl_fn vbl_grad_rows[] = {

@@ -13,7 +13,8 @@ typedef struct checkpoint {
   int inputs;
   vbl_tensor *in[VBL_MAX_INPUTS];
   bool requires_grad[VBL_MAX_INPUTS];
-  uint32_t seed;  // of vbl.rand and its like when the function ran first
+  uint32_t version[VBL_MAX_INPUTS];  // of the inputs' storages before the first run: the second has to find the same
+  uint32_t seed;                     // of vbl.rand and its like when the function ran first
   uint64_t draws;
   vbl_precision autocast;
 } checkpoint;
@@ -40,6 +41,10 @@ static int rerun_protected(lua_State *L) {
   checkpoint *c = r->c;
   vbl_tensor *leaves[VBL_MAX_INPUTS] = {NULL}, *roots[VBL_MAX_OUTPUTS], *seeds[VBL_MAX_OUTPUTS];
   luaL_checkstack(L, 2 * VBL_MAX_INPUTS + 8, "checkpoint");
+  for (int i = 0; i < c->inputs; i++)
+    if (c->in[i]->storage->version != c->version[i])
+      vbl_lua_error(L, "input %d was changed in place since the first run; its gradient would be another's (change a clone)",
+                    i + 1);
   vbl_lua_open_scope(L);
   vbl_lua_set_recording(L, true);
   vbl_lua_set_autocast(L, c->autocast);
@@ -129,7 +134,7 @@ static bool wanted(lua_State *L, int inputs) {
   return true;
 }
 
-static checkpoint *new_checkpoint(lua_State *L, int inputs, const vbl_lua_state *before) {
+static checkpoint *new_checkpoint(lua_State *L, int inputs, const uint32_t *version, const vbl_lua_state *before) {
   lua_pushvalue(L, 1);
   int function = luaL_ref(L, LUA_REGISTRYINDEX);
   checkpoint *c = calloc(1, sizeof *c);
@@ -149,6 +154,7 @@ static checkpoint *new_checkpoint(lua_State *L, int inputs, const vbl_lua_state 
       vbl_lua_raise(L, &err);
     }
     c->requires_grad[i] = t->requires_grad;
+    c->version[i] = version[i];
     c->inputs = i + 1;
   }
   return c;
@@ -159,6 +165,8 @@ static int checkpoint_call(lua_State *L) {
   int inputs = lua_gettop(L) - 1;
   if (!wanted(L, inputs)) return vbl_lua_scope_call(L);  // nothing of it is kept here either
   const vbl_lua_state before = *vbl_lua_get_state(L);
+  uint32_t version[VBL_MAX_INPUTS];
+  for (int i = 0; i < inputs; i++) version[i] = vbl_lua_check_tensor(L, i + 2)->storage->version;
   luaL_checkstack(L, inputs + 8, "checkpoint");
   lua_pushcfunction(L, first_run);
   for (int i = 1; i <= inputs + 1; i++) lua_pushvalue(L, i);
@@ -167,7 +175,7 @@ static int checkpoint_call(lua_State *L) {
   vbl_tensor *in[VBL_MAX_INPUTS], *out[VBL_MAX_OUTPUTS];
   for (int i = 0; i < inputs; i++) in[i] = vbl_lua_check_tensor(L, i + 2);
   for (int i = 0; i < results; i++) out[i] = vbl_lua_check_tensor(L, i - results);
-  checkpoint *c = new_checkpoint(L, inputs, &before);
+  checkpoint *c = new_checkpoint(L, inputs, version, &before);
   vbl_error err;
   if (vbl_record_custom("checkpoint", in, inputs, out, results, (vbl_custom){run_checkpoint, destroy_checkpoint, c}, &err) !=
       VBL_OK)

@@ -27,6 +27,11 @@ vbl_status vbl_loss_rows(vbl_call *c, const vbl_real *r, const vbl_tensor *dloss
   return VBL_OK;
 }
 
+static vbl_status check_divisor(const vbl_call *c, vbl_error *err) {
+  if (c->attrs.alpha == c->attrs.alpha) return VBL_OK;
+  return vbl_fail(err, VBL_EINVAL, "divisor: expected a number, got nan; the loss would be 0 and train nothing");
+}
+
 // How many labels count; each must be in [0, V) or the ignored value.
 static vbl_status count_labels(const vbl_tensor *labels, int64_t ignore, int64_t V, int64_t *count, vbl_error *err) {
   const int64_t N = labels->shape[0];
@@ -50,6 +55,7 @@ static vbl_status ce_forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
   vbl_tensor *x, *labels, *loss, *lse;
   VBL_TRY(vbl_op_real(c, &r, err));
+  VBL_TRY(check_divisor(c, err));
   VBL_TRY(vbl_expect(c->in[0], "logits", 2, (int64_t[]){-1, -1}, err));
   const int64_t N = c->in[0]->shape[0], V = c->in[0]->shape[1];
   int64_t count = N;
@@ -117,6 +123,7 @@ static vbl_status bce_forward(vbl_call *c, vbl_error *err) {
   vbl_real r;
   vbl_tensor *x, *y, *w, *l;
   VBL_TRY(vbl_op_real(c, &r, err));
+  VBL_TRY(check_divisor(c, err));
   VBL_TRY(vbl_expect_real(c->in[0], err));
   VBL_TRY(vbl_expect(c->in[1], "targets", c->in[0]->ndim, c->in[0]->shape, err));
   VBL_TRY(vbl_in_real(c, &r, 0, &x, err));

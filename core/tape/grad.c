@@ -63,6 +63,7 @@ vbl_status vbl_edge_target(vbl_edge *e, bool narrow, vbl_tensor **target, bool *
     VBL_TRY(check_shape(e, *slot, err));
     *accumulate = e->leaf->has_grad;
     e->leaf->has_grad = true;
+    (*slot)->storage->version++;  // a graph that has read it would go back through other numbers
     writes(&e->leaf->grad_marks);
   } else {
     *accumulate = *slot != NULL;

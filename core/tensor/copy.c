@@ -22,6 +22,26 @@ static void copy_elements(vbl_tensor *dst, const vbl_tensor *src) {
                               dst->ndim, dst->shape, NULL);
 }
 
+// The first and the last element of a tensor that is not empty, in elements of its storage.
+static void ends(const vbl_tensor *t, int64_t *low, int64_t *high) {
+  *low = *high = t->offset;
+  for (int i = 0; i < t->ndim; i++) *(t->stride[i] < 0 ? low : high) += (t->shape[i] - 1) * t->stride[i];
+}
+
+// Whether writing one may change what is still to be read of the other: views of one storage whose ends meet, but for two of the same elements
+// in the same order.
+static bool overlap(const vbl_tensor *a, const vbl_tensor *b) {
+  if (a->storage != b->storage || vbl_tensor_numel(a) == 0) return false;
+  bool same = a->offset == b->offset;
+  for (int i = 0; same && i < a->ndim; i++) same = a->stride[i] == b->stride[i] || a->shape[i] == 1;
+  int64_t a_low, a_high, b_low, b_high;
+  ends(a, &a_low, &a_high);
+  ends(b, &b_low, &b_high);
+  return !same && a_low <= b_high && b_low <= a_high;
+}
+
+static vbl_status converted(const vbl_tensor *t, vbl_dtype dtype, vbl_tensor **out, vbl_error *err);
+
 vbl_status vbl_tensor_copy(vbl_tensor *dst, const vbl_tensor *src, vbl_error *err) {
   if (!vbl_tensor_same_shape(dst, src)) {
     char a[VBL_SHAPE_TEXT], b[VBL_SHAPE_TEXT];
@@ -31,7 +51,10 @@ vbl_status vbl_tensor_copy(vbl_tensor *dst, const vbl_tensor *src, vbl_error *er
   if (!one_memory(dst->storage->backend, src->storage->backend))
     return vbl_fail(err, VBL_EINVAL, "copy: expected a tensor on %s, got one on %s", dst->storage->backend->name,
                     src->storage->backend->name);
-  copy_elements(dst, src);
+  vbl_tensor *apart = NULL;  // kernels copy by pieces, in an order of their own
+  if (overlap(dst, src)) VBL_TRY(converted(src, src->dtype, &apart, err));
+  copy_elements(dst, apart != NULL ? apart : src);
+  if (apart != NULL) vbl_tensor_release(apart);
   dst->storage->version++;
   return VBL_OK;
 }

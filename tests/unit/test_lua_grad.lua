@@ -198,4 +198,28 @@ check.group("slices", function()
   for i = 1, 30 do check.equal(x.grad[i][2], i % 2 == 0 and i <= 24 and i / 2 or 0) end
 end)
 
+check.group("a gradient that is read as a value is not written under its reader", function()
+  local w = vbl.tensor({1, 2}):requires_grad_()
+  w:sum():backward()
+  ;(w * 2 + w * 3):backward(w.grad)  -- the seed is the buffer that is added to
+  check.equal(table.concat(w.grad:totable(), " "), "6.0 6.0")
+  local p, v = vbl.ones(2, {requires_grad = true}), vbl.ones(2, {requires_grad = true})
+  ;(v * 3):sum():backward()
+  local y = (v.grad * p):sum()
+  ;(v * 5):sum():backward()
+  check.error(function() y:backward() end, "was changed in place after the forward pass")
+end)
+
+check.group("a checkpoint's second run finds the inputs of the first, or says so", function()
+  local w, x = vbl.ones(2, {requires_grad = true}), vbl.tensor {1, 2}
+  local y = vbl.checkpoint(function(a, b) return (a * b):sum() end, x, w)
+  x:fill_(100)
+  check.error(function() y:backward() end, "input 1 was changed in place since the first run")
+  y = vbl.checkpoint(function(a, b)
+    a:copy_(a * 2)
+    return (a * b):sum()
+  end, vbl.tensor {1, 2}, w)
+  check.error(function() y:backward() end, "input 1 was changed in place since the first run")
+end)
+
 check.done()

@@ -180,4 +180,56 @@ check.group("release", function()
   check.error(function() closed:shape() end, "released")
 end)
 
+check.group("copies between views that overlap", function()
+  for _, dtype in ipairs {"f32", "f64", "i32", "u8", "bf16"} do
+    local t = vbl.arange(6, {dtype = dtype})
+    t[{{2, 6}}] = t[{{1, 5}}]
+    local list = t:to("f64"):totable()
+    for i, value in ipairs {0, 0, 1, 2, 3, 4} do check.equal(list[i], value + 0.0) end
+  end
+  local long = vbl.arange(20000)
+  long[{{2, 20000}}] = long[{{1, 19999}}]  -- more than a thread's piece
+  local wrong = 0
+  for i, value in ipairs(long:totable()) do wrong = wrong + (value == math.max(0, i - 2) and 0 or 1) end
+  check.equal(wrong, 0)
+  local columns = vbl.arange(12):reshape(6, 2)
+  columns:narrow(1, 2, 5):select(2, 1):copy_(columns:narrow(1, 1, 5):select(2, 1))
+  check.equal(table.concat(columns:select(2, 1):contiguous():totable(), " "), "0.0 0.0 2.0 4.0 6.0 8.0")
+  local square = vbl.tensor {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}}
+  square:copy_(square:t())
+  check.equal(table.concat(square:reshape(9):totable(), " "), "1.0 4.0 7.0 2.0 5.0 8.0 3.0 6.0 9.0")
+  square:copy_(square)
+  check.equal(square:sum():item(), 45)
+end)
+
+check.group("a tensor of doubles becomes one of another dtype that computes", function()
+  local x = vbl.tensor({1, 2, 3}, {dtype = "f64"})
+  check.equal(x:to("f32"):sum():item(), 6)
+  check.equal((x:to("bf16") * 2):sum():item(), 12)
+  check.equal(x:to("f32"):to("f64"):sum():item(), 6)
+  local w = vbl.tensor({1, 2}, {dtype = "f64"}):requires_grad_()
+  w:to("f32"):pow(2):sum():backward()
+  check.equal(table.concat(w.grad:totable(), " ") .. w.grad:dtype(), "2.0 4.0f64")
+end)
+
+check.group("a NaN of any bits stays one", function()
+  local F = vbl.nn.functional
+  local nan = require("vbl.store.c").safetensors_load
+  for payload = 0, 3 do
+    local bits = string.pack("<I4I4I4", 0x3f800000, 0x7fc00000 + payload, 0x40000000)
+    local path = os.tmpname()
+    local header = '{"x":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}'
+    local file = io.open(path, "wb")
+    file:write(string.pack("<I8", #header), header, bits)
+    file:close()
+    local x = nan(path).x
+    os.remove(path)
+    for _, y in ipairs {F.softmax(x:reshape(1, 3)), F.log_softmax(x:reshape(1, 3)), x:sigmoid():narrow(1, 2, 1)} do
+      for _, value in ipairs(y:reshape(y:numel()):totable()) do check.ok(value ~= value, payload) end
+    end
+  end
+  check.error(function() F.cross_entropy(vbl.zeros(1, 2), vbl.tensor({0}, {dtype = "i32"}), {divisor = 0 / 0}) end, "divisor: expected a number, got nan")
+  check.error(function() F.bce_with_logits(vbl.zeros(1, 2), vbl.zeros(1, 2), {divisor = 0 / 0}) end, "divisor: expected a number, got nan")
+end)
+
 check.done()

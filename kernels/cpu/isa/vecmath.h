@@ -54,7 +54,7 @@ static inline float vbl_exp_neg(float x) {
   float m;
   const uint32_t k = (uint32_t)vbl_exp_parts(c, &m);
   const float y = vbl_bits_float(vbl_float_bits(m) + (k << 23));
-  return x < -87.0f ? 0.0f : y;
+  return x < -87.0f ? 0.0f : x != x ? x : y;  // a NaN's low bits would go into y's exponent
 }
 
 static inline float vbl_erf(float x) {
