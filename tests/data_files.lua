@@ -1,7 +1,9 @@
 -- Small files in exactly the forms of data sets, for tests: a folder of its own, images that differ, tar archives as Python's tarfile and
 -- GNU tar write them.
 --   local files = require("data_files").new()   files.path   files:write(name, bytes)   files:image(name[, number])   files:remove()
+--   data_files.has(text, part, ...)   data_files.sizes(data) -> "train=3 test=1"
 --   data_files.tar{{name, body, pax = {key = value}, long = "gnu"|nil, type =}, ...} -> bytes
+local check = require "check"
 local store = require "vbl.store.c"
 local vbl = require "vbl"
 
@@ -77,6 +79,18 @@ function data_files.tar(members)
   local parts = {}
   for i, m in ipairs(members) do parts[i] = member(m) end
   return table.concat(parts) .. ("\0"):rep(1024)
+end
+
+-- Checks that every part stands in the text.
+function data_files.has(text, ...)
+  for _, part in ipairs {...} do check.ok(text:find(part, 1, true), ("%q is not in:\n%s"):format(part, text)) end
+end
+
+-- "train=3 test=1"
+function data_files.sizes(data)
+  local list = {}
+  for i, s in ipairs(data:splits()) do list[i] = s.name .. "=" .. s.size end
+  return table.concat(list, " ")
 end
 
 return data_files

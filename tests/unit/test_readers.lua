@@ -3,15 +3,7 @@ local check = require "check"
 local data_files = require "data_files"
 local vbl = require "vbl"
 
-local function has(text, ...)
-  for _, part in ipairs {...} do check.ok(text:find(part, 1, true), ("%q is not in:\n%s"):format(part, text)) end
-end
-
-local function sizes(data)
-  local list = {}
-  for i, s in ipairs(data:splits()) do list[i] = s.name .. "=" .. s.size end
-  return table.concat(list, " ")
-end
+local has, sizes = data_files.has, data_files.sizes
 
 -- id -> sample number of a split.
 local function numbers(view)

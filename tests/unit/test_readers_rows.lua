@@ -5,15 +5,7 @@ local csv = require "vbl.data.csv"
 local data_files = require "data_files"
 local vbl = require "vbl"
 
-local function has(text, ...)
-  for _, part in ipairs {...} do check.ok(text:find(part, 1, true), ("%q is not in:\n%s"):format(part, text)) end
-end
-
-local function sizes(data)
-  local list = {}
-  for i, s in ipairs(data:splits()) do list[i] = s.name .. "=" .. s.size end
-  return table.concat(list, " ")
-end
+local has, sizes = data_files.has, data_files.sizes
 
 local all = {image = 16, max_bad = 0, test_fraction = 0}
 
