@@ -22,7 +22,8 @@ vbl_tensor *vbl_lua_new_tensor(lua_State *L, vbl_dtype dtype, int ndim, const in
 }
 
 vbl_tensor *vbl_lua_push_scalar(lua_State *L, int arg, const vbl_tensor *like) {
-  const vbl_dtype dtype = like->dtype;
+  const vbl_dtype dtype =
+      like->dtype == VBL_BF16 ? VBL_F32 : like->dtype;  // the result is f32: the number need not be rounded first
   double value = luaL_checknumber(L, arg);
   if (!vbl_fits_dtype(dtype, value))
     vbl_lua_error(L, "%s is no %s (convert the tensor with :to(\"f32\") first)", luaL_tolstring(L, arg, NULL),
@@ -131,12 +132,12 @@ static int make_eye(lua_State *L) {
   return vbl_lua_made(L, t, &options);
 }
 
-// n numbers start + i * step, checked against the dtype.
-static int sequence(lua_State *L, int options_at, double start, double step, int64_t n) {
+// n numbers start + i * step, the last one `last` unless it is NaN, checked against the dtype.
+static int sequence(lua_State *L, int options_at, double start, double step, int64_t n, double last) {
   vbl_make_options options = vbl_lua_make_options(L, options_at, VBL_F32);
   vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 1, &n);
   for (int64_t i = 0; i < n; i++) {
-    double value = start + (double)i * step;
+    double value = i == n - 1 && !isnan(last) ? last : start + (double)i * step;
     if (!vbl_fits_dtype(t->dtype, value))
       vbl_lua_error(L, "element %I is %f, no %s", (LUAI_UACINT)(i + 1), value, vbl_dtype_name(t->dtype));
     vbl_write_element(t->dtype, vbl_tensor_data(t), i, value);
@@ -151,14 +152,14 @@ static int make_arange(lua_State *L) {
   double start = numbers > 1 ? first : 0, stop = numbers > 1 ? lua_tonumber(L, 2) : first;
   double step = numbers > 2 ? lua_tonumber(L, 3) : 1, count = ceil((stop - start) / step);
   if (!isfinite(count)) vbl_lua_error(L, "arange: expected finite numbers and a step that is not 0");
-  return sequence(L, numbers + 1, start, step, count > 0 ? (int64_t)count : 0);
+  return sequence(L, numbers + 1, start, step, count > 0 ? (int64_t)count : 0, NAN);
 }
 
 static int make_linspace(lua_State *L) {
   double start = luaL_checknumber(L, 1), stop = luaL_checknumber(L, 2);
   int64_t n = luaL_checkinteger(L, 3);
   luaL_argcheck(L, n >= 1, 3, "expected 1 or more");
-  return sequence(L, 4, start, n > 1 ? (stop - start) / (double)(n - 1) : 0, n);
+  return sequence(L, 4, start, n > 1 ? (stop - start) / (double)(n - 1) : 0, n, n > 1 ? stop : start);
 }
 
 #define SIZES "d1, d2, ..., [opts]"

@@ -111,8 +111,10 @@ static vbl_status expand_forward(vbl_call *c, vbl_error *err) {
   const int ndim = (int)c->attrs.n[0], lead = ndim - x->ndim;
   const int64_t *shape = c->attrs.n + 1;
   bool fits = lead >= 0;
+  int64_t count = 1;
   for (int i = 0; fits && i < ndim; i++)
-    fits = (i < lead || x->shape[i - lead] == shape[i] || x->shape[i - lead] == 1) && shape[i] >= 0;
+    fits = (i < lead || x->shape[i - lead] == shape[i] || x->shape[i - lead] == 1) && shape[i] >= 0 &&
+           !__builtin_mul_overflow(count, shape[i] > 0 ? shape[i] : 1, &count);
   if (!fits) {
     char a[VBL_SHAPE_TEXT], b[VBL_SHAPE_TEXT];
     return vbl_fail(err, VBL_EINVAL, "cannot expand %s to %s", vbl_shape_text(x->ndim, x->shape, a),
