@@ -76,3 +76,4 @@ int vbl_open_metrics(lua_State *L);     // bindings/metrics.c:  "vbl.metrics.c":
 int vbl_open_store(lua_State *L);       // bindings/store.c:    "vbl.store.c": files, json, safetensors, npy, png, atomic writes
 int vbl_open_data(lua_State *L);        // bindings/data.c:     "vbl.data.c": tokenizer, images, scenes, loader
 int vbl_open_system(lua_State *L);      // bindings/system.c:   "vbl.system.c": time, threads, memory, signals, terminal, processes
+int vbl_open_dist(lua_State *L);        // bindings/dist.c:     "vbl.dist.c": the ranks of one run

@@ -13,6 +13,7 @@
 #include "bindings/program.h"
 #include "core/base/interrupt.h"
 #include "core/base/threads.h"
+#include "core/comm/comm.h"
 #include "core/tensor/tensor.h"
 
 static const char usage[] =
@@ -60,7 +61,9 @@ static void put_message(const char *text) {
 // Lua's own message when memory is refused has neither a place nor a size: that of its last resort, made at its start.
 static int fail(lua_State *L) {
   const char *message = lua_tostring(L, -1);
-  if (message != NULL && strcmp(message, "not enough memory") == 0)
+  if (!vbl_comm_failed(message != NULL ? message : "an error that is no string"))
+    ;
+  else if (message != NULL && strcmp(message, "not enough memory") == 0)
     fprintf(stderr, "vbl: not enough memory for the interpreter (its objects hold %.1f MiB, tensors %.1f MiB)\n",
             (double)lua_gc(L, LUA_GCCOUNT) / 1024, (double)vbl_memory().live / 0x1p20);
   else
@@ -176,15 +179,30 @@ static bool is_command(const char *word) {
   return n > 0 && (size_t)n < sizeof module && vbl_has_module(module);
 }
 
+// Commands and the prompt are of one process. They meet first, so that one of them says so.
+static int refuse_ranks(lua_State *L, const char *what) {
+  vbl_error err;
+  int launched = vbl_comm_launched(NULL);
+  if (launched == 1) return EXIT_SUCCESS;
+  if (vbl_comm_start(&err) == VBL_OK)
+    lua_pushfstring(L, "%d processes were started as one run, which takes a script: mpirun -n %d vbl SCRIPT; %s one process",
+                    launched, launched, what);
+  else
+    lua_pushstring(L, err.message);
+  return fail(L);
+}
+
 // A command module returns function(words...) -> exit code or nil.
 static int run_command(lua_State *L, int argc, char **argv, int command) {
   char module[64];
+  if (refuse_ranks(L, "a command is of") != EXIT_SUCCESS) return EXIT_FAILURE;
   snprintf(module, sizeof module, "vbl.cmd.%s", argv[command]);
   if (require(L, module) != LUA_OK) return fail(L);
   return run_chunk(L, argc, argv, command + 1);
 }
 
 static int run_prompt(lua_State *L) {
+  if (refuse_ranks(L, "the prompt is of") != EXIT_SUCCESS) return EXIT_FAILURE;
   if (require(L, "vbl.repl") != LUA_OK || vbl_call(L, 0, 1) != LUA_OK) return fail(L);
   int code = (int)lua_tointeger(L, -1);
   lua_pop(L, 1);

@@ -10,11 +10,17 @@
 #include "bindings/embedded.h"
 #include "bindings/program.h"
 
-static const luaL_Reg c_modules[] = {{"vbl.tensor.c", vbl_open_tensor},   {"vbl.functional.c", vbl_open_functional},
-                                     {"vbl.optim.c", vbl_open_optim},     {"vbl.measure.c", vbl_open_measure},
-                                     {"vbl.metrics.c", vbl_open_metrics}, {"vbl.store.c", vbl_open_store},
-                                     {"vbl.data.c", vbl_open_data},       {"vbl.system.c", vbl_open_system},
-                                     {"vbl.edit.c", vbl_open_edit},       {NULL, NULL}};
+static const luaL_Reg c_modules[] = {{"vbl.tensor.c", vbl_open_tensor},
+                                     {"vbl.functional.c", vbl_open_functional},
+                                     {"vbl.optim.c", vbl_open_optim},
+                                     {"vbl.measure.c", vbl_open_measure},
+                                     {"vbl.metrics.c", vbl_open_metrics},
+                                     {"vbl.store.c", vbl_open_store},
+                                     {"vbl.data.c", vbl_open_data},
+                                     {"vbl.system.c", vbl_open_system},
+                                     {"vbl.edit.c", vbl_open_edit},
+                                     {"vbl.dist.c", vbl_open_dist},
+                                     {NULL, NULL}};
 
 static const vbl_embedded_module *find_embedded(const char *name) {
   for (const vbl_embedded_module *m = vbl_embedded; m->name != NULL; m++)

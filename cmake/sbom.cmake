@@ -3,7 +3,7 @@
 # need in turn is the system's. tests/quick/test_sbom.lua holds the rows against the built files and the table in docs/security.md.
 # Licences are SPDX expressions, read from /usr/share/doc/*/copyright; "see: ..." where there is none.
 #   vbl_component(name version licence by how file purpose [OPTIONAL])
-#     by: vbl or libvbl_cuda.so      how: linked, opened, compiled in, run      file: what it is called there, up to ".so"
+#     by: vbl, libvbl_cuda.so or libvbl_mpi.so      how: linked, opened, compiled in, run      file: what it is called there, up to ".so"
 set(VBL_SBOM ${CMAKE_BINARY_DIR}/vbl.cdx.json)
 
 function(vbl_component name version licence by how file purpose)
@@ -90,6 +90,18 @@ if(CURL_INCLUDE)
   vbl_component(libcurl ${version} curl vbl opened libcurl "downloads" OPTIONAL)
 endif()
 vbl_component(gnuplot "" gnuplot vbl run gnuplot plots OPTIONAL)
+
+if(MPI_C_FOUND)
+  find_file(MPI_HEADER mpi.h HINTS ${MPI_C_INCLUDE_DIRS} NO_DEFAULT_PATH)
+  file(STRINGS ${MPI_HEADER} line REGEX "^#define OMPI_MAJOR_VERSION")
+  if(line)
+    vbl_three(version ${MPI_HEADER} OMPI_MAJOR_VERSION OMPI_MINOR_VERSION OMPI_RELEASE_VERSION)
+    vbl_component("Open MPI" ${version} BSD-3-Clause libvbl_mpi.so linked libmpi "one run on several processes" OPTIONAL)
+  else()
+    vbl_defined(version ${MPI_HEADER} MPICH_VERSION)
+    vbl_component(MPICH "${version}" mpich2 libvbl_mpi.so linked libmpich "one run on several processes" OPTIONAL)
+  endif()
+endif()
 
 if(VBL_CUDA)
   execute_process(COMMAND ${NVCC} --version OUTPUT_VARIABLE version)

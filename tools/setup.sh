@@ -64,4 +64,5 @@ if [ -n "$missing" ]; then
   fi
 fi
 program gnuplot || echo "setup: optional: gnuplot draws the plots of reports (apt-get install gnuplot-nox)" >&2
+{ program mpirun && program mpicc; } || echo "setup: optional: MPI for one run on several processes (apt-get install libopenmpi-dev openmpi-bin, then configure anew)" >&2
 module hdf5 || echo "setup: optional: libhdf5 reads MM-IMDb's multimodal_imdb.hdf5 (apt-get install libhdf5-dev, then configure anew)" >&2

@@ -7,7 +7,7 @@ local modules = {
   tasks = "pretraining and downstream tasks", train = "training", data = "data sets, tokenizer, loader", measure = "measures of alignment",
   metrics = "scores of predictions against labels",
   analysis = "alignment layer by layer", plot = "plots", report = "reports of runs", runs = "run folders", sweep = "sweeps over configs",
-  config = "experiment configs",
+  config = "experiment configs", dist = "one run on several processes",
 }
 -- Functions of vbl that live in a module: vbl.load is require("vbl.store").load.
 local functions = {load = "vbl.store", save = "vbl.store", gradcheck = "vbl.gradcheck"}
@@ -23,7 +23,7 @@ vbl.document("vbl.save", "save(path, value, [{names=, metadata=}])",
 for name, about in pairs(modules) do vbl.document("vbl." .. name, "vbl." .. name, "Module: " .. about .. ".") end
 
 -- Modules in which a name that is not there is an error, as it is in vbl itself; the others answer for themselves.
-local whole = {nn = true, optim = true, sched = true, metrics = true, data = true, runs = true, plot = true}
+local whole = {nn = true, optim = true, sched = true, metrics = true, data = true, runs = true, plot = true, dist = true}
 
 local function strict(name, module)
   if not whole[name] or getmetatable(module) then return module end

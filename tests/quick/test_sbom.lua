@@ -59,6 +59,10 @@ if system.exists(build .. "/libvbl_cuda.so") then
   check.group("each library that the CUDA backend links to, and no other", function() compare "libvbl_cuda.so" end)
 end
 
+if system.exists(build .. "/libvbl_mpi.so") then
+  check.group("each library that ranks link to, and no other", function() compare "libvbl_mpi.so" end)
+end
+
 check.group("each has a version where one was found, a licence and a reason; names are told once", function()
   local names = {}
   for _, c in ipairs(components) do
@@ -81,7 +85,7 @@ check.group("the table in docs/security.md says the same", function()
     check.ok(row and row.how:find(property(c, "how"), 1, true), ("%s: %s"):format(c.name, row and row.how))
   end
   for name, row in pairs(rows) do
-    local elsewhere = row.how:find "where it is there" or row.how:find "libvbl_cuda"
+    local elsewhere = row.how:find "where it is there" or row.how:find "libvbl_cuda" or row.how:find "libvbl_mpi"
     check.ok(known[name] or elsewhere or name == "library" or not row.how:find "^linked", name .. " is in no build")
   end
 end)

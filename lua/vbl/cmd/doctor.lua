@@ -54,6 +54,12 @@ local function gnuplot()
   line("missing", "gnuplot", "plots of reports need it: apt-get install gnuplot-nox (everything else works)")
 end
 
+local function ranks()
+  local ok, text = pcall(require("vbl.dist.c").describe)
+  if ok then return line("ok", "MPI", "%s: a run may have several processes (mpirun -n 2 vbl SCRIPT)", text) end
+  line("missing", "MPI", "a run on several processes needs it: %s (everything else works)", usage.strip(text))
+end
+
 local function devices()
   local names = {}
   local found, why = vbl.devices()
@@ -75,6 +81,7 @@ return function(...)
   memory()
   libraries()
   gnuplot()
+  ranks()
   devices()
   return failed and 1 or 0
 end

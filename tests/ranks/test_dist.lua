@@ -1,0 +1,124 @@
+-- Under mpirun: what vbl.dist exchanges, against what each rank can say of the others without asking.
+local check = require "check"
+local dist = require "vbl.dist"
+local vbl = require "vbl"
+
+dist.start()
+local rank, size = dist.rank(), dist.size()
+
+check.group("ranks", function()
+  local seen = dist.each(tostring(rank))
+  check.equal(#seen, size)
+  for i, text in ipairs(seen) do check.equal(text, tostring(i - 1)) end
+  check.ok(size > 1)
+  check.equal(dist.first(), rank == 0)
+end)
+
+check.group("sums", function()
+  check.equal(dist.sum(rank + 1), size * (size + 1) / 2)
+  local list = dist.sum {rank, 2.5, -rank}
+  check.equal(list[1], size * (size - 1) / 2)
+  check.equal(list[2], 2.5 * size)
+  check.equal(list[3], -list[1])
+  check.equal(dist.most(rank), size - 1)
+  check.equal(dist.least(rank - 5), -5)
+  check.equal(dist.any(rank == size - 1), true)
+  check.equal(dist.any(false), false)
+  check.error(function() dist.sum {1, "two"} end, "item 2", "string")
+end)
+
+check.group("shares", function()
+  for n = 0, 3 * size + 1 do
+    local lo, hi = dist.share(n)
+    local next_one = 1
+    for _, text in ipairs(dist.each(("%d %d"):format(lo, hi))) do
+      local a, b = text:match "(%d+) (%d+)"
+      check.equal(tonumber(a), next_one)
+      next_one = tonumber(b) + 1
+    end
+    check.equal(next_one, n + 1)
+    check.equal(dist.largest(n), math.tointeger(dist.most(hi - lo + 1)))
+    check.ok(hi - lo + 1 >= dist.largest(n) - 1)
+  end
+end)
+
+-- Rank r has r rows of r: the first has none, and need not know how wide they are.
+check.group("rows", function()
+  for _, dtype in ipairs {"f32", "f64", "bf16", "i32"} do
+    local mine = rank > 0 and vbl.full({rank, 2, 3}, rank, {dtype = dtype}) or nil
+    local all, first = dist.gather(mine)
+    check.equal(table.concat(all:shape(), " "), ("%d 2 3"):format(size * (size - 1) // 2))
+    check.equal(all:dtype(), dtype)
+    check.equal(first, rank * (rank - 1) // 2 + 1)
+    local at = 1
+    for r = 1, size - 1 do
+      for _ = 1, r do
+        check.equal(all[at][2][3], r)
+        at = at + 1
+      end
+    end
+  end
+  check.equal((dist.gather(nil)), nil)
+end)
+
+-- A parameter that got a gradient on one rank only, on all, on none; side by side and each by itself.
+for _, packed in ipairs {false, true} do
+  check.group(packed and "gradients in one block" or "gradients apart", function()
+    for _, dtype in ipairs {"f32", "f64"} do
+      local parameters = {}
+      for i, shape in ipairs {{3}, {2, 2}, {4}, {5}} do
+        parameters[i] = {name = "p" .. i, tensor = vbl.ones(shape, {dtype = dtype}):keep():requires_grad_(true)}
+      end
+      if packed then vbl.optim.pack(parameters) end
+      local optimizer = vbl.optim.sgd(parameters, {lr = 1})
+      for step = 1, 2 do
+        optimizer:zero_grad()
+        local loss = (parameters[1].tensor * (rank + step)):sum()
+        if rank == 1 then loss = loss + (parameters[2].tensor * 7):sum() end
+        loss = loss + (parameters[4].tensor * 2):sum()
+        loss:backward()
+        dist.sum_gradients(parameters)
+        for _, x in ipairs(parameters[1].tensor.grad:reshape(-1):totable()) do check.equal(x, size * (size - 1) / 2 + size * step) end
+        for _, x in ipairs(parameters[2].tensor.grad:reshape(-1):totable()) do check.equal(x, 7) end
+        check.equal(parameters[3].tensor.grad, nil)
+        for _, x in ipairs(parameters[4].tensor.grad:reshape(-1):totable()) do check.equal(x, 2 * size) end
+      end
+    end
+  end)
+end
+
+check.group("gradients side by side on one rank only", function()
+  local a, b = vbl.ones(3):keep():requires_grad_(true), vbl.ones(4):keep():requires_grad_(true)
+  if rank == 1 then vbl.cat({a, b}, 1):backward(vbl.arange(7)) end
+  dist.sum_gradients {{tensor = a}, {tensor = b}}
+  check.equal(table.concat(a.grad:totable(), " "), "0.0 1.0 2.0")
+  check.equal(table.concat(b.grad:totable(), " "), "3.0 4.0 5.0 6.0")
+end)
+
+check.group("what the first does", function()
+  check.equal(dist.on_first(function() return "path " .. rank end), "path 0")
+  check.equal(dist.on_first(function() return rank == 0 end), true)
+  check.equal(dist.on_first(function() end), nil)
+  check.error(function() dist.on_first(function() error("no room", 0) end) end, "no room")
+end)
+
+check.group("one by itself", function()
+  dist.alone(function()
+    check.equal(dist.size(), 1)
+    check.equal(dist.rank(), 0)
+    check.equal(dist.sum(rank), rank)
+    check.equal(dist.on_first(function() return rank end), rank)
+    local lo, hi = dist.share(10)
+    check.equal(hi - lo, 9)
+  end)
+  check.equal(dist.size(), size)
+  check.ok(not pcall(dist.alone, error, "left"))
+  check.equal(dist.size(), size)
+  dist.planned(function()
+    check.equal(dist.size(), size)
+    check.equal(dist.share(10), 1)
+    check.equal(dist.sum(rank), rank)
+    check.equal(dist.gather(vbl.ones(2, 3)):size(1), 2 * size)
+  end)
+end)
+check.done()
