@@ -2,14 +2,15 @@
 --   trainer.folder                       a fresh folder, removed by trainer.finish()
 --   trainer.script                       the path of the experiment; its config can be changed by key=value
 --   trainer.finetune                     that of one that fine-tunes (words: {trainer.finetune, ..., script = true})
---   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;", looks = true} -> output (both streams), exit code, run folder
---                                        (of a new run); limit: shell text before the start; looks: the script makes no run
+--   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;", looks = true, launcher = {word, ...}} -> output (both streams),
+--                                        exit code, run folder (of a new run); limit: shell text before the start; looks: the script makes no run;
+--                                        launcher: what starts the program
 --   trainer.same(a, b)                   checks that two finished runs are equal but for the times
 --   trainer.metrics(run)                 metrics.jsonl as text without the times
 -- Moments, in the environment variable MOMENT ("WHERE COUNT SIGNALS"): at the COUNT-th call of WHERE the process sends itself the signals, e.g.
 -- "prepare 5 INT". WHERE: prepare (a task's corruption, in training and evaluation), tensors (a checkpoint's tensor file is about to be written),
 -- state (its state.json), metric (a line of the metrics has been written), update (a step of the optimizer is done), forward (a run of the model), ablate (the model is told what co-attention to leave out), count (thousands of Lua instructions). The signal FILL fills the disk under the file that the variable FILL names.
--- AGAIN = "SIGNALS": more of them, each time that a file is written while one waits.
+-- AGAIN = "SIGNALS": more of them, each time that a file is written while one waits. RANK: of several ranks, the one to which it happens.
 local check = require "check"
 local system = require "vbl.system.c"
 local c = require "vbl.store.c"
@@ -28,7 +29,9 @@ local store = require "vbl.store.c"
 
 local where, count, signals = (os.getenv "MOMENT" or "nowhere 0"):match "^(%a+) (%d+) ?(.*)$"
 local calls = 0
+local rank = select(2, require("vbl.dist.c").launched())
 local function hit()
+  if rank ~= tonumber(os.getenv "RANK" or rank) then return end
   calls = calls + 1
   if calls ~= tonumber(count) then return end
   for signal in signals:gmatch "%a+" do
@@ -127,6 +130,7 @@ local made = 0
 function trainer.run(words)
   local command, new = {"env", "PATH=/nowhere", "OMP_WAIT_POLICY=passive"}, nil
   for name, value in pairs(words.env or {}) do command[#command + 1] = name .. "=" .. value end
+  for _, word in ipairs(words.launcher or {}) do command[#command + 1] = word end
   command[#command + 1] = system.executable()
   if not words.script then command[#command + 1] = trainer.script end
   local elsewhere = words.looks

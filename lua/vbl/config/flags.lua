@@ -6,6 +6,7 @@
 -- flags.refuse(given, why[, operands])         an error where one that only a run knows was given; given: name -> true; operands: of a script that makes none
 -- flags.shown(operands) -> {{name, kind, meaning}, ...}, those that a script takes
 -- flags.apply(into, fail)                        threads at once; a device that this machine lacks is an error, but for --plan
+local dist = require "vbl.dist"
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -96,7 +97,7 @@ local function set_device(device, plan, fail)
   if device ~= "cpu" and device ~= "cuda" and not device:find "^cuda:%d+$" then
     fail(("--device: expected cpu, cuda or cuda:N, got '%s'"):format(device))
   end
-  local ok, message = pcall(require("vbl").set_device, device)
+  local ok, message = pcall(require("vbl").set_device, dist.device(device))
   if not ok and not plan then fail(("--device %s: %s"):format(device, (usage.strip(message):gsub("^device '[^']*': ", "")))) end
 end
 

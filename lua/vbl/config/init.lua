@@ -20,6 +20,7 @@
 --   given, the set of the flags given.
 --   A mistake on the command line ends the script with one sentence; the error's tostring is that sentence.
 -- vbl.config.write(config) -> Lua source that returns an equal table
+local dist = require "vbl.dist"
 local flags = require "vbl.config.flags"
 local nearest = require "vbl.nearest"
 local sorted_keys = require "vbl.sorted_keys"
@@ -207,6 +208,10 @@ local function new(_, defaults, schemas, operands)
   collect(rows, "", defaults)
   collect_schemas(rows, schemas or {})
   local given, rest = split(arg or {}, rows)
+  if dist.launched() > 1 then
+    if operands then dist.refuse "a script that looks at runs" end
+    dist.start()
+  end
   if given.help then
     local caller = debug.getinfo(2, "Sl")
     require "vbl.config.help"(rows, caller.source:match "^@(.*)", caller.currentline, operands)

@@ -7,6 +7,7 @@
 --   start.resume(folder, words)      vbl sweep resume: runs the sweep's file again, which has to say the same
 local c = require "vbl.store.c"
 local read_config = require "vbl.config"
+local dist = require "vbl.dist"
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
 local space = require "vbl.sweep.space"
@@ -146,6 +147,7 @@ local function begin(given)
 end
 
 function start.new(given)
+  dist.refuse "a sweep"
   local ok, result = xpcall(begin, usage.explain, given)
   if ok then return result end
   if type(result) == "table" then error(result, 0) end

@@ -9,11 +9,16 @@
 -- al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). Dropout masks depend on (seed, site, step,
 -- sample) only, so the second run is the first.
 --
+-- Ranks (vbl.dist) are more of the same: each takes its share of every entry's samples, in micro-batches or whole, keys are gathered from all, and losses and
+-- stats are those of the whole batch on each rank. Gradients are this rank's share of the sum: who updates adds them up.
+--
 -- Nothing here waits for a device: losses and stats are numbers that come later (vbl.later).
 local checked = require "vbl.tasks.checked"
+local dist = require "vbl.dist"
 local vbl = require "vbl"
 local later = require "vbl.later"
 local together = require "vbl.train.together"
+local whole_batch = require "vbl.train.whole_batch"
 
 local accumulate = {}
 
@@ -80,14 +85,59 @@ local function model_of(e, model)
   return setmetatable(own, {__index = model, __newindex = model})
 end
 
-local function calls_of(entries, lo, hi)
+-- from, count: which of this rank's samples; nil: all of them. An entry that has none of them gives nothing.
+local function calls_of(entries, from, count)
   local calls = {}
   for i, e in ipairs(entries) do
-    calls[i] = function(asker)
-      return checked.forward(e.task, model_of(e, asker), e.work, lo or 1, hi and math.min(hi, e.work.n) or e.work.n, e.pass)
-    end
+    local lo, hi = dist.share(e.work.n)
+    if from then lo, hi = lo + from - 1, math.min(hi, lo + from + count - 2) end
+    calls[i] = function(asker) return lo <= hi and checked.forward(e.task, model_of(e, asker), e.work, lo, hi, e.pass) or {} end
   end
   return calls
+end
+
+-- All ranks' keys, as leaves, and the first row of this rank's. columns: its keys, or nothing.
+local function gathered(columns)
+  local keys, first = {}, 1
+  for j = 1, dist.most(#columns) do
+    keys[j], first = dist.gather(columns[j])
+    keys[j]:requires_grad_(true)
+  end
+  return keys, first
+end
+
+-- The loss of keys, which goes back to them. Each rank has all of it, and a parameter in it gets its share of the sum over the ranks.
+local function join(model, e, keys, result)
+  if not keys[1] then return end
+  local joined, values = checked.join(e.task, keys, model)
+  add_values(result.stats, values)
+  result.loss = result.loss + later.of(joined, e.scale)
+  if e.scale then (joined * (e.scale / dist.size())):backward() end
+end
+
+-- Where an entry's part goes back from: its share of the loss, and its keys, with their slice of the joined keys' gradient, which begins at `row`. -> that
+-- share of the loss, and whether there is a gradient; nil: there is no loss
+local function add_roots(roots, seeds, e, out, keys, row)
+  local loss, before = 0, #roots
+  if out.loss then
+    loss = later.of(out.loss, e.scale)
+    if e.scale and out.loss.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = out.loss * e.scale, vbl.ones() end
+  end
+  for j, k in ipairs(out.keys or {}) do
+    if keys[j].grad and k.requires_grad then
+      local slice = keys[j].grad:narrow(1, row, k:size(1))
+      roots[#roots + 1], seeds[#seeds + 1] = k, dist.size() > 1 and slice * dist.size() or slice
+    end
+  end
+  if out.loss or out.keys then return loss, #roots > before end
+  return loss
+end
+
+local function part_back(e, out, keys, row)
+  local roots, seeds = {}, {}
+  local loss, back = add_roots(roots, seeds, e, out, keys, row)
+  if #roots > 0 then vbl.backward(roots, seeds) end
+  return loss, back
 end
 
 local function whole(model, entries)
@@ -99,112 +149,129 @@ local function whole(model, entries)
   end)
 end
 
--- Samples of the largest batch.
+-- An entry's keys joined with the other ranks'. -> what came of that, of this rank's samples, the joined keys, its first row in them
+local function meet(model, e, out)
+  local joined, part, keys, row = {loss = 0, stats = {}}, {stats = {}}, {}, 1
+  if e.task.join then
+    keys, row = gathered(out.keys or {})
+    join(model, e, keys, joined)
+  end
+  add_stats(part.stats, out.stats or {})
+  return joined, part, keys, row
+end
+
+-- whole, of this rank's share.
+local function whole_share(model, entries)
+  local joined = {}
+  local parts = together.in_turn(model, calls_of(entries), function(i, out)
+    local part, keys, row
+    joined[i], part, keys, row = meet(model, entries[i], out)
+    part.loss, part.trained = part_back(entries[i], out, keys, row)
+    return part
+  end)
+  return whole_batch(entries, parts, joined)
+end
+
+-- This rank's samples of the largest batch.
 local function largest(entries)
   local n = 0
-  for _, e in ipairs(entries) do n = math.max(n, e.work.n) end
+  for _, e in ipairs(entries) do n = math.max(n, dist.largest(e.work.n)) end
   return n
 end
 
--- fn(those of the entries that have samples from lo on, their places, lo, hi) for each part of the largest batch
+-- fn(those of the entries that have samples from the one of that number on, their places, that number) for each part of the largest batch
 local function each_part(entries, micro, fn)
-  for lo = 1, largest(entries), micro do
+  for from = 1, largest(entries), micro do
     local some, places = {}, {}
     for i, e in ipairs(entries) do
-      if e.work.n >= lo then some[#some + 1], places[#places + 1] = e, i end
+      local lo, hi = dist.share(e.work.n)
+      if hi - lo + 1 >= from then some[#some + 1], places[#places + 1] = e, i end
     end
-    fn(some, places, lo, lo + micro - 1)
+    if #some > 0 then fn(some, places, from) end
   end
 end
 
--- First runs: of each entry whose task joins keys these, of all parts, as leaves, and how many rows each part gave: columns, counts.
+-- First runs: of each entry whose task joins keys these, of all parts, as leaves; this rank's first row; and how many rows each part gave:
+-- columns, rows, counts.
 local function collect_keys(model, entries, micro)
-  local columns, counts, joining = {}, {}, {}
+  local columns, rows, counts, joining = {}, {}, {}, {}
   for i, e in ipairs(entries) do
     columns[i], counts[i] = {}, {}
     if e.task.join then joining[#joining + 1] = setmetatable({at = i}, {__index = e}) end
   end
-  each_part(joining, micro, function(some, _, lo, hi)
-    local found = vbl.scope(vbl.no_grad, together.in_turn, model, calls_of(some, lo, hi), function(_, out) return out.keys or {} end)
+  each_part(joining, micro, function(some, _, from)
+    local found = vbl.scope(vbl.no_grad, together.in_turn, model, calls_of(some, from, micro), function(_, out) return out.keys or {} end)
     for k, keys in ipairs(found) do
       local i = some[k].at
       table.insert(counts[i], keys[1] and keys[1]:size(1) or 0)
-      for j, rows in ipairs(keys) do
+      for j, part in ipairs(keys) do
         columns[i][j] = columns[i][j] or {}
-        table.insert(columns[i][j], rows)
+        table.insert(columns[i][j], part)
       end
     end
   end)
-  for _, list in ipairs(columns) do
-    for j, rows in ipairs(list) do list[j] = vbl.cat(rows, 1):requires_grad_(true) end
+  for i, list in ipairs(columns) do
+    for j, parts in ipairs(list) do list[j] = vbl.cat(parts, 1) end
+    rows[i] = 1
+    if entries[i].task.join then columns[i], rows[i] = gathered(list) end
   end
-  return columns, counts
-end
-
--- Second runs: an entry's part goes back from its share of the loss, and from its slice of the keys' gradient, which begins at `row`. -> that share, and whether
--- it has a gradient; nil: it has no loss
-local function part_back(e, out, keys, row, count)
-  local roots, seeds, loss = {}, {}, 0
-  if out.loss then
-    loss = later.of(out.loss, e.scale)
-    if e.scale and out.loss.requires_grad then roots[1], seeds[1] = out.loss * e.scale, vbl.ones() end
-  end
-  for j, k in ipairs(out.keys or {}) do
-    if keys[j].grad and k.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = k, keys[j].grad:narrow(1, row, count) end
-  end
-  if #roots > 0 then vbl.backward(roots, seeds) end
-  if out.loss or out.keys then return loss, #roots > 0 end
-  return loss
+  return columns, rows, counts
 end
 
 local function split(model, entries, micro)
-  local results, rows, trained = {}, {}, {}
-  local keys, counts = collect_keys(model, entries, micro)
+  local parts, joined = {}, {}
+  local keys, rows, counts = collect_keys(model, entries, micro)
   for i, e in ipairs(entries) do
-    local stats, loss = {}, 0
-    if keys[i][1] then
-      local joined, values = checked.join(e.task, keys[i], model)
-      add_values(stats, values)
-      loss = later.of(joined, e.scale)
-      if e.scale then (joined * e.scale):backward() end
-    end
-    results[i], rows[i] = {loss = loss, stats = stats}, 1
+    parts[i], joined[i] = {loss = 0, stats = {}}, {loss = 0, stats = {}}
+    join(model, e, keys[i], joined[i])
   end
-  each_part(entries, micro, function(some, places, lo, hi)
-    vbl.scope(together.in_turn, model, calls_of(some, lo, hi), function(k, out)
+  each_part(entries, micro, function(some, places, from)
+    vbl.scope(together.in_turn, model, calls_of(some, from, micro), function(k, out)
       local i = places[k]
-      local count = table.remove(counts[i], 1)
-      add_stats(results[i].stats, out.stats)
-      local part, back = part_back(some[k], out, keys[i], rows[i], count)
-      results[i].loss = results[i].loss + part
-      if back ~= nil then trained[i] = trained[i] or back end
+      local part, count = parts[i], table.remove(counts[i], 1)
+      add_stats(part.stats, out.stats)
+      local loss, back = part_back(some[k], out, keys[i], rows[i])
+      part.loss = part.loss + loss
+      if back ~= nil then part.trained = part.trained or back end
       rows[i] = rows[i] + (count or 0)
     end)
   end)
-  for i, e in ipairs(entries) do results[i].untrained = e.scale and trained[i] == false or nil end
-  return results
+  return whole_batch(entries, parts, joined)
 end
 
 -- Adds the gradient of each entry's loss to the model's parameters, `micro` samples at a time, a task after the other. With a gradient the losses are watched:
 -- where one is not finite a device's optimizer changes nothing.
 function accumulate.backward(model, entries, micro)
-  if micro >= largest(entries) then return vbl.scope(whole, model, entries) end
-  return vbl.scope(split, model, entries, micro)
+  if micro < largest(entries) then return vbl.scope(split, model, entries, micro) end
+  return vbl.scope(dist.size() == 1 and whole or whole_share, model, entries)
+end
+
+local function together_whole(model, entries)
+  local roots, seeds, results = {}, {}, {}
+  for i, out in ipairs(together.forward(model, calls_of(entries))) do
+    local e, stats = entries[i], {}
+    local loss = loss_of(model, e.task, out, stats)
+    if loss and loss.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = loss * e.scale, vbl.ones() end
+    results[i] = result_of(loss, e.scale, stats)
+  end
+  if #roots > 0 then vbl.backward(roots, seeds) end
+  return results
+end
+
+local function together_share(model, entries)
+  local roots, seeds, parts, joined = {}, {}, {}, {}
+  for i, out in ipairs(together.forward(model, calls_of(entries))) do
+    local keys, row
+    joined[i], parts[i], keys, row = meet(model, entries[i], out)
+    parts[i].loss, parts[i].trained = add_roots(roots, seeds, entries[i], out, keys, row)
+  end
+  if #roots > 0 then vbl.backward(roots, seeds) end
+  return whole_batch(entries, parts, joined)
 end
 
 -- The same with all samples at once, all tasks' passes as one batch, and their gradients going back at once.
 function accumulate.together(model, entries)
-  local roots, seeds, results = {}, {}, {}
-  vbl.scope(function()
-    for i, out in ipairs(together.forward(model, calls_of(entries))) do
-      local e, stats = entries[i], {}
-      local loss = loss_of(model, e.task, out, stats)
-      if loss and loss.requires_grad then roots[#roots + 1], seeds[#seeds + 1] = loss * e.scale, vbl.ones() end
-      results[i] = result_of(loss, e.scale, stats)
-    end
-    if #roots > 0 then vbl.backward(roots, seeds) end
-  end)
-  return results
+  return vbl.scope(dist.size() == 1 and together_whole or together_share, model, entries)
 end
 
 -- accumulate.backward without gradients; numbers that are there.

@@ -5,6 +5,7 @@ local vbl = require "vbl"
 local checkpoint = require "vbl.runs.checkpoint"
 local guards = require "vbl.train.guards"
 local copy_weights = require "vbl.train.copy_weights"
+local dist = require "vbl.dist"
 local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
@@ -41,6 +42,7 @@ end
 
 -- role: val or test; name: what the data set calls that split.
 local function write(job, run, s, p, role, name, thresholds)
+  if not dist.first() then return end
   store.make_folder(run.path .. "/predictions")
   p:write(("%s/predictions/%s.jsonl"):format(run.path, role), {
     task = job.task_name, split = role, data_split = name, kind = p.kind, classes = job.tasks[1].classes, thresholds = thresholds, checkpoint = {epoch = s.best.epoch},

@@ -17,6 +17,7 @@
 local vbl = require "vbl"
 local checked = require "vbl.tasks.checked"
 local checks = require "vbl.train.checks"
+local dist = require "vbl.dist"
 local memory = require "vbl.train.memory"
 local mix = require "vbl.train.mix"
 local pretrained = require "vbl.train.pretrained"
@@ -41,19 +42,19 @@ end
 -- Of a batch that is taken in parts of `micro`, whether its tasks go as one.
 local function goes_at_once(self, device, micro)
   local choice = self.config.tasks_together
-  if choice == "auto" then return device ~= "cpu" and micro == self.config.batch and self.config.epochs > 0 and memory.whole(self, vbl.memory().device_limit) ~= nil end
+  if choice == "auto" then return device ~= "cpu" and micro == dist.largest(self.config.batch) and self.config.epochs > 0 and memory.whole(self, vbl.memory().device_limit) ~= nil end
   return choice == "yes"
 end
 
--- On the CPU as many samples as half of the free memory holds, halving from the whole batch.
+-- On the CPU as many samples as half of the free memory holds, halving from the whole batch, or a rank's share of it.
 local function fit_micro_batch(self, device)
   local config = self.config
-  if config.micro_batch > 0 then return math.min(config.micro_batch, config.batch) end
+  if config.micro_batch > 0 then return math.min(config.micro_batch, dist.largest(config.batch)) end
   if device ~= "cpu" and config.epochs > 0 then return fit_device(self, device) end
   if device == "cpu" and config.flags.device ~= "cpu" then return nil end  -- a plan for a GPU that is not here
   local one = summary.activation_bytes(self.model, self.data:mean_length()) * 2
-  local micro, _, free = config.batch, system.memory_bytes()
-  while free > 0 and micro > 1 and micro * one > free / 2 do micro = (micro + 1) // 2 end  -- below 0: unknown
+  local micro, _, free = dist.largest(config.batch), system.memory_bytes()
+  while free > 0 and micro > 1 and micro * one > free / 2 / dist.here() do micro = (micro + 1) // 2 end  -- below 0: unknown
   return micro
 end
 
@@ -117,6 +118,7 @@ local function plan_steps(self)
   -- Kept in the config: what fits now must not decide how a resumed run rounds.
   local device = vbl.zeros(1):device()
   self.micro, self.at_once = fit_micro_batch(self, device)
+  self.micro = self.micro and math.tointeger(dist.least(self.micro))
   if self.micro and self.at_once == nil then self.at_once = goes_at_once(self, device, self.micro) end
   config.micro_batch = self.micro or 0
   if self.micro and config.tasks_together then config.tasks_together = self.at_once and "yes" or "no" end
@@ -140,6 +142,7 @@ end
 
 local function build(config, parts, dry)
   parts = parts or {}
+  dist.start()
   local kind = parts.kind or require "vbl.train.pretraining"
   local self = {kind = kind, config = checks.complete(kind.name, config)}
   config = self.config

@@ -6,8 +6,9 @@
 --       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
 --   memory.flops(job) -> of the products and attentions of a step, forward and backward, whatever the device; the mean of all steps
 --   memory.whole(job, limit) -> what steps take of a GPU whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes with some to spare
---   memory.fit(job, limit) -> the largest of the batch's equal parts whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
+--   memory.fit(job, limit) -> the largest equal parts of the batch, or of a rank's share of it, whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
 --       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
+local dist = require "vbl.dist"
 local mix = require "vbl.train.mix"
 local step_of = require "vbl.train.step"
 local vbl = require "vbl"
@@ -101,7 +102,7 @@ end
 
 function memory.of(job, device, micro, limit, at_once)
   if at_once == nil then at_once = job.at_once end
-  local ok, found = pcall(vbl.count_memory, {device = device, limit = limit}, take_steps, job, kinds_of(job), STEPS, micro, at_once)
+  local ok, found = pcall(dist.planned, vbl.count_memory, {device = device, limit = limit}, take_steps, job, kinds_of(job), STEPS, micro, at_once)
   if ok then return found end
   if limit and tostring(found):find("out of memory", 1, true) then return nil end
   error(found, 0)
@@ -110,7 +111,7 @@ end
 function memory.flops(job)
   local mean, steps = 0, math.max(job.total_steps, 1)
   for _, kind in ipairs(kinds_of(job)) do
-    local found, sum = vbl.count_memory({device = "cuda"}, take_steps, job, {kind}, 1, job.micro or job.config.batch, job.at_once), 0
+    local found, sum = dist.planned(vbl.count_memory, {device = "cuda"}, take_steps, job, {kind}, 1, job.micro or job.config.batch, job.at_once), 0
     for _, row in ipairs(found.kernels) do sum = sum + row.flops end
     mean = mean + sum * (kind.count / steps)
   end
@@ -121,11 +122,11 @@ local function planned(limit) return limit * PLANNED // 1 | 0 end
 
 function memory.whole(job, limit)
   if (job.config.tasks_together or "no") == "no" or not mix.joins(job.tasks, job.config.mix or {}) then return nil end
-  return memory.of(job, "cuda", job.config.batch, planned(limit), true)
+  return memory.of(job, "cuda", dist.largest(job.config.batch), planned(limit), true)
 end
 
 function memory.fit(job, limit)
-  local batch = job.config.batch
+  local batch = dist.largest(job.config.batch)
   local whole = memory.whole(job, limit)
   if whole then return batch, whole, true end
   local function try(parts)

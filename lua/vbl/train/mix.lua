@@ -4,6 +4,7 @@
 -- gradient is brought to the tasks' mean norm, then weighted; one that is no more than rounding is left out.
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
+local dist = require "vbl.dist"
 local later = require "vbl.later"
 local nearest = require "vbl.nearest"
 local random = require "vbl.data.c"
@@ -143,15 +144,16 @@ end
 -- All tasks: as one batch, where the job has decided so (self.at_once) and each takes its samples whole, or one after the other.
 local function all_of(self, entries, micro)
   local whole = self.at_once
-  for _, e in ipairs(entries) do whole = whole and e.work.n <= micro end
+  for _, e in ipairs(entries) do whole = whole and dist.largest(e.work.n) <= micro end
   local results, named = whole and accumulate.together(self.model, entries) or accumulate.backward(self.model, entries, micro), {}
+  dist.sum_gradients(self.model.list)
   for i, r in ipairs(results) do
     r.weight, named[entries[i].task.name] = entries[i].scale, r
   end
   return named
 end
 
--- works: task name -> work. Leaves the step's gradient in the parameters. separate: also measures each task's gradient norm (costs a
+-- works: task name -> work. Leaves the step's gradient, of all ranks' samples, in the parameters. separate: also measures each task's gradient norm (costs a
 -- second set of gradients for this step). Returns name -> {loss=, weight=, stats=, norm= where measured, left_out = where it was, the tasks' mean norm}.
 function Mix:backward(works, micro, step, total, separate)
   local model, parameters, result = self.model, self.parameters, {}
@@ -166,6 +168,7 @@ function Mix:backward(works, micro, step, total, separate)
       r.weight = e.scale
       self:scale(task, step, total, r.loss)
       if separate then
+        dist.sum_gradients(model.list)
         r.norm = gradient_norm(parameters)
         gradients[task.name] = {}
         stow(parameters, self.weighting == "gradient" and gradients[task.name] or sums, 1)
@@ -174,6 +177,7 @@ function Mix:backward(works, micro, step, total, separate)
       result[task.name] = r
     end
     if self.weighting == "gradient" then self:equalise(result, gradients, sums) end
+    if not separate then dist.sum_gradients(model.list) end
     if separate then
       for _, p in ipairs(parameters) do
         if sums[p.name] then p.tensor.grad = sums[p.name] end

@@ -2,6 +2,7 @@
 -- numbers in metrics.jsonl.
 local vbl = require "vbl"
 local analysis = require "vbl.analysis"
+local dist = require "vbl.dist"
 local loss_names = require "vbl.train.loss_names"
 local sorted_keys = require "vbl.sorted_keys"
 local summary = require "vbl.models.summary"
@@ -22,15 +23,15 @@ function report.opening(run, job, s)
   local c = job.config
   for line in job.data:describe():gmatch("[^\n]+") do run:log("%s", line) end
   for line in (job.model.loaded and job.model.loaded.text or ""):gmatch("[^\n]+") do run:log("%s", line) end
-  if job.data.reader then
+  if job.data.reader and dist.first() then
     job.data:write_split(run.path .. "/split.tsv", job.held)
     job.data:write_notes(run.path .. "/data_notes.txt")
   end
   run:log("%s, %s trainable", tostring(job.model), summary.comma(job.model:num_parameters("trainable")))
   for _, line in ipairs(job.kind.opening and job.kind.opening(job) or {}) do run:log("%s", line) end
   for _, line in ipairs(job.remarks or {}) do run:warn("%s", line) end
-  run:log("%d steps (%d an epoch), batch %d in micro-batches of %d%s, seed %d, %s, %d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
-          job.at_once and ", all tasks together" or "", c.flags.seed, c.precision, system.threads(), run.path)
+  run:log("%d steps (%d an epoch), batch %d in micro-batches of %d%s, seed %d, %s, %s%d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
+          job.at_once and ", all tasks together" or "", c.flags.seed, c.precision, dist.size() > 1 and ("%d ranks of "):format(dist.size()) or "", system.threads(), run.path)
   local names = {}
   for i, layer in ipairs(features.layers(job.model.config)) do names[i] = string.format("%s %s|%s", layer.name, layer.text, layer.vision) end
   run:log("layers: %s%s", table.concat(names, ", "), #job.config.partners > 1 and "; one line where the partner changes nothing" or "")

@@ -4,10 +4,12 @@
 -- values: of a pretraining run its last evaluation, of a finetuning run those of the best checkpoint. alignment: vbl.train.probe's summary, before
 -- training and of the same model as values; a run that measured none has none.
 local c = require "vbl.store.c"
+local dist = require "vbl.dist"
 
 local result = {}
 
 function result.write(run, job, s, status, message)
+  if not dist.first() then return end
   local alignment = (s.before or s.after) and {before = s.before, after = s.after}
   local best = s.best and {epoch = s.best.epoch, metric = s.best.metric, value = s.best.value}
   local record = {status = status, message = message, seed = job.config.flags.seed, kind = job.kind.name, task = job.task_name, best = best,

@@ -3,8 +3,10 @@
 local vbl = require "vbl"
 local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
+local dist = require "vbl.dist"
 local flatten = require "vbl.runs.flatten"
 local folder = require "vbl.runs.folder"
+local follower = require "vbl.runs.follower"
 local initial = require "vbl.train.initial"
 local kinds = require "vbl.train.kinds"
 local sorted_keys = require "vbl.sorted_keys"
@@ -49,7 +51,7 @@ local function manifest(job)
     coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
     task_names = names_of(job.tasks), device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
-    threads = system.threads(), precision = job.config.precision, weights_hash = job.model.loaded and weights_hash(job.model.loaded),
+    threads = system.threads(), ranks = dist.size() > 1 and dist.size() or nil, precision = job.config.precision, weights_hash = job.model.loaded and weights_hash(job.model.loaded),
     initial = initial.of(job.model.list),
   }
   for key, value in pairs(job.kind.manifest(job)) do m[key] = value end
@@ -67,10 +69,14 @@ local function vocabulary_files(tokenizer)
 end
 
 function state.create(job)
-  local ok, run = pcall(folder.create, {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job),
-                                        files = vocabulary_files(job.data.tokenizer)})
-  if not ok then usage(usage.strip(run)) end
-  return run
+  local run
+  local ok, path = pcall(dist.on_first, function()
+    run = folder.create {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job),
+                         files = vocabulary_files(job.data.tokenizer)}
+    return run.path
+  end)
+  if not ok then usage(usage.strip(path)) end
+  return run or follower(path)
 end
 
 local function all_there(weights)
@@ -130,8 +136,13 @@ function state.open(config, kind)
   end
   local began = kinds.name_of(flags.resume)
   if began and began ~= kind then usage(("--resume %s: it is a %s run; this script goes on with a %s run"):format(flags.resume, began, kind)) end
-  local ok, run, stored = pcall(folder.open, flags.resume)
-  if not ok then usage("--resume: " .. usage.strip(run)) end
+  local run, stored
+  local ok, path = pcall(dist.on_first, function()
+    run, stored = folder.open(flags.resume)
+    return run.path
+  end)
+  if not ok then usage("--resume: " .. usage.strip(path)) end
+  if not run then run, stored = follower(path), {config = folder.config(path)} end
   check_left(run.path)
   stored.unrecorded = unrecorded(config.own, stored.config.own)
   stored.config.flags = flags
@@ -154,9 +165,13 @@ local function check_tasks(run, job)
     run.path, had, arg and arg[0] and (" (%s)"):format(arg[0]) or "", has))
 end
 
--- Sums round as the number of threads has it.
+-- Sums round as the number of ranks and threads has it.
 local function compare_threads(run)
-  local began = manifest_of(run).threads
+  local began, ranks = manifest_of(run).threads, manifest_of(run).ranks or 1
+  if ranks ~= dist.size() then
+    run:warn("the run began with %d rank%s and goes on with %d: its sums may differ in the last bits", ranks, ranks == 1 and "" or "s", dist.size())
+    return
+  end
   if began and began ~= system.threads() then
     run:warn("the run began with %d threads and goes on with %d: its sums may differ in the last bits; --threads %d goes on bit for bit", began,
              system.threads(), began)
@@ -199,18 +214,21 @@ function state.save(run, kind, job, s)
   local counters = {step = s.step, epoch = s.epoch, samples = s.samples, seconds = s.seconds, sums = s.sums, best = s.best, test = s.test,
                     before = s.before, after = s.after, recent = s.recent, measures = s.measures, left_out = s.left_out, untrained = s.untrained,
                     missing = next(s.missing) and s.missing or nil}
-  local ok, message = run:checkpoint(kind, {
-    model = part_of(job.model.list, job.model:metadata()), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
-    optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
-    state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
-  })
-  s.missing[kind] = not ok and message or nil
-  if ok then
+  local message = dist.on_first(function()
+    local ok, message = run:checkpoint(kind, {
+      model = part_of(job.model.list, job.model:metadata()), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
+      optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
+      state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
+    })
+    return not ok and message or nil
+  end)
+  s.missing[kind] = message
+  if not message then
     s.saved = describe(run, kind, s.step)
   else
     run:warn("checkpoint %s was not written: %s; the last whole one is %s", kind, message, s.saved or "none yet")
   end
-  return ok
+  return not message
 end
 
 -- "the checkpoint best was not written: ..." of those that are missing at the run's end; nil: all are there.

@@ -13,6 +13,7 @@
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
 local checked = require "vbl.tasks.checked"
+local dist = require "vbl.dist"
 local later = require "vbl.later"
 local shares = require "vbl.train.guards.shares"
 local system = require "vbl.system.c"
@@ -106,6 +107,10 @@ end
 -- What asks the device for the step, and why that was no CUDA graph where the config wants one.
 local function asked_for(job, fn)
   if not job.config.cuda_graph then return fn() end
+  if dist.size() > 1 then
+    fn()
+    return "the ranks' gradients are added up on the host"
+  end
   return (vbl.cuda_graph(fn))
 end
 

@@ -9,6 +9,7 @@
 local vbl = require "vbl"
 local cells_of = require "vbl.train.study_cell"
 local crew = require "vbl.train.study_crew"
+local dist = require "vbl.dist"
 local store = require "vbl.store.c"
 local usage = require "vbl.usage"
 
@@ -62,6 +63,7 @@ local function publish(cells, flags, opts)
 end
 
 function study.run(cells, flags, opts)
+  dist.refuse "a study"
   if flags.resume then usage "study: --resume is of one run; a study goes on by itself when it is started again with the same words" end
   if flags.plan then return plan(cells, flags) end
   local jobs = opts.jobs or 1

@@ -3,8 +3,9 @@
 --     works: task name -> work, as the step had them; no weight has changed since. The first value that is not finite in the forward
 --     passes, by module, row and sample; else the parameter whose gradient is the first that is not, going backward; and the weights' state
 --   trace.evaluation(job, fn) -> text     the same of fn, which evaluates the model
--- The tasks are looked at one by one, each with the dropout masks that it had among the others.
+-- The tasks are looked at one by one, each with the dropout masks that it had among the others; where there are ranks, by each of them whole.
 local accumulate = require "vbl.train.accumulate"
+local dist = require "vbl.dist"
 local mix = require "vbl.train.mix"
 local start = require "vbl.train.start"
 local system = require "vbl.system.c"
@@ -112,7 +113,7 @@ end
 
 -- The replay's own failure is told, but for an interrupt, which goes on.
 local function told(fn)
-  local ok, text = pcall(fn)
+  local ok, text = pcall(dist.alone, fn)
   if ok then return text end
   if system.interrupted() then error(text, 0) end
   return "its replay failed: " .. usage.strip(text)

@@ -1,0 +1,102 @@
+-- Under mpirun: the gradient, losses and stats of a batch that the ranks share are those of one process, as those of micro-batches are (unit/test_accumulate,
+-- whose bounds these are): every mixture, each rank's share whole and in parts, dropout on, a last batch with fewer samples than ranks.
+local check = require "check"
+local dist = require "vbl.dist"
+local sorted_keys = require "vbl.sorted_keys"
+local step_of = require "vbl.train.step"
+local vbl = require "vbl"
+
+dist.start()
+local device = os.getenv "VBL_TEST_DEVICE" or "cpu"
+if device ~= "cpu" then vbl.set_device(dist.device(device)) end
+
+local function job(opts)
+  local tasks = {mlm = {}, ap = {contrastive = {weight = 1, learnable = true}}, mim = {batch = 5}}
+  return vbl.train.job {
+    flags = {seed = 3, device = device}, name = "ranks", data = "scenes", scenes = {train = 64, test = 32},
+    model = {preset = "tiny", dim = 32, layers = 2, attention_heads = 4, mlp = 64, patch = 32, dropout = opts.dropout or 0, init = "fan_in"},
+    tasks = tasks, batch = 16, epochs = 1, mix = opts.mix or {}, tasks_together = opts.together or "no", micro_batch = opts.micro or 0,
+  }
+end
+
+-- One step's gradient on the first n samples: name -> tensor, values. separate: with each task's norm.
+local function step(j, n, micro, number, separate)
+  local batch, key, works = j.train:range(1, n), {seed = 3, step = number, epoch = 1}, {}
+  for _, task in ipairs(j.tasks) do
+    local part = task.batch and task.batch < n and j.train:range(1, task.batch) or batch
+    works[task.name] = task:prepare(j.train, part, key)
+  end
+  j.model.rng.step = number
+  for _, p in ipairs(j.mix.parameters) do p.tensor.grad = nil end
+  local found, values = j.mix:backward(works, micro, number, 4, separate), {}
+  local number_of = require("vbl.later").number
+  for name, r in pairs(found) do
+    values[name], values[name .. " norm"] = number_of(r.loss), r.norm and number_of(r.norm)
+    for stat, s in pairs(r.stats) do values[name .. " " .. stat] = s[2] > 0 and number_of(s[1]) / s[2] or number_of(s[1]) end
+  end
+  local grads = {}
+  for _, p in ipairs(j.mix.parameters) do grads[p.name] = p.tensor.grad and p.tensor.grad:to("cpu"):clone() end
+  return grads, values
+end
+
+local function distance(a, b)
+  local difference, size = 0, 0
+  for name, g in pairs(a) do
+    difference = difference + (g:to("f64") - b[name]:to("f64")):square():sum():item()
+    size = size + g:to("f64"):square():sum():item()
+  end
+  return math.sqrt(difference / size)
+end
+
+-- Each task's gradient is off by up to 1e-6 of its norm. Of tasks that are brought to one norm the errors may all point one way while the T gradients are
+-- at right angles: T of one over sqrt(T) of the other.
+local function bound(j) return j.config.mix and j.config.mix.weighting == "gradient" and 1e-6 * math.sqrt(#j.tasks) or 1e-6 end
+
+local function compare(j, n, micro, number, separate)
+  local alone, expected = dist.alone(step, j, n, 16, number, separate)
+  local shared, values = step(j, n, micro, number, separate)
+  check.equal(table.concat(sorted_keys(values), " "), table.concat(sorted_keys(expected), " "))
+  for name, v in pairs(expected) do check.near(values[name] or 0 / 0, v, 2e-6 * math.abs(v)) end
+  check.equal(table.concat(sorted_keys(shared), " "), table.concat(sorted_keys(alone), " "))
+  check.near(distance(alone, shared), 0, bound(j))
+  -- and the same bits on every rank
+  local sums = {}
+  for i, name in ipairs(sorted_keys(shared)) do sums[i] = ("%a"):format(shared[name]:to("f64"):sum():item()) end
+  local mine = table.concat(sums, " ")
+  for _, text in ipairs(dist.each(mine)) do check.ok(text == mine, "ranks hold different gradients") end
+end
+
+local cases = {
+  {"one batch", together = "yes"}, {"alternating", mix = {how = "alternating"}}, {"joint"}, {"joint, dropout", dropout = 0.1},
+  {"uncertainty", mix = {weighting = "uncertainty"}}, {"gradient", mix = {weighting = "gradient"}},
+}
+-- Seconds a step.
+local emulated = (os.getenv "VBL_CUDA_LIBRARY" or ""):find "emu" ~= nil
+for i = 1, emulated and 2 or #cases do
+  check.group(cases[i][1], function()
+    local j = job(cases[i])
+    for _, micro in ipairs(emulated and {} or {16, 3}) do
+      compare(j, 16, micro, 1)
+      compare(j, 16, micro, 2, true)
+      compare(j, 7, micro, 3)
+    end
+    compare(j, 2, 16, 4)  -- of AP: one pair of each kind
+  end)
+end
+
+-- A whole step, so that the ranks' weights stay alike.
+check.group("steps", function()
+  local j = job {dropout = 0.1}
+  for number = 1, emulated and 1 or 3 do
+    local values = step_of.now(j, j.train:range(1, 16), number)
+    local text = {}
+    for i, name in ipairs(sorted_keys(values)) do text[i] = ("%s=%a"):format(name, values[name]) end
+    local mine = table.concat(text, " ")
+    for _, other in ipairs(dist.each(mine)) do check.equal(other, mine) end
+  end
+  for _, p in ipairs(j.model.list) do
+    local mine = ("%a"):format(p.tensor:to("cpu"):to("f64"):square():sum():item())
+    for _, other in ipairs(dist.each(mine)) do check.equal(other, mine) end
+  end
+end)
+check.done()

@@ -1,0 +1,107 @@
+-- One run on two ranks, as mpirun starts them: the numbers of one process, one folder, the same bits again and after whatever stopped it.
+local check = require "check"
+local system = require "vbl.system.c"
+local trainer = require "trainer"
+
+local mpirun = (system.output {"sh", "-c", "command -v mpirun"} or ""):match "^/[^\n]+"
+if not mpirun or not system.exists(system.executable():match "^(.*)/" .. "/libvbl_mpi.so") then
+  print "SKIPPED: built without MPI, or no mpirun here (libopenmpi-dev, openmpi-bin)"
+  os.exit(77)
+end
+
+-- words.env, .launcher for two ranks.
+local function on_two(words)
+  words.launcher = {mpirun, "-n", "2"}
+  words.env = words.env or {}
+  for name, value in pairs {OMPI_ALLOW_RUN_AS_ROOT = 1, OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1, OMPI_MCA_rmaps_base_oversubscribe = 1, OMPI_MCA_plm = "isolated"} do words.env[name] = value end
+  if not words.looks then table.move({"--threads", "1"}, 1, 2, #words + 1, words) end
+  return words
+end
+
+local whole = trainer.expect(0, on_two {})
+
+-- Every metric of a is one of b, in the same order. Up to the first step, from the same weights, the values are equal but for the order of the sums over a
+-- batch: 2e-6, as of unit/test_accumulate. From there on the optimizer turns what rounding left of a gradient into steps.
+local function near(a, b)
+  local ours, theirs, near_ones = vbl.load(a .. "/metrics.jsonl"), vbl.load(b .. "/metrics.jsonl"), 0
+  check.equal(#theirs, #ours)
+  for i, row in ipairs(ours) do
+    local other = theirs[i] or {}
+    local what = ("%s %s, step %d"):format(row.split, row.name, row.step)
+    check.equal(("%s %s, step %s"):format(other.split, other.name, other.step), what)
+    if row.step <= 1 and row.name ~= "samples_per_second" and type(row.value) == "number" and row.value == row.value then
+      check.ok(math.abs(other.value - row.value) <= 2e-6 * math.max(1, math.abs(row.value)), ("%s: %.9g, one process has %.9g"):format(what, other.value, row.value))
+      near_ones = near_ones + 1
+    end
+  end
+  check.ok(near_ones > 30, near_ones .. " values")
+end
+
+check.group("the run is one process's, in one folder", function()
+  local alone = trainer.expect(0, {"--threads", "1"})
+  near(alone, whole)
+  check.equal(vbl.load(whole .. "/manifest.json").ranks, 2)
+  check.equal(vbl.load(alone .. "/manifest.json").ranks, nil)
+  check.equal(#system.list((whole:match "^(.*)/")), 1)
+end)
+
+check.group("the same bits again", function() trainer.same(whole, (trainer.expect(0, on_two {}))) end)
+
+local function step_of(run) return vbl.load(run .. "/checkpoints/last/state.json").state.counters.step end
+
+check.group("one rank is killed: all end, and the run goes on bit for bit", function()
+  local text, code, run = trainer.run(on_two {env = {MOMENT = "prepare 23 KILL", RANK = "1"}})
+  check.ok(code ~= 0, text)
+  check.equal(step_of(run), 4)
+  trainer.expect(0, on_two {"--resume", run})
+  trainer.same(whole, run)
+end)
+
+check.group("one rank is told to stop: all do, at one step, which is saved", function()
+  for _, rank in ipairs {"0", "1"} do
+    local text, code, run = trainer.run(on_two {env = {MOMENT = "prepare 23 TERM", RANK = rank}})
+    check.ok(code ~= 0 and text:find("interrupted at step 5 of 8", 1, true), text)
+    check.equal(step_of(run), 5)
+    trainer.expect(0, on_two {"--resume", run})
+    trainer.same(whole, run)
+  end
+end)
+
+check.group("one process goes on with what two began, and says that it rounds otherwise", function()
+  local _, _, run = trainer.run(on_two {env = {MOMENT = "prepare 23 TERM"}})
+  trainer.expect(0, {"--threads", "1", "--resume", run}, "began with 2 ranks and goes on with 1")
+  near(whole, run)
+end)
+
+local function count(text, part)
+  local n = 0
+  for _ in text:gmatch(part) do n = n + 1 end
+  return n
+end
+
+check.group("a mistake is said once", function()
+  for _, words in ipairs {{"bach=4", "unknown key 'bach'"}, {"lr=1e30", "step %d+: loss of task mlm is NaN"}, {"batch=0", "batch"}} do
+    local text, code = trainer.run(on_two {words[1]})
+    check.ok(code ~= 0, text)
+    check.ok(count(text, "vbl: [^\n]*" .. words[2]) == 1, ("%s: %s"):format(words[2], text))
+  end
+end)
+
+check.group("an error of one rank ends the others with its words", function()
+  local script = trainer.write("one_fails.lua", 'local dist = vbl.dist\ndist.start()\nif dist.rank() == 1 then error "the lamp went out" end\nprint(dist.sum(1))')
+  local text, code = trainer.run(on_two {script, script = true, looks = true})
+  check.ok(code ~= 0 and text:find("one_fails.lua:3: the lamp went out", 1, true) and text:find("rank 1 ended: ", 1, true), text)
+end)
+
+check.group("fine-tuning", function()
+  local alone = trainer.expect(0, {trainer.finetune, script = true, "--threads", "1", "--final"})
+  local both = trainer.expect(0, on_two {trainer.finetune, script = true, "--final"})
+  near(alone, both)
+  check.equal(#vbl.load(both .. "/predictions/test.jsonl"), #vbl.load(alone .. "/predictions/test.jsonl"))
+end)
+
+check.group("what is of one process", function()
+  local text, code = trainer.run(on_two {"doctor", script = true, looks = true})
+  check.ok(code ~= 0 and count(text, "which takes a script") == 1, text)
+end)
+trainer.finish()
