@@ -184,6 +184,27 @@ check.group("a table", function()
   check.ok(other.rows[2].cells[1].low ~= late[1].low and math.abs(other.rows[2].cells[1].low - late[1].low) < 0.02)
 end)
 
+check.group("stored predictions are ranked by their logits, beside a file without them by the scores of both", function()
+  local function rows(with_logits)
+    local list = {{task = "sure", split = "test", kind = "binary", classes = {"no", "yes"}, checkpoint = {epoch = 1}}}
+    for i = 1, 40 do list[i + 1] = {id = "s" .. i, label = i % 2, scores = 1, logits = with_logits and 20 + i % 2 or nil} end
+    return list
+  end
+  local with, without = {}, {}
+  for seed = 1, 2 do
+    with[seed] = run("sure-a" .. seed, {seed = seed, task = "sure", predictions = {test = rows(true)}})
+    without[seed] = run("sure-b" .. seed, {seed = seed, task = "sure", predictions = {test = rows(false)}})
+  end
+  local opened = vbl.runs.list {out = files.path, where = {task = "sure"}}
+  local p, q
+  for _, record in ipairs(opened) do
+    if record.path:find "sure%-a1" then p = scores.read(record, "test") elseif record.path:find "sure%-b1" then q = scores.read(record, "test") end
+  end
+  check.equal((scores.set(p, "auroc"):value()), 1.0)
+  check.equal((scores.set(q, "auroc"):value()), 0.5)
+  check.equal((scores.joined(p, q, "auroc"):value()), 0.5)
+end)
+
 -- Runs of the built-in scenes of their own seeds: the samples' noise is in the spread of the runs, and rows pair by seed.
 check.group("runs with samples of their own: t intervals, paired", function()
   local function make(name, seed, skill)

@@ -13,7 +13,7 @@
 --   scores.lower(metric) -> whether smaller is better
 --   scores.range(metric) -> the least and the largest value that a metric of predictions can have
 --   scores.neutral(metric) -> whether neither side is: controls (loss.mlm_shuffled), levels of chance, counts
--- Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
+-- Ranks (auroc, average_precision) are those of the logits, where every row has them: scores near 1 are rounded to equal ones. Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
 local vbl = require "vbl"
 
 local scores = {main = {binary = 2, multiclass = 2, multilabel = 2, soft = 1, retrieval = 2}}
@@ -72,6 +72,8 @@ function scores.read(record, split)
     end
   end
   p.n = #p.rows
+  p.logits = p.n > 0
+  for _, row in ipairs(p.rows) do p.logits = p.logits and row.logits ~= nil end
   if p.n == 0 then return nil, ("no sample of %s has a label"):format(split) end
   return p
 end
@@ -133,7 +135,7 @@ local function truth_matrix(p)
   return p.truth
 end
 
-local function score_matrix(p) return matrix(p, function(row, k) return row.scores[k] end) end
+local function rank_matrix(p, from) return matrix(p, function(row, k) return row[from][k] end) end
 
 local function decisions(p, tuned)
   return matrix(p, function(row, k) return row.scores[k] > (tuned and p.header.thresholds[k] or 0.5) and 1 or 0 end)
@@ -153,16 +155,16 @@ local function f1_of_samples(p, tuned)
   end)
 end
 
--- What vbl.metrics.weighted takes for a metric: kind, a, b, classes.
+-- What vbl.metrics.weighted takes for a metric: kind, a, b, classes. from: what is ranked, "logits" or "scores".
 local arguments = {}
 
-function arguments.binary(p, metric, tuned)
+function arguments.binary(p, metric, tuned, from)
   local truth = column(p, function(row) return scalar(row.label) end)
   local limit = tuned and scalar(p.header.thresholds) or 0.5
   local said = column(p, function(row) return scores.said("binary", row, limit) end)
   if metric == "accuracy" then return "mean", column(p, function(_, i) return said[i] == truth[i] and 1 or 0 end) end
   if metric == "f1_macro" then return "f1_macro", said, truth, 2 end
-  return metric, column(p, function(row) return scalar(row.scores) end), truth
+  return metric, column(p, function(row) return scalar(row[from]) end), truth
 end
 
 function arguments.multiclass(p, metric)
@@ -170,9 +172,9 @@ function arguments.multiclass(p, metric)
   return metric, column(p, chosen), column(p, function(row) return row.label end), #p.header.classes
 end
 
-function arguments.multilabel(p, metric, tuned)
+function arguments.multilabel(p, metric, tuned, from)
   if metric == "f1_samples" then return "mean", f1_of_samples(p, tuned) end
-  if metric == "auroc" or metric == "average_precision" then return metric, score_matrix(p), truth_matrix(p) end
+  if metric == "auroc" or metric == "average_precision" then return metric, rank_matrix(p, from), truth_matrix(p) end
   return metric, decisions(p, tuned), truth_matrix(p)
 end
 
@@ -197,9 +199,9 @@ function scores.has(p, metric)
   return false
 end
 
-local function arguments_of(p, metric)
+local function arguments_of(p, metric, from)
   local plain = metric:match "^(.*)_tuned$"
-  local ok, kind, a, b, classes = pcall(arguments[p.kind], p, plain or metric, plain ~= nil)
+  local ok, kind, a, b, classes = pcall(arguments[p.kind], p, plain or metric, plain ~= nil, from)
   if not ok then error(("%s: not predictions of kind %s: %s"):format(p.where, p.kind, kind), 0) end
   return kind, a, b, classes
 end
@@ -210,7 +212,9 @@ local function set_of(p, ...)
   return set
 end
 
-function scores.set(p, metric) return set_of(p, arguments_of(p, metric)) end
+local function ranked(p) return p.logits and "logits" or "scores" end
+
+function scores.set(p, metric) return set_of(p, arguments_of(p, metric, ranked(p))) end
 
 local function join(x, y)
   if x == nil then return nil end
@@ -219,8 +223,9 @@ local function join(x, y)
 end
 
 function scores.joined(p, q, metric)
-  local kind, a, b, classes = arguments_of(p, metric)
-  local _, c, d = arguments_of(q, metric)
+  local from = p.logits and ranked(q) or "scores"  -- a logit is not ranked among scores
+  local kind, a, b, classes = arguments_of(p, metric, from)
+  local _, c, d = arguments_of(q, metric, from)
   return set_of(p, kind, join(a, c), join(b, d), classes)
 end
 

@@ -46,8 +46,8 @@ local forms = {
   header = {task = "string", split = "string", data_split = "string", kind = "string", classes = {each = "string"}, thresholds = {each = "number"}},
 }
 -- Of predictions, by the kind of their labels (vbl.tasks.predictions). A rank among ties is a half; an image's, i2t, is in its first sample's row.
-local one_class = {label = "integer", scores = "numbers"}
-local predicted = {binary = one_class, multiclass = one_class, multilabel = {label = {each = "integer"}, scores = "numbers"},
+local one_class = {label = "integer", scores = "numbers", logits = "numbers"}
+local predicted = {binary = one_class, multiclass = one_class, multilabel = {label = {each = "integer"}, scores = "numbers", logits = "numbers"},
                    soft = {label = {any = "number"}, scores = "numbers"}, retrieval = {ranks = {t2i = "number", i2t = "number"}}}
 
 -- JSON's null as nil: a reader asks whether a field is there.

@@ -2,9 +2,10 @@
 --   local p = predictions.new(kind, classes)      kind: vbl.tasks.labels, classes: names
 --   p:add(ids, logits, targets, known, list)      list: each sample's label as it is written
 --   p:close()     then, on the CPU whatever the model is on, p.n, p.ids, p.scores f32 [n, outputs] (nil where there are too many classes), p.chosen f32 [n] (the largest class),
---                 p.targets, p.known {0 or 1}, p.credit f32 [n] (soft: the chosen class's weight)
+--                 p.targets, p.known {0 or 1}, p.credit f32 [n] (soft: the chosen class's weight), p.logits f32 [n, outputs] (binary, multilabel: what ranks are made
+--                 of; in f32 the scores of logits above 17 are all 1)
 --   p:known_rows(), p:resample(draw) -> predictions of some rows
---   p:write(path, header)     SPLIT.jsonl: the header, then {"id", "label", "scores"} a line, in the split's order
+--   p:write(path, header)     SPLIT.jsonl: the header, then {"id", "label", "scores"} a line, in the split's order; binary and multilabel: {"logits"} too
 local labels = require "vbl.tasks.labels"
 local random = require "vbl.data.c"
 local store = require "vbl.store.c"
@@ -54,13 +55,14 @@ function Predictions:add(ids, logits, targets, known, list)
       part.credit = rows(targets:contiguous():reshape(-1), vbl.tensor(at, {dtype = "i32", device = targets:device()})):reshape(-1)
     end
   end
+  if self.kind == "binary" or self.kind == "multilabel" then part.logits = logits end
   if self.kind ~= "soft" then part.targets = targets:to("f32") end
   for name, x in pairs(part) do part[name] = x:detach():to("cpu"):contiguous():keep() end
   self.n = self.n + #ids
   self.parts[#self.parts + 1] = part
 end
 
-local fields = {"scores", "chosen", "targets", "credit"}
+local fields = {"scores", "logits", "chosen", "targets", "credit"}
 
 function Predictions:close()
   for _, name in ipairs(fields) do
@@ -108,9 +110,9 @@ end
 
 local function number(x) return ("%.9g"):format(x) end
 
--- Scores as JSON: a number (binary), a list, or class -> probability of the largest.
+-- Scores or logits as JSON: a number (binary), a list, or class -> probability of the largest.
 local function score_text(p, i, row)
-  if p.top[i] then return store.json_encode(p.top[i]) end
+  if not row then return store.json_encode(p.top[i]) end
   local words = {}
   for k, x in ipairs(row) do words[k] = number(x) end
   return p.kind == "binary" and words[1] or "[" .. table.concat(words, ",") .. "]"
@@ -138,9 +140,10 @@ function predictions.header(header)
 end
 
 function Predictions:write(path, header)
-  local lines, tables = {predictions.header(header)}, self.scores and self.scores:totable()
+  local lines, rows_of, logits_of = {predictions.header(header)}, self.scores and self.scores:totable(), self.logits and self.logits:totable()
   for i, id in ipairs(self.ids) do
-    lines[i + 1] = ('{"id":%s,"label":%s,"scores":%s}\n'):format(store.json_encode(id), label_text(self, i), score_text(self, i, tables and tables[i]))
+    local logits = logits_of and (',"logits":%s'):format(score_text(self, i, logits_of[i])) or ""
+    lines[i + 1] = ('{"id":%s,"label":%s,"scores":%s%s}\n'):format(store.json_encode(id), label_text(self, i), score_text(self, i, rows_of and rows_of[i]), logits)
   end
   store.write_atomic(path, table.concat(lines))
 end

@@ -44,12 +44,13 @@ end
 local by_kind = {}
 
 function by_kind.binary(p, thresholds, out)
-  local scores, truth = p.scores:reshape(-1), p.targets:reshape(-1)
+  local truth = p.targets:reshape(-1)
   local predicted, suffix = decide(p.scores, thresholds):reshape(-1), thresholds and "_tuned" or ""
   accuracy(out, "accuracy" .. suffix, predicted, truth)
   f1(out, suffix, predicted, truth, {"macro"}, {classes = 2})
   if not thresholds then
-    out.values.auroc, out.values.average_precision = m.auroc(scores, truth), (m.average_precision(scores, truth))
+    local logits = p.logits:reshape(-1)
+    out.values.auroc, out.values.average_precision = m.auroc(logits, truth), (m.average_precision(logits, truth))
   end
 end
 
@@ -62,7 +63,7 @@ end
 local function mean_average_precision(p)
   local sum, n = 0, 0
   for k = 1, #p.classes do
-    local ap = m.average_precision(column(p.scores, k), column(p.targets, k))
+    local ap = m.average_precision(column(p.logits, k), column(p.targets, k))
     if ap == ap then sum, n = sum + ap, n + 1 end
   end
   return n > 0 and sum / n or 0 / 0
