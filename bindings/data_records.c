@@ -77,6 +77,13 @@ static int builder_archive(lua_State *L) {
   return 1;
 }
 
+static int builder_archive_of(lua_State *L) {
+  int32_t number = vbl_records_archive_of(check_builder(L)->r, luaL_checkstring(L, 2));
+  if (number < 0) return 0;
+  lua_pushinteger(L, number);
+  return 1;
+}
+
 static void place(const builder *b, lua_State *L, int arg, char where[640]) {
   if (lua_isinteger(L, arg))
     snprintf(where, 640, "%s:%lld", b->where, (long long)lua_tointeger(L, arg));
@@ -269,6 +276,8 @@ static const vbl_fn builder_methods[] = {
     {"classes", builder_classes, "records:classes(kind, {name, ...})",
      "\"class\", \"multi\" or \"soft\"; before the first record."},
     {"archive", builder_archive, "records:archive(path) -> number", "A file that images lie in."},
+    {"archive_of", builder_archive_of, "records:archive_of(id) -> number or nil",
+     "The archive that the record of this id lies in."},
     {"add", builder_add, "records:add(where, id, split, image, text[, label[, archive, offset, bytes]])",
      "A record; an id that its split has already is a bad one. where: line number, or words. label: a class, a list of them, or "
      "{class, weight, ...}."},

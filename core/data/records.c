@@ -1,5 +1,5 @@
 // Records: taking them in, and the steps that make a data set of them.
-// defines: vbl_records_{new,classes,archive,add,skip,absent,note,check_bad,finish,free,id,text}
+// defines: vbl_records_{new,classes,archive,archive_of,add,skip,absent,note,check_bad,finish,free,id,text}
 #include "core/data/records.h"
 
 #include <math.h>
@@ -122,6 +122,13 @@ static vbl_status number_of(vbl_vocabulary *names, const char *text, size_t byte
 
 vbl_status vbl_records_archive(vbl_records *r, const char *path, int32_t *number, vbl_error *err) {
   return number_of(r->archives, path, strlen(path), number, err);
+}
+
+int32_t vbl_records_archive_of(const vbl_records *r, const char *id) {
+  char key[4200];
+  int length = snprintf(key, sizeof key, "\t%s", id);
+  int32_t known = (size_t)length < sizeof key ? vbl_vocabulary_find(r->keys, key, (size_t)length) : -1;
+  return known < 0 ? -1 : r->images[r->rows[known].image].archive;
 }
 
 // Room for one more of `size` bytes each.

@@ -1,7 +1,7 @@
 // The data set that every reader of files fills: records, each an image (a file, or a range of bytes within an archive) with one or
 // more texts, an id, a split and perhaps a label. A reader adds them in any order; finishing checks the images, divides, counts or
 // loads the vocabulary and tokenises.
-// defines: vbl_records, vbl_records_{new,add,skip,absent,note,archive,classes,finish,free}, vbl_records_options, vbl_record
+// defines: vbl_records, vbl_records_{new,add,archive_of,skip,absent,note,archive,classes,finish,free}, vbl_records_options, vbl_record
 #pragma once
 #include <string.h>
 
@@ -96,6 +96,8 @@ vbl_status vbl_records_archive(vbl_records *r, const char *path, int32_t *number
 // note. Only lack of memory fails.
 vbl_status vbl_records_add(vbl_records *r, const char *where, const vbl_record *record, const char *text, size_t bytes,
                            vbl_error *err);
+// The archive (vbl_records_archive) of the record of this id that no split was given for; -1: a file of its own, or no such record.
+int32_t vbl_records_archive_of(const vbl_records *r, const char *id);
 // Counts and notes a bad record that the reader could not read ("WHERE: REASON; skipped").
 vbl_status vbl_records_skip(vbl_records *r, const char *where, const char *reason, vbl_error *err);
 // The same for one that is not there, as the data set's makers say it need not be (a dead link): not counted as bad.

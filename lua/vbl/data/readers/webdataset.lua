@@ -1,7 +1,8 @@
 -- WebDataset shards, as img2dataset writes them: tar archives whose members KEY.jpg, KEY.txt, KEY.json belong together (KEY ends at the
 -- first dot after the last slash). The image is read from where it lies in the shard; the caption is KEY.txt, else the "caption" of KEY.json.
 -- PATH: a folder of .tar files, one file, a pattern with * and ?, or a list in braces: "/data/{00000..00330}.tar".
--- The id is the key; where shards share keys (each counting from 0), the shard's name is put before.
+-- The id is the key; where any two shards share a key (each counting from 0, say), every id is SHARD/KEY, with the shard's file name, or where
+-- two shards have one name (in folders of their own) with what differs of their paths.
 local c = require "vbl.data.c"
 local reading = require "vbl.data.reading"
 local store = require "vbl.store.c"
@@ -67,15 +68,18 @@ local function caption_of(tar, sample)
   return type(text) == "string" and text or nil, 'no txt, and no "caption" in json'
 end
 
+-- True: its key is the id, and another shard has it too.
 local function add_sample(records, shard, tar, sample)
   if not sample.image then return records:skip(sample.key, "no image") end
   local ok, text, why = pcall(caption_of, tar, sample)
   if not ok then text, why = nil, text end
   if not text then return records:skip(sample.key, why) end
-  records:add(sample.key, shard.prefix .. sample.key, nil, sample.image[3], reading.clean(text), nil, shard.archive, sample.image[1], sample.image[2])
+  local other = not shard.prefix and records:archive_of(sample.key)
+  if other and other ~= shard.archive then return true end
+  records:add(sample.key, (shard.prefix or "") .. sample.key, nil, sample.image[3], reading.clean(text), nil, shard.archive, sample.image[1], sample.image[2])
 end
 
--- The members of a key follow each other.
+-- The members of a key follow each other. True as of add_sample; then the rest was not read.
 local function read_shard(records, shard, tar)
   local sample
   for name, offset, bytes in tar.next, tar do
@@ -83,7 +87,7 @@ local function read_shard(records, shard, tar)
     local stem, suffix = (file or name):match "^([^.]+)%.(.*)$"
     local key = stem and (folder or "") .. stem
     if key then
-      if sample and sample.key ~= key then add_sample(records, shard, tar, sample) end
+      if sample and sample.key ~= key and add_sample(records, shard, tar, sample) then return true end
       if not sample or sample.key ~= key then sample = {key = key} end
       suffix = suffix:lower()
       if image_suffix[suffix] and not sample.image then
@@ -93,26 +97,37 @@ local function read_shard(records, shard, tar)
       end
     end
   end
-  if sample then add_sample(records, shard, tar, sample) end
+  return sample and add_sample(records, shard, tar, sample)
 end
 
--- Whether two shards begin with the same key.
-local function keys_meet(shards)
-  local first = {}
-  for _, path in ipairs(shards) do
-    local ok, name = pcall(function() return c.tar(path):next() end)
-    local key = ok and name and name:match "^[^.]*"
-    if key and first[key] then return true end
-    if key then first[key] = true end
+-- What stands before the keys of each shard.
+local function prefixes(shards)
+  local list, known, twice = {}, {}, false
+  for i, path in ipairs(shards) do
+    local _, file = reading.split_path(path)
+    list[i] = file:gsub("%.tar$", "") .. "/"
+    twice = twice or known[list[i]] ~= nil and known[list[i]] ~= path
+    known[list[i]] = path
   end
-  return false
+  if not twice then return list end
+  local shared = reading.split_path(shards[1]) .. "/"
+  for _, path in ipairs(shards) do
+    while path:sub(1, #shared) ~= shared do shared = shared:match "^(.*/)[^/]*/$" or "" end
+  end
+  for i, path in ipairs(shards) do list[i] = path:sub(#shared + 1):gsub("%.tar$", "") .. "/" end
+  return list
 end
 
+-- True as of add_sample.
 local function read_path(records, shard, path)
   records:file(path)
   local ok, tar = pcall(c.tar, path)
   if not ok then return records:skip("shard", tostring(tar)) end
   local whole, why = pcall(read_shard, records, shard, tar)
+  if whole and why then
+    tar:close()
+    return true
+  end
   if not whole then records:skip("shard", (tostring(why):gsub("^.-: ", "", 1))) end
   local count, text, ended = tar:damage()
   if whole and not ended then records:note(("%s: the archive's end is missing: it was cut off, and samples may be missing"):format(path)) end
@@ -130,15 +145,18 @@ function webdataset.read(path, _, base)
   local shards, missing = webdataset.shards(path)
   -- split.tsv lies beside the shards (the first one's folder), never where the program happens to be started.
   local folder = reading.split_path(shards[1])
-  local records, prefixed = reading.records(folder, base), keys_meet(shards)
-  records:unit "samples"
-  for _, name in ipairs(missing) do records:skip(name, "no such shard") end
-  for _, name in ipairs(shards) do
-    local own, file = reading.split_path(name)
-    local archive = own == folder and file or name:find "^/" and name or system.cwd() .. "/" .. name
-    read_path(records, {archive = records:archive(archive), prefix = prefixed and file:gsub("%.tar$", "") .. "/" or ""}, name)
+  local function read_all(prefix)
+    local records = reading.records(folder, base)
+    records:unit "samples"
+    for _, name in ipairs(missing) do records:skip(name, "no such shard") end
+    for i, name in ipairs(shards) do
+      local own, file = reading.split_path(name)
+      local archive = own == folder and file or name:find "^/" and name or system.cwd() .. "/" .. name
+      if read_path(records, {archive = records:archive(archive), prefix = prefix and prefix[i]}, name) then return nil end
+    end
+    return records
   end
-  return records, path
+  return read_all() or read_all(prefixes(shards)), path
 end
 
 return webdataset
