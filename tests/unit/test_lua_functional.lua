@@ -188,7 +188,9 @@ check.group("adamw", function()
   check.error(function() vbl.optim.adamw({}) end, "ordered list")
   for _, case in ipairs {{{lr = "a"}, "lr: expected a number of at least 0, got \"a\""}, {{lr = -1}, "lr: "}, {{eps = 0 / 0}, "eps: "}, {{clip = {}}, "clip: "},
                          {{betas = 0.9}, "betas: expected two numbers", "got 0.9"}, {{betas = {0.9}}, "betas: "}, {{betas = {0.9, 1}}, "betas: "},
-                         {{lr_scale = 0.5}, "lr_scale: expected a table"}, {{lr_scale = {["a.bias"] = "b"}}, "lr_scale: "}} do
+                         {{lr_scale = 0.5}, "lr_scale: expected a table"}, {{lr_scale = {["a.bias"] = "b"}}, "lr_scale: "},
+                         {{lr_scale = {["a.bais"] = 0}}, "lr_scale: no parameter is named 'a.bais'", "did you mean 'a.bias'?"},
+                         {{lr_scale = {["a.*"] = 0}}, "lr_scale: no parameter is named 'a.*'", "names are whole"}} do
     check.error(function() vbl.optim.adamw(list, case[1]) end, "test_lua_functional.lua", "vbl.optim.adamw: " .. case[2], case[3])
   end
   check.error(function() vbl.optim.sgd(list, {momentum = "a"}) end, "vbl.optim.sgd: momentum: expected a number")

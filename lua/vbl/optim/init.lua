@@ -12,7 +12,9 @@
 local core = require "vbl.optim.c"
 local known = require "vbl.known"
 local later = require "vbl.later"
+local nearest = require "vbl.nearest"
 local show = require("vbl.config.values").show
+local sorted_keys = require "vbl.sorted_keys"
 local vbl = require "vbl.tensor.c"
 
 local optim = {}
@@ -84,6 +86,17 @@ local function check(kind, opts)
   end
 end
 
+local function check_scaled(kind, scales, names)
+  local known_names = {}
+  for _, name in ipairs(names) do known_names[name] = true end
+  for _, name in ipairs(sorted_keys(scales)) do
+    if not known_names[name] then
+      local whole = name:find("*", 1, true) and "; names are whole here, * stands for itself" or ""
+      error(("vbl.optim.%s: lr_scale: no parameter is named '%s'%s%s"):format(kind, name, nearest.hint(name, names), whole), 3)
+    end
+  end
+end
+
 local function new(kind, parameters, given, defaults)
   local opts, keys = {}, {"lr_scale"}
   for key, value in pairs(defaults) do opts[key], keys[#keys + 1] = value, key end
@@ -91,6 +104,7 @@ local function new(kind, parameters, given, defaults)
   for key, value in pairs(known("vbl.optim." .. kind, given, keys)) do opts[key] = value end
   check(kind, opts)
   local names, tensors = split(parameters)
+  check_scaled(kind, opts.lr_scale or {}, names)
   local decay, scale = {}, {}
   for i, name in ipairs(names) do
     decay[i] = decays(name, tensors[i])
@@ -106,7 +120,8 @@ local function new(kind, parameters, given, defaults)
 end
 
 vbl.document("vbl.optim.adamw", "adamw(parameters, [{lr = 1e-3, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1, lr_scale=}]) -> optimizer",
-  "AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW. clip: global norm over all parameters, 0 is none. lr_scale: name -> factor of the rate.\n" ..
+  "AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW. clip: global norm over all parameters, 0 is none. lr_scale: name -> factor of the rate;\n" ..
+  "a name that no parameter has is an error. " ..
   "optimizer:step([lr, {wait = true}]) -> gradient norm, :norms(), :zero_grad(), :state(), :load_state(state).")
 function optim.adamw(parameters, opts)
   return new("adamw", parameters, opts, {lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, clip = 1})
