@@ -50,10 +50,29 @@ function Optimizer:refuse(update) self.core:refuse(update) end
 function Optimizer:norms() return self.core:norms() end
 -- The next backward writes the gradients instead of adding to them.
 function Optimizer:zero_grad() self.core:zero_grad() end
--- {m = tensor, v = tensor (AdamW), steps = {one number for each parameter}}: the optimizer's own tensors, not copies.
-function Optimizer:state() return self.core:state() end
--- Copies such a state in, from any device. Shapes and counts must be this optimizer's.
+-- {m = tensor, v = tensor (AdamW), steps = {one number for each parameter}, parameters = {"NAME [SHAPE]", ...}}: the optimizer's own tensors, not copies.
+function Optimizer:state()
+  local state = self.core:state()
+  state.parameters = table.move(self.parameters, 1, self.count, 1, {})
+  return state
+end
+
+-- Moments lie side by side without names: those of other parameters would fit wherever the sizes do.
+local function check_parameters(self, theirs)
+  for i = 1, math.max(self.count, #theirs) do
+    local own, other = self.parameters[i] or "none", theirs[i] or "none"
+    if own ~= other then
+      error(("load_state: parameter %d is %s here and %s in the state: the state is another model's; an optimizer of the same parameters in the same order takes it"):format(
+        i, own, tostring(other)), 3)
+    end
+  end
+end
+
+-- Copies such a state in, from any device. Parameters (where the state names them), sizes and counts must be this optimizer's, and m alone is SGD's.
 function Optimizer:load_state(state)
+  if type(state) ~= "table" then error("load_state: expected what :state() gives, got " .. type(state), 2) end
+  if type(state.parameters) == "table" then check_parameters(self, state.parameters) end
+  if self.kind == "sgd" and state.v then error("load_state: the state has the moments v of AdamW; this optimizer is SGD", 2) end
   local device = self.core:state().m:device()
   local function here(t) return vbl.is_tensor(t) and t:to(device) or t end
   self.core:load_state {m = here(state.m), v = here(state.v), steps = state.steps}
@@ -116,7 +135,9 @@ local function new(kind, parameters, given, defaults)
     opts.beta1, opts.beta2 = opts.betas[1], opts.betas[2]
     opts.betas = nil
   end
-  return setmetatable({core = core.new(kind, names, tensors, decay, scale, opts), kind = kind, lr = lr, count = #names}, Optimizer)
+  local described = {}
+  for i, name in ipairs(names) do described[i] = ("%s [%s]"):format(name, table.concat(tensors[i]:shape(), ", ")) end
+  return setmetatable({core = core.new(kind, names, tensors, decay, scale, opts), kind = kind, lr = lr, count = #names, parameters = described}, Optimizer)
 end
 
 vbl.document("vbl.optim.adamw", "adamw(parameters, [{lr = 1e-3, betas = {.9, .999}, eps = 1e-8, weight_decay = .01, clip = 1, lr_scale=}]) -> optimizer",

@@ -192,7 +192,8 @@ function state.restore(run, job, stored)
   if not found then return s end
   copy_weights(job.model.list, found.model, run.path .. "/checkpoints/last/model.safetensors")
   copy_weights(job.mix.list, found.mix or found.model, run.path .. "/checkpoints/last")  -- once they were among the model's
-  job.optimizer:load_state {m = found.optimizer.m, v = found.optimizer.v, steps = found.state.optimizer_steps}
+  job.optimizer:load_state {m = found.optimizer.m, v = found.optimizer.v, steps = found.state.optimizer_steps,
+                            parameters = found.state.optimizer_parameters}  -- nil: from before they were recorded
   for key, value in pairs(found.state.counters) do s[key] = value end
   s.missing.last = nil  -- it is there: this one
   s.saved = describe(run, "last", s.step)
@@ -218,7 +219,7 @@ function state.save(run, kind, job, s)
     local ok, message = run:checkpoint(kind, {
       model = part_of(job.model.list, job.model:metadata()), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
       optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
-      state = {counters = counters, optimizer_steps = moments.steps, fingerprint = fingerprint(job)},
+      state = {counters = counters, optimizer_steps = moments.steps, optimizer_parameters = moments.parameters, fingerprint = fingerprint(job)},
     })
     return not ok and message or nil
   end)
