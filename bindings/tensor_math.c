@@ -239,7 +239,9 @@ const vbl_fn vbl_math_rows[] = {
      "a [.., M, K] times b [.., K, N] -> [.., M, N]; the dims before are equal, or one side has two dims."},
     {NULL, NULL, NULL, NULL}};
 
-const vbl_fn vbl_algebra_rows[] = {{"matmul", math_matmul, "matmul(a, b) -> tensor", "a:matmul(b)."},
-                                   {"cat", make_cat, "cat({t1, t2, ...}, [dim = 1]) -> tensor",
-                                    "Tensors joined along one dim; all other sizes and the dtypes are equal."},
-                                   {NULL, NULL, NULL, NULL}};
+const vbl_fn vbl_algebra_rows[] = {
+    {"matmul", math_matmul, "matmul(a, b) -> tensor", "a:matmul(b)."},
+    {"cat", make_cat, "cat({t1, t2, ...}, [dim = 1]) -> tensor",
+     "Tensors joined along one dim; all other sizes are equal. u8 beside i32 becomes i32, integers beside reals "
+     "become reals, which must hold them."},
+    {NULL, NULL, NULL, NULL}};

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "core/ops/common.h"
+#include "core/tape/node.h"
 
-// x1 .. xn -> y; n[0] = dim; all other dims equal. Reals are joined in the op's dtype, integers among themselves.
+// x1 .. xn -> y; n[0] = dim; all other dims equal. One dtype stays; else reals, and integers beside them, are joined in the op's
+// dtype, integers alone in i32.
 static vbl_status check(const vbl_call *c, int64_t *shape, vbl_error *err) {
   const vbl_tensor *first = c->in[0];
   const int64_t dim = c->attrs.n[0];
@@ -27,9 +29,12 @@ static vbl_status result_dtype(const vbl_call *c, vbl_dtype *dtype, vbl_error *e
   vbl_real r;
   VBL_TRY(vbl_op_real(c, &r, err));
   *dtype = c->in[0]->dtype;
-  bool same = true;
-  for (int i = 1; i < c->inputs; i++) same &= c->in[i]->dtype == *dtype;
-  if (!same) *dtype = r.T;
+  bool same = true, whole = !vbl_is_real(*dtype);
+  for (int i = 1; i < c->inputs; i++) {
+    same &= c->in[i]->dtype == *dtype;
+    whole &= !vbl_is_real(c->in[i]->dtype);
+  }
+  if (!same) *dtype = whole ? VBL_I32 : r.T;
   return VBL_OK;
 }
 
@@ -42,6 +47,7 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
   const int dim = (int)c->attrs.n[0];
   for (int i = 0; i < c->inputs; i++) {
     vbl_tensor *part;
+    if (c->in[i]->dtype == VBL_I32 && dtype == VBL_F32) VBL_TRY(vbl_check_exact(c, i, err));
     VBL_TRY(vbl_tensor_narrow(c->out[0], dim, at, c->in[i]->shape[dim], &part, err));
     vbl_status status = vbl_tensor_copy(part, c->in[i], err);
     vbl_tensor_release(part);

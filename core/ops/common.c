@@ -1,6 +1,6 @@
 // Inputs, outputs and checks of ops.
 // defines: vbl_op_real, vbl_real_of, vbl_in_*, vbl_out_real, vbl_temp_real, vbl_temp_arange, vbl_row_*, vbl_sum_rows, vbl_expect*,
-// vbl_check_index
+// vbl_check_index, vbl_check_exact
 #include "core/ops/common.h"
 
 #include <inttypes.h>
@@ -42,9 +42,34 @@ vbl_real vbl_real_of(const vbl_tensor *grad) {
   return (vbl_real){.memory = memory, .be = be, .T = grad->dtype == VBL_F64 ? VBL_F64 : VBL_F32, .mixed = be->mixed};
 }
 
+// Whether f32 holds each of these; the first that it does not is *bad.
+static bool all_exact(const int32_t *v, int64_t n, int32_t *bad) {
+  for (int64_t i = 0; i < n; i++) {
+    *bad = v[i];
+    if ((double)(float)v[i] != (double)v[i]) return false;
+  }
+  return true;
+}
+
+vbl_status vbl_check_exact(const vbl_call *c, int i, vbl_error *err) {
+  vbl_tensor *dense, *host = NULL;
+  int32_t bad = 0;
+  VBL_TRY(vbl_tensor_contiguous(c->in[i], &dense, err));
+  vbl_status status = dense->storage->backend->host ? VBL_OK : vbl_tensor_to_backend(dense, vbl_cpu_backend(), &host, err);
+  if (status == VBL_OK && !all_exact(vbl_tensor_data(host != NULL ? host : dense), vbl_tensor_numel(dense), &bad))
+    status = vbl_fail(err, VBL_EINVAL,
+                      "input %d has the integer %d, which f32 does not hold; compute in f64, or convert it with :to(\"f32\"), "
+                      "which rounds it",
+                      i + 1, bad);
+  vbl_tensor_release(host);
+  vbl_tensor_release(dense);
+  return status;
+}
+
 vbl_status vbl_in_strided(vbl_call *c, const vbl_real *r, int i, vbl_tensor **x, vbl_error *err) {
   *x = c->in[i];
   if (*x == NULL || (*x)->dtype == r->T) return VBL_OK;
+  if ((*x)->dtype == VBL_I32 && r->T == VBL_F32) VBL_TRY(vbl_check_exact(c, i, err));
   VBL_TRY(vbl_tensor_to_dtype(c->in[i], r->T, x, err));
   return vbl_temp_keep(c, *x, err);
 }

@@ -1,7 +1,8 @@
 // What the op families share: choosing kernels, inputs in the form that kernels want, outputs, working memory, checks.
 //
 // An op computes in one dtype, f32 or f64. f64 inputs make it f64 (and the reference backend computes); f32 and bf16 make it
-// f32. f32 or bf16 beside f64 is an error: nothing is silently rounded. Integers given where reals are wanted are converted.
+// f32. f32 or bf16 beside f64 is an error: nothing is silently rounded. Integers given where reals are wanted are
+// converted, and refused where f32 does not hold them (some beyond 2^24).
 // defines: vbl_real, vbl_op_real, vbl_real_of, vbl_in_*, vbl_out_*, vbl_temp_*, vbl_expect*, vbl_mm, vbl_grad_buffer, vbl_ew_*
 #pragma once
 #include "core/ops/ops.h"
@@ -46,6 +47,9 @@ vbl_status vbl_expect_real(const vbl_tensor *t, vbl_error *err);
 // Every element of a host-readable i32 tensor lies in [low, high): "id 7 at row 3 is outside [0, 5)". A device's indices were
 // checked before they were sent there.
 vbl_status vbl_check_index(const vbl_tensor *index, const char *what, int64_t low, int64_t high, vbl_error *err);
+
+// VBL_EINVAL: input i, i32, has an integer that f32 does not hold. A device is waited for.
+vbl_status vbl_check_exact(const vbl_call *c, int i, vbl_error *err);
 
 // C[M,N] = alpha op(A) op(B) + beta C, for any sizes: beta 0 with K = 0 gives zeros.
 void vbl_mm(const vbl_real *r, bool ta, bool tb, int64_t M, int64_t N, int64_t K, double alpha, const void *A, int64_t lda,

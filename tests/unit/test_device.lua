@@ -72,6 +72,9 @@ check.group("what is refused", function()
   check.error(function() vbl.zeros(2):to "cuda:x" end, "no device 'cuda:x'")
   local w = vbl.ones(2, {requires_grad = true})
   check.error(function() return (w * 2):to "cuda" end, "move the leaves")
+  local big = vbl.tensor({16777217}, {dtype = "i32", device = "cuda"})
+  check.error(function() return big + vbl.zeros(1, {device = "cuda"}) end, "add: input 1 has the integer 16777217")
+  check.equal((big - 1 + vbl.zeros(1, {device = "cuda"})):item(), 16777216.0)
 end)
 
 -- The same model, batch and step on both.
