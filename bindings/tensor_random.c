@@ -31,6 +31,19 @@ static void check_real(lua_State *L, const vbl_tensor *t, const char *name) {
     vbl_lua_error(L, "%s: expected a real dtype, got %s (vbl.randint draws integers)", name, vbl_dtype_name(t->dtype));
 }
 
+// Refuses a dtype that rounds any integer from low to high: of real ones one beyond 2^(bits of the significand).
+static void check_whole(lua_State *L, const char *name, vbl_dtype dtype, int64_t low, int64_t high) {
+  const int64_t most = dtype == VBL_BF16 ? 1 << 8 : dtype == VBL_F32 ? 1 << 24 : INT64_MAX;
+  if (vbl_fits_dtype(dtype, (double)low) && vbl_fits_dtype(dtype, (double)high) && low >= -most && high <= most) return;
+  vbl_lua_error(L, "%s: %s cannot hold each of %I .. %I; draw them as i32", name, vbl_dtype_name(dtype), (LUAI_UACINT)low,
+                (LUAI_UACINT)high);
+}
+
+// In [0, 1) after rounding too: bf16 has multiples of 2^-8, as PyTorch draws them.
+static double unit(vbl_dtype dtype, uint32_t bits) {
+  return dtype == VBL_BF16 ? (double)(bits >> 24) * 0x1p-8 : (double)vbl_u32_to_unit(bits);
+}
+
 static int make_rand(lua_State *L) {
   vbl_make_options options;
   vbl_tensor *t = vbl_lua_make(L, 1, VBL_F32, &options);
@@ -40,7 +53,7 @@ static int make_rand(lua_State *L) {
   vbl_u32x4 r = {{0}};
   for (int64_t i = 0; i < n; i++) {
     if (i % 4 == 0) r = block_of(&d, (uint64_t)i / 4);
-    vbl_write_element(t->dtype, vbl_tensor_data(t), i, vbl_u32_to_unit(r.v[i % 4]));
+    vbl_write_element(t->dtype, vbl_tensor_data(t), i, unit(t->dtype, r.v[i % 4]));
   }
   return vbl_lua_made(L, t, &options);
 }
@@ -78,8 +91,7 @@ static int make_randint(lua_State *L) {
                 "expected low < high, both in the range of i32");
   vbl_make_options options;
   vbl_tensor *t = vbl_lua_make(L, 3, VBL_I32, &options);
-  if (!vbl_fits_dtype(t->dtype, (double)low) || !vbl_fits_dtype(t->dtype, (double)(high - 1)))
-    vbl_lua_error(L, "randint: %s cannot hold %I .. %I", vbl_dtype_name(t->dtype), (LUAI_UACINT)low, (LUAI_UACINT)(high - 1));
+  check_whole(L, "randint", t->dtype, low, high - 1);
   drawing d = next_draw(L);
   int64_t n = vbl_tensor_numel(t);
   for (int64_t i = 0; i < n; i++)
@@ -93,8 +105,7 @@ static int make_randperm(lua_State *L) {
   int64_t n = luaL_checkinteger(L, 1);
   luaL_argcheck(L, n >= 0 && n <= INT32_MAX, 1, "expected 0 .. 2^31 - 1");
   vbl_make_options options = vbl_lua_make_options(L, 2, VBL_I32);
-  if (!vbl_fits_dtype(options.dtype, (double)n))
-    vbl_lua_error(L, "randperm: %s cannot hold %I", vbl_dtype_name(options.dtype), (LUAI_UACINT)n);
+  check_whole(L, "randperm", options.dtype, 0, n > 0 ? n - 1 : 0);
   vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 1, &n);
   drawing d = next_draw(L);
   void *data = vbl_tensor_data(t);
@@ -129,11 +140,13 @@ static int random_state(lua_State *L) {
 #define DRAW  "The n-th random tensor since vbl.manual_seed is always the same. opts as in vbl.zeros. "
 
 const vbl_fn vbl_random_rows[] = {
-    {"rand", make_rand, "rand(" SIZES ") -> tensor", "Uniform numbers in [0, 1), multiples of 2^-24. " DRAW},
+    {"rand", make_rand, "rand(" SIZES ") -> tensor", "Uniform numbers in [0, 1), multiples of 2^-24, in bf16 of 2^-8. " DRAW},
     {"randn", make_randn, "randn(" SIZES ") -> tensor", "Standard normal numbers. " DRAW},
     {"randint", make_randint, "randint(low, high, " SIZES ") -> tensor",
-     "Uniform integers, low <= v < high; i32 by default. " DRAW},
-    {"randperm", make_randperm, "randperm(n, [opts]) -> tensor [n]", "A random order of 0 .. n-1; i32 by default. " DRAW},
+     "Uniform integers, low <= v < high; i32 by default. The dtype has to hold each of them: bf16 those up to 256, f32 up to "
+     "2^24. " DRAW},
+    {"randperm", make_randperm, "randperm(n, [opts]) -> tensor [n]",
+     "A random order of 0 .. n-1; i32 by default. The dtype as of vbl.randint. " DRAW},
     {"manual_seed", manual_seed, "manual_seed(seed, [draws = 0])",
      "Restarts the random tensors of vbl at this seed (0 .. 2^32 - 1; 0 at the start), after `draws` of them."},
     {"random_state", random_state, "random_state() -> seed, draws", "What vbl.manual_seed needs to go on from here."},
