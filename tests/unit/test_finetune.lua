@@ -177,8 +177,8 @@ check.group("an interrupt while co-attention is off: the run that goes on in thi
   local list = {"ablate={\"fusion.1\", \"fusion.*\"}", "epochs=1", "probe_samples=0"}
   local plain, typed = trainer.expect(0, words(table.unpack(list))), trainer.write("typed.txt", "vbl.train.last:continue()\n")
   for _, signals in ipairs {"INT", "INT INT"} do
-    -- Three calls check the names before training; the fourth is the first ablation.
-    local given = {"-i", trainer.finetune, "--threads", "1", script = true, env = {MOMENT = "ablate 4 " .. signals}, limit = ("exec <'%s';"):format(typed), table.unpack(list)}
+    -- Two calls check the names before training; the third is the first ablation.
+    local given = {"-i", trainer.finetune, "--threads", "1", script = true, env = {MOMENT = "ablate 3 " .. signals}, limit = ("exec <'%s';"):format(typed), table.unpack(list)}
     local run = trainer.expect(0, given, "interrupted after step", "goes on at step")
     for name, value in pairs(result(plain).values) do check.equal(result(run).values[name], value) end
     check.ok(c.read_file(run .. "/predictions/val.jsonl") == c.read_file(plain .. "/predictions/val.jsonl"))
@@ -227,6 +227,9 @@ check.group("mistakes", function()
   sentence(words("task=retrieval", "baseline=text"), "it has no text-only baseline")
   sentence(words("head.fusion=hardamard"), "classifier.fusion: expected one of concat, sum, product")
   sentence(words("ablate={\"fusion.7\"}"), "no co-attending block is named 'fusion.7'")
+  sentence(words("ablate={co=\"fusion.0\"}"), "expected a list of names")
+  sentence(words("freeze={\"brt.*\"}"), "freeze: no parameter is named 'brt.*', did you mean 'bert.*'?")
+  sentence(words("freeze={text=\"bert.*\"}"), "freeze: no parameter is named by text = bert.*: expected a list of names")
   sentence(words("val=dve"), "config: val: the data set has no split 'dve'")
   sentence(words("val=test"), "val and test are both 'test'")
   sentence(words("from=/nowhere"), "config: from: /nowhere: no such run, checkpoint or file")

@@ -134,7 +134,17 @@ check.group("freezing", function()
   check.ok(not model:parameters()["bert.pooler.dense.bias"].requires_grad)
   model:unfreeze "bert.*"
   check.equal(model:num_parameters("trainable"), all)
-  check.error(function() model:freeze "brt.*" end, "brt.*")
+  local function refused(globs, ...) check.error(function() model:freeze(globs) end, ...) end
+  refused("brt.*", "freeze: no parameter is named 'brt.*', did you mean 'bert.*'?")
+  refused({"bert.*", "vit.block.0.*"}, "'vit.block.0.*', did you mean 'vit.blocks.0.*'?")
+  refused("*.weigth", "did you mean '*.weight'?")
+  refused("bert.encoder.layer.*.output.dense.wieght", "did you mean 'bert.encoder.layer.*.output.dense.weight'?")
+  refused("transformer.h.*", "names begin with bert, vit, fusion")
+  refused({["bert.*"] = true}, "named by bert.* = true: expected a list of names")
+  refused({3}, "expected a list of names")
+  check.equal(model:num_parameters("trainable"), all)  -- the good patterns beside them have frozen nothing
+  check.error(function() model:unfreeze "brt.*" end, "unfreeze: no parameter is named 'brt.*'")
+  check.error(function() model:ablate {co = "fusion.0"} end, "expected a list of names")
 end)
 
 check.group("co-attention off is the encoders alone", function()

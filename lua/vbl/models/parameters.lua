@@ -1,7 +1,6 @@
 -- What every model does with its parameters: count, freeze by name pattern, load and save safetensors.
 local vbl = require "vbl"
 local taps = require "vbl.models.taps"
-local nearest = require "vbl.nearest"
 
 local parameters = {}
 
@@ -15,24 +14,16 @@ function parameters.count(model, only)
 end
 
 local function set_trainable(model, globs, on)
-  for _, glob in ipairs(type(globs) == "table" and globs or {globs}) do
-    local any, pattern = false, taps.pattern(glob)
-    for _, p in ipairs(model.list) do
-      if p.name:match(pattern) then
-        p.tensor:requires_grad_(on)
-        any = true
-      end
-    end
-    if not any then
-      local names = {}
-      for i, p in ipairs(model.list) do names[i] = p.name end
-      error(string.format("freeze: no parameter is named '%s'%s", glob, nearest.hint(glob, names)), 0)
-    end
+  local names = {}
+  for i, p in ipairs(model.list) do names[i] = p.name end
+  local set = taps.check(globs, names, (on and "unfreeze" or "freeze") .. ": no parameter")
+  for _, p in ipairs(model.list) do
+    if set[p.name] then p.tensor:requires_grad_(on) end
   end
   return model
 end
 
--- model:freeze{"bert.*", "vit.blocks.0.*"}: no gradient, no update. * stands for anything.
+-- model:freeze{"bert.*", "vit.blocks.0.*"}: no gradient, no update. * stands for anything. Where a pattern meets no name, nothing is frozen.
 function parameters.freeze(model, globs) return set_trainable(model, globs, false) end
 function parameters.unfreeze(model, globs) return set_trainable(model, globs, true) end
 

@@ -24,15 +24,47 @@ end
 -- A name pattern with * as a Lua pattern.
 function taps.pattern(glob) return "^" .. glob:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$" end
 
--- patterns -> set of names; a pattern that meets no name is an error, which begins with `what`.
+local function components(name)
+  local list = {}
+  for part in name:gmatch "[^.]+" do list[#list + 1] = part end
+  return list
+end
+
+-- The name as a pattern of the glob's form, which a mistake in the glob is told by: * in its places, the rest the name's. A * at an end stands for any
+-- number of components. Nil where the name is shorter, or longer with no * at an end.
+local function in_form(parts, name)
+  local own, n = components(name), #parts
+  local from = parts[1] == "*" and #own - n or 0
+  if #own < n or #own > n and from == 0 and parts[n] ~= "*" then return nil end
+  for i = 1, n do own[from + i] = parts[i] == "*" and "*" or own[from + i] end
+  return table.concat(own, ".", from + 1, from + n)
+end
+
+-- ", did you mean 'bert.*'?", or else "; names begin with bert, fusion, vit".
+local function hint(glob, names)
+  local parts, list, firsts, seen = components(glob), {}, {}, {}
+  for _, name in ipairs(names) do
+    local first = name:match "^[^.]*"
+    list[#list + 1] = in_form(parts, name)
+    if not seen[first] then seen[first], firsts[#firsts + 1] = true, first end
+  end
+  local found = nearest.hint(glob, list)
+  return found ~= "" and found or "; names begin with " .. table.concat(firsts, ", ")
+end
+
+-- A list of patterns, or one -> set of names; a pattern that meets no name is an error, which begins with `what`.
 function taps.check(patterns, names, what)
   local set = {}
-  for _, glob in ipairs(patterns) do
+  if type(patterns) == "string" then patterns = {patterns} end
+  for key, glob in pairs(patterns) do
+    if math.type(key) ~= "integer" or type(glob) ~= "string" then
+      error(("%s is named by %s = %s: expected a list of names such as {\"bert.*\"}"):format(what or "tap: no layer", tostring(key), tostring(glob)), 0)
+    end
     local any, pattern = false, taps.pattern(glob)
     for _, name in ipairs(names) do
       if name:match(pattern) then set[name], any = true, true end
     end
-    if not any then error(string.format("%s is named '%s'%s", what or "tap: no layer", glob, nearest.hint(glob, names)), 0) end
+    if not any then error(string.format("%s is named '%s'%s", what or "tap: no layer", glob, hint(glob, names)), 0) end
   end
   return set
 end

@@ -261,9 +261,10 @@ function Vilbert:ablate(patterns)
   for i, block in ipairs(self.blocks) do
     if block.co then names[#names + 1] = "fusion." .. i - 1 end
   end
-  if #names == 0 and #(patterns or {}) > 0 then error("ablate: this model has no co-attention to switch off", 0) end
+  patterns = patterns or {}
+  if #names == 0 and (type(patterns) == "string" or next(patterns) ~= nil) then error("ablate: this model has no co-attention to switch off", 0) end
   self.off = {}
-  for name in pairs(taps.check(patterns or {}, names, "ablate: no co-attending block")) do self.off[tonumber(name:match "%d+$")] = true end
+  for name in pairs(taps.check(patterns, names, "ablate: no co-attending block")) do self.off[tonumber(name:match "%d+$")] = true end
   return self
 end
 

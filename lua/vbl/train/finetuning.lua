@@ -107,7 +107,7 @@ end
 function finetuning.built(job)
   local model, config = job.model, job.config
   if job.baseline.freeze then model:freeze(job.baseline.freeze) end
-  for _, name in ipairs(config.ablate) do model:ablate {name} end
+  model:ablate(config.ablate)
   model:ablate {}
   job.lr_scale = start.layer_scales(model, config.layer_decay)
 end

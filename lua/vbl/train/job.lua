@@ -161,7 +161,7 @@ local function build(config, parts, dry)
   check_vocabulary(self)
   check_positions(self)
   for _, task in ipairs(self.tasks) do if task.check then task:check(self.model, self.data) end end
-  if #config.freeze > 0 then self.model:freeze(config.freeze) end
+  if next(config.freeze) ~= nil then self.model:freeze(config.freeze) end
   kind.built(self)
   if config.lr == "auto" then config.lr = kind.rate(self, width_given and rates.preset_of(self.model.config.dim) or model_config.preset) end
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
