@@ -107,23 +107,27 @@ static vbl_status minimum_backward(vbl_call *c, vbl_tensor *const *grad, vbl_err
   return extreme_backward(c, VBL_LT, VBL_LE, grad, err);
 }
 
-// y = a^b: da = dy b a^(b-1);  db = dy y log(a), which is NaN where a < 0 and wherever a = 0.
+// y = a^b: da = dy b a^(b-1), 0 where b = 0;  db = dy y log(a), 0 where a = 0 and b >= 0, NaN where a < 0: as PyTorch.
+// Either product would be 0 inf there. So 1 is taken from b only where b is not 0, and log(a + 1) is taken in place of log(0).
 static vbl_status pow_backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   const vbl_real r = vbl_real_of(grad[0]);
-  const vbl_tensor *dy = grad[0], *y = c->saved[2];
-  vbl_tensor *a = c->saved[0], *b = c->saved[1], *d, *less;
+  const vbl_tensor *dy = grad[0], *a = c->saved[0], *b = c->saved[1], *y = c->saved[2];
+  vbl_tensor *zero, *d, *less, *from_0;
+  VBL_TRY(vbl_temp_real(c, &r, 0, NULL, &zero, err));
+  vbl_zero(&r, zero);
   if (c->needs_grad[0]) {
-    VBL_TRY(vbl_tensor_contiguous(b, &b, err));
-    VBL_TRY(vbl_temp_keep(c, b, err));
-    VBL_TRY(vbl_ew_affine(c, &r, 1, -1, b, &less, err));
+    VBL_TRY(vbl_ew_binary(c, &r, VBL_NE, b, zero, b->ndim, b->shape, &less, err));
+    VBL_TRY(vbl_ew_binary(c, &r, VBL_SUB, b, less, b->ndim, b->shape, &less, err));
     VBL_TRY(times(c, &r, VBL_POW, dy, a, less, &d, err));
     VBL_TRY(vbl_ew_binary(c, &r, VBL_MUL, d, b, dy->ndim, dy->shape, &d, err));
     VBL_TRY(vbl_grad_broadcast(c, &r, 0, d, err));
   }
   if (!c->needs_grad[1]) return VBL_OK;
-  VBL_TRY(vbl_tensor_contiguous(a, &a, err));
-  VBL_TRY(vbl_temp_keep(c, a, err));
-  VBL_TRY(vbl_ew_unary(c, &r, VBL_LOG, a, &d, err));
+  VBL_TRY(vbl_ew_binary(c, &r, VBL_EQ, a, zero, a->ndim, a->shape, &d, err));
+  VBL_TRY(vbl_ew_binary(c, &r, VBL_GE, b, zero, b->ndim, b->shape, &from_0, err));
+  VBL_TRY(vbl_ew_binary(c, &r, VBL_MUL, d, from_0, dy->ndim, dy->shape, &d, err));
+  VBL_TRY(vbl_ew_binary(c, &r, VBL_ADD, a, d, dy->ndim, dy->shape, &d, err));
+  VBL_TRY(vbl_ew_unary(c, &r, VBL_LOG, d, &d, err));
   VBL_TRY(times(c, &r, VBL_MUL, dy, y, d, &d, err));
   return vbl_grad_broadcast(c, &r, 1, d, err);
 }

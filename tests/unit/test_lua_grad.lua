@@ -88,6 +88,28 @@ check.group("backward", function()
   check.equal(list(x.grad), "0.0 1.0 1.0")
 end)
 
+check.group("a power at 0, as PyTorch", function()
+  local inf, nan = math.huge, "nan"
+  -- base, exponent, gradients of the two
+  for _, case in ipairs {{0, 0, 0, 0}, {0, 1, 1, 0}, {0, 2, 0, 0}, {0, 0.5, inf, 0}, {0, -1, -inf, -inf}, {-1, 0, 0, nan}, {-1, 2, -2, nan}, {inf, 0, 0, inf},
+                         {0, inf, nan, 0}, {0, 0 / 0, nan, nan}, {1, 0, 0, 0}} do
+    for _, dtype in ipairs {"f32", "f64"} do
+      local a, b = vbl.tensor({case[1], 3}, {dtype = dtype, requires_grad = true}), vbl.tensor({case[2]}, {dtype = dtype, requires_grad = true})
+      local y = a[{{1}}] ^ b
+      y:backward()
+      local da, db = a.grad:totable()[1], b.grad:item()
+      check.ok((da == case[3] or case[3] == nan and da ~= da) and (db == case[4] or case[4] == nan and db ~= db),
+               ("%g ^ %g in %s: got %g and %g, expected %s and %s"):format(case[1], case[2], dtype, da, db, case[3], case[4]))
+    end
+  end
+  local x = vbl.tensor({0, 1, 2}, {requires_grad = true})
+  vbl.nn.functional.sum(x ^ 0):backward()
+  check.equal(list(x.grad), "0.0 0.0 0.0")
+  x.grad = nil
+  vbl.nn.functional.sum(0 ^ x):backward()
+  check.equal(list(x.grad), "0.0 0.0 0.0")
+end)
+
 check.group("a tensor changed in place after the forward pass", function()
   local function refused(change)
     local a, b = vbl.tensor {1, 2, 3}, vbl.tensor {4, 5, 6}
