@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, ENTRY_BYTES = 12 };
+enum { TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, TYPE_LONG = 4, TYPE_SSHORT = 8, TYPE_SLONG = 9, ENTRY_BYTES = 12 };
 
 // A TIFF block of n bytes, in the byte order that its head names.
 typedef struct tiff_block {
@@ -23,6 +23,20 @@ static uint32_t read32(const tiff_block *t, size_t at) {
   return t->big_endian ? a << 16 | b : b << 16 | a;
 }
 
+// The value of the entry at `at`, one integer of 16 or 32 bits; 0 of anything else.
+static uint32_t entry_value(const tiff_block *t, size_t at) {
+  if (read32(t, at + 4) != 1) return 0;
+  switch (read16(t, at + 2)) {
+    case TYPE_SHORT:
+    case TYPE_SSHORT:
+      return read16(t, at + 8);
+    case TYPE_LONG:
+    case TYPE_SLONG:
+      return read32(t, at + 8);
+  }
+  return 0;
+}
+
 int vbl_exif_orientation(const uint8_t *tiff, size_t n) {
   tiff_block t = {tiff, n, n >= 8 && memcmp(tiff, "MM", 2) == 0};
   if (n < 8 || (!t.big_endian && memcmp(tiff, "II", 2) != 0) || read16(&t, 2) != 42) return 1;
@@ -31,8 +45,8 @@ int vbl_exif_orientation(const uint8_t *tiff, size_t n) {
   size_t entries = read16(&t, at);
   for (at += 2; entries > 0 && n - at >= ENTRY_BYTES; entries--, at += ENTRY_BYTES) {
     if (read16(&t, at) != TAG_ORIENTATION) continue;
-    uint32_t value = read16(&t, at + 8);
-    return read16(&t, at + 2) == TYPE_SHORT && read32(&t, at + 4) == 1 && value >= 1 && value <= 8 ? (int)value : 1;
+    uint32_t value = entry_value(&t, at);
+    return value >= 1 && value <= 8 ? (int)value : 1;
   }
   return 1;
 }

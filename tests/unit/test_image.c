@@ -151,6 +151,28 @@ static void test_orientation(void) {
     for (int i = 0; i < 18; i++) CHECK(image.rgb[i] == (expected[i / 3] + i % 3));
     vbl_image_free(&image);
   }
+  // Type, count and the four bytes of the value, in little endian and in big endian; what PIL makes of it.
+  static const struct {
+    uint8_t type, count, value[2][4];
+    int expected;
+  } entries[] = {
+      {1, 1, {{6, 0, 0, 0}, {6, 0, 0, 0}}, 1},         // BYTE
+      {3, 1, {{6, 0, 0, 0}, {0, 6, 0, 0}}, 6},         // SHORT
+      {4, 1, {{6, 0, 0, 0}, {0, 0, 0, 6}}, 6},         // LONG
+      {4, 1, {{6, 0, 1, 0}, {0, 1, 0, 6}}, 1},         // 65542
+      {9, 1, {{6, 0, 0, 0}, {0, 0, 0, 6}}, 6},         // SLONG
+      {3, 2, {{6, 0, 6, 0}, {0, 6, 0, 6}}, 1},         // two of them
+      {11, 1, {{0, 0, 192, 64}, {64, 192, 0, 0}}, 1},  // FLOAT 6
+  };
+  for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+    for (int big = 0; big < 2; big++) {
+      size_t n = exif(block, big, 1);
+      block[big ? 25 : 24] = entries[i].type;
+      block[big ? 29 : 26] = entries[i].count;
+      memcpy(block + 30, entries[i].value[big], 4);
+      CHECK(vbl_exif_orientation(block, n) == entries[i].expected);
+    }
+  }
   memset(block + 4, 0xFF, 4);  // the directory lies outside
   CHECK(vbl_exif_orientation(block, 34) == 1);
 }
