@@ -144,7 +144,19 @@ static const vbl_fn methods[] = {
      "How texts are cut; fast: as BertTokenizerFast where it differs from google-research/bert."},
     {NULL, NULL, NULL, NULL}};
 
+static int lower(lua_State *L) {
+  size_t bytes;
+  const char *text = luaL_checklstring(L, 1, &bytes);
+  vbl_bytes low = {0};
+  vbl_error err;
+  vbl_status status = vbl_lower_case(text, bytes, &low, &err);
+  if (status == VBL_OK) lua_pushlstring(L, (const char *)low.data, low.size);
+  vbl_bytes_free(&low);
+  return status == VBL_OK ? 1 : vbl_lua_raise(L, &err);
+}
+
 static const vbl_fn functions[] = {
+    {"lower", lower, "lower(text) -> text", "UTF-8 in lower case, of every script, as Python's str.lower()."},
     {"tokenizer", tokenizer_open, "tokenizer(path[, rules = \"file\"]) -> tokenizer",
      "Of a vocab.txt (with the tokenizer_config.json beside it) or a tokenizer.json whose model is WordPiece. rules: \"bert\" "
      "(google-research/bert), \"fast\" (BertTokenizerFast), or as the file says."},

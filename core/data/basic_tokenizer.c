@@ -72,16 +72,22 @@ static bool is_final_sigma(const int32_t *c, size_t n, size_t at) {
   return after == n || !is_cased(c[after]);
 }
 
+// The code point at byte *at, which it moves past it.
+static vbl_status next_char(const char *text, size_t bytes, size_t *at, utf8proc_int32_t *c, vbl_error *err) {
+  utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text + *at, (utf8proc_ssize_t)(bytes - *at), c);
+  if (used <= 0 || *c < 0)
+    return vbl_fail(err, VBL_EINVAL, "invalid UTF-8 at byte offset %zu (byte 0x%02X)", *at, (unsigned char)text[*at]);
+  *at += (size_t)used;
+  return VBL_OK;
+}
+
 // Code points of the text with every blank as ' ', dropped ones gone, ideographs set apart. out has room for 3 a byte.
 static vbl_status clean(const char *text, size_t bytes, const vbl_text_rules *rules, int32_t *out, size_t *n, vbl_error *err) {
   size_t at = 0;
   *n = 0;
   while (at < bytes) {
     utf8proc_int32_t c;
-    utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
-    if (used <= 0 || c < 0)
-      return vbl_fail(err, VBL_EINVAL, "invalid UTF-8 at byte offset %zu (byte 0x%02X)", at, (unsigned char)text[at]);
-    at += (size_t)used;
+    VBL_TRY(next_char(text, bytes, &at, &c, err));
     if (is_blank(c)) {
       out[(*n)++] = ' ';
     } else if (rules->split_cjk && is_cjk(c, rules->fast)) {
@@ -208,6 +214,32 @@ vbl_status vbl_basic_tokenize(const char *text, size_t bytes, const vbl_text_rul
   if (normal != c) free(normal);
   free(c);
   free(word);
+  return status;
+}
+
+// The code points of the text in lower case; c has room for one a byte, and U+0130, of two bytes, is two of them.
+static vbl_status lower_chars(const char *text, size_t bytes, int32_t *c, size_t *n, vbl_error *err) {
+  *n = 0;
+  for (size_t at = 0; at < bytes;) {
+    utf8proc_int32_t one;
+    VBL_TRY(next_char(text, bytes, &at, &one, err));
+    c[(*n)++] = one == 0x130 ? 'i' : one;
+    if (one == 0x130) c[(*n)++] = 0x307;
+  }
+  lower(c, *n, false);
+  return VBL_OK;
+}
+
+vbl_status vbl_lower_case(const char *text, size_t bytes, vbl_bytes *out, vbl_error *err) {
+  int32_t *c = malloc((bytes + 1) * sizeof *c);
+  size_t n;
+  if (c == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory while lower-casing a text of %zu bytes", bytes);
+  vbl_status status = lower_chars(text, bytes, c, &n, err);
+  for (size_t i = 0; status == VBL_OK && i < n; i++) {
+    utf8proc_uint8_t one[4];
+    status = vbl_bytes_add(out, one, (size_t)utf8proc_encode_char(c[i], one), err);
+  }
+  free(c);
   return status;
 }
 

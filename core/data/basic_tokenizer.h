@@ -2,9 +2,10 @@
 // Sources: google-research/bert, tokenization.py, BasicTokenizer; Hugging Face tokenizers, BertNormalizer and BertPreTokenizer. The
 // Unicode version is utf8proc's (15.0 with 2.8); Hugging Face's tables are of 2015: 386 newer combining marks stay there, and 106
 // newer signs are no punctuation.
-// defines: vbl_text_rules, VBL_RULES_BERT, vbl_word_fn, vbl_basic_tokenize, vbl_utf8_check
+// defines: vbl_text_rules, VBL_RULES_BERT, vbl_word_fn, vbl_basic_tokenize, vbl_lower_case, vbl_utf8_check
 #pragma once
 #include "core/base/status.h"
+#include "core/data/bytes.h"
 
 typedef struct vbl_text_rules {
   bool lower_case;
@@ -29,6 +30,10 @@ typedef vbl_status (*vbl_word_fn)(void *self, const char *word, size_t bytes, si
 // character is a word of its own; as far as `rules` say. Any number of threads may call it. VBL_EINVAL with the byte offset for invalid UTF-8.
 vbl_status vbl_basic_tokenize(const char *text, size_t bytes, const vbl_text_rules *rules, vbl_word_fn emit, void *self,
                               vbl_error *err);
+
+// Appends the text in lower case as Python's str.lower() gives it: every script, the final sigma, U+0130 as i with a dot above.
+// VBL_EINVAL as above.
+vbl_status vbl_lower_case(const char *text, size_t bytes, vbl_bytes *out, vbl_error *err);
 
 // VBL_OK, or VBL_EINVAL that names the byte offset of the first invalid sequence (surrogates and overlong forms included).
 vbl_status vbl_utf8_check(const char *text, size_t bytes, vbl_error *err);

@@ -208,6 +208,11 @@ check.group("vqa answers", function()
                              ["black / white"] = "black white", ["no!"] = "no ", ["a an the"] = "", ["none"] = "0", ["t-shirt"] = "t shirt", ["7:30 p.m."] = "7:30 pm"} do
     check.equal(answers.normalise(text), (wanted:gsub("%s+$", "")))
   end
+  -- Lower case as the official evaluation's, which is Python's: not of ASCII alone.
+  for text, wanted in pairs {["CAFÉ"] = "café", ["Ärger"] = "ärger", ["ΟΔΟΣ ΣΑΣ"] = "οδος σας", ["МОСКВА"] = "москва", ["İ"] = "i\u{307}", ["ẞ"] = "ß"} do
+    check.equal(answers.normalise(text), wanted)
+  end
+  check.error(function() answers.normalise "\xFF" end, "invalid UTF-8 at byte offset 0 (byte 0xFF)")
   for n, wanted in pairs {[0] = 0, [1] = 0.3, [2] = 0.6, [3] = 0.9, [4] = 1, [10] = 1} do
     check.near(answers.target(n), wanted, 1e-15)
     -- The mean over the ten leave-one-out sets.

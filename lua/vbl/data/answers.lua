@@ -2,6 +2,8 @@
 -- with its oddities, since published figures have them.
 --   answers.normalise(text) -> text
 --   answers.target(n) -> soft target of an answer that n of 10 people gave: the mean over the 10 leave-one-out sets of min(same / 3, 1)
+local c = require "vbl.data.c"
+
 local answers = {}
 
 local digits = {none = "0", zero = "0", one = "1", two = "2", three = "3", four = "4", five = "5", six = "6", seven = "7", eight = "8", nine = "9",
@@ -41,7 +43,7 @@ end
 function answers.normalise(text)
   local words = {}
   text = text:gsub("[\n\t]", " "):match "^%s*(.-)%s*$"
-  for word in without_marks(text):lower():gmatch "%S+" do
+  for word in c.lower(without_marks(text)):gmatch "%S+" do
     word = digits[word] or word
     if not articles[word] then words[#words + 1] = contractions[word] or word end
   end
