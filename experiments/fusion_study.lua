@@ -15,7 +15,7 @@ local config = vbl.config({
   model = {preset = "tiny", image = 64, patch = 16, dropout = 0, init = "fan_in"},
   head = {hidden = 512, fusion = "product", dropout = 0.1},
   measures = {"cka", "mknn", "svcca", "procrustes", "knn_jaccard", "rank_sim"},  -- that may predict the score
-  train_samples = 0,                           -- of each set; 0: all
+  train_samples = 0,                           -- of each set, the first in its order; 0: all
   epochs = 6,                                  -- passes over them
   batch = 64,                                  -- samples an optimizer step
   lr = "auto",                                 -- peak learning rate

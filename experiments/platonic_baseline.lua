@@ -15,7 +15,7 @@ local config = vbl.config({
   model = {preset = "auto", dropout = 0, init = "fan_in"},  -- with `from` the sizes are those of the weights
   head = {hidden = 512, fusion = "product", dropout = 0.1},
   metric = "auto",                     -- what the best epoch is best in
-  train_samples = 0,                   -- of the set; 0: all
+  train_samples = 0,                   -- of the set, the first in its order; 0: all
   epochs = 6,                          -- passes over them
   batch = 64,                          -- samples an optimizer step
   lr = "auto",                         -- peak learning rate

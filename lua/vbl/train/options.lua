@@ -51,7 +51,7 @@ return {
     lr = {"number", "auto", "peak learning rate; auto: by start and preset, with weights by their width: 1e-3, 5e-4, 1e-4 for tiny, small, base from scratch, 5e-4, 2e-4, 3.4e-5 from pretrained weights", from = 0},
     layer_decay = {"number", 1, "each layer's learning rate is this factor of the next one's; 1: all alike", from = 0.01, to = 1},
     class_weights = {"string", "auto", "balanced (each class counts the same in the loss) or none; auto: the task's own"},
-    train_samples = {"number", 0, "the first so many training samples; 0: all", from = 0, whole = true},
+    train_samples = {"number", 0, "the first so many training samples in the set's own order, not drawn: of a set that lies class by class, the first classes; 0: all", from = 0, whole = true},
     val = {"string", "auto", "the split to validate on; auto: the set's own, else a held-out share of train, by image"},
     val_fraction = {"number", 0.1, "that share", from = 0.001, to = 0.9},
     test = {"string", "auto", "the split to test on with --final; auto: the set's own"},
