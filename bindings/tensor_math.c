@@ -110,6 +110,17 @@ static int math_mean(lua_State *L) { return reduce(L, &vbl_op_mean); }
 static int math_max(lua_State *L) { return reduce(L, &vbl_op_max); }
 static int math_min(lua_State *L) { return reduce(L, &vbl_op_min); }
 
+// x less its mean, which is taken out twice: what the first was rounded by is far from nothing where x is far from 0.
+static vbl_tensor *centred(lua_State *L, vbl_tensor *x, const vbl_attrs *keep) {
+  vbl_tensor *at[1] = {x};
+  for (int pass = 0; pass < 2; pass++) {
+    vbl_lua_apply(L, &vbl_op_mean, at, 1, keep);
+    vbl_lua_apply(L, &vbl_op_sub, (vbl_tensor *[]){at[0], vbl_lua_check_tensor(L, -1)}, 2, NULL);
+    at[0] = vbl_lua_check_tensor(L, -1);
+  }
+  return at[0];
+}
+
 // Unbiased: sum (x - mean)^2 / (n - 1), as torch.var.
 static int math_var(lua_State *L) {
   vbl_tensor *t = vbl_lua_check_tensor(L, 1);
@@ -117,20 +128,25 @@ static int math_var(lua_State *L) {
   keep.n[1] = 1;
   int64_t n = keep.n[0] < 0 ? vbl_tensor_numel(t) : t->shape[keep.n[0]];
   if (n < 2) vbl_lua_error(L, "var: expected 2 elements or more along the dim, got %I", (LUAI_UACINT)n);
-  luaL_checkstack(L, 8, "tensors");
-  vbl_lua_apply(L, &vbl_op_mean, &t, 1, &keep);
-  vbl_lua_apply(L, &vbl_op_sub, (vbl_tensor *[]){t, vbl_lua_check_tensor(L, -1)}, 2, NULL);
-  vbl_tensor *squares = vbl_lua_apply_unary(L, &vbl_op_square, vbl_lua_check_tensor(L, -1));
+  luaL_checkstack(L, 16, "tensors");
+  vbl_tensor *squares = vbl_lua_apply_unary(L, &vbl_op_square, centred(L, t, &keep));
   vbl_lua_apply(L, &vbl_op_sum, &squares, 1, &last);
   vbl_attrs divide = affine(1.0 / (double)(n - 1), -0.0);
   vbl_tensor *sum = vbl_lua_check_tensor(L, -1);
   return vbl_lua_apply(L, &vbl_op_affine, &sum, 1, &divide);
 }
 
+// Where the variance v is 0 the gradient is 0, as PyTorch's: sqrt(v + 1) - 1 there, whose slope meets x - mean = 0.
 static int math_std(lua_State *L) {
   math_var(L);
+  vbl_tensor *v = vbl_lua_check_tensor(L, -1);
+  lua_pushnumber(L, 0);
+  vbl_tensor *zero = vbl_lua_push_scalar(L, -1, v);
+  vbl_lua_apply(L, &vbl_op_eq, (vbl_tensor *[]){v, zero}, 2, NULL);
+  vbl_tensor *constant = vbl_lua_check_tensor(L, -1);
+  vbl_lua_apply(L, &vbl_op_add, (vbl_tensor *[]){v, constant}, 2, NULL);
   vbl_lua_apply_unary(L, &vbl_op_sqrt, vbl_lua_check_tensor(L, -1));
-  return 1;
+  return vbl_lua_apply(L, &vbl_op_sub, (vbl_tensor *[]){vbl_lua_check_tensor(L, -1), constant}, 2, NULL);
 }
 
 // The kernel works over the last dim; naming another is an error that says what to do.

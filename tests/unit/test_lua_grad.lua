@@ -55,6 +55,23 @@ check.group("reductions, products, softmax", function()
   check.error(function() m:softmax(1) end, "last dim")
 end)
 
+check.group("variance far from 0, and of a constant", function()
+  -- Two numbers whose mean f32 rounds: 2^20 + 1/8 and + 1/4 have 2^20 + 3/16 between them, a tie that falls on one of them.
+  local far = vbl.tensor({{2 ^ 20 + 0.125, 2 ^ 20 + 0.25}, {-2 ^ 20 - 0.125, -2 ^ 20 - 0.25}}, {requires_grad = true})
+  near(far:var(2), {1 / 128, 1 / 128}, 0)
+  near(far:std(2), {math.sqrt(1 / 128), math.sqrt(1 / 128)}, 1e-8)
+  far:var(2):sum():backward()
+  near(far.grad, {-0.125, 0.125, 0.125, -0.125}, 0)
+  for _, dtype in ipairs {"f32", "f64"} do
+    local x = vbl.tensor({{3, 3, 3}, {1, 2, 3}}, {dtype = dtype, requires_grad = true})
+    local y = x:std(2)
+    check.equal(list(y), "0.0 1.0")
+    y:sum():backward()
+    near(x.grad, {0, 0, 0, -0.5, 0, 0.5})  -- 0 where there is none, as PyTorch
+  end
+  check.ok(vbl.tensor({1, 0 / 0}):std():item() ~= 0)
+end)
+
 check.group("backward", function()
   local x = vbl.tensor({1, 2, 3}, {requires_grad = true})
   check.equal(x.grad, nil)
