@@ -31,10 +31,20 @@ static vbl_tensor *broadcast(lua_State *L, const vbl_tensor *src, const vbl_tens
   return view;
 }
 
+// Elements that lie in one place would keep whichever of their values came last.
+static void check_apart(lua_State *L, const vbl_tensor *t) {
+  for (int d = 0; d < t->ndim; d++)
+    if (t->stride[d] == 0 && t->shape[d] > 1)
+      vbl_lua_error(
+          L, "cannot write a tensor into an expanded one, whose elements along dim %d are one in memory (t:clone() has its own)",
+          d + 1);
+}
+
 void vbl_lua_write(lua_State *L, vbl_tensor *t, int arg) {
   const int top = lua_gettop(L);
   if (vbl_lua_test_handle(L, arg) != NULL) {
     vbl_tensor *src = vbl_lua_check_tensor(L, arg);
+    check_apart(L, t);
     vbl_tensor *near = NULL;
     VBL_LUA_TRY(L, vbl_tensor_to_backend(src, t->storage->backend, &near, &err));
     vbl_lua_push_tensor(L, near);
