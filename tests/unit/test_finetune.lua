@@ -176,9 +176,9 @@ end)
 check.group("an interrupt while co-attention is off: the run that goes on in this process is whole", function()
   local list = {"ablate={\"fusion.1\", \"fusion.*\"}", "epochs=1", "probe_samples=0"}
   local plain, typed = trainer.expect(0, words(table.unpack(list))), trainer.write("typed.txt", "vbl.train.last:continue()\n")
-  for _, signals in ipairs {"INT", "INT INT"} do
-    -- Two calls check the names before training; the third is the first ablation.
-    local given = {"-i", trainer.finetune, "--threads", "1", script = true, env = {MOMENT = "ablate 3 " .. signals}, limit = ("exec <'%s';"):format(typed), table.unpack(list)}
+  -- Two calls check the names before training, and one begins the evaluation; the fourth is the first ablation, the fifth its end.
+  for _, moment in ipairs {"ablate 4 INT", "ablate 4 INT INT", "ablate 5 INT INT"} do
+    local given = {"-i", trainer.finetune, "--threads", "1", script = true, env = {MOMENT = moment}, limit = ("exec <'%s';"):format(typed), table.unpack(list)}
     local run = trainer.expect(0, given, "interrupted after step", "goes on at step")
     for name, value in pairs(result(plain).values) do check.equal(result(run).values[name], value) end
     check.ok(c.read_file(run .. "/predictions/val.jsonl") == c.read_file(plain .. "/predictions/val.jsonl"))

@@ -78,7 +78,8 @@ local function score_split(job, run, s, view, name, role, given)
   return tuned
 end
 
--- The predictions without the co-attention of that name. It is on again however this ends: an interrupted run goes on with this model.
+-- The predictions without the co-attention of that name. It is on again where this ends, unless that is interrupted too: an interrupted run goes on with
+-- this model.
 local function predict_without(job, view, pattern)
   local model = job.model
   local _ <close> = setmetatable({}, {__close = function() model:ablate {} end})
@@ -98,6 +99,7 @@ local function ablations(job, run, s, view, name, role)
 end
 
 local function all(job, run, s)
+  if #job.config.ablate > 0 then job.model:ablate {} end  -- an interrupt may have come just as the one below was to be ended
   s.values, s.intervals = {}, {}
   run:log("best epoch %d of %d by %s: %.4f", s.best.epoch, s.epoch, s.best.metric, s.best.value)
   local thresholds = score_split(job, run, s, job.test, job.val_name, "val")
