@@ -2,7 +2,7 @@
 // conventions: row-major, sizes may be 0, `s` the stream. The CPU has none of these: core/measure fuses them with its own loops.
 // Features are f32; what is summed is summed in f64, and a product of two f32 numbers is exact in f64. Sums are in an order that
 // depends on sizes alone, and the same for every row: equal rows have equal bits.
-// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_nearest, vbl_features, vbl_token_rows, VBL_SUM_PARTS
+// defines: vbl_measure_kernels, vbl_row_facts, vbl_near, vbl_near_row, vbl_nearest, vbl_features, vbl_token_rows, VBL_SUM_PARTS
 #pragma once
 #include "kernels/kernels.h"
 
@@ -19,12 +19,17 @@ typedef struct vbl_near {
   int32_t index;
 } vbl_near;
 
+// Of a row c = by x - about whose products decide what is near: |c|^2, |r - c|^2 for its rounded copy r, and <by x, about>.
+typedef struct vbl_near_row {
+  double length2, moved2, along;
+} vbl_near_row;
+
 // The search for each row's k nearest: piles of what can be among them. A row's floor is the k-th best key that its pile has seen less
 // its window; keys below are dropped. All pointers are the device's.
 typedef struct vbl_nearest {
   int64_t n, k, room;  // 1 <= k <= n - 1, k + 64 <= room
-  bool euclidean;      // key: 2 <a, b> - |a|^2 - |b|^2, else <a, b>
-  const float *norm2;  // (n), euclidean
+  float times;         // row a's key of row b: times <a, b> + plus[b]
+  const float *plus;   // (n)
   const float *window;
   float *floor;    // (n), -inf at first
   int32_t *count;  // (n), 0 at first; room + 1 once more rows than that were within the window
@@ -51,13 +56,16 @@ typedef struct vbl_measure_kernels {
   int64_t block;  // rows and columns of a block of similarities, and
   int64_t tile;   // of kernels, that fill the device
   int64_t batch;  // bytes of a batch of matrices that fill it
-  // sums (P, d) (+)= sum over i of w[i, p] (x[i, j] - from[j]); x f32 (n, d), from (d), w (n, P); w NULL: ones, P = 1.
+  // sums (P, d) (+)= sum over i of w[i, p] (x[i, j] - from[j]); x f32 (n, d), from (d), w (n, P); w NULL: ones, P = 1. Where nothing
+  // is accumulated, sums may be from.
   void (*row_sums)(const void *x, const double *from, const double *w, int64_t n, int64_t d, int64_t P, bool accumulate,
                    double *sums, vbl_stream s);
   // facts (n) of the rows of x f32 (n, d) about mean (d)
   void (*row_facts)(const void *x, const double *mean, int64_t n, int64_t d, vbl_row_facts *facts, vbl_stream s);
-  // y f32 (n, d) = (x - mean) / by[i], computed in f64; mean (d), NULL: 0; by (n)
-  void (*scaled_rows)(const void *x, const double *mean, const double *by, int64_t n, int64_t d, void *y, vbl_stream s);
+  // y f32 (n, ld) = by[i] x - about, computed in f64, zeros from column d on; tf32: to 10 bits behind the point, which products in TF32
+  // leave as they are. by (n), about (d), rows (n).
+  void (*near_rows)(const void *x, const double *by, const double *about, int64_t n, int64_t d, bool tf32, void *y, int64_t ld,
+                    vbl_near_row *rows, vbl_stream s);
   // C f64 (M, N) (+)= A'B for A (K, M), B (K, N), or A B' for A (M, K), B (N, K) where `outer`.
   void (*product)(bool outer, int64_t M, int64_t N, int64_t K, const vbl_features *A, const vbl_features *B, bool accumulate,
                   double *C, int64_t ldc, vbl_stream s);
@@ -69,6 +77,9 @@ typedef struct vbl_measure_kernels {
                         bool transposed, vbl_stream s);
   // Drops what lies below the floor of all.
   void (*nearest_sift)(const vbl_nearest *search, vbl_stream s);
+  // The keys in the piles become those of nearest_keys, times `by`, in f32.
+  void (*nearest_refine)(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double by,
+                         vbl_stream s);
   // near, exact (n, most): the candidates of each row, of which none has more than `most`, and their keys in f64 from x f32 (n, d): cosine <a, b> /
   // (norm_a norm_b), inner product, or -|a - b|^2 (metric 0, 1, 2: vbl_knn_metric). Places past a row's count are not written.
   void (*nearest_keys)(const vbl_nearest *search, int64_t most, int metric, const void *x, const double *norm, int64_t d,

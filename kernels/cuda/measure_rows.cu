@@ -1,6 +1,6 @@
-// What measures need of rows of features: sums over them, lengths and hashes, and copies scaled for products (kernels/measure.h). All
-// in f64, so that a mean, a norm or a sum is as the CPU's to rounding of f64.
-// defines: vbl_cuda_row_sums, vbl_cuda_row_facts, vbl_cuda_scaled_rows
+// What measures need of rows of features: sums over them, lengths and hashes, and copies centred, scaled and rounded for products
+// (kernels/measure.h). All in f64, so that a mean, a norm or a sum is as the CPU's to rounding of f64.
+// defines: vbl_cuda_row_sums, vbl_cuda_row_facts, vbl_cuda_near_rows
 #include "kernels/cuda/measure.h"
 
 using namespace vbl_cuda;
@@ -75,14 +75,36 @@ void vbl_cuda_row_facts(const void *x, const double *mean, int64_t n, int64_t d,
   VBL_LAUNCH(facts_kernel, blocks_for(n, THREADS / WARP), THREADS, s, (const float *)x, mean, n, d, facts);
 }
 
-static __global__ void scaled_kernel(const float *x, const double *mean, const double *by, int64_t n, int64_t d, float *y) {
-  VBL_EACH(q, n * d) {
-    const double v = x[q];
-    y[q] = (float)((mean != nullptr ? v - mean[q % d] : v) / by[q / d]);
+// What is below the normal numbers, which a library may take for 0, is 0.
+static __device__ float near_number(double c, bool tf32) {
+  const float f = (float)c;
+  if (fabsf(f) < 0x1p-126f) return 0;
+  return tf32 ? __uint_as_float((__float_as_uint(f) + 0x1000u) & ~0x1fffu) : f;
+}
+
+// One warp a row.
+static __global__ void near_kernel(const float *x, const double *by, const double *about, int64_t n, int64_t d, bool tf32, float *y,
+                                   int64_t ld, vbl_near_row *rows) {
+  for (int64_t i = first_row<WARP>(); i < n; i += row_step<WARP>()) {
+    const double times = by[i];
+    double length2 = 0, moved2 = 0, along = 0;
+    for (int64_t j = threadIdx.x % WARP; j < ld; j += WARP) {
+      const double m = j < d ? about[j] : 0, u = j < d ? x[i * d + j] * times : 0, c = u - m;
+      const float r = near_number(c, tf32);
+      y[i * ld + j] = r;
+      length2 += c * c;
+      moved2 += (r - c) * (r - c);
+      along += u * m;
+    }
+    length2 = group_sum<WARP>(length2);
+    moved2 = group_sum<WARP>(moved2);
+    along = group_sum<WARP>(along);
+    if (threadIdx.x % WARP == 0) rows[i] = {length2, moved2, along};
   }
 }
 
-void vbl_cuda_scaled_rows(const void *x, const double *mean, const double *by, int64_t n, int64_t d, void *y, vbl_stream s) {
-  if (n * d == 0) return;
-  VBL_LAUNCH(scaled_kernel, blocks_for(n * d), THREADS, s, (const float *)x, mean, by, n, d, (float *)y);
+void vbl_cuda_near_rows(const void *x, const double *by, const double *about, int64_t n, int64_t d, bool tf32, void *y, int64_t ld,
+                        vbl_near_row *rows, vbl_stream s) {
+  if (n == 0) return;
+  VBL_LAUNCH(near_kernel, blocks_for(n, THREADS / WARP), THREADS, s, (const float *)x, by, about, n, d, tf32, (float *)y, ld, rows);
 }

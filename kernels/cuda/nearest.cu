@@ -1,7 +1,7 @@
 // The k nearest rows: products become keys and go to each row's pile in one pass, one warp a row, so that no matrix of distances is
 // kept and none is sorted (kernels/measure.h). A pile that is full is sifted: the k-th largest key, found bit by bit, less the window
 // is the floor, what lies below is dropped. Which keys a pile holds in the end does not depend on the order in which they come.
-// defines: vbl_cuda_nearest_block, vbl_cuda_nearest_sift, vbl_cuda_nearest_keys, vbl_cuda_list_keys, vbl_cuda_measure_kernels
+// defines: vbl_cuda_nearest_{block,sift,refine,keys}, vbl_cuda_list_keys, vbl_cuda_measure_kernels
 #include "kernels/cuda/measure.h"
 
 using namespace vbl_cuda;
@@ -78,11 +78,6 @@ static __device__ void offer(const vbl_nearest &s, pile &p, float window, float 
   append(p, take, {key, (int32_t)index});
 }
 
-static __device__ inline float key_from(const vbl_nearest &s, float v, int64_t a, int64_t b) {
-  if (a == b) return -INFINITY;
-  return s.euclidean ? 2 * v - s.norm2[a] - s.norm2[b] : v;
-}
-
 static __device__ inline pile pile_of(const vbl_nearest &s, int64_t i) { return {s.at + i * s.room, s.count[i], s.floor[i]}; }
 
 static __device__ inline void put_back(const vbl_nearest &s, int64_t i, const pile &p) {
@@ -118,12 +113,14 @@ static __global__ void rows_kernel(vbl_nearest s, const float *v, int64_t ld, bo
   for (int64_t r = first_row<WARP>(); r < rows; r += row_step<WARP>()) {
     pile p = pile_of(s, i + r);
     const float window = s.window[i + r];
-    float key[4], next[4];
+    const int64_t itself = i + r - j;  // among the columns
+    float key[4], next[4], plus[4];
     __syncwarp();
     load_four(v + r * ld, 4 * lane(), columns, aligned, next);
     for (int64_t c = 0; c < columns; c += STEP) {
       const int64_t first = c + 4 * lane();
-      UNROLL for (int e = 0; e < 4; e++) key[e] = first + e < columns ? key_from(s, next[e], i + r, j + first + e) : -INFINITY;
+      load_four(s.plus + j, first, columns, aligned, plus);
+      UNROLL for (int e = 0; e < 4; e++) key[e] = first + e == itself ? -INFINITY : s.times * next[e] + plus[e];
       load_four(v + r * ld, first + STEP, columns, aligned, next);
       offer_all<4>(s, p, window, key, j + first, 1);
     }
@@ -151,7 +148,7 @@ static __global__ void columns_kernel(vbl_nearest s, const float *v, int64_t ld,
   for (int64_t c = (int64_t)blockIdx.x * WARP; c < columns; c += (int64_t)gridDim.x * WARP) {
     const int64_t first = c + warp * EACH;
     pile p[EACH];
-    float window[EACH], next[READS], key[2];
+    float window[EACH], next[READS], key[2], plus[2];
     UNROLL for (int q = 0; q < EACH; q++) {
       const bool there = first + q < columns;
       p[q] = there ? pile_of(s, j + first + q) : pile{nullptr, 0, INFINITY};
@@ -164,10 +161,11 @@ static __global__ void columns_kernel(vbl_nearest s, const float *v, int64_t ld,
       __syncthreads();
       load_tile(v, ld, r + TALL, rows, c, columns, next);
       const int64_t row = r + lane();
+      UNROLL for (int e = 0; e < 2; e++) plus[e] = row + e * WARP < rows ? s.plus[i + row + e * WARP] : -INFINITY;
       UNROLL for (int q = 0; q < EACH; q++) {
         UNROLL for (int e = 0; e < 2; e++) {
-          const bool there = row + e * WARP < rows && first + q < columns;
-          key[e] = there ? key_from(s, tile[lane() + e * WARP][warp * EACH + q], j + first + q, i + row + e * WARP) : -INFINITY;
+          const bool itself = i + row + e * WARP == j + first + q;
+          key[e] = itself ? -INFINITY : s.times * tile[lane() + e * WARP][warp * EACH + q] + plus[e];
         }
         offer_all<2>(s, p[q], window[q], key, i + row, WARP);
       }
@@ -183,7 +181,7 @@ void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld
     VBL_LAUNCH(columns_kernel, blocks_for(columns, WARP), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
   else
     VBL_LAUNCH(rows_kernel, blocks_for(rows, WARPS), THREADS, s, *search, (const float *)v, ld,
-               ld % 4 == 0 && (uintptr_t)v % 16 == 0, i, rows, j, columns);
+               ld % 4 == 0 && ((uintptr_t)v | (uintptr_t)(search->plus + j)) % 16 == 0, i, rows, j, columns);
 }
 
 static __global__ void last_sift_kernel(vbl_nearest s) {
@@ -205,6 +203,17 @@ static __device__ double exact_key(int metric, const float *x, const double *nor
   }
   sum = group_sum<WARP>(sum);
   return metric == 0 ? sum / (norm[i] * norm[near]) : sum;
+}
+
+static __global__ void refine_kernel(vbl_nearest s, int metric, const float *x, const double *norm, int64_t d, double by) {
+  for (int64_t i = first_row<WARP>(); i < s.n; i += row_step<WARP>()) {
+    const int32_t count = s.count[i] <= s.room ? s.count[i] : 0;
+    vbl_near *at = s.at + i * s.room;
+    for (int32_t q = 0; q < count; q++) {
+      const double key = exact_key(metric, x, norm, d, i, at[q].index);
+      if (lane() == 0) at[q].key = (float)(key * by);
+    }
+  }
 }
 
 // One warp a candidate: it and its key to the place that it has among `most` of its row.
@@ -237,6 +246,12 @@ void vbl_cuda_nearest_sift(const vbl_nearest *search, vbl_stream s) {
   if (search->n > 0) VBL_LAUNCH(last_sift_kernel, blocks_for(search->n, WARPS), THREADS, s, *search);
 }
 
+void vbl_cuda_nearest_refine(const vbl_nearest *search, int metric, const void *x, const double *norm, int64_t d, double by,
+                             vbl_stream s) {
+  if (search->n == 0) return;
+  VBL_LAUNCH(refine_kernel, blocks_for(search->n, WARPS), THREADS, s, *search, metric, (const float *)x, norm, d, by);
+}
+
 void vbl_cuda_nearest_keys(const vbl_nearest *search, int64_t most, int metric, const void *x, const double *norm, int64_t d,
                            vbl_near *near, double *exact, vbl_stream s) {
   if (search->n * most == 0) return;
@@ -256,11 +271,12 @@ const vbl_measure_kernels vbl_cuda_measure_kernels = {
     BATCH,
     vbl_cuda_row_sums,
     vbl_cuda_row_facts,
-    vbl_cuda_scaled_rows,
+    vbl_cuda_near_rows,
     vbl_cuda_product,
     vbl_cuda_pair_sums,
     vbl_cuda_nearest_block,
     vbl_cuda_nearest_sift,
+    vbl_cuda_nearest_refine,
     vbl_cuda_nearest_keys,
     vbl_cuda_list_keys,
     vbl_cuda_best_cosines,

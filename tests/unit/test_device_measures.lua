@@ -77,6 +77,38 @@ check.group("near rows", function()
   check.error(function() m.neighbours(x:to "cuda", {k = 40}) end, "k = 40")
 end)
 
+-- Products are in TF32, whose rounding changes the order in a cluster: all that it can be decides what f64 looks at again. Where these are more
+-- than piles have room for, products in f32 tell enough of them apart.
+check.group("rows that TF32 does not tell apart", function()
+  local function clusters(count, rows, width, spread)
+    local centres, list = vbl.randn(count, width), {}
+    for i = 1, rows do list[i] = centres + spread * vbl.randn(count, width) end
+    return vbl.cat(list, 1)
+  end
+  for _, width in ipairs {9, 64} do
+    local few, many = clusters(4, 30, width, 1e-3), clusters(2, 90, width, 1e-2)
+    for _, metric in ipairs {"cosine", "ip", "euclidean"} do
+      same_lists(few, {k = 7, metric = metric}, ("clusters of width %d, %s"):format(width, metric))
+      same_lists(many, {k = 3, metric = metric}, ("larger ones of width %d, %s"):format(width, metric))
+    end
+  end
+end)
+
+-- Against a mean a thousand times as long as what differs no product of the rows as they are says anything: without it they do, on the
+-- device. Of rows whose lengths differ it is the mean of the unit rows that says what they have in common.
+check.group("what all rows have in common", function()
+  local x = pair(200, 12, 1) * 0.01 + 10
+  for _, metric in ipairs {"cosine", "ip", "euclidean"} do same_lists(x, {k = 3, metric = metric}, "a common mean, " .. metric) end
+  local lengths = {}
+  for i = 1, 200 do lengths[i] = 10 ^ (i % 31 - 15) end
+  lengths = vbl.tensor(lengths):view(200, 1)
+  same_lists(x * lengths, {k = 3}, "a common mean and lengths that differ")
+  same_lists(pair(200, 12, 1) * lengths, {k = 3}, "lengths that differ")
+  for _, by in ipairs {1e-38, 1e36} do
+    for _, metric in ipairs {"cosine", "ip", "euclidean"} do same_lists(x * (by / 10), {k = 3, metric = metric}, ("rows of %g, %s"):format(by, metric)) end
+  end
+end)
+
 check.group("measures of neighbours", function()
   local x, y = pair(70, 11, 6, true)
   for _, name in ipairs {"mknn", "mknn_thesis", "knn_jaccard", "rank_sim", "joint_rank_jaccard", "cycle_knn", "lcs_knn", "edit_knn"} do
