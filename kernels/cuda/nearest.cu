@@ -128,27 +128,30 @@ static __global__ void rows_kernel(vbl_nearest s, const float *v, int64_t ld, bo
   }
 }
 
-enum { WARPS = THREADS / WARP, EACH = WARP / WARPS /* columns of a warp */, TALL = 2 * WARP, READS = TALL / WARPS };
+enum { WARPS = THREADS / WARP, ACROSS = 16, EACH = ACROSS / WARPS /* columns of a warp */, KEYS = 4, TALL = KEYS * WARP };
+enum { DOWN = THREADS / ACROSS, READS = TALL / DOWN };
 
-// Of 32 columns and TALL rows from r on, those that the warp brings to shared memory.
+// Of ACROSS columns and TALL rows from r on, those that the thread brings to shared memory.
 static __device__ inline void load_tile(const float *v, int64_t ld, int64_t r, int64_t rows, int64_t c, int64_t columns,
                                         float *next) {
-  const int warp = (int)threadIdx.x / WARP;
+  const int down = (int)threadIdx.x / ACROSS, across = (int)threadIdx.x % ACROSS;
   UNROLL for (int q = 0; q < READS; q++) {
-    const int64_t row = r + warp + q * WARPS;
-    next[q] = row < rows && c + lane() < columns ? v[row * ld + c + lane()] : -INFINITY;
+    const int64_t row = r + down + q * DOWN;
+    next[q] = row < rows && c + across < columns ? v[row * ld + c + across] : -INFINITY;
   }
 }
 
-// 32 columns a block, turned in shared memory: a warp then has its columns' keys side by side. The next tile is on its way meanwhile.
+// ACROSS columns a block, turned in shared memory: a warp then has its columns' keys side by side. The next tile is on its way
+// meanwhile. 16 columns are 64 bytes, whole sectors; a block of products then makes 512 blocks, which all run at once on a large
+// device and have twice as much under way as 256 of 32 columns.
 static __global__ void columns_kernel(vbl_nearest s, const float *v, int64_t ld, int64_t i, int64_t rows, int64_t j,
                                       int64_t columns) {
-  VBL_SHARED(float, tile, [TALL][WARP + 1]);
-  const int warp = (int)threadIdx.x / WARP;
-  for (int64_t c = (int64_t)blockIdx.x * WARP; c < columns; c += (int64_t)gridDim.x * WARP) {
+  VBL_SHARED(float, tile, [TALL][ACROSS + 1]);
+  const int warp = (int)threadIdx.x / WARP, down = (int)threadIdx.x / ACROSS, across = (int)threadIdx.x % ACROSS;
+  for (int64_t c = (int64_t)blockIdx.x * ACROSS; c < columns; c += (int64_t)gridDim.x * ACROSS) {
     const int64_t first = c + warp * EACH;
     pile p[EACH];
-    float window[EACH], next[READS], key[2], plus[2];
+    float window[EACH], next[READS], key[KEYS], plus[KEYS];
     UNROLL for (int q = 0; q < EACH; q++) {
       const bool there = first + q < columns;
       p[q] = there ? pile_of(s, j + first + q) : pile{nullptr, 0, INFINITY};
@@ -157,17 +160,17 @@ static __global__ void columns_kernel(vbl_nearest s, const float *v, int64_t ld,
     load_tile(v, ld, 0, rows, c, columns, next);
     for (int64_t r = 0; r < rows; r += TALL) {
       __syncthreads();
-      UNROLL for (int q = 0; q < READS; q++) tile[warp + q * WARPS][lane()] = next[q];
+      UNROLL for (int q = 0; q < READS; q++) tile[down + q * DOWN][across] = next[q];
       __syncthreads();
       load_tile(v, ld, r + TALL, rows, c, columns, next);
       const int64_t row = r + lane();
-      UNROLL for (int e = 0; e < 2; e++) plus[e] = row + e * WARP < rows ? s.plus[i + row + e * WARP] : -INFINITY;
+      UNROLL for (int e = 0; e < KEYS; e++) plus[e] = row + e * WARP < rows ? s.plus[i + row + e * WARP] : -INFINITY;
       UNROLL for (int q = 0; q < EACH; q++) {
-        UNROLL for (int e = 0; e < 2; e++) {
+        UNROLL for (int e = 0; e < KEYS; e++) {
           const bool itself = i + row + e * WARP == j + first + q;
           key[e] = itself ? -INFINITY : s.times * tile[lane() + e * WARP][warp * EACH + q] + plus[e];
         }
-        offer_all<2>(s, p[q], window[q], key, i + row, WARP);
+        offer_all<KEYS>(s, p[q], window[q], key, i + row, WARP);
       }
     }
     UNROLL for (int q = 0; q < EACH; q++) if (first + q < columns) put_back(s, j + first + q, p[q]);
@@ -178,7 +181,7 @@ void vbl_cuda_nearest_block(const vbl_nearest *search, const void *v, int64_t ld
                             int64_t columns, bool transposed, vbl_stream s) {
   if (rows * columns == 0) return;
   if (transposed)
-    VBL_LAUNCH(columns_kernel, blocks_for(columns, WARP), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
+    VBL_LAUNCH(columns_kernel, blocks_for(columns, ACROSS), THREADS, s, *search, (const float *)v, ld, i, rows, j, columns);
   else
     VBL_LAUNCH(rows_kernel, blocks_for(rows, WARPS), THREADS, s, *search, (const float *)v, ld,
                ld % 4 == 0 && ((uintptr_t)v | (uintptr_t)(search->plus + j)) % 16 == 0, i, rows, j, columns);
