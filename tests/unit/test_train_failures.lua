@@ -67,7 +67,7 @@ check.group("a file size limit (RLIMIT_FSIZE): the older checkpoint stays, the r
   trainer.same(whole, run)
 end)
 
--- A disk of its own; the run is copied out of it before it goes. Returns the copy.
+-- A disk of its own; the run is copied out of it before it goes. Returns the copy and what was said.
 local function on_small_disk(moment, code, ...)
   local disk, out = trainer.folder .. "/disk", trainer.folder .. "/copied"
   c.make_folder(disk)
@@ -80,7 +80,7 @@ local function on_small_disk(moment, code, ...)
   if got == 99 or got == nil then return nil end
   check.ok(got == code, ("exit code %s, expected %d: %s"):format(got, code, text))
   for _, part in ipairs {...} do check.ok(text:find(part, 1, true), ("output lacks %q: %s"):format(part, text)) end
-  return out .. "/run"
+  return out .. "/run", text
 end
 
 check.group("a full disk", function()
@@ -91,7 +91,9 @@ check.group("a full disk", function()
   end
   trainer.expect(0, {"--threads", "1", "--resume", run})
   trainer.same(whole, run)
-  run = on_small_disk("prepare 14 FILL", 1, "metrics.jsonl", "No space left on device")
+  local said
+  run, said = on_small_disk("prepare 14 FILL", 1, "metrics.jsonl", "No space left on device")
+  check.ok(not said:find("traceback", 1, true) and not said:find("%.lua:%d"), said)
   trainer.expect(0, {"--threads", "1", "--resume", run}, "resumed at step 3")
   trainer.same(whole, run)
 end)

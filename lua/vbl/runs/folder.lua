@@ -36,6 +36,14 @@ Run.__index = Run
 local EVENTS = "events.out.tfevents.vbl"
 local growing = {"metrics.jsonl", "warnings.jsonl", "log.txt", EVENTS}
 
+-- A disk that refuses is no mistake in any code: one sentence, without the place that wrote and its traceback.
+local function append(run, name, text)
+  local ok, message = pcall(run.files[name].write, run.files[name], text)
+  if ok then return end
+  if system.interrupted() then error(message, 0) end
+  usage(usage.strip(message))
+end
+
 -- Opens the growing files, metrics.jsonl with its lock first.
 local function attach(path, config)
   local run = setmetatable({path = path, config = config, files = {}, screen = console.new()}, Run)
@@ -45,12 +53,12 @@ end
 
 -- The config is there from the first moment: as text, and as the hyperparameters of a session.
 local function begin_events(run)
-  local file, time = run.files[EVENTS], os.time()
-  if file:tell() > 0 then return end
-  file:write(events.header(time))
+  local time = os.time()
+  if run.files[EVENTS]:tell() > 0 then return end
+  append(run, EVENTS, events.header(time))
   local code = ("    " .. config_values.write(run.config)):gsub("\n", "\n    ")  -- indented: Markdown's code
   run:text(0, "config", code)
-  file:write(events.session_start(time, run.config))
+  append(run, EVENTS, events.session_start(time, run.config))
 end
 
 -- out/DATE-TIME-NAME, made; -2, -3, ... behind it when it is taken.
@@ -128,7 +136,7 @@ end
 local function write_log(run, level, format, ...)
   local text = ("%s - %s - %s"):format(os.date "%Y-%m-%d %H:%M:%S", level, visible(format:format(...)))
   run.screen.line(text)
-  run.files["log.txt"]:write(text .. "\n")
+  append(run, "log.txt", text .. "\n")
 end
 
 function Run:log(format, ...) write_log(self, "INFO", format, ...) end
@@ -139,7 +147,7 @@ local alarm_keys = {"step", "epoch", "kind", "text"}
 
 function Run:alarm(row)
   self:warn("%s", row.text)
-  self.files["warnings.jsonl"]:write(c.json_encode(row, {order = alarm_keys}) .. "\n")
+  append(self, "warnings.jsonl", c.json_encode(row, {order = alarm_keys}) .. "\n")
 end
 
 function Run:progress(text) self.screen.progress(text) end
@@ -150,15 +158,15 @@ function Run:metric(row)
   for key, value in pairs(row) do
     if key ~= "time" then line[key] = value end
   end
-  self.files["metrics.jsonl"]:write(metrics.line(line))
+  append(self, "metrics.jsonl", metrics.line(line))
   self.last_step = row.step
   local tag = row.split and row.split .. "/" .. row.name or row.name
-  self.files[EVENTS]:write(events.scalar(time, row.step, tag, row.value))
+  append(self, EVENTS, events.scalar(time, row.step, tag, row.value))
 end
 
-function Run:text(step, tag, markdown) self.files[EVENTS]:write(events.text(system.time(), step, tag, markdown)) end
+function Run:text(step, tag, markdown) append(self, EVENTS, events.text(system.time(), step, tag, markdown)) end
 
-function Run:image(step, tag, png) self.files[EVENTS]:write(events.image(system.time(), step, tag, png)) end
+function Run:image(step, tag, png) append(self, EVENTS, events.image(system.time(), step, tag, png)) end
 
 function Run:sync()
   for _, file in pairs(self.files) do file:sync() end
@@ -196,7 +204,7 @@ function Run:plots()
   local ok, message = pcall(function() require("vbl.plot").from_run(self.path) end)
   if ok then return end
   if system.interrupted() then error(message, 0) end
-  self:warn("plots were not drawn: %s", message)
+  self:warn("plots were not drawn: %s", usage.strip(message))
 end
 
 function Run:close()
