@@ -70,6 +70,15 @@ check.group("mistakes name the key, the type and the nearest", function()
   check.error(function() config(3) end, "expected a table", "number")
 end)
 
+check.group("a table is asked for with its own default or keys", function()
+  local schemas = {[""] = {betas = {nil, "decay rates", type = "table", unset = "{0.9, 0.98}"}, freeze = {nil, 'by pattern: {"bert.*"}', type = "table"},
+                           captions = {nil, "options", type = "table"}}, captions = {crop = {nil, "how", type = "string"}}}
+  check.error(function() with({"layers=3"}, {layers = {"a", "b"}}) end, 'expected a table such as {"a", "b"}, got')
+  check.error(function() with({"betas=1"}, {}, schemas) end, "expected a table such as {0.9, 0.98}, got")
+  check.error(function() with({"freeze=bert"}, {}, schemas) end, 'expected a table such as {"bert.*"}, got')
+  check.error(function() with({"captions=x"}, {captions = {}}, schemas) end, "expected a table, got 'x' (its keys one by one: captions.crop=VALUE)")
+end)
+
 check.group("schemas allow keys that the table lacks", function()
   local schemas = {model = {dropout = {0.1, "probability"}, weights = {nil, "a file", type = "string"}, preset = {nil, "", type = "table"}}}
   local c = with({"model.dropout=0", "model.weights=a.safetensors"}, defaults(), schemas)

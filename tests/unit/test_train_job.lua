@@ -47,7 +47,7 @@ check.group("the rate is that of the preset: the data's where none is given", fu
   check.equal(rate(pretrain_config {model = small, lr = 2e-3}), 2e-3)
   check.equal(tuning_rate {}, 1e-3)
   check.equal(tuning_rate {model = small}, 5e-4)
-  check.error(function() rate(pretrain_config {lr = "fast"}) end, "config: lr: expected a number, got string (fast)")
+  check.error(function() rate(pretrain_config {lr = "fast"}) end, "config: lr: expected a number or auto, got string (fast)")
 end)
 
 check.group("with weights it is that of their width", function()

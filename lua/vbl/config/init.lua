@@ -64,20 +64,36 @@ local function collect_schemas(rows, schemas)
   end
 end
 
-local function expected(row)
+-- The first key below a path that has some, such as captions.crop below captions; of those in its default where there is one.
+local function key_below(path, row, rows)
+  if named(row[1]) then return path .. "." .. sorted_keys(row[1])[1] end
+  for _, key in ipairs(sorted_keys(rows)) do
+    if key:sub(1, #path + 1) == path .. "." then return key end
+  end
+end
+
+-- A table that the key would take: its default, else what its meaning shows of one.
+local function example(path, row, rows)
+  local shown = type(row[1]) == "table" and next(row[1]) and values.show(row[1]) or row.unset or row.meaning and row.meaning:match "%b{}"
+  if shown and shown:find "^{[^|]+}$" then return "table such as " .. shown end
+  return (shown or key_below(path, row, rows)) and "table" or "table such as {1, 3}"
+end
+
+local function expected(path, row, rows)
   local list = {}
   for kind in pairs(row.types) do
-    if kind ~= "false" then list[#list + 1] = kind == "table" and "table such as " .. (named(row[1]) and values.show(row[1]) or "{1, 3}") or kind end
+    if kind ~= "false" then list[#list + 1] = kind == "table" and example(path, row, rows) or kind end
   end
   table.sort(list)
   if row.types["false"] then list[#list + 1] = "false" end
   return table.concat(list, " or ")
 end
 
-local function ill_typed(path, row, got)
-  local more = row[1] ~= nil and (" (default %s)"):format(values.show(row[1])) or ""
-  if named(row[1]) then more = (" (its keys one by one: %s.%s=VALUE)"):format(path, sorted_keys(row[1])[1]) end
-  fail(("key '%s': expected a %s, got %s%s"):format(path, expected(row), got, more))
+local function ill_typed(path, row, got, rows)
+  local below = row.types.table and key_below(path, row, rows)
+  local more = below and (" (its keys one by one: %s=VALUE)"):format(below) or
+                 row[1] ~= nil and type(row[1]) ~= "table" and (" (default %s)"):format(values.show(row[1])) or ""
+  fail(("key '%s': expected a %s, got %s%s"):format(path, expected(path, row, rows), got, more))
 end
 
 -- The only key whose last name is `word`: captions.max_bad for max_bad.
@@ -141,7 +157,7 @@ end
 function merge(config, rows, path, value)
   local row = rows[path]
   if not row then unknown(path, rows, values.show(value)) end
-  if not row.types[type(value)] and not (value == false and row.types["false"]) then ill_typed(path, row, values.show(value)) end
+  if not row.types[type(value)] and not (value == false and row.types["false"]) then ill_typed(path, row, values.show(value), rows) end
   if type(value) == "table" then return merge_table(config, rows, path, value) end
   assign(config, path, value)
 end
@@ -152,7 +168,7 @@ local function merge_word(config, rows, word)
   local row = rows[path]
   if not row then unknown(path, rows, text) end
   local value = values.parse(text, row.types)
-  if value == nil then ill_typed(path, row, "'" .. text .. "'") end
+  if value == nil then ill_typed(path, row, "'" .. text .. "'", rows) end
   merge(config, rows, path, value)
 end
 

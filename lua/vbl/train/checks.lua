@@ -49,7 +49,7 @@ local function check_lists(c)
   for i, partner in ipairs(c.partners) do
     local known = false
     for _, name in ipairs(partners) do known = known or name == partner end
-    if not known then error(string.format("config: partners[%d]: '%s' is none%s", i, tostring(partner), nearest.hint(partner, partners)), 0) end
+    if not known then error(string.format("config: partners: item %d: expected matched, mismatched or none, got '%s'%s", i, tostring(partner), nearest.hint(partner, partners)), 0) end
   end
   if #c.partners == 0 then error("config: partners: expected at least one of matched, mismatched, none (probe_samples=0 leaves out the analysis)", 0) end
 end
@@ -61,7 +61,7 @@ function checks.complete(kind, config)
     if config[key] == nil then c[key] = row[2] else c[key] = config[key] end
     local auto = c[key] == "auto" and row[2] == "auto"
     if c[key] ~= nil and type(c[key]) ~= row[1] and not auto then
-      error(string.format("config: %s: expected a %s, got %s (%s)", key, row[1], type(c[key]), tostring(c[key])), 0)
+      error(string.format("config: %s: expected a %s%s, got %s (%s)", key, row[1], row[2] == "auto" and " or auto" or "", type(c[key]), tostring(c[key])), 0)
     end
     if row[1] == "number" and not auto then c[key] = check_number(key, c[key], row) end
   end
