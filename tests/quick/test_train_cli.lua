@@ -102,6 +102,8 @@ end)
 
 check.group("data", function()
   sentence({"data=scene"}, "no data set 'scene', did you mean 'scenes'?")
+  sentence({"data=scenes:x"}, "scenes is drawn from a seed and takes no path, got 'scenes:x'")
+  sentence({"data=none.tsv"}, "none.tsv: No such file or folder")
   refused({"data=captions:" .. trainer.folder .. "/none.tsv"}, "/none.tsv", "No such file")
   local bad = trainer.write("bad.tsv", "a.png no tab here\nb.png\t\n")
   refused({"data=captions:" .. bad}, "bad.tsv:1: no tab")

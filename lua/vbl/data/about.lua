@@ -147,7 +147,7 @@ function about.check(data)
   if repeated.image + repeated.text > 0 then
     lines[#lines + 1] = ("within splits: %d of the samples with an earlier one's image, %d with its text"):format(repeated.image, repeated.text)
   end
-  lines[#lines + 1] = ("%s cannot be decoded"):format(count(repeated.unreadable, "image"))
+  lines[#lines + 1] = ("%s of those in the splits cannot be decoded"):format(count(repeated.unreadable, "image"))
   for line in repeated.report:gmatch "[^\n]+" do lines[#lines + 1] = "  " .. line end
   lines[#lines + 1] = well and "ok" or "NOT OK"
   return table.concat(lines, "\n"), well
