@@ -68,8 +68,9 @@ local function ask(step, n)
   end
 end
 
--- Paragraphs, broken anew for the terminal.
+-- Paragraphs, broken anew for the terminal; a page's link is its words alone.
 local function fitted(text)
+  text = text:gsub("%[(.-)%]%(.-%)", "%1")
   local width = system.width "stdout"
   return width and commands.wrapped(text:gsub("(%S)\n(%S)", "%1 %2"), width) or text
 end
