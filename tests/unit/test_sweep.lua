@@ -277,6 +277,8 @@ check.group("what is wrong is said before anything is made", function()
   sweeps.expect(0, {"sweep", "--help"}, "vbl sweep resume FOLDER")
   local plan = sweeps.file("plan", [[space = {x = sweep.linear(0, 1)}, objective = "val.loss", method = "random", trials = 3]])
   sweeps.expect(0, {plan, "--plan"}, "random over 3 trials", "trial 2")
+  plan = sweeps.file("plan", [[space = {xx = sweep.linear(0, 1)}, objective = "val.loss", method = "random", trials = 3]])
+  sweeps.expect(1, {plan, "--plan"}, "does not take xx=", "unknown key 'xx'")
   sweeps.expect(1, {plan, "trils=3"}, "unknown key 'trils', did you mean 'trials'")
 end)
 

@@ -132,7 +132,10 @@ local function begin(given)
   if type(given) ~= "table" then error("sweep: expected a table {name =, experiment =, space =, ...}, got " .. type(given), 0) end
   local all, flags = with_flags(given)
   local definition, how = spec.read(all)
-  if flags.plan then return plan(definition) end
+  if flags.plan then
+    require("vbl.sweep.check").experiment(definition)
+    return plan(definition)
+  end
   local folder = absolute(flags.resume or how.folder or flags.out .. "/" .. definition.name)
   if flags.resume then
     go_on(folder, definition, all)
