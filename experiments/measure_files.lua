@@ -16,6 +16,20 @@ local config = vbl.config({
 
 local function complain(...) require "vbl.usage"(string.format(...)) end
 
+local function load_file(path)
+  local ok, value = pcall(vbl.load, path)
+  if not ok then complain("%s", require("vbl.usage").strip(value)) end
+  return value
+end
+
+-- A table of texts or of rows is none of arrays.
+local function holds_arrays(value)
+  for _, item in pairs(type(value) == "table" and value or {}) do
+    if not vbl.is_tensor(item) then return false end
+  end
+  return type(value) == "table" and next(value) ~= nil
+end
+
 -- The arrays of a file that holds several, as "name [shape]".
 local function contents(arrays)
   local list = {}
@@ -26,10 +40,9 @@ end
 
 local function load_array(word)
   local path, name = word:match "^(.*%.%a+):(.+)$"
-  local ok, value = pcall(vbl.load, path or word)
-  if not ok then complain("%s", require("vbl.usage").strip(value)) end
+  local value = load_file(path or word)
   if vbl.is_tensor(value) then return value end
-  if type(value) ~= "table" then complain("%s: holds no arrays; expected .npy, .npz or .safetensors", word) end
+  if not holds_arrays(value) then complain("%s: holds no arrays; expected .npy, .npz or .safetensors", word) end
   local list = contents(value)
   if not name and #list == 1 then return select(2, next(value)) end
   if name and value[name] then return value[name] end
@@ -49,7 +62,8 @@ end
 
 local function groups_of(path, n)
   if path == "" then return nil end
-  local labels, known, count = vbl.load(path), {}, 0
+  local labels, known, count = load_file(path), {}, 0
+  if type(labels) ~= "table" and not vbl.is_tensor(labels) then complain("%s: holds no labels; expected one a row", path) end
   if vbl.is_tensor(labels) then labels = labels:totable() end
   for i, label in ipairs(labels) do
     label = type(label) == "table" and label[#label] or label

@@ -132,6 +132,11 @@ check.group("measure_files", function()
     for _, word in ipairs(few) do words[#words + 1] = word end
     trainer.expect(1, script("measure_files", words), ...)
   end
+  for name, content in pairs {["words.tsv"] = "a.jpg\ta dog\n", ["rows.json"] = '{"a": [1, 2]}', ["none.tsv"] = ""} do
+    refused({a, trainer.write(name, content)}, name .. ": holds no arrays; expected .npy, .npz or .safetensors")
+  end
+  refused({a, b, "groups=" .. trainer.folder .. "/nowhere.tsv"}, "nowhere.tsv: cannot open: No such file")
+  refused({a, b, "groups=" .. trainer.write("word.json", '"abc"')}, "word.json: holds no labels")
   refused({a, write("short.npy", y:narrow(1, 1, 39))}, "a.npy has 40 rows", "short.npy has 39")
   local bad = y:clone()
   bad[{3, 2}] = 0 / 0
