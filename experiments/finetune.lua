@@ -11,7 +11,7 @@ local config = vbl.config({
   task = "auto",                      -- hateful_memes, mmimdb, upmc_food, vqa2, easy_vqa, scenes, itm, retrieval, jsonl; auto: what the set is for
   from = "",                          -- a pretraining RUN, one of its checkpoints, or weights; "": from scratch
   baseline = "none",                  -- text, image, no_fusion, single_stream, random, shuffled
-  scenes = {train = 12000},           -- samples an epoch
+  scenes = {train = 12000},           -- the built-in set, and its samples an epoch
   captions = {},                      -- vocabulary=PATH (else counted from the training texts), split=, crop=center|squash, max_tokens=
   model = {preset = "auto", dropout = 0, init = "fan_in"},  -- sizes and fusion; with `from` those of the weights
   head = {hidden = 512, fusion = "concat", dropout = 0.1},  -- CLS vectors by concat, sum or product; fc1, ReLU, dropout, fc2

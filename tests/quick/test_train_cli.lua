@@ -132,6 +132,7 @@ check.group("--plan and --help start nothing", function()
   trainer.expect(0, {"--plan", "batch=100000", "test_samples=33", "probe_samples=40", "warmup=0.1"}, "2 (1 an epoch", "batch = 100000: a step takes all 64 training pairs",
                  "test_samples = 33: all 32 held-out pairs", "probe_samples = 40: all 32", "warmup = 0.1: of 2 steps that is not one")
   run, text = trainer.expect(0, {"--help"}, "checkpoint_every", "tasks.ap.head", "--resume", "steps between checkpoints")
+  check.ok(text:find "scenes%.train +%d+ +scenes: pairs to train on\n" and text:find("held-out pairs", 1, true), "one default a key: " .. text)
   -- What a key is that the script does not list.
   check.ok(text:find "clip%s+1.0%s" and text:find "betas%s+{0.9, 0.98}%s" and text:find 'mix.how%s+"joint"%s', text)
   check.ok(text:find "model.mlp .*tiny 512, small 1024, base 3072" and text:find "model.fusion .*interleaved, stacked or single_stream", text)

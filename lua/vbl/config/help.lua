@@ -39,6 +39,12 @@ local function print_rows(list)
   end
 end
 
+-- What the options' owner takes where nothing is said, "(24000)" at a meaning's end, is none beside the script's own default.
+local function meaning_of(row)
+  local text = row.meaning or ""
+  return row[1] ~= nil and not row.schema and text:gsub(" %([%w.]+%)$", "") or text
+end
+
 return function(rows, source, line, operands)
   local meanings, order = {}, {}
   if source then meanings, order = comments(source, line) end
@@ -47,7 +53,7 @@ return function(rows, source, line, operands)
     local default = rows[path][1]
     local nested = type(default) == "table" and #default == 0
     local shown = default == nil and rows[path].unset or (nested or default == nil) and "" or values.show(default)
-    keys[#keys + 1] = {path, shown, meanings[path] or rows[path].meaning or ""}
+    keys[#keys + 1] = {path, shown, meanings[path] or meaning_of(rows[path])}
   end
   local words = operands and " " .. table.concat(operands, " ") or ""
   print(("usage: vbl %s%s [key=value ...] [flags]\n\nkeys, defaults, meaning:"):format(arg and arg[0] or "script.lua", words))
