@@ -44,6 +44,38 @@ static int optim_pack(lua_State *L) {
   return 0;
 }
 
+// The lists `averages` and `weights` of the table at 1, of one length.
+static vbl_tensor **check_averages(lua_State *L, vbl_tensor ***weights, int *count) {
+  int others;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "averages");
+  lua_getfield(L, 1, "weights");
+  vbl_tensor **averages = check_list(L, lua_gettop(L) - 1, count);
+  *weights = check_list(L, lua_gettop(L) - 1, &others);  // behind the first list's memory
+  if (*count != others) vbl_lua_error(L, "average: %d averages of %d tensors", *count, others);
+  return averages;
+}
+
+static int optim_average(lua_State *L) {
+  int count;
+  const double decay = luaL_checknumber(L, 2);
+  vbl_tensor **weights, **averages = check_averages(L, &weights, &count);
+  VBL_LUA_TRY(L, vbl_parameters_average(averages, weights, count, decay, &err));
+  return 0;
+}
+
+// No interrupt comes between the exchange and the note of it.
+static int optim_swap(lua_State *L) {
+  int count;
+  vbl_tensor **weights, **averages = check_averages(L, &weights, &count);
+  lua_getfield(L, 1, "swapped");
+  const bool swapped = lua_toboolean(L, -1);
+  VBL_LUA_TRY(L, vbl_parameters_swap(averages, weights, count, &err));
+  lua_pushboolean(L, !swapped);
+  lua_setfield(L, 1, "swapped");
+  return 0;
+}
+
 static const char **check_names(lua_State *L, int arg, int count) {
   luaL_checktype(L, arg, LUA_TTABLE);
   const char **names = lua_newuserdatauv(L, (size_t)count * sizeof *names, 0);
@@ -193,6 +225,9 @@ static int method_load_state(lua_State *L) {
 
 static const vbl_fn functions[] = {
     {"pack", optim_pack, "pack({leaf, ...})", "Moves the leaves' data and gradients into one block each, in their order."},
+    {"average", optim_average, "average({averages =, weights =}, decay)",
+     "Each average becomes decay average + (1 - decay) weight."},
+    {"swap", optim_swap, "swap({averages =, weights =})", "Exchanges them, and negates the table's `swapped`."},
     {"new", optim_new, "new(\"adamw\" or \"sgd\", {name, ...}, {leaf, ...}, {decay, ...}, {lr_scale, ...}, opts) -> optimizer",
      "opts: beta1, beta2, eps, momentum, weight_decay, clip (global norm; 0 is none)."},
     {NULL, NULL, NULL, NULL}};

@@ -9,7 +9,7 @@
 //
 // Before either, all trained gradients share one global norm: g <- g * min(1, clip / (norm + 1e-6)); clip <= 0 leaves them.
 // A leaf that does not require a gradient, or that got none since zero_grad, is left alone: no decay, no step, t unchanged. t
-// counts per leaf, as in PyTorch. defines: vbl_optimizer and what makes, steps, ends it; vbl_update; vbl_parameters_pack
+// counts per leaf, as in PyTorch. defines: vbl_optimizer and what makes, steps, ends it; vbl_update; vbl_parameters_pack, _average, _swap
 #pragma once
 #include "core/tensor/tensor.h"
 
@@ -73,3 +73,11 @@ void vbl_optimizer_zero_grad(vbl_optimizer *o);
 // Moves the leaves' data into one block, strictly one after the other, and gives each a .grad in one block of gradients (without a
 // value). The leaves' storages change; views made of them before keep the old ones. All f32 or all f64, on one backend.
 vbl_status vbl_parameters_pack(vbl_tensor *const *leaves, int count, vbl_error *err);
+
+// averages[i] <- decay averages[i] + (1 - decay) leaves[i] (Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; with weights
+// that fall off exponentially, Tarvainen & Valpola 2017, "Mean teachers are better role models"). Contiguous tensors of one shape, dtype (f32, f64) and
+// device each; decay in [0, 1].
+vbl_status vbl_parameters_average(vbl_tensor *const *averages, vbl_tensor *const *leaves, int count, double decay, vbl_error *err);
+
+// Exchanges what is in averages[i] and leaves[i], of all or, with VBL_ENOMEM, of none.
+vbl_status vbl_parameters_swap(vbl_tensor *const *averages, vbl_tensor *const *leaves, int count, vbl_error *err);

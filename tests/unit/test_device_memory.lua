@@ -57,6 +57,7 @@ check.group("the plan against the allocator", function()
     end
   end
   compare("f32, checkpointing", "f32", 16, 5, {checkpointing = true})
+  compare("f32, an average of the weights", "f32", 16, 16, {ema = 0.99})
   compare("bf16, checkpointing", "bf16", 16, 16, {checkpointing = true})
   compare("f32, frozen text", "f32", 8, 2, {freeze = {"bert.*"}})
   compare("bf16, no AP, gradients weighted", "bf16", 6, 6, {mix = {weighting = "gradient"}, tasks = {mlm = {batch = 4}, mim = {}}})

@@ -162,4 +162,9 @@ function optim.pack(parameters)
   core.pack(tensors)
 end
 
+vbl.document("vbl.optim.ema", "ema(parameters, decay) -> average",
+  "An exponential moving average of the weights: average:update(step) after each step of the optimizer, average:during(fn, ...) to evaluate with it, " ..
+  "average.list, as the parameters, to save it. The decay of a step is at most (1 + step) / (10 + step). A run's: config ema=0.999.")
+optim.ema = require "vbl.optim.ema"
+
 return optim

@@ -131,6 +131,12 @@ function job.optimizer(self)
   })
 end
 
+-- The average of the weights that is evaluated in their place; nil: none.
+function job.average(self)
+  local decay = self.config.ema or 0
+  return decay > 0 and vbl.optim.ema(self.model.list, decay) or nil
+end
+
 local switched = false  -- whether it was a job that switched vbl.deterministic on
 
 -- What a job's config switches on holds until the next job; what a script has switched on by itself stays.
@@ -170,6 +176,7 @@ local function build(config, parts, dry)
   self.mix = mix.new(self.tasks, self.model, config.mix or {}, config.flags.seed)
   self.mix.at_once = self.at_once
   self.optimizer = job.optimizer(self)
+  self.average = job.average(self)
   collectgarbage()  -- what drawing the parameters left behind
   return self
 end

@@ -54,9 +54,15 @@ local function batch_again(job, step)
   return loader:next()
 end
 
+-- fn() with the weights that are evaluated and kept.
+local function with_average(job, fn)
+  if job.average then return job.average:during(fn) end
+  return fn()
+end
+
 -- What the kind finds of the model as it is; nothing is written, so that an interrupt in here leaves no trace.
 local function evaluation(job, s)
-  return vbl.autocast(job.config.precision, function()
+  return vbl.autocast(job.config.precision, with_average, job, function()
     local found, losses = job.kind.evaluate(job, s)
     local bad = step_of.not_finite("test loss", losses, job.tasks)
     if bad then
@@ -165,6 +171,7 @@ local function stop(self, message)
   system.hold_interrupts(true, true)
   loop.last = self
   local ok, failure = pcall(function()
+    if job.average then job.average:restore() end
     if interrupted then
       if not s.busy then
         settle(job, run, s)

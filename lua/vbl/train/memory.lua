@@ -68,7 +68,9 @@ local function twin_job(job, micro, at_once)
   local twin = setmetatable({model = twin_of(job.model), micro = micro, tasks = tasks_of(job)}, {__index = job})
   twin.mix = mix_of(job, twin.tasks, twin.model)
   twin.mix.at_once = at_once
-  twin.optimizer = require("vbl.train.job").optimizer(twin)
+  local job_of = require "vbl.train.job"
+  twin.optimizer = job_of.optimizer(twin)
+  twin.average = job_of.average(twin)
   return twin
 end
 

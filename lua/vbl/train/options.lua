@@ -17,6 +17,7 @@ local common = {
   cuda_graph = {"boolean", false, "each step is given to a GPU in one call, as a CUDA graph: vbl.cuda_graph"},
   betas = {"table", {0.9, 0.98}, "AdamW's decay rates"},
   clip = {"number", 1.0, "global gradient norm to clip at; 0: none", from = 0},
+  ema = {"number", 0, "decay of an exponential moving average of the weights, such as 0.999, which is then what is evaluated, analysed and kept as the model; 0: none", from = 0, to = 0.999999},
   freeze = {"table", {}, "parameters that stay as they are, by name pattern: {\"bert.*\"}"},
   probe_samples = {"number", 256, "held-out pairs of the layer analysis, at least 8; 0: no analysis", from = 0, whole = true},
   partners = {"table", {"matched", "mismatched"}, "partners of the layer analysis: matched, mismatched, none"},

@@ -112,7 +112,9 @@ function pretraining.score(job, found)
   return {metric = "loss", value = sum, score = -sum}
 end
 
-function pretraining.finish() end
+function pretraining.finish(job)
+  if job.average then job.average:apply() end
+end
 
 function pretraining.values(_, s)
   local values = {}

@@ -32,6 +32,7 @@ function report.opening(run, job, s)
   for _, line in ipairs(job.remarks or {}) do run:warn("%s", line) end
   run:log("%d steps (%d an epoch), batch %d in micro-batches of %d%s, seed %d, %s, %s%d threads, %s", job.total_steps, job.epoch_steps, c.batch, job.micro,
           job.at_once and ", all tasks together" or "", c.flags.seed, c.precision, dist.size() > 1 and ("%d ranks of "):format(dist.size()) or "", system.threads(), run.path)
+  if job.average then run:log("evaluated and kept is a moving average of the weights, ema %g", c.ema) end
   local names = {}
   for i, layer in ipairs(features.layers(job.model.config)) do names[i] = string.format("%s %s|%s", layer.name, layer.text, layer.vision) end
   run:log("layers: %s%s", table.concat(names, ", "), #job.config.partners > 1 and "; one line where the partner changes nothing" or "")

@@ -190,7 +190,8 @@ function state.restore(run, job, stored)
   compare_threads(run)
   for _, line in ipairs(stored.unrecorded or {}) do run:warn("%s", line) end
   if not found then return s end
-  copy_weights(job.model.list, found.model, run.path .. "/checkpoints/last/model.safetensors")
+  copy_weights(job.model.list, found.training or found.model, run.path .. "/checkpoints/last/model.safetensors")
+  if job.average then copy_weights(job.average.list, found.model, run.path .. "/checkpoints/last/model.safetensors") end
   copy_weights(job.mix.list, found.mix or found.model, run.path .. "/checkpoints/last")  -- once they were among the model's
   job.optimizer:load_state {m = found.optimizer.m, v = found.optimizer.v, steps = found.state.optimizer_steps,
                             parameters = found.state.optimizer_parameters}  -- nil: from before they were recorded
@@ -217,7 +218,7 @@ function state.save(run, kind, job, s)
                     missing = next(s.missing) and s.missing or nil}
   local message = dist.on_first(function()
     local ok, message = run:checkpoint(kind, {
-      model = part_of(job.model.list, job.model:metadata()), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
+      model = part_of(job.average and job.average.list or job.model.list, job.model:metadata()), training = job.average and part_of(job.model.list), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
       optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
       state = {counters = counters, optimizer_steps = moments.steps, optimizer_parameters = moments.parameters, fingerprint = fingerprint(job)},
     })

@@ -129,6 +129,7 @@ function step.queue(job, batch, number, opts)
       if not bad then bad, q.norm, q.update = told(job.optimizer.step, job.optimizer, q.rate, {wait = false}) end
     end)
     if bad then explain(job, q, works, batch, bad) end
+    if job.average then job.average:update(number) end
   end)
   return q
 end
