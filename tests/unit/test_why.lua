@@ -85,7 +85,7 @@ check.group("a key that alone differs is named, whenever it shows: in the losses
     end
     return a
   end
-  named(trainer.script, {"epochs=1"}, {"mix.how=sampled", "tasks.ap=false", "tasks.mim=false", "tasks.mim.target=stop", "tasks.ap.contrastive.learnable=true", "model.packed=false"})
+  named(trainer.script, {"epochs=1"}, {"mix.how=sampled", "tasks.ap=false", "tasks.mim=false", "tasks.mim.target=stop", "tasks.ap.contrastive.learnable=true", "model.packed=false", "ema=0.5"})
   named(trainer.script, {"epochs=1", "mix.how=alternating"}, {"tasks.ap.weight=2", "tasks.mim.batch=8", "tasks.mim.target=stop"})
   local a = named(trainer.finetune, {"probe_samples=8"}, {"metric=loss", "batch=32"})
   named(trainer.finetune, {"epochs=1", "from=" .. a.path}, {"--seed=3"})
@@ -158,6 +158,8 @@ check.group("threads explain last bits and nothing else; bf16 has wider ones", f
   check.ok(found.first.rounding and found.beyond.far.step == 50 and causes_text(found.causes) == "threads", causes_text(found.causes))
   found = threads(4.02, "f32")
   check.ok(not found.first.rounding and #found.causes == 0 and causes_text(found.others) == "threads")
+  found = pair({{0, "test", "loss.mlm", 4, 4.00002}}, {}, {ranks = {nil, 2}})
+  check.ok(found.first.rounding and causes_text(found.causes) == "ranks", causes_text(found.causes))
   found = threads(4.02, "bf16")
   check.ok(found.first.rounding and causes_text(found.causes) == "threads")
 end)

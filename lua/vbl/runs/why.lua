@@ -189,7 +189,7 @@ end
 local function remarks_of(letter, record)
   local lines, path = {}, record.path .. "/log.txt"
   for line in (system.exists(path) and store.read_file(path) or ""):gmatch "[^\n]+" do
-    local text = line:match " %- INFO %- (resumed at step .*)" or line:match " %- WARNING %- (the run began with .* threads .*)"
+    local text = line:match " %- INFO %- (resumed at step .*)" or line:match " %- WARNING %- (the run began with .* and goes on with .*)"
     if text then lines[#lines + 1] = letter .. ": " .. text end
   end
   return lines
