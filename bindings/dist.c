@@ -172,6 +172,11 @@ static int dist_sum_gradients(lua_State *L) {
   return 0;
 }
 
+static int dist_by_host(lua_State *L) {
+  lua_pushstring(L, vbl_comm_by_host());
+  return 1;
+}
+
 static int dist_interrupt(lua_State *L) {
   vbl_interrupt_request((int)luaL_checkinteger(L, 1));
   return 0;
@@ -200,6 +205,7 @@ static const vbl_fn functions[] = {
      "The ranks' rows, in order, without history, on the same device."},
     {"broadcast", dist_broadcast, "broadcast([string]) -> string", "Rank 0's."},
     {"sum_gradients", dist_sum_gradients, "sum_gradients({leaf, ...})", "Each leaf's .grad becomes its sum over the ranks."},
+    {"by_host", dist_by_host, "by_host() -> string or nil", "Why sums of a device's gradients go through the hosts' memory."},
     {"interrupt", dist_interrupt, "interrupt(signal)", "Notes a signal that another rank got."},
     {"quiet", dist_quiet, "quiet()", "From now on what is printed goes nowhere."},
     {NULL, NULL, NULL, NULL}};

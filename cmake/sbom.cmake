@@ -110,6 +110,7 @@ if(VBL_CUDA)
   vbl_component("CUDA runtime" ${version} ${terms} libvbl_cuda.so "compiled in" cudart "the GPU" OPTIONAL)
   vbl_component(cuBLASLt ${version} ${terms} libvbl_cuda.so linked libcublasLt "matrix products on the GPU" OPTIONAL)
   vbl_component(cuDNN "" "see: NVIDIA cuDNN software license agreement" libvbl_cuda.so opened libcudnn "attention in bf16 on the GPU" OPTIONAL)
+  vbl_component(NCCL "" BSD-3-Clause libvbl_cuda.so opened libnccl "sums over several GPUs" OPTIONAL)
   vbl_component("GCC run-time libraries" ${CMAKE_CXX_COMPILER_VERSION} "GPL-3.0-or-later WITH GCC-exception-3.1" libvbl_cuda.so linked "libstdc++ libgcc_s" "C++" OPTIONAL)
 endif()
 

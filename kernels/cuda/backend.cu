@@ -41,6 +41,9 @@ static vbl_backend make_table(void) {
   ENTRY(memory);
   ENTRY(set_deterministic);
   ENTRY(describe);
+  ENTRY(ranks_id);
+  ENTRY(join_ranks);
+  ENTRY(sum_ranks);
   ENTRY(copy);
   ENTRY(fill);
   ENTRY(unary);

@@ -26,7 +26,7 @@ local vbl = require "vbl.tensor.c"
 
 local dist = {}
 
-local planning = false
+local planning, told = false, false
 
 function dist.size() return c.size() end
 function dist.rank() return planning and 0 or c.rank() end
@@ -133,6 +133,8 @@ function dist.sum_gradients(parameters)
   local leaves = {}
   for i, p in ipairs(parameters) do leaves[i] = p.tensor end
   c.sum_gradients(leaves)
+  if not told and c.by_host() then io.stderr:write(c.rank() == 0 and ("vbl: the ranks' gradients go through the hosts' memory, which is slow: %s\n"):format(c.by_host()) or "") end
+  told = told or c.by_host() ~= nil
 end
 
 function dist.on_first(fn)

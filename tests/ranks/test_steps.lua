@@ -99,4 +99,14 @@ check.group("steps", function()
     for _, other in ipairs(dist.each(mine)) do check.equal(other, mine) end
   end
 end)
+
+check.group("who has added up", function()
+  local why = require("vbl.dist.c").by_host()
+  if not emulated then return end
+  if os.getenv "NCCL_EMU_REFUSES" then
+    check.ok((why or ""):find("NCCL: ncclCommInitRank: invalid usage", 1, true), tostring(why))
+  else
+    check.equal(why, nil)
+  end
+end)
 check.done()

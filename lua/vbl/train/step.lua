@@ -109,7 +109,7 @@ local function asked_for(job, fn)
   if not job.config.cuda_graph then return fn() end
   if dist.size() > 1 then
     fn()
-    return "the ranks' gradients are added up on the host"
+    return "several ranks exchange numbers in it"
   end
   return (vbl.cuda_graph(fn))
 end

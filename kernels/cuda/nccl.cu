@@ -1,0 +1,86 @@
+// Sums over several processes' GPUs by NCCL, from one's memory to another's. The library is opened when a run has several ranks; what is used of it has been
+// the same since its version 2.
+// defines: vbl_cuda_ranks_id, vbl_cuda_join_ranks, vbl_cuda_sum_ranks
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/backend.h"
+
+using namespace vbl_cuda;
+
+namespace {
+
+// As in nccl.h.
+struct ncclUniqueId {
+  char internal[VBL_RANKS_ID];
+};
+struct ncclComm;
+enum { ncclSuccess = 0, ncclSum = 0, ncclFloat32 = 7, ncclFloat64 = 8 };
+
+struct library {
+  int (*ncclGetUniqueId)(ncclUniqueId *id);
+  int (*ncclCommInitRank)(ncclComm **comm, int ranks, ncclUniqueId id, int rank);
+  int (*ncclCommDestroy)(ncclComm *comm);
+  int (*ncclAllReduce)(const void *from, void *to, size_t n, int type, int op, ncclComm *comm, cudaStream_t s);
+  const char *(*ncclGetErrorString)(int result);
+  const char *missing;
+};
+
+library open_library() {
+  library l = {};
+  void *so = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+  if (so == nullptr) {
+    l.missing = "NCCL is not installed (libnccl.so.2 is not where the loader looks)";
+    return l;
+  }
+  bool whole = true;
+#define RESOLVE(name) whole = (l.name = (decltype(l.name))dlsym(so, #name)) != nullptr && whole;
+  RESOLVE(ncclGetUniqueId)
+  RESOLVE(ncclCommInitRank)
+  RESOLVE(ncclCommDestroy)
+  RESOLVE(ncclAllReduce)
+  RESOLVE(ncclGetErrorString)
+#undef RESOLVE
+  if (!whole) l.missing = "libnccl.so.2 lacks functions of NCCL 2";
+  return l;
+}
+
+const library &api() {
+  static const library l = open_library();
+  return l;
+}
+
+ncclComm *joined;
+
+vbl_status check(const char *what, int result, vbl_error *err) {
+  if (result == ncclSuccess) return VBL_OK;
+  return vbl_fail(err, VBL_EDEVICE, "NCCL: %s: %s", what, api().ncclGetErrorString(result));
+}
+
+}  // namespace
+
+vbl_status vbl_cuda_ranks_id(char *id, vbl_error *err) {
+  if (api().missing != nullptr) return vbl_fail(err, VBL_EDEVICE, "%s", api().missing);
+  if (id == nullptr) return VBL_OK;
+  ncclUniqueId made;
+  VBL_TRY(check("ncclGetUniqueId", api().ncclGetUniqueId(&made), err));
+  memcpy(id, made.internal, sizeof made.internal);
+  return VBL_OK;
+}
+
+// Which algorithm NCCL takes hangs on sizes and on what lies between the GPUs, not on time; that of a switch that adds up has no order.
+vbl_status vbl_cuda_join_ranks(const char *id, int rank, int size, vbl_error *err) {
+  ncclUniqueId given;
+  if (deterministic()) setenv("NCCL_ALGO", "Ring", 0);
+  memcpy(given.internal, id, sizeof given.internal);
+  if (joined != nullptr) api().ncclCommDestroy(joined);
+  joined = nullptr;
+  return check("ncclCommInitRank", api().ncclCommInitRank(&joined, size, given, rank), err);
+}
+
+void vbl_cuda_sum_ranks(vbl_dtype T, void *x, int64_t n, vbl_stream s) {
+  const int result = api().ncclAllReduce(x, x, (size_t)n, T == VBL_F64 ? ncclFloat64 : ncclFloat32, ncclSum, joined, queue(s));
+  if (result != ncclSuccess) note_failure(VBL_EDEVICE, api().ncclGetErrorString(result));
+}
