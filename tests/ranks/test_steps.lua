@@ -1,5 +1,5 @@
--- Under mpirun: the gradient, losses and stats of a batch that the ranks share are those of one process, as those of micro-batches are (unit/test_accumulate,
--- whose bounds these are): every mixture, each rank's share whole and in parts, dropout on, a last batch with fewer samples than ranks.
+-- Under mpirun: the gradient, losses and stats of a batch that the ranks share are those of one process, as those of micro-batches are (unit/test_accumulate):
+-- every mixture, each rank's share whole and in parts, dropout on, a last batch with fewer samples than ranks.
 local check = require "check"
 local dist = require "vbl.dist"
 local sorted_keys = require "vbl.sorted_keys"
@@ -48,9 +48,11 @@ local function distance(a, b)
   return math.sqrt(difference / size)
 end
 
--- Each task's gradient is off by up to 1e-6 of its norm. Of tasks that are brought to one norm the errors may all point one way while the T gradients are
--- at right angles: T of one over sqrt(T) of the other.
-local function bound(j) return j.config.mix and j.config.mix.weighting == "gradient" and 1e-6 * math.sqrt(#j.tasks) or 1e-6 end
+-- Another order of the sums over samples. What lies between a parameter and a loss is some sixty roundings of 2^-24, which add up as
+-- their square root does, and the contrastive logits are divided by a temperature of 0.07: sqrt(60) / 0.07 * 2^-24 = 6.6e-6 of the gradient's norm.
+-- Of tasks that are brought to one norm the errors may all point one way while the T gradients are at right angles: T of one over sqrt(T) of the other.
+-- A sample that is counted twice, left out or divided by a wrong number is a sixteenth.
+local function bound(j) return 6.6e-6 * (j.config.mix and j.config.mix.weighting == "gradient" and math.sqrt(#j.tasks) or 1) end
 
 local function compare(j, n, micro, number, separate)
   local alone, expected = dist.alone(step, j, n, 16, number, separate)
