@@ -160,9 +160,23 @@ static int run_chunk(lua_State *L, int argc, char **argv, int first) {
   return code;
 }
 
+// Commands and the prompt are of one process, and so is the standard input: mpirun gives it to the first.
+static int refuse_ranks(lua_State *L, const char *what) {
+  vbl_error err;
+  int launched = vbl_comm_launched(NULL);
+  if (launched == 1) return EXIT_SUCCESS;
+  if (vbl_comm_start(&err) == VBL_OK)
+    lua_pushfstring(L, "%d processes were started as one run, which takes a script: mpirun -n %d vbl SCRIPT; %s one process",
+                    launched, launched, what);
+  else
+    lua_pushstring(L, err.message);
+  return fail(L);
+}
+
 static int run_script(lua_State *L, int argc, char **argv, int script) {
   bool standard_input = script >= argc || (strcmp(argv[script], "-") == 0 && strcmp(argv[script - 1], "--") != 0);
   const char *file = standard_input ? NULL : argv[script];
+  if (standard_input && refuse_ranks(L, "the standard input is of") != EXIT_SUCCESS) return EXIT_FAILURE;
   if (file != NULL) vbl_script_folder(L, file);
   int failed = luaL_loadfile(L, file);
   if (failed == LUA_ERRFILE && file != NULL && strpbrk(file, "./") == NULL)
@@ -177,19 +191,6 @@ static bool is_command(const char *word) {
   if (strspn(word, "abcdefghijklmnopqrstuvwxyz_") != strlen(word)) return false;
   int n = snprintf(module, sizeof module, "vbl.cmd.%s", word);
   return n > 0 && (size_t)n < sizeof module && vbl_has_module(module);
-}
-
-// Commands and the prompt are of one process. They meet first, so that one of them says so.
-static int refuse_ranks(lua_State *L, const char *what) {
-  vbl_error err;
-  int launched = vbl_comm_launched(NULL);
-  if (launched == 1) return EXIT_SUCCESS;
-  if (vbl_comm_start(&err) == VBL_OK)
-    lua_pushfstring(L, "%d processes were started as one run, which takes a script: mpirun -n %d vbl SCRIPT; %s one process",
-                    launched, launched, what);
-  else
-    lua_pushstring(L, err.message);
-  return fail(L);
 }
 
 // A command module returns function(words...) -> exit code or nil.
@@ -257,6 +258,7 @@ typedef struct program {
 
 static int run_program(lua_State *L) {
   program *p = lua_touserdata(L, 1);
+  (void)vbl_comm_start(NULL);  // without an MPI: said where the ranks are asked for
   p->code = start(L, p->argc, p->argv, p->o);
   if (p->code == EXIT_SUCCESS) p->code = run(L, p->argc, p->argv, p->o);
   return 0;

@@ -36,6 +36,10 @@ static const char *const names[][2] = {
     {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"}, {"PMI_SIZE", "PMI_RANK"}, {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}};
 
 int vbl_comm_launched(int *rank) {
+  if (mpi != NULL) {
+    if (rank != NULL) *rank = mpi->rank;
+    return mpi->size;
+  }
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     int size = number_of(names[i][0], 1);
     if (size < 2) continue;
@@ -82,10 +86,14 @@ vbl_status vbl_comm_describe(char *text, size_t size, vbl_error *err) {
 
 static void at_exit(int code, void *unused);
 
-vbl_status vbl_comm_start(vbl_error *err) {
+// A program that a rank starts is none.
+static void forget_launcher(void) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t k = 0; k < 2; k++) unsetenv(names[i][k]);
+}
+
+static vbl_status join(int launched, vbl_error *err) {
   char message[512];
-  int launched = vbl_comm_launched(NULL);
-  if (mpi != NULL || launched < 2) return VBL_OK;
   void *library = open_library(message, sizeof message);
   if (library == NULL) return vbl_fail(err, VBL_EDEVICE, "%d processes were started as one run: %s", launched, message);
   vbl_comm_open_fn *open = NULL;
@@ -104,8 +112,20 @@ vbl_status vbl_comm_start(vbl_error *err) {
                     launched, size);
   }
   mpi = found;
+  forget_launcher();
   on_exit(at_exit, NULL);
   return VBL_OK;
+}
+
+// MPI is begun once, so what came of that is kept.
+vbl_status vbl_comm_start(vbl_error *err) {
+  static vbl_error failure;
+  static bool tried;
+  const int launched = vbl_comm_launched(NULL);
+  if (mpi != NULL || launched < 2) return VBL_OK;
+  if (!tried) (void)join(launched, &failure);
+  tried = true;
+  return mpi != NULL ? VBL_OK : vbl_fail(err, failure.code, "%s", failure.message);
 }
 
 int vbl_comm_rank(void) { return mpi == NULL || alone ? 0 : mpi->rank; }

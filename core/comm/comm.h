@@ -7,13 +7,14 @@
 #pragma once
 #include "core/tensor/tensor.h"
 
-// How many ranks a launcher says that it started; 1: none did. *rank, where it is not NULL: which one this is.
+// How many ranks a launcher says that it started; 1: none did. *rank, where it is not NULL: which one this is. Of the programs that a rank starts none is one.
 int vbl_comm_launched(int *rank);
 
 // The MPI that is here, by name and version; VBL_EDEVICE: why there is none.
 vbl_status vbl_comm_describe(char *text, size_t size, vbl_error *err);
 
-// Joins the others, once; from then on this process ends when all do. VBL_EDEVICE: MPI is missing, or sees other ranks than the launcher.
+// Joins the others, once; from then on this process ends when all do. The program does so before all else: who had ended before would never be missed, and
+// the others would wait for it. VBL_EDEVICE: MPI is missing, or sees other ranks than the launcher.
 vbl_status vbl_comm_start(vbl_error *err);
 
 int vbl_comm_rank(void);

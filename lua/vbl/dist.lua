@@ -45,9 +45,12 @@ local function divide_cores()
   system.set_threads(math.max(1, system.threads() // same))
 end
 
--- Joins the others where a launcher started several. From then on what this rank prints goes nowhere, if it is not the first.
+local started = false
+
+-- From here on the ranks are those of one run: they divide the cores, and what this one prints goes nowhere, if it is not the first.
 function dist.start()
-  if c.launched() == 1 or c.size() > 1 then return end
+  if c.launched() == 1 or started then return end
+  started = true
   local ok, message = pcall(c.start)
   if not ok then usage(usage.strip(message)) end
   divide_cores()

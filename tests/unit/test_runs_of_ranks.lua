@@ -94,6 +94,42 @@ check.group("an error of one rank ends the others with its words", function()
   check.ok(code ~= 0 and text:find("one_fails.lua:3: the lamp went out", 1, true) and text:find("rank 1 ended: ", 1, true), text)
 end)
 
+-- Of a script's text: what two ranks say, and the exit code.
+local made = 0
+local function of_script(text, env)
+  made = made + 1
+  return trainer.run(on_two {trainer.write(("ends_%d.lua"):format(made), text), script = true, looks = true, env = env})
+end
+
+check.group("a rank that ends before it asks for the others is missed", function()
+  for _, way in ipairs {{0, "it came to its end"}, {3, "it failed"}} do
+    local text, code = of_script(('if select(2, require("vbl.dist.c").launched()) == 1 then os.exit(%d) end\nvbl.dist.start()\nprint(vbl.dist.sum(1))'):format(way[1]))
+    check.ok(code ~= 0 and count(text, "vbl: [^\n]*rank 1 ended: " .. way[2]) == 1, text)
+  end
+end)
+
+check.group("what a script cannot begin with is said once", function()
+  for text, words in pairs {["x = = 2"] = "unexpected symbol", ["vbl.confg {}"] = "confg"} do
+    local said, code = of_script(text)
+    check.ok(code ~= 0 and count(said, "vbl: [^\n]*" .. words) == 1, said)
+  end
+  local said, code = trainer.run(on_two {"--sed", "3"})
+  check.ok(code ~= 0 and count(said, "unknown flag") == 1, said)
+end)
+
+check.group("the standard input is the first rank's alone", function()
+  local text, code = trainer.run(on_two {"-", script = true, looks = true, limit = "exec </dev/null;"})
+  check.ok(code ~= 0 and count(text, "the standard input is of one process") == 1, text)
+end)
+
+check.group("what a rank starts is no rank", function()
+  local text, code = of_script([[vbl.dist.start()
+    local program = require("vbl.system.c").executable()
+    if vbl.dist.first() then os.execute(program .. " -e 'vbl.dist.start() print(\"alone\", vbl.dist.size())'") end
+    print("together", vbl.dist.sum(1))]])
+  check.ok(code == 0 and text:find "alone%s+1\n" and text:find "together%s+2", text)
+end)
+
 check.group("fine-tuning", function()
   local alone = trainer.expect(0, {trainer.finetune, script = true, "--threads", "1", "--final"})
   local both = trainer.expect(0, on_two {trainer.finetune, script = true, "--final"})
