@@ -9,6 +9,7 @@
 // A rank's last word: how many operations it has begun, all of which others may still end, and why it begins no more.
 typedef struct vbl_comm_word {
   int64_t operations;
+  bool shown;  // whether it is what the rank prints too, and not its exit alone
   char text[900];
 } vbl_comm_word;
 

@@ -275,27 +275,31 @@ static double seconds(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static void tell(const char *text) {
+static void tell(const char *text, bool shown) {
   if (told) return;
   told = true;
   said.operations = operations;
+  said.shown = shown;
   snprintf(said.text, sizeof said.text, "%.*s", (int)strcspn(text, "\n"), text);  // without a traceback
   mpi->tell(&said);
 }
 
-// Whether rank 0 fails of the same, which its words hold then; it is given a second to say so.
+// Whether rank 0 fails of the same, which its words hold then, long ones to where they were cut. It may look where a NaN began, and make the run's page,
+// before it says so.
 static bool rank_0_says_so(void) {
-  const double until = seconds() + 1;
+  char mine[sizeof said.text / 2];
+  snprintf(mine, sizeof mine, "%.*s", (int)sizeof mine - 1, said.text);
+  const double until = seconds() + 30;
   for (int turns = 0; !heard_rank_0 && seconds() < until; turns++) {
     listen();
     rest(turns);
   }
-  return heard_rank_0 && (strstr(of_rank_0.text, said.text) != NULL || strstr(said.text, of_rank_0.text) != NULL);
+  return heard_rank_0 && of_rank_0.shown && (strstr(of_rank_0.text, mine) != NULL || strstr(said.text, of_rank_0.text) != NULL);
 }
 
 bool vbl_comm_failed(const char *message) {
   if (mpi == NULL) return true;
-  tell(message);
+  tell(message, true);
   return mpi->rank == 0 || !rank_0_says_so();
 }
 
@@ -305,7 +309,7 @@ static void at_exit(int code, void *unused) {
   const double until = seconds() + 60;
   bool all = false;
   (void)unused;
-  tell(code == 0 ? "it came to its end" : "it failed");
+  tell(code == 0 ? "it came to its end" : "it failed", false);
   mpi->begin_meeting();
   for (int turns = 0; !(all = mpi->met()) && (code == 0 || seconds() < until); turns += turns < INT_MAX) rest(turns);
   fflush(NULL);

@@ -108,6 +108,19 @@ check.group("a rank that ends before it asks for the others is missed", function
   end
 end)
 
+-- os.exit says nothing, so it is for the others to say that a rank has gone.
+check.group("nor does the first rank go unnoticed", function()
+  local text, code = of_script('vbl.dist.start()\nif vbl.dist.first() then os.exit(0) end\nvbl.dist.sum(1)')
+  check.ok(code ~= 0 and count(text, "vbl: [^\n]*rank 0 ended: it came to its end") == 1, text)
+end)
+
+check.group("words are said once: where the first rank comes later to its own, and long ones", function()
+  local text, code = of_script('vbl.dist.start()\nif vbl.dist.first() then os.execute "sleep 2" end\nerror "the lamp went out"')
+  check.ok(code ~= 0 and count(text, "the lamp went out") == 1, text)
+  text, code = of_script('vbl.dist.start()\nif vbl.dist.rank() == 1 then error("the lamp" .. (" and another"):rep(200)) end\nvbl.dist.sum(1)')
+  check.ok(code ~= 0 and count(text, "the lamp") == 1, text)
+end)
+
 check.group("what a script cannot begin with is said once", function()
   for text, words in pairs {["x = = 2"] = "unexpected symbol", ["vbl.confg {}"] = "confg"} do
     local said, code = of_script(text)
