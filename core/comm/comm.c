@@ -186,83 +186,145 @@ static vbl_status ready(vbl_error *err) {
   return VBL_OK;
 }
 
-vbl_status vbl_comm_sum(vbl_dtype dtype, void *data, int64_t n, vbl_error *err) {
-  const bool f64 = dtype == VBL_F64;
-  if (vbl_comm_size() == 1) return VBL_OK;
-  if (!f64 && dtype != VBL_F32)
-    return vbl_fail(err, VBL_EINVAL, "sum over ranks: expected f32 or f64, got %s", vbl_dtype_name(dtype));
-  for (int64_t at = 0; at < n; at += PIECE) {
-    VBL_TRY(ready(err));
-    mpi->begin_sum((char *)data + at * (int64_t)vbl_dtype_size(dtype), (int)(n - at < PIECE ? n - at : PIECE), f64);
-    VBL_TRY(wait(err));
-  }
+// What MPI reads and writes is memory of its own: an operation that was broken off may still do so, when who called has long given up its own.
+static void *held;
+
+static vbl_status hold(size_t bytes, void **block, vbl_error *err) {
+  *block = malloc(bytes + 1);
+  return *block != NULL ? VBL_OK : vbl_fail(err, VBL_ENOMEM, "ranks: no memory for an exchange of %zu bytes", bytes);
+}
+
+static void let_go(void *block) {
+  if (open_operation)
+    held = block;
+  else
+    free(block);
+}
+
+static vbl_status max_of(double *data, int n, vbl_error *err) {
+  void *block;
+  VBL_TRY(hold((size_t)n * sizeof *data, &block, err));
+  memcpy(block, data, (size_t)n * sizeof *data);
+  vbl_status status = ready(err);
+  if (status == VBL_OK) mpi->begin_max(block, n);
+  if (status == VBL_OK) status = wait(err);
+  if (status == VBL_OK) memcpy(data, block, (size_t)n * sizeof *data);
+  let_go(block);
+  return status;
+}
+
+typedef enum exchange { SUM_F32 = 1, SUM_F64, MAX, GATHER, BROADCAST } exchange;
+
+// Before each exchange: that it is the same one on all ranks. Of others MPI would take one's bytes for another's, or wait for ever. n: elements, where
+// all have to give as many.
+static vbl_status all_make(exchange kind, int64_t n, vbl_error *err) {
+  const double mine[] = {(double)kind, -(double)kind, (double)n, -(double)n};
+  double most[4];
+  memcpy(most, mine, sizeof most);
+  VBL_TRY(max_of(most, 4, err));
+  if (memcmp(most, mine, sizeof most) == 0) return VBL_OK;
+  return vbl_fail(err, VBL_EDEVICE,
+                  "the ranks have come apart: they exchange different things (all have to make the same calls, in the same order, "
+                  "with lists of one length)");
+}
+
+static vbl_status sum_in(void *block, vbl_dtype dtype, char *data, int n, vbl_error *err) {
+  const size_t bytes = (size_t)n * vbl_dtype_size(dtype);
+  VBL_TRY(ready(err));
+  memcpy(block, data, bytes);
+  mpi->begin_sum(block, n, dtype == VBL_F64);
+  VBL_TRY(wait(err));
+  memcpy(data, block, bytes);
   return VBL_OK;
+}
+
+vbl_status vbl_comm_sum(vbl_dtype dtype, void *data, int64_t n, vbl_error *err) {
+  const int64_t size = (int64_t)vbl_dtype_size(dtype);
+  void *block;
+  if (vbl_comm_size() == 1) return VBL_OK;
+  if (dtype != VBL_F64 && dtype != VBL_F32)
+    return vbl_fail(err, VBL_EINVAL, "sum over ranks: expected f32 or f64, got %s", vbl_dtype_name(dtype));
+  VBL_TRY(all_make(dtype == VBL_F64 ? SUM_F64 : SUM_F32, n, err));
+  VBL_TRY(hold((size_t)((n < PIECE ? n : PIECE) * size), &block, err));
+  vbl_status status = VBL_OK;
+  for (int64_t at = 0; at < n && status == VBL_OK; at += PIECE)
+    status = sum_in(block, dtype, (char *)data + at * size, (int)(n - at < PIECE ? n - at : PIECE), err);
+  let_go(block);
+  return status;
 }
 
 vbl_status vbl_comm_max(double *data, int64_t n, vbl_error *err) {
   if (vbl_comm_size() == 1) return VBL_OK;
-  for (int64_t at = 0; at < n; at += PIECE) {
-    VBL_TRY(ready(err));
-    mpi->begin_max(data + at, (int)(n - at < PIECE ? n - at : PIECE));
-    VBL_TRY(wait(err));
-  }
+  VBL_TRY(all_make(MAX, n, err));
+  for (int64_t at = 0; at < n; at += PIECE) VBL_TRY(max_of(data + at, (int)(n - at < PIECE ? n - at : PIECE), err));
   return VBL_OK;
 }
 
-static vbl_status gather_bytes(const void *mine, int bytes, void *all, const int *each, const int *at, vbl_error *err) {
-  VBL_TRY(ready(err));
-  mpi->begin_gather(mine, bytes, all, each, at);
-  return wait(err);
+// every rank's bytes to `all`; counts: of each rank
+static vbl_status gather_bytes(const void *mine, int bytes, void *all, const int64_t *counts, vbl_error *err) {
+  const size_t ranks = (size_t)mpi->size;
+  size_t total = 0;
+  void *block;
+  for (size_t i = 0; i < ranks; i++) total += (size_t)counts[i];
+  VBL_TRY(hold(2 * ranks * sizeof(int) + (size_t)bytes + total, &block, err));
+  int *each = block, *at = each + ranks;
+  char *own = (char *)(at + ranks), *found = own + bytes;
+  for (size_t i = 0, sum = 0; i < ranks; i++) {
+    at[i] = (int)sum;
+    each[i] = (int)counts[i];
+    sum += (size_t)counts[i];
+  }
+  memcpy(own, mine, (size_t)bytes);
+  vbl_status status = ready(err);
+  if (status == VBL_OK) mpi->begin_gather(own, bytes, found, each, at);
+  if (status == VBL_OK) status = wait(err);
+  if (status == VBL_OK) memcpy(all, found, total);
+  let_go(block);
+  return status;
 }
 
 vbl_status vbl_comm_gather(const void *mine, int64_t bytes, void **all, int64_t *counts, vbl_error *err) {
   const int size = vbl_comm_size();
-  int64_t total = 0, given = bytes;
-  if (size == 1) {
-    *counts = bytes;
-    *all = malloc((size_t)bytes + 1);
-    if (*all == NULL) return vbl_fail(err, VBL_ENOMEM, "gather: no memory for %lld bytes", (long long)bytes);
+  int64_t total = 0;
+  if (size > 1) VBL_TRY(all_make(GATHER, 0, err));
+  for (int i = 0; i < size; i++) counts[i] = size == 1 ? bytes : (int64_t)sizeof bytes;
+  if (size > 1) VBL_TRY(gather_bytes(&bytes, sizeof bytes, counts, counts, err));
+  for (int i = 0; i < size; i++) total += counts[i];
+  if (size > 1 && total > INT_MAX)
+    return vbl_fail(err, VBL_EINVAL, "gather: %lld bytes of all ranks are more than the 2 GiB that one exchange takes",
+                    (long long)total);
+  *all = malloc((size_t)total + 1);
+  if (*all == NULL) return vbl_fail(err, VBL_ENOMEM, "gather: no memory for %lld bytes", (long long)total);
+  vbl_status status = VBL_OK;
+  if (size > 1)
+    status = gather_bytes(mine, (int)bytes, *all, counts, err);
+  else
     memcpy(*all, mine, (size_t)bytes);
-    return VBL_OK;
-  }
-  int *each = malloc(2 * (size_t)size * sizeof *each);
-  if (each == NULL) return vbl_fail(err, VBL_ENOMEM, "gather: no memory for the sizes of %d ranks", size);
-  int *at = each + size;
-  for (int i = 0; i < size; i++) {
-    each[i] = sizeof *counts;
-    at[i] = i * (int)sizeof *counts;
-  }
-  vbl_status status = gather_bytes(&given, sizeof given, counts, each, at, err);
-  for (int i = 0; i < size && status == VBL_OK; i++) total += counts[i];
-  if (status == VBL_OK && total > INT_MAX)
-    status = vbl_fail(err, VBL_EINVAL, "gather: %lld bytes of all ranks are more than the 2 GiB that one exchange takes",
-                      (long long)total);
-  *all = status == VBL_OK ? malloc((size_t)total + 1) : NULL;
-  if (status == VBL_OK && *all == NULL) status = vbl_fail(err, VBL_ENOMEM, "gather: no memory for %lld bytes", (long long)total);
-  if (status == VBL_OK) {
-    for (int i = 0, sum = 0; i < size; i++) {
-      at[i] = sum;
-      sum += each[i] = (int)counts[i];
-    }
-    status = gather_bytes(mine, (int)bytes, *all, each, at, err);
-    if (status != VBL_OK) free(*all);
-  }
-  free(each);
+  if (status != VBL_OK) free(*all);
+  if (status != VBL_OK) *all = NULL;
   return status;
 }
 
+// rank 0's bytes to all
 static vbl_status broadcast_bytes(void *data, int bytes, vbl_error *err) {
-  VBL_TRY(ready(err));
-  mpi->begin_broadcast(data, bytes, 0);
-  return wait(err);
+  void *block;
+  VBL_TRY(hold((size_t)bytes, &block, err));
+  memcpy(block, data, (size_t)bytes);
+  vbl_status status = ready(err);
+  if (status == VBL_OK) mpi->begin_broadcast(block, bytes, 0);
+  if (status == VBL_OK) status = wait(err);
+  if (status == VBL_OK) memcpy(data, block, (size_t)bytes);
+  let_go(block);
+  return status;
 }
 
 vbl_status vbl_comm_broadcast(void **data, int64_t *bytes, vbl_error *err) {
   if (vbl_comm_size() == 1) return VBL_OK;
   if (mpi->rank == 0 && *bytes > INT_MAX)
     return vbl_fail(err, VBL_EINVAL, "broadcast: %lld bytes are more than 2 GiB", (long long)*bytes);
+  VBL_TRY(all_make(BROADCAST, 0, err));
   VBL_TRY(broadcast_bytes(bytes, sizeof *bytes, err));
-  if (mpi->rank != 0) *data = malloc((size_t)*bytes + 1);
+  if (mpi->rank != 0) *data = calloc((size_t)*bytes + 1, 1);
   if (*data == NULL) return vbl_fail(err, VBL_ENOMEM, "broadcast: no memory for %lld bytes", (long long)*bytes);
   vbl_status status = broadcast_bytes(*data, (int)*bytes, err);
   if (status != VBL_OK && mpi->rank != 0) free(*data);

@@ -102,6 +102,15 @@ check.group("what the first does", function()
   check.error(function() dist.on_first(function() error("no room", 0) end) end, "no room")
 end)
 
+-- Taken for one another, the bytes of one would be the numbers of the other.
+check.group("ranks that exchange different things", function()
+  local text = "the ranks have come apart"
+  check.error(function() if rank == 0 then dist.sum(1) else dist.each "x" end end, text)
+  check.error(function() if rank == 0 then dist.on_first(function() end) else dist.any(true) end end, text)
+  check.error(function() dist.sum(rank == 0 and {1, 2, 3} or {1}) end, text)
+  check.equal(dist.sum(1), size)
+end)
+
 check.group("one by itself", function()
   dist.alone(function()
     check.equal(dist.size(), 1)
