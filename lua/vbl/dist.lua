@@ -19,7 +19,6 @@
 --   dist.refuse(what)                    an error where there are several
 --   dist.planned(fn, ...) -> ...         fn as on rank 0, whose share is the largest, with nothing exchanged: to count what a rank's steps take
 local c = require "vbl.dist.c"
-local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local vbl = require "vbl.tensor.c"
@@ -140,14 +139,28 @@ function dist.sum_gradients(parameters)
   told = told or c.by_host() ~= nil
 end
 
+-- What came of fn as bytes, and back: strings and numbers are what they were to the last bit.
+local function packed(ok, value)
+  local kind = ok and (math.type(value) or type(value)) or "error"
+  if kind == "integer" then return "i" .. string.pack("j", value) end
+  if kind == "float" then return "d" .. string.pack("d", value) end
+  if kind == "string" then return "s" .. value end
+  if kind == "boolean" or kind == "nil" then return kind:sub(1, 1) .. tostring(value) end
+  return "e" .. (ok and "dist.on_first: expected nothing, a boolean, a number or a string, got a " .. kind or usage.strip(value))
+end
+
+local unpacked = {
+  i = function(bytes) return (string.unpack("j", bytes)) end, d = function(bytes) return (string.unpack("d", bytes)) end,
+  s = function(bytes) return bytes end, b = function(bytes) return bytes == "true" end, n = function() end,
+}
+
 function dist.on_first(fn)
   if not exchanges() then return fn() end
   local ok, value
   if c.rank() == 0 then ok, value = pcall(fn) end
-  local said = store.json_decode(c.broadcast(store.json_encode {ok = ok, value = ok and value or nil, message = not ok and usage.strip(value) or nil}))
-  if said.message and c.rank() == 0 then error(value, 0) end
-  if said.message then error(said.message, 0) end
-  return said.value
+  local kind, bytes = c.broadcast(packed(ok, value)):match "^(.)(.*)$"
+  if kind == "e" then error(c.rank() == 0 and not ok and value or bytes, 0) end
+  return unpacked[kind](bytes)
 end
 
 -- As if the signal that another rank got had come to this one too.

@@ -99,6 +99,15 @@ check.group("what the first does", function()
   check.equal(dist.on_first(function() return "path " .. rank end), "path 0")
   check.equal(dist.on_first(function() return rank == 0 end), true)
   check.equal(dist.on_first(function() end), nil)
+  for _, value in ipairs {"caf\xe9 \0\n", "", 3, 3.0, 1 / 3, math.mininteger, 2.0 ^ 60, -1 / 0} do
+    local got = dist.on_first(function() return value end)
+    check.equal(got, value)
+    check.equal(math.type(got), math.type(value))
+  end
+  local nan = dist.on_first(function() return 0 / 0 end)
+  check.ok(nan ~= nan)
+  check.error(function() dist.on_first(function() return {} end) end, "got a table")
+  check.error(function() dist.on_first(function() error("no room in caf\xe9", 0) end) end, "no room in caf\xe9")
   check.error(function() dist.on_first(function() error("no room", 0) end) end, "no room")
 end)
 
