@@ -95,6 +95,28 @@ check.group("gradients side by side on one rank only", function()
   check.equal(table.concat(b.grad:totable(), " "), "3.0 4.0 5.0 6.0")
 end)
 
+-- As it stands there; the last batch has fewer samples than ranks.
+check.group("the loop of docs/ranks.md", function()
+  local source = io.open("docs/ranks.md"):read "a":match "```lua\n(.-)```"
+  local function run(sizes)
+    local w = vbl.full({3}, 0.5):keep():requires_grad_(true)
+    local list, printed = {{name = "w", tensor = w}}, {}
+    local env = setmetatable({optimizer = vbl.optim.sgd(list, {lr = 1e-3}), rate = 1e-3, print = function(_, loss) printed[#printed + 1] = loss end}, {__index = _G})
+    env.model = {parameters = function() return list end}
+    function env.loss_of(_, batch, lo, hi) return (w * batch.x:narrow(1, lo, hi - lo + 1)):square():sum() end
+    for step, n in ipairs(sizes) do
+      env.step, env.batch = step, {n = n, x = vbl.arange(3 * n):reshape(n, 3)}
+      assert(load(source, "=docs/ranks.md", "t", env))()
+    end
+    return w:totable(), printed
+  end
+  local shared, said = run {4, 7, 1}
+  local alone, expected = dist.alone(run, {4, 7, 1})
+  for i, x in ipairs(alone) do check.near(shared[i], x, 1e-6 * math.abs(x)) end
+  check.equal(#said, rank == 0 and 3 or 0)
+  for i, x in ipairs(said) do check.near(x, expected[i], 1e-6 * math.abs(x)) end
+end)
+
 check.group("what the first does", function()
   check.equal(dist.on_first(function() return "path " .. rank end), "path 0")
   check.equal(dist.on_first(function() return rank == 0 end), true)
