@@ -8,14 +8,14 @@ local vbl = require "vbl"
 
 local script = trainer.write("study.lua", [[
 local vbl = require "vbl"
-local config = vbl.config({jobs = 2, bad = "", epochs = 2, pretrain = false, seeds = {1, 2}}, vbl.train.schemas "finetune")
+local config = vbl.config({jobs = 2, bad = "", epochs = 2, pretrain = false, seeds = {1, 2}, placements = {"none", "late"}, measures = {"cka", "mknn"}}, vbl.train.schemas "finetune")
 local model = {preset = "tiny", dim = 16, layers = 4, attention_heads = 2, mlp = 32, patch = 16, dropout = 0.1, init = "fan_in", fusion = "interleaved"}
 local cells = {}
 local first = config.pretrain and {name = "first", seed = 0, kind = "pretrain", labels = {}, config = {
   scenes = {train = 32, test = 16}, batch = 16, epochs = 1, test_samples = 16, probe_samples = 0, tasks = {mlm = {}}, lr = config.bad == "first" and 1e30 or "auto",
-  model = {preset = "tiny", dim = 16, layers = 4, attention_heads = 2, mlp = 32, patch = 16, dropout = 0, depth = 1, cross_attention_layers = {0}}}}
+  model = {preset = "tiny", [config.bad == "model" and "dimm" or "dim"] = 16, layers = 4, attention_heads = 2, mlp = 32, patch = 16, dropout = 0, depth = 1, cross_attention_layers = {0}}}}
 cells[1] = first or nil
-for _, placement in ipairs {"none", "late"} do
+for _, placement in ipairs(config.placements) do
   for _, seed in ipairs(config.seeds) do
     local own = {placement = placement}
     for key, value in pairs(model) do own[key] = value end
@@ -25,7 +25,7 @@ for _, placement in ipairs {"none", "late"} do
     end}
   end
 end
-vbl.train.study.run(cells, config.flags, {by = "placement", name = "small", jobs = config.jobs, title = "Placements", baseline = "none", measures = {"cka", "mknn"}, draws = 200})
+vbl.train.study.run(cells, config.flags, {by = "placement", name = "small", jobs = config.jobs, title = "Placements", baseline = "none", measures = config.measures, draws = 200})
 ]])
 
 local function words(out, ...) return {script, "--out", trainer.folder .. "/" .. out, script = true, ...} end
@@ -93,6 +93,17 @@ end)
 check.group("what leans on another run waits for it", function()
   trainer.expect(0, words("p", "--threads", "2", "pretrain=true", "seeds={1}"), "1 of 3: first, seed 0: best", "| late |")
   check.equal(by_name("p", "p-late").manifest.from, by_name("p", "-first-").path)
+end)
+
+check.group("what no run takes is refused before the first begins, and by --plan; not what is finished, nor what leans on a run that is not", function()
+  local bad = 'placements={"none", "latee"}'
+  trainer.expect(1, words("refused", bad), "vbl: study: p-latee, seed 1: ", "unknown placement 'latee', did you mean 'late'?")
+  trainer.expect(1, words("refused", bad, "--plan"), "study: p-latee, seed 1: ")
+  trainer.expect(1, words("a", bad), "study: p-latee, seed 1: ")
+  trainer.expect(1, words("refused", 'measures={"cka", "knn_jacard"}'), "measures no 'knn_jacard' of its layers, did you mean 'knn_jaccard'?")
+  check.ok(not system.exists(trainer.folder .. "/refused"))
+  check.equal(#runs_in "a", 4)
+  trainer.expect(1, words("first", "pretrain=true", "bad=model"), "vbl: study: first, seed 0: ", "unknown key 'dimm', did you mean 'dim'?")
 end)
 
 check.group("mistakes, and what would be done", function()

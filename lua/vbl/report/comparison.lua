@@ -2,6 +2,7 @@
 -- alignment layer by layer, and whether alignment predicts the score.
 --   comparison(groups, opts) -> c     groups: as of vbl.report.table; opts: its options, and
 --     measures = {"cka", "mknn", ...}     those that may predict the score (vbl.analysis.downstream); none, or {}: not asked
+--   comparison.check(measures)     raises where one is no measure that a run takes of its layers
 --   c.table       vbl.report.table; nil where there is none to be made, and c.why says why
 --   c.runs        sheet: a line a run: group, task, seed, status, best epoch and score, values, parameters, folder
 --   c.layers      sheet: a line a run, partner, layer and measure, before and after training: what the figures are drawn from
@@ -13,7 +14,9 @@
 local by_config = require "vbl.report.by_config"
 local figures = require "vbl.report.comparison_figures"
 local figure = require "vbl.plot.figure"
+local layers = require "vbl.analysis.layers"
 local listed = require "vbl.report.comparison_sheets"
+local nearest = require "vbl.nearest"
 local results = require "vbl.report.table"
 local scoring = require "vbl.tasks.scoring"
 local task_names = require "vbl.report.task_names"
@@ -26,11 +29,25 @@ Comparison.__index = Comparison
 -- The mean over the layers of each measure, of the names that the layer table has for it.
 local own_names = {knn_jaccard = "jaccard", rank_sim = "rank"}
 
-local function means(layers, names)
+function Comparison.check(measures)
+  local taken, known = {}, {}
+  for name, own in pairs(own_names) do taken[own] = name end
+  for i, name in ipairs(layers.names) do
+    taken[i], known[name] = taken[name] or name, true
+    known[taken[i]] = true
+  end
+  for _, name in ipairs(measures or {}) do
+    if not known[name] then
+      usage(("comparison: measures: a run measures no '%s' of its layers%s; there are %s"):format(tostring(name), nearest.hint(tostring(name), taken), table.concat(taken, ", ")))
+    end
+  end
+end
+
+local function means(rows, names)
   local row = {}
   for _, name in ipairs(names) do
     local sum, n = 0, 0
-    for _, layer in ipairs(layers or {}) do
+    for _, layer in ipairs(rows or {}) do
       local v = layer[own_names[name] or name]
       if type(v) == "number" and v == v then sum, n = sum + v, n + 1 end
     end
@@ -102,6 +119,7 @@ local function new(groups, opts)
   for key, value in pairs(opts or {}) do given[key] = value end
   local measures = given.measures
   given.measures = nil
+  Comparison.check(measures)
   groups = opened(groups)
   local self = setmetatable({groups = groups, figures = {}, title = given.title}, Comparison)
   given.metrics = given.metrics or values_to_show(groups)
@@ -127,4 +145,4 @@ function Comparison:save(base)
   for _, f in ipairs(self.figures) do figure.draw(("%s-%s"):format(base, f.name), {title = f.title, columns = f.columns, panels = f.panels}) end
 end
 
-return setmetatable({of = Comparison.of}, {__call = function(_, groups, opts) return new(groups, opts) end})
+return setmetatable({of = Comparison.of, check = Comparison.check}, {__call = function(_, groups, opts) return new(groups, opts) end})

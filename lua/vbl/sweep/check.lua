@@ -61,11 +61,10 @@ end
 function check.experiment(definition)
   for _, config in ipairs(check.configs(definition)) do
     local words = trial.words(config)
-    local text, code = system.output {"sh", "-c", 'exec "$0" "$@" --plan 2>&1', system.executable(), definition.experiment, table.unpack(words)}
-    if not text then error("sweep: " .. code, 0) end
-    if code ~= 0 then
-      error(("sweep: %s does not take %s: %s"):format(definition.experiment, table.concat(words, " "), trial.last_words(text) or "exit code " .. code), 0)
-    end
+    local command = {system.executable(), definition.experiment, table.unpack(words)}
+    command[#command + 1] = "--plan"
+    local refusal = trial.refusal(command)
+    if refusal then error(("sweep: %s does not take %s: %s"):format(definition.experiment, table.concat(words, " "), refusal), 0) end
   end
 end
 

@@ -7,6 +7,7 @@
 --   trial.resumable(path) -> whether it has a checkpoint to go on from, and no process writes it
 --   trial.outcome(definition, path, code, output) -> {status=, values=, message=}     path nil: the process made no run folder
 --   trial.last_words(text) -> what a process said last: its error, which starts with "vbl: ", else its last line; nil: nothing
+--   trial.refusal(command) -> what a process that fails says last; nil: it does not fail
 --   trial.reports(definition, path) -> list of {at=, values=, last=} from metrics.jsonl, epoch 0 (before training) left out; last: it is of the
 --     last step that the manifest names, after which there is nothing left to save
 local objective = require "vbl.sweep.objective"
@@ -69,6 +70,12 @@ function trial.last_words(text)
     if line:find "%S" then last = line end
   end
   return said or last
+end
+
+function trial.refusal(command)
+  local text, code = system.output {"/bin/sh", "-c", 'exec "$0" "$@" 2>&1', table.unpack(command)}
+  if code == 0 then return nil end
+  return text and (trial.last_words(text) or "exit code " .. code) or code
 end
 
 local function failed(format, ...) return {status = "failed", message = format:format(...)} end

@@ -1,5 +1,5 @@
 -- A study: several runs of one script, each made once, then compared. Started again, it keeps the runs that are finished, goes on with those
--- that were stopped, and makes those that are missing; a run whose config was changed is another run.
+-- that were stopped, and makes those that are missing; a run whose config was changed is another run. None begins where one would be refused.
 --   study.run(cells, flags, opts) -> vbl.report.comparison, saved and on a page; nil with --plan
 --     cells: {{name =, seed =, kind = "finetune"|"pretrain", config = table, labels = {KEY = value}, after = cell}, ...}; config may be a
 --     function that returns the table, which leans on the record of `after`, a cell made before it; flags: those of the script's config;
@@ -8,6 +8,7 @@
 --     vbl.report.comparison takes: title, baseline, measures, ...}; flags.out/NAME.md, .tex, .csv, its figures and NAME.html
 local vbl = require "vbl"
 local cells_of = require "vbl.train.study_cell"
+local check = require "vbl.train.study_check"
 local crew = require "vbl.train.study_crew"
 local dist = require "vbl.dist"
 local store = require "vbl.store.c"
@@ -65,9 +66,11 @@ end
 function study.run(cells, flags, opts)
   dist.refuse "a study"
   if flags.resume then usage "study: --resume is of one run; a study goes on by itself when it is started again with the same words" end
-  if flags.plan then return plan(cells, flags) end
   local jobs = opts.jobs or 1
   if not math.tointeger(jobs) or jobs < 1 then usage(("study: jobs: expected a whole number of at least 1, got %s"):format(tostring(jobs))) end
+  vbl.report.comparison.check(opts.measures)
+  check(cells, flags)
+  if flags.plan then return plan(cells, flags) end
   local failed = crew.run(cells, flags, jobs)
   if #failed == #cells then usage(("study: no run succeeded; the first: %s: %s"):format(failed[1].name, failed[1].failure)) end
   local comparison = publish(cells, flags, opts)

@@ -1,14 +1,17 @@
 -- One run of a study, as a process of its own: what goes wrong in it is its own, its memory goes with it, and it can run beside others.
 --   cell.look(cell, flags) -> "done" (finished; with --final also tested), "resume" or "new"; sets cell.config_now, cell.name_of_run, cell.resume
 --     and cell.record, the newest run of that name (nil: none). The name ends in the hash of the config, so a changed config is another run
+--   cell.refusal(cell, flags) -> what its run, planned only, says that it cannot begin with; nil: nothing. After cell.look
 --   cell.start(cell, flags, threads, output) -> child     output: the file that gets what it prints; nil: the terminal
 --   cell.left(cell, flags) -> its newest run, nil before there is one
 --   cell.work(given)      what that process does
+local job_of = require "vbl.train.job"
 local kinds = require "vbl.train.kinds"
 local loop = require "vbl.train.loop"
 local runs = require "vbl.runs"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
+local trial = require "vbl.sweep.trial"
 local usage = require "vbl.usage"
 local values = require "vbl.config.values"
 
@@ -62,12 +65,19 @@ function cell.look(self, flags)
   return self.resume and "resume" or "new"
 end
 
-function cell.start(self, flags, threads, output)
+-- The process's words. own: of its flags, those that are not the same in all of them.
+local function command(self, flags, own)
   local kind = self.kind or "finetune"
   local given = {kind = kind, script = (arg and arg[0] or ""):gsub("[^/]*$", "") .. scripts[kind], config = self.config_now,
-                 flags = {device = flags.device, out = flags.out, final = flags.final, seed = self.seed, name = self.name_of_run, threads = threads, resume = self.resume}}
-  local child, message = system.start({system.executable(), "-e", ("require 'vbl.train.study_cell'.work(%s)"):format(values.write(given))},
-                                      {output = output, self = true})
+                 flags = {device = flags.device, out = flags.out, final = flags.final, seed = self.seed, name = self.name_of_run, threads = own.threads,
+                          resume = own.resume, plan = own.plan}}
+  return {system.executable(), "-e", ("require 'vbl.train.study_cell'.work(%s)"):format(values.write(given))}
+end
+
+function cell.refusal(self, flags) return trial.refusal(command(self, flags, {plan = true})) end
+
+function cell.start(self, flags, threads, output)
+  local child, message = system.start(command(self, flags, {threads = threads, resume = self.resume}), {output = output, self = true})
   if not child then usage("study: " .. message) end
   child:go()
   return child
@@ -81,7 +91,8 @@ function cell.work(given)
   config.flags = given.flags
   config.flags.words, config.flags.given = {}, {}
   require("vbl.config.flags").apply(config.flags, refuse)
-  loop.run(config, {kind = kinds.named(given.kind)})
+  local parts = {kind = kinds.named(given.kind)}
+  if config.flags.plan then job_of.new(config, parts, true) else loop.run(config, parts) end
 end
 
 function cell.left(self, flags)
