@@ -32,6 +32,10 @@ local function features(opts)
   return analysis.features(job.model, job.test, all)
 end
 
+-- What cannot be measured is refused before the forward pass, not after it.
+if #config.measures == 0 then require "vbl.usage" "measures: expected at least one name, such as cka" end
+for _, names in ipairs {config.measures, config.maps} do require("vbl.analysis.gate").comparing(names) end
+
 local f = features {samples = config.samples}
 analysis.save(out .. "features.safetensors", f)
 print(("%s, checkpoint %s, %s"):format(job.run, job.checkpoint, f))
