@@ -170,6 +170,7 @@ local function build(config, parts, dry)
   if next(config.freeze) ~= nil then self.model:freeze(config.freeze) end
   kind.built(self)
   if config.lr == "auto" then config.lr = kind.rate(self, width_given and rates.preset_of(self.model.config.dim) or model_config.preset) end
+  if config.epochs > 0 and config.lr == 0 and not parts.frozen then error("config: lr: at a rate of 0 no weight moves; expected a number above 0 or auto (epochs=0 only evaluates)", 0) end
   if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
   plan_steps(self)
   if dry or parts.frozen then return self end
