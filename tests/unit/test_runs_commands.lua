@@ -52,6 +52,9 @@ check.group("finding", function()
   check.error(function() named "fuse" end, "'fuse' fits 2 runs", "2025-09-03-210336-fuse\n  2025-09-03-220000-fuse")
   check.error(function() named "2025-09-04-080000-pretrain_al1" end, "no run", "(3 runs)", "did you mean '2025-09-04-080000-pretrain_all'")
   check.error(function() named(out) end, "not a run's folder")
+  check.equal(vbl.runs.find(out .. "/pretrain", "nowhere"), killed)
+  check.error(function() named(out .. "/fuse") end, "'fuse' fits 2 runs")
+  check.error(function() named(out .. "/none") end, "no run", "(3 runs)")
 end)
 
 check.group("a name that fits several runs, or none, where else files are taken", function()
@@ -61,6 +64,8 @@ check.group("a name that fits several runs, or none, where else files are taken"
     check.ok(code == 1 and text:find "^vbl: " and text:find(want, 1, true) and not text:find("traceback", 1, true), text)
   end
   refuses("--resume: 'fuse' fits 2 runs; say more of the name", experiments .. "pretrain_all.lua", "--resume", "fuse")
+  refuses("--resume: 'fuse' fits 2 runs", experiments .. "pretrain_all.lua", "--resume", "runs/fuse")
+  refuses("--resume runs/2025-09-04-080000-pretrain_all: it is a pretrain run", experiments .. "finetune.lua", "--resume", "runs/pretrain")
   refuses("vbl: 'fuse' fits 2 runs", experiments .. "analyse.lua", "fuse")
   refuses("vbl: config: from: 'fuse' fits 2 runs", experiments .. "finetune.lua", "from=fuse")
   refuses("vbl: export: 'fuse' fits 2 runs", "export", "fuse", "x")

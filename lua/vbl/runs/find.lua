@@ -1,4 +1,4 @@
--- The run that a word means. With a / in it: a run's folder. Else, or where there is none: of the runs in `out` the one of that name or id (its first
+-- The run that a word means. With a / in it: a run's folder, or DIR/WORD, which is WORD among the runs in DIR. Else, or where there is none: of the runs in `out` the one of that name or id (its first
 -- digits do), else the only one whose name holds the word, else the run's folder of that name here: a project's folder may have the name of an experiment.
 -- find(word, out[, otherwise]) -> path; raises, with what there is, where several fit, or none does and there is no otherwise
 local c = require "vbl.store.c"
@@ -44,6 +44,9 @@ return function(word, out, otherwise)
   local names = names_in(out)
   local name = among(names, word)
   if name then return out .. "/" .. name end
+  local folder, last = path:match "^(.*)/([^/]+)$"
+  local inside = folder and not system.exists(path) and among(names_in(folder), last)
+  if inside then return folder .. "/" .. inside end
   if record.is_surely_run(word) then return path end
   if otherwise then return otherwise end
   if word:find "/" and system.exists(word) then error(("%s: not a run's folder (no config.lua in it)"):format(word), 0) end
