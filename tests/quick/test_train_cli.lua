@@ -76,6 +76,7 @@ check.group("flags", function()
   sentence({"--threads"}, "--threads")
   sentence({"--sed", "1"}, "unknown flag '--sed', did you mean '--seed'?")
   sentence({"--seed", "-1"}, "--seed")
+  sentence({"--name", "a/b"}, "--name: expected letters, digits, '-', '_' and '.', got 'a/b' (a-b would do)")
   sentence({"--device", "gpu"}, "--device: expected cpu, cuda or cuda:N, got 'gpu'")
   local cuda = false
   for _, device in ipairs(vbl.devices()) do cuda = cuda or device.name:find "^cuda" ~= nil end

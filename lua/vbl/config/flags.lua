@@ -67,6 +67,12 @@ local function integer(name, text, least, most, fail)
   return n
 end
 
+-- It is a part of a folder's name (vbl.runs.folder), and is not to be another one there.
+local function check_name(name, fail)
+  local plain = name:gsub("[^%w%-_.]+", "-")
+  if plain ~= name then fail(("--name: expected letters, digits, '-', '_' and '.', got '%s' (%s would do)"):format(name, plain)) end
+end
+
 function flags.parse(words, i, into, fail, otherwise)
   local name, value = words[i]:match "^%-%-([^=]*)=?(.*)$"
   local has_value = words[i]:find("=", 1, true) ~= nil
@@ -89,6 +95,7 @@ function flags.parse(words, i, into, fail, otherwise)
   if value == "" then fail(("--%s: expected %s, got an empty word"):format(name, row[2])) end
   if name == "seed" then value = integer(name, value, 0, 0xffffffff, fail) end
   if name == "threads" then value = integer(name, value, 1, 1024, fail) end
+  if name == "name" then check_name(value, fail) end
   into[name] = value
   return i + 1
 end
