@@ -33,6 +33,22 @@ window.addEventListener("load", () => { document.querySelectorAll("#comparison d
     }
     note("wide", document.documentElement.scrollWidth - document.documentElement.clientWidth);
     note("broken", window.broken === undefined);
+    if (innerWidth < 700) document.body.style.width = "390px";  // a window of the browser is wider than that
+    note("cut", Math.max(0, ...all("#summary .scroll").map(s => s.scrollWidth - s.clientWidth)));
+    const torn = new Set();
+    for (const td of all("#summary td.key")) {
+      const walk = document.createTreeWalker(td, NodeFilter.SHOW_TEXT);
+      while (walk.nextNode()) {
+        for (const word of walk.currentNode.data.matchAll(/[^\s._-]+/g)) {
+          const range = document.createRange();
+          range.setStart(walk.currentNode, word.index);
+          range.setEnd(walk.currentNode, word.index + word[0].length);
+          if (range.getClientRects().length > 1) torn.add(word[0]);
+        }
+      }
+    }
+    note("torn", Array.from(torn).join(" "));
+    document.body.style.width = "";
     for (const id of ["layers", "maps"]) {
       const range = document.querySelector(`#${id} input[type=range]`), figure = document.querySelector(`#${id} figure`);
       if (!range) continue;
@@ -129,6 +145,13 @@ check.group("a run, on a desk", function()
   check.equal(n.pictures, n.words)
   check.equal(n.patch, n.words)
   check.ok(n.attribution:find "^.*alignment: ", n.attribution)
+end)
+
+check.group("a run, on a phone: of the summary nothing is cut off, and names break behind dots and underscores only", function()
+  local n = drive(vbl.report.html(runs.path .. "/good"), 390)
+  check.equal(n.wide, 0)
+  check.equal(n.cut, 0)
+  check.equal(n.torn, "")
 end)
 
 check.group("two runs, on a phone", function()

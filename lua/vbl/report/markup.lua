@@ -1,5 +1,6 @@
 -- What goes into a page, made harmless: nothing of a run (captions, names, notes) is ever markup or script.
 --   markup.text(value)               escaped text; bytes that are no UTF-8 become U+FFFD
+--   markup.name(value)               the same of a name with dots or underscores, behind which a narrow page may break it
 --   markup.element(tag, attributes, content, ...)    content: markup, concatenated; attributes {class = "n"}: values escaped; a `true` has no value
 --   markup.table{columns = {..}, rows = {{..}, ..}, numeric = {[j] = true}, class = function(row, i) -> class or nil}    cells: markup.raw or plain values
 --   markup.raw(text)                 a cell that is markup already
@@ -28,6 +29,8 @@ local function whole_utf8(text)
 end
 
 function markup.text(value) return (whole_utf8(tostring(value)):gsub("[&<>\"']", entities):gsub("[%z\1-\8\11\12\14-\31]", "\u{FFFD}")) end
+
+function markup.name(value) return (markup.text(value):gsub("[._]+", "%0<wbr>")) end
 
 function markup.element(tag, attributes, ...)
   local parts = {}
@@ -65,7 +68,8 @@ function markup.table(spec)
     local cells = {}
     for j = 1, #spec.columns do
       local right = numeric[j] or tag == "td" and type(row[j]) == "number"
-      cells[j] = e(tag, {class = right and "n" or j == 1 and tag == "td" and "key" or nil}, cell(row[j]))
+      local key = j == 1 and tag == "td" and not right
+      cells[j] = e(tag, {class = right and "n" or key and "key" or nil}, key and type(row[j]) == "string" and markup.name(row[j]) or cell(row[j]))
     end
     return e("tr", {class = class}, table.concat(cells))
   end

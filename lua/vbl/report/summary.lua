@@ -141,7 +141,7 @@ local function one_run(run)
     if not f.name:find "%.low$" and not f.name:find "%.high$" then
       local best = f.best and markup.raw(markup.text(shown(f.best.value)) .. markup.element("small", nil, (" (%s)"):format(f.best.epoch))) or ""
       local before = (f.first.epoch or 1) == 0 and shown(f.first.value) or ""
-      local name = markup.raw(markup.text(f.name) .. " " .. markup.element("small", nil, markup.text(f.split)))
+      local name = markup.raw(markup.name(f.name) .. " " .. markup.element("small", nil, markup.text(f.split)))
       rows[#rows + 1] = {name, with_interval(found, key, f.last), best, before}
     end
   end
