@@ -19,6 +19,11 @@ local function batch(lengths, T)
   return {tokens = vbl.tensor(tokens, {dtype = "i32"}), lengths = vbl.tensor(lengths, {dtype = "i32"}), images = vbl.randn(#lengths, 3, 32, 32)}
 end
 
+check.group("as text", function()
+  check.ok(tostring(tiny {depth = 1, cross_attention_layers = {0}}):find(", 1 fusion block, ", 1, true))
+  check.ok(tostring(tiny {depth = 2, cross_attention_layers = {0}}):find(", 2 fusion blocks, ", 1, true))
+end)
+
 check.group("parameter counts", function()
   local heads = {preset = "base", heads = {"mlm", "ap"}, classifier = {hidden = 512, outputs = 1}}
   local function count(extra)

@@ -62,7 +62,7 @@ check.group("two at a time: every run, the table, the page; again: nothing is ma
 end)
 
 check.group("one at a time comes to the same", function()
-  trainer.expect(0, words("b", "--threads", "1", "jobs=1", "seeds={2}"), "best checkpoint on val", "(1): one run")
+  trainer.expect(0, words("b", "--threads", "1", "jobs=1", "seeds={2}"), "best checkpoint on val", "(1): one run", "2 models in 2 clusters", "orders: p is at least 0.5")
   for _, name in ipairs {"p-none-s2", "p-late-s2"} do
     check.equal(c.read_file(by_name("a", name).path .. "/predictions/val.jsonl"), c.read_file(by_name("b", name).path .. "/predictions/val.jsonl"))
   end

@@ -120,6 +120,8 @@ local function draw(self, base)
   return figure.draw(base, {title = self.title, panels = panels})
 end
 
+local function counted(n, what) return ("%d %s%s"):format(n, what, n == 1 and "" or "s") end
+
 local function points_of(rows, name)
   local points = {}
   for _, row in ipairs(rows) do
@@ -156,7 +158,7 @@ return function(rows, names, opts)
   for i, q in ipairs(calibrate.fdr(p)) do tested[i][4] = q end
   return sheet.new {title = "Measures and the downstream score, within groups", names = names, points = points, rows = out, figure = draw,
                     columns = {"measure", "spearman", "p", "q", "models", "groups"},
-                    note = ("%d models%s; p from scores shuffled within groups%s%s, q: false discovery rate over %d measures"):format(
-                      #rows, clusters > 0 and (" in %d clusters"):format(clusters) or "", clusters > 0 and ", a cluster's as a block" or "",
-                      orders < 1000 and (" (%d orders: p is at least %.2g)"):format(orders, 1 / orders) or "", #tested)}
+                    note = ("%s%s; p from scores shuffled within groups%s%s, q: false discovery rate over %s"):format(
+                      counted(#rows, "model"), clusters > 0 and " in " .. counted(clusters, "cluster") or "", clusters > 0 and ", a cluster's as a block" or "",
+                      orders < 1000 and (" (%s: p is at least %.2g)"):format(counted(math.tointeger(orders), "order"), 1 / orders) or "", counted(#tested, "measure"))}
 end
