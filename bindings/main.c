@@ -27,6 +27,10 @@ static const char usage[] =
     "commands: doctor (what this machine has), learn (a guided tour), data, export, lsp, reference, report, runs, sweep, test, "
     "why; man vbl\n";
 
+// Of which a misspelt one is told the nearest.
+static const char *const commands[] = {"data",      "doctor", "export", "help",  "learn", "lsp",
+                                       "reference", "report", "runs",   "sweep", "test",  "why"};
+
 typedef struct options {
   bool interactive, version, help;
   bool no_environment;  // -E
@@ -77,6 +81,7 @@ static options read_options(int argc, char **argv) {
   options o = {.script = argc};
   for (int i = 1; i < argc; i++) {
     const char *word = argv[i];
+    if (strcmp(word, "help") == 0) return o.help = true, o;
     if (word[0] != '-' || strcmp(word, "-") == 0) return o.script = i, o;
     if (strcmp(word, "--") == 0) return o.script = i + 1, o;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
@@ -173,14 +178,33 @@ static int refuse_ranks(lua_State *L, const char *what) {
   return fail(L);
 }
 
+// Pushes ", did you mean 'doctor'?", or "" where no command is near.
+static void push_nearest_command(lua_State *L, const char *word) {
+  int n = (int)(sizeof commands / sizeof commands[0]);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "vbl.nearest");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "hint");
+  lua_pushstring(L, word);
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    lua_pushstring(L, commands[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_call(L, 2, 1);
+  lua_remove(L, -2);
+}
+
 static int run_script(lua_State *L, int argc, char **argv, int script) {
   bool standard_input = script >= argc || (strcmp(argv[script], "-") == 0 && strcmp(argv[script - 1], "--") != 0);
   const char *file = standard_input ? NULL : argv[script];
   if (standard_input && refuse_ranks(L, "the standard input is of") != EXIT_SUCCESS) return EXIT_FAILURE;
   if (file != NULL) vbl_script_folder(L, file);
   int failed = luaL_loadfile(L, file);
-  if (failed == LUA_ERRFILE && file != NULL && strpbrk(file, "./") == NULL)
-    lua_pushfstring(L, "%s; nor is it a command (vbl --help names them)", lua_tostring(L, -1));
+  if (failed == LUA_ERRFILE && file != NULL && strpbrk(file, "./") == NULL) {
+    push_nearest_command(L, file);
+    lua_pushfstring(L, "%s; nor is it a command%s (vbl --help names them)", lua_tostring(L, -2), lua_tostring(L, -1));
+  }
   if (failed != LUA_OK) return fail(L);
   return run_chunk(L, argc, argv, script + 1);
 }
