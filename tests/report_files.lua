@@ -65,7 +65,7 @@ function report_files.make(runs, name, o)
     config = {data = "scenes", scenes = {train = 32, test = 16}, batch = 8, epochs = 3, seed = o.seed or 0, test_samples = o.bad and 64 or 1024, probe_samples = o.bad and 16 or 256,
               model = {preset = "tiny", patch = 16, depth = 1, cross_attention_layers = {0}}, tasks = {mlm = {}, ap = {contrastive = {on = o.bad and "fused" or "unimodal"}}}},
     manifest = {created = "2025-09-03 21:03:36", coattention_layers = {2, 3}, steps = 600, total_parameters = 1234567, test_pairs = 1024, train_pairs = 32, kind = "pretrain", cpu = report_files.hostile},
-    result = {status = o.bad and "failed" or "finished", message = o.bad and report_files.hostile or nil, values = {["test.loss.mlm"] = 2.0},
+    result = {status = o.bad and "failed" or "finished", message = o.bad and report_files.hostile or nil, values = {["test.loss.mlm"] = 2.0, ["test.candidates.mim"] = o.bad and 351.75 or 352.0},
               intervals = {["test.loss.mlm"] = {1.75, 2.25}},
               alignment = {before = {matched = {{layer = "layer0", n = 64, cka = 0.25}, {layer = "layer1", n = 64, cka = 0.5}}},
                            after = {matched = {{layer = "layer0", n = 64, cka = 0.375}, {layer = "layer1", n = 64, cka = "NaN"}}}}},

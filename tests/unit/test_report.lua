@@ -50,6 +50,12 @@ check.group("one run: every section, closed to the network, nothing that breaks 
   check.equal(select(2, html:gsub("</script>", "")), 2)
 end)
 
+check.group("counts are whole, but for the means of batches", function()
+  local function value(path) return c.read_file(vbl.report.html(path)):match "candidates%.<wbr>mim</td><td class=\"n\">([^<]*)<" end
+  check.equal(value(files.make(runs, "counts", {})), "352")
+  check.equal(value(files.make(runs, "counts of batches", {bad = true})), "351.8")
+end)
+
 check.group("the data of the charts", function()
   local data = data_of((page_of(good)))
   local by_title = {}

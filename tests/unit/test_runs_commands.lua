@@ -40,7 +40,7 @@ make("2025-09-03-220000-fuse", {
 })
 local killed = make("2025-09-04-080000-pretrain_all", {
   config = {tasks = {mlm = {}, ap = {}}, seed = 1}, manifest = {created = "2025-09-04 08:00:00", kind = "pretrain"},
-  metrics = {row(1, "loss.mlm", 4.25, "test"), row(1, "candidates.mim", 9, "test"), row(1, "chance.contrastive", 2.7, "test"), row(1, "accuracy.ap", 0.5, "test"), row(1, "accuracy.ap.low", 0.4, "test"), row(1, "lr", 1, "step")},
+  metrics = {row(1, "loss.mlm", 4.25, "test"), row(1, "candidates.mim", 12345.0, "test"), row(1, "chance.contrastive", 2.7, "test"), row(1, "accuracy.ap", 0.5, "test"), row(1, "accuracy.ap.low", 0.4, "test"), row(1, "lr", 1, "step")},
 })
 
 local function named(part) return vbl.runs.open(vbl.runs.find(part, out)) end
@@ -112,7 +112,7 @@ check.group("show", function()
   local text = says({"show", "0336-fuse", "--out", out}, 0, "finished", "hm", "best checkpoint: epoch 2, val.accuracy.hm 0.75", "model.placement=late", "checkpoints: none",
                     "warning: it has no whole checkpoint")
   for line in text:gmatch "[^\n]+" do check.ok(#line <= 80 or line:find "/", line) end
-  says({"show", killed}, 0, "newest values, epoch 0", "accuracy.ap")
+  says({"show", killed}, 0, "newest values, epoch 0", "accuracy.ap", "candidates.mim           12345\n")
   check.equal(says({"show", killed, "--csv"}, 0):match "^[^\n]*\n[^\n]*\n", "step,epoch,split,name,value,time\n1,0,test,loss.mlm,4.25,\n")
   files:write("runs/2025-09-04-080000-pretrain_all/checkpoints/last/state.json", '{"files": {"model.safetensors": {"size": 9}}}')
   says({"show", killed}, 0, "last (damaged)", "warning: checkpoint last: model.safetensors is missing")

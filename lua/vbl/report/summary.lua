@@ -4,6 +4,7 @@
 --   summary.config(runs) -> markup: what differs between the runs; every key, its value, the default, marked where the two differ
 --   summary.environment(runs) -> markup: manifest.json
 local clock = require "vbl.report.clock"
+local count = require "vbl.count"
 local markup = require "vbl.report.markup"
 local scores = require "vbl.report.scores"
 local show = require("vbl.config.values").show
@@ -170,7 +171,7 @@ end
 local function result_cell(run, name)
   local value, interval = run.values[name], run.result.intervals and run.result.intervals[name]
   if type(value) ~= "number" then return value or "" end
-  if not interval then return shown(value) end
+  if not interval then return count(name:match "^%l+%.(.*)$" or name, value) or shown(value) end
   return markup.raw(markup.text(shown(value)) .. " " .. markup.element("small", nil, ("[%s, %s]"):format(shown(interval[1]), shown(interval[2]))))
 end
 

@@ -3,6 +3,7 @@
 local age = require "vbl.runs.age"
 local c = require "vbl.store.c"
 local config_values = require "vbl.config.values"
+local count = require "vbl.count"
 local flatten = require "vbl.runs.flatten"
 local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
@@ -76,7 +77,10 @@ local function values(add, r)
   add(("%-" .. math.max(width + 2, #title) .. "s%s"):format(title, table.concat(head)))
   for _, name in ipairs(sorted_keys(names)) do
     local cells = {}
-    for i, split in ipairs(order) do cells[i] = ("%10s"):format(names[name][split] and ("%.4g"):format(names[name][split]) or "") end
+    for i, split in ipairs(order) do
+      local value = names[name][split]
+      cells[i] = ("%10s"):format(value and (count(name, value) or ("%.4g"):format(value)) or "")
+    end
     add(("  %-" .. math.max(width, #title - 2) .. "s%s"):format(name, table.concat(cells)))
   end
   local best = r.result.best
