@@ -143,6 +143,23 @@ check.group("what a rank starts is no rank", function()
   check.ok(code == 0 and text:find "alone%s+1\n" and text:find "together%s+2", text)
 end)
 
+check.group("a run that an error stopped goes on in the same processes", function()
+  local text, code = of_script(([[
+    local config = vbl.config({scenes = {train = 32, test = 32}, tasks = {mlm = {}}, epochs = 2, batch = 16, test_samples = 16, probe_samples = 0,
+      model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas())
+    config.flags.out = "%s/continued"
+    local task, calls = vbl.tasks.mlm {}, 0
+    local prepare = task.prepare
+    function task.prepare(...)
+      calls = calls + 1
+      if calls == 6 then error "the lamp went out" end
+      return prepare(...)
+    end
+    print(pcall(vbl.train.pretrain, config, {tasks = {task}}))
+    print("at its end", vbl.train.last:continue().test["loss.mlm"])]]):format(trainer.folder))
+  check.ok(code == 0 and text:find "the lamp went out" and text:find "at its end%s+%d", text)
+end)
+
 check.group("fine-tuning", function()
   local alone = trainer.expect(0, {trainer.finetune, script = true, "--threads", "1", "--final"})
   local both = trainer.expect(0, on_two {trainer.finetune, script = true, "--final"})

@@ -103,9 +103,20 @@ local function check_left(path)
   end
 end
 
+-- The run of a folder, which the first rank alone writes, and {config =}.
+local function opened(path)
+  local run, stored
+  path = dist.on_first(function()
+    run, stored = folder.open(path)
+    return run.path
+  end)
+  if run then return run, stored end
+  return follower(path), {config = folder.config(path)}
+end
+
 -- A run of this process that was stopped, to go on in it: its model and data are there.
 function state.reopen(path)
-  local ok, run = pcall(folder.open, path)
+  local ok, run = pcall(opened, path)
   if not ok then usage(usage.strip(run)) end
   if #checkpoint.whole(path .. "/checkpoints") == 0 then
     run:close()
@@ -136,13 +147,8 @@ function state.open(config, kind)
   end
   local began = kinds.name_of(flags.resume)
   if began and began ~= kind then usage(("--resume %s: it is a %s run; this script goes on with a %s run"):format(flags.resume, began, kind)) end
-  local run, stored
-  local ok, path = pcall(dist.on_first, function()
-    run, stored = folder.open(flags.resume)
-    return run.path
-  end)
-  if not ok then usage("--resume: " .. usage.strip(path)) end
-  if not run then run, stored = follower(path), {config = folder.config(path)} end
+  local ok, run, stored = pcall(opened, flags.resume)
+  if not ok then usage("--resume: " .. usage.strip(run)) end
   check_left(run.path)
   stored.unrecorded = unrecorded(config.own, stored.config.own)
   stored.config.flags = flags
