@@ -160,6 +160,20 @@ check.group("a run that an error stopped goes on in the same processes", functio
   check.ok(code == 0 and text:find "the lamp went out" and text:find "at its end%s+%d", text)
 end)
 
+check.group("which epoch is the best is for all ranks one", function()
+  local text, code = of_script(([[
+    local config = vbl.config({scenes = {train = 32, test = 32}, tasks = {mlm = {}}, epochs = 3, batch = 16, test_samples = 16, probe_samples = 0,
+      model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas())
+    config.flags.out = "%s/best"
+    local kind, epochs = require "vbl.train.pretraining", 0
+    function kind.score(job, found)
+      epochs = epochs + 1
+      return {metric = "loss", value = 1, score = vbl.dist.first() and -epochs or epochs}
+    end
+    print("at its end", vbl.train.pretrain(config).test["loss.mlm"])]]):format(trainer.folder))
+  check.ok(code == 0 and text:find "at its end%s+%d", text)
+end)
+
 check.group("fine-tuning", function()
   local alone = trainer.expect(0, {trainer.finetune, script = true, "--threads", "1", "--final"})
   local both = trainer.expect(0, on_two {trainer.finetune, script = true, "--final"})

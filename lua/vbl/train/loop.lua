@@ -3,6 +3,7 @@
 -- when the next one is queued (vbl.train.step): s.queued is the step that is not counted yet.
 local vbl = require "vbl"
 local averages = require "vbl.train.averages"
+local dist = require "vbl.dist"
 local guards = require "vbl.train.guards"
 local job_of = require "vbl.train.job"
 local page = require "vbl.train.page"
@@ -82,6 +83,7 @@ local function finish_epoch(job, run, s)
   s.busy = true
   local score = job.kind.score(job, found)
   local best = (epoch > 0 or job.config.epochs == 0) and (not s.best or score.score > s.best.score)
+  best = not dist.any(not best)  -- what each rank has computed by itself may differ in the last bit, and two accuracies by a sample
   local before = s.best
   if best then
     s.best = score
