@@ -86,6 +86,19 @@ for i = 1, emulated and 2 or #cases do
   end)
 end
 
+-- Another program may use one rank's GPU.
+if device ~= "cpu" then
+  check.group("tasks go at once where all ranks have room for it", function()
+    local memory = require "vbl.train.memory"
+    local whole = memory.whole
+    memory.whole = function() return dist.rank() == 0 and {} or nil end
+    check.equal(job({together = "auto", micro = 16}).at_once, false)
+    memory.whole = function() return {} end
+    check.equal(job({together = "auto", micro = 16}).at_once, true)
+    memory.whole = whole
+  end)
+end
+
 -- A whole step, so that the ranks' weights stay alike.
 check.group("steps", function()
   local j = job {dropout = 0.1}

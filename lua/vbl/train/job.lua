@@ -120,6 +120,7 @@ local function plan_steps(self)
   self.micro, self.at_once = fit_micro_batch(self, device)
   self.micro = self.micro and math.tointeger(dist.least(self.micro))
   if self.micro and self.at_once == nil then self.at_once = goes_at_once(self, device, self.micro) end
+  if self.micro then self.at_once = not dist.any(not self.at_once) end
   config.micro_batch = self.micro or 0
   if self.micro and config.tasks_together then config.tasks_together = self.at_once and "yes" or "no" end
 end
