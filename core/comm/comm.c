@@ -274,7 +274,7 @@ static vbl_status gather_bytes(const void *mine, int bytes, void *all, const int
     each[i] = (int)counts[i];
     sum += (size_t)counts[i];
   }
-  memcpy(own, mine, (size_t)bytes);
+  if (bytes > 0) memcpy(own, mine, (size_t)bytes);
   vbl_status status = ready(err);
   if (status == VBL_OK) mpi->begin_gather(own, bytes, found, each, at);
   if (status == VBL_OK) status = wait(err);
@@ -298,7 +298,7 @@ vbl_status vbl_comm_gather(const void *mine, int64_t bytes, void **all, int64_t 
   vbl_status status = VBL_OK;
   if (size > 1)
     status = gather_bytes(mine, (int)bytes, *all, counts, err);
-  else
+  else if (bytes > 0)
     memcpy(*all, mine, (size_t)bytes);
   if (status != VBL_OK) free(*all);
   if (status != VBL_OK) *all = NULL;
