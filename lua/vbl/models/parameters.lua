@@ -1,4 +1,5 @@
 -- What every model does with its parameters: count, freeze by name pattern, load and save safetensors.
+local dist = require "vbl.dist"
 local vbl = require "vbl"
 local taps = require "vbl.models.taps"
 
@@ -34,7 +35,7 @@ function parameters.unfreeze(model, globs) return set_trainable(model, globs, tr
 function parameters.load(model, path, opts)
   local weights = require "vbl.models.weights"
   model.loaded = weights.load(model, weights.open(path), {strict = not opts or opts.strict ~= false})
-  for _, note in ipairs(model.loaded.notes) do io.stderr:write("vbl: ", note, "\n") end
+  for _, note in ipairs(dist.first() and model.loaded.notes or {}) do io.stderr:write("vbl: ", note, "\n") end
   return model.loaded
 end
 

@@ -1,6 +1,7 @@
 -- vbl.models.vilbert{...}: the two-stream vision-language transformer. Text: BERT. Image: ViT. Fused by co-attention placed between
 -- the encoders' own layers (fusion = "interleaved") or in dual blocks on top of them ("stacked"); or, to compare with, one transformer over
 -- both ("single_stream"). Keys: vilbert_config.lua; weights: vbl.models.weights, whose sizes it takes where the keys do not say others.
+local dist = require "vbl.dist"
 local vbl = require "vbl"
 local nn = require "vbl.nn"
 local F = require "vbl.nn.functional"
@@ -71,7 +72,7 @@ local function new(given, dry)
   vbl.optim.pack(self.list)
   if found then
     self.loaded = weights.load(self, found, {whole = false})
-    for _, note in ipairs(self.loaded.notes) do io.stderr:write("vbl: ", note, "\n") end
+    for _, note in ipairs(dist.first() and self.loaded.notes or {}) do io.stderr:write("vbl: ", note, "\n") end
   end
   return self
 end
