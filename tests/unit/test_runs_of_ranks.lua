@@ -62,6 +62,7 @@ check.group("one rank is told to stop: all do, at one step, which is saved", fun
   for _, rank in ipairs {"0", "1"} do
     local text, code, run = trainer.run(on_two {env = {MOMENT = "prepare 23 TERM", RANK = rank}})
     check.ok(code ~= 0 and text:find("interrupted at step 5 of 8", 1, true), text)
+    check.ok(text:find(("go on with: mpirun -n 2 vbl %s --resume %s"):format(trainer.script, run), 1, true), text)
     check.equal(step_of(run), 5)
     trainer.expect(0, on_two {"--resume", run})
     trainer.same(whole, run)

@@ -160,7 +160,7 @@ Trainer.__index = Trainer
 
 -- How a stopped run goes on: at the prompt that follows (bindings/main.c) in this process, else in another.
 local function way_on(run)
-  local words = arg and arg[-1] and ("vbl %s --resume %s"):format(arg[0], run.path)
+  local words = arg and arg[-1] and ("%svbl %s --resume %s"):format(dist.size() > 1 and ("mpirun -n %d "):format(dist.size()) or "", arg[0], run.path)
   if not debug.getregistry()["vbl.keep_locals"] then return words or ("vbl SCRIPT --resume %s"):format(run.path) end
   return "vbl.train.last:continue()" .. (words and ", or later: " .. words or "")
 end
@@ -186,7 +186,7 @@ local function stop(self, message)
     end
     result.write(run, job, s, interrupted and "interrupted" or "failed", tostring(message))
   end)
-  if not ok then
+  if not ok and dist.first() then
     io.stderr:write(("vbl: what was reached could not be saved: %s; the last checkpoint is %s; go on with: %s\n"):format(usage.strip(failure), s.saved or "none yet",
                                                                                                                     way_on(run)))
   end
