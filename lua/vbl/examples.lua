@@ -263,6 +263,7 @@ with("scores, labels = vbl.tensor {0.1, 0.4, 0.9}, vbl.tensor {0, 0, 1}", {
 with("w = vbl.ones(2, {requires_grad = true})", {
   ["vbl.optim.adamw"] = "optimizer = vbl.optim.adamw({{name = \"w\", tensor = w}}, {lr = 0.1, weight_decay = 0})\nw:sum():backward()\noptimizer:step()\nw:totable()  --> {0.9, 0.9}",
   ["vbl.optim.sgd"] = "optimizer = vbl.optim.sgd({{name = \"w\", tensor = w}}, {lr = 0.1})\nw:sum():backward()\noptimizer:step()\nw:totable()  --> {0.9, 0.9}",
+  ["vbl.optim.ema"] = "average = vbl.optim.ema({{name = \"w\", tensor = w}}, 0.75)\nvbl.no_grad(function() w:copy_(vbl.tensor {3, 3}) end)\naverage:update(100)\naverage:during(function() return w:totable() end)  --> {1.5, 1.5}",
   ["vbl.optim.pack"] = "vbl.optim.pack {{name = \"w\", tensor = w}}\nw:totable()  --> {1, 1}",
 })
 
