@@ -5,6 +5,7 @@
 --   together.step(job, works, at_once[, micro]) -> losses and statistics, gradients in f64, how often a batch went through the model
 --   together.check_same(job, result, gradients, result2, gradients2)       of two such steps: equal to rounding
 local check = require "check"
+local gradients = require "gradients"
 local accumulate = require "vbl.train.accumulate"
 local vbl = require "vbl"
 
@@ -52,15 +53,9 @@ function together.step(job, works, at_once, micro)
   return result, grads, runs
 end
 
--- Relative L2 distance over all parameters together.
 local function distance(a, b)
-  local difference, size = 0, 0
-  for name, g in pairs(a) do
-    difference = difference + (g - b[name]):square():sum():item()
-    size = size + g:square():sum():item()
-  end
   for name in pairs(b) do check.ok(a[name], name) end
-  return math.sqrt(difference / size)
+  return gradients.distance(a, b)
 end
 
 function together.check_same(job, apart, wanted, all, grads)

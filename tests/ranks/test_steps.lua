@@ -2,6 +2,7 @@
 -- every mixture, each rank's share whole and in parts, dropout on, a last batch with fewer samples than ranks.
 local check = require "check"
 local dist = require "vbl.dist"
+local gradients = require "gradients"
 local sorted_keys = require "vbl.sorted_keys"
 local step_of = require "vbl.train.step"
 local vbl = require "vbl"
@@ -34,18 +35,7 @@ local function step(j, n, micro, number, separate)
     values[name], values[name .. " norm"] = number_of(r.loss), r.norm and number_of(r.norm)
     for stat, s in pairs(r.stats) do values[name .. " " .. stat] = s[2] > 0 and number_of(s[1]) / s[2] or number_of(s[1]) end
   end
-  local grads = {}
-  for _, p in ipairs(j.mix.parameters) do grads[p.name] = p.tensor.grad and p.tensor.grad:to("cpu"):clone() end
-  return grads, values
-end
-
-local function distance(a, b)
-  local difference, size = 0, 0
-  for name, g in pairs(a) do
-    difference = difference + (g:to("f64") - b[name]:to("f64")):square():sum():item()
-    size = size + g:to("f64"):square():sum():item()
-  end
-  return math.sqrt(difference / size)
+  return gradients.of(j.mix.parameters), values
 end
 
 -- Another order of the sums over samples. What lies between a parameter and a loss is some sixty roundings of 2^-24, which add up as
@@ -60,7 +50,7 @@ local function compare(j, n, micro, number, separate)
   check.equal(table.concat(sorted_keys(values), " "), table.concat(sorted_keys(expected), " "))
   for name, v in pairs(expected) do check.near(values[name] or 0 / 0, v, 2e-6 * math.abs(v)) end
   check.equal(table.concat(sorted_keys(shared), " "), table.concat(sorted_keys(alone), " "))
-  check.near(distance(alone, shared), 0, bound(j))
+  check.near(gradients.distance(alone, shared), 0, bound(j))
   -- and the same bits on every rank
   local sums = {}
   for i, name in ipairs(sorted_keys(shared)) do sums[i] = ("%a"):format(shared[name]:to("f64"):sum():item()) end

@@ -144,11 +144,17 @@ check.group("what a rank starts is no rank", function()
   check.ok(code == 0 and text:find "alone%s+1\n" and text:find "together%s+2", text)
 end)
 
-check.group("a run that an error stopped goes on in the same processes", function()
-  local text, code = of_script(([[
-    local config = vbl.config({scenes = {train = 32, test = 32}, tasks = {mlm = {}}, epochs = 2, batch = 16, test_samples = 16, probe_samples = 0,
+-- What a script of a small run begins with.
+local function small_run(name, epochs)
+  return ([[
+    local config = vbl.config({scenes = {train = 32, test = 32}, tasks = {mlm = {}}, epochs = %d, batch = 16, test_samples = 16, probe_samples = 0,
       model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas())
-    config.flags.out = "%s/continued"
+    config.flags.out = "%s/%s"
+  ]]):format(epochs, trainer.folder, name)
+end
+
+check.group("a run that an error stopped goes on in the same processes", function()
+  local text, code = of_script(small_run("continued", 2) .. [[
     local task, calls = vbl.tasks.mlm {}, 0
     local prepare = task.prepare
     function task.prepare(...)
@@ -157,21 +163,18 @@ check.group("a run that an error stopped goes on in the same processes", functio
       return prepare(...)
     end
     print(pcall(vbl.train.pretrain, config, {tasks = {task}}))
-    print("at its end", vbl.train.last:continue().test["loss.mlm"])]]):format(trainer.folder))
+    print("at its end", vbl.train.last:continue().test["loss.mlm"])]])
   check.ok(code == 0 and text:find "the lamp went out" and text:find "at its end%s+%d", text)
 end)
 
 check.group("which epoch is the best is for all ranks one", function()
-  local text, code = of_script(([[
-    local config = vbl.config({scenes = {train = 32, test = 32}, tasks = {mlm = {}}, epochs = 3, batch = 16, test_samples = 16, probe_samples = 0,
-      model = {preset = "tiny", dim = 16, layers = 2, attention_heads = 2, mlp = 32, patch = 16}}, vbl.train.schemas())
-    config.flags.out = "%s/best"
+  local text, code = of_script(small_run("best", 3) .. [[
     local kind, epochs = require "vbl.train.pretraining", 0
     function kind.score(job, found)
       epochs = epochs + 1
       return {metric = "loss", value = 1, score = vbl.dist.first() and -epochs or epochs}
     end
-    print("at its end", vbl.train.pretrain(config).test["loss.mlm"])]]):format(trainer.folder))
+    print("at its end", vbl.train.pretrain(config).test["loss.mlm"])]])
   check.ok(code == 0 and text:find "at its end%s+%d", text)
 end)
 
