@@ -1,6 +1,6 @@
 // What the files of "vbl.data.c" share: the userdata of a data set, and argument checks.
 // defines: vbl_lua_data_set, vbl_lua_{check,new}_data_set, vbl_lua_fill_records, vbl_lua_records_options,
-//          vbl_lua_check_u32, vbl_lua_index_list, vbl_lua_push_batch
+//          vbl_lua_check_u32, vbl_lua_index_list
 #pragma once
 #include "bindings/tensor.h"
 #include "core/data/batch.h"
@@ -32,9 +32,6 @@ vbl_records_options vbl_lua_records_options(lua_State *L, int arg);   // its str
 uint32_t vbl_lua_check_u32(lua_State *L, int arg, const char *what);  // 0 .. 2^32-1
 // The list of numbers 1 .. n at `arg` as numbers from 0, in memory of the interpreter's (pushed). *count of them, at least one.
 int32_t *vbl_lua_index_list(lua_State *L, int arg, int32_t n, int32_t *count);
-// Pushes tokens [B, T], lengths [B], images [B, 3, S, S] (nil without) and the list of numbers (from 1) of the samples whose
-// images they are, and ends the batch. Returns 4.
-int vbl_lua_push_batch(lua_State *L, vbl_batch *batch);
 
 // Methods over a vocabulary (bindings/tokenizer.c); their arguments begin at 2.
 int vbl_lua_encode(lua_State *L, const vbl_vocabulary *v, int32_t positions);

@@ -1,6 +1,6 @@
 // Views (the samples of a split) and loaders of "vbl.data.c".
 // A view keeps its data set in its user value, a loader its view: what they point into lives as long as they do.
-// defines: vbl_lua_data_set_{view,splits,labels}, vbl_lua_data_view, vbl_lua_push_batch
+// defines: vbl_lua_data_set_{view,splits,labels}, vbl_lua_data_view
 #include <string.h>
 
 #include "bindings/data.h"
@@ -154,27 +154,46 @@ static void push_copy(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *sh
   memcpy(vbl_tensor_data(t), data, (size_t)vbl_tensor_numel(t) * vbl_dtype_size(dtype));
 }
 
-static int push_batch(lua_State *L) {
+static int push_fields(lua_State *L) {
   const vbl_batch *b = lua_touserdata(L, 1);
   push_copy(L, VBL_I32, 2, (int64_t[]){b->B, b->T}, b->tokens);
   push_copy(L, VBL_I32, 1, (int64_t[]){b->B}, b->lengths);
   if (b->images == NULL)
     lua_pushnil(L);
   else
-    push_copy(L, VBL_U8, 4, (int64_t[]){b->B, 3, b->size, b->size}, b->images);
+    push_copy(L, VBL_U8, 4, (int64_t[]){b->pictures, 3, b->size, b->size}, b->images);
   push_integers(L, b->index, b->B, 1);
-  return 4;
+  lua_pushboolean(L, b->replaced);
+  return 5;
 }
 
-int vbl_lua_push_batch(lua_State *L, vbl_batch *batch) {
-  lua_pushcfunction(L, push_batch);
+// Pushes what view:batch returns, and ends the batch.
+static int push_batch(lua_State *L, vbl_batch *batch) {
+  lua_pushcfunction(L, push_fields);
   lua_pushlightuserdata(L, batch);
-  int status = lua_pcall(L, 1, 4, 0);
+  int status = lua_pcall(L, 1, 5, 0);
   vbl_batch_free(batch);
-  return status == LUA_OK ? 4 : lua_error(L);
+  return status == LUA_OK ? 5 : lua_error(L);
 }
 
-// Arguments from 2 on: indices, seed, epoch, captions_from or nil, images (boolean).
+// The table at `arg` has ranges of the batch's places, from 1: {{lo, hi}, ...}. -> (B) whether a place is in one.
+static const bool *check_ranges(lua_State *L, int arg, int32_t B) {
+  bool *wanted = lua_newuserdatauv(L, (size_t)B * sizeof *wanted, 0);
+  memset(wanted, 0, (size_t)B * sizeof *wanted);
+  for (lua_Integer k = 1, n = luaL_len(L, arg); k <= n; k++) {
+    lua_rawgeti(L, arg, k);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    lua_Integer lo = luaL_checkinteger(L, -2), hi = luaL_checkinteger(L, -1);
+    if (lo < 1 || hi > B) vbl_lua_error(L, "images %I to %I of a batch of %d", (LUAI_UACINT)lo, (LUAI_UACINT)hi, B);
+    for (lua_Integer b = lo; b <= hi; b++) wanted[b - 1] = true;
+    lua_pop(L, 3);
+  }
+  return wanted;
+}
+
+// Arguments from 2 on: indices, seed, epoch, captions_from or nil, images (boolean, or ranges of those to make).
 static vbl_request check_request(lua_State *L, const view *w) {
   vbl_request r = {.seed = vbl_lua_check_u32(L, 3, "seed"), .epoch = vbl_lua_check_u32(L, 4, "epoch")};
   int32_t n;
@@ -184,6 +203,7 @@ static vbl_request check_request(lua_State *L, const view *w) {
   r.caption = (int32_t)caption;
   lua_settop(L, 6);
   r.index = vbl_lua_index_list(L, 2, w->v.n, &r.n);
+  if (lua_istable(L, 6)) r.wanted = check_ranges(L, 6, r.n);
   if (lua_isnil(L, 5)) return r;
   r.from = vbl_lua_index_list(L, 5, w->v.n, &n);
   if (n != r.n) vbl_lua_error(L, "%d indices and %d captions_from; expected as many", r.n, n);
@@ -195,7 +215,7 @@ static int view_batch(lua_State *L) {
   vbl_request r = check_request(L, w);
   vbl_batch batch;
   VBL_LUA_TRY(L, vbl_batch_fill(&w->v, &r, &w->set->bad, &batch, &err));
-  return vbl_lua_push_batch(L, &batch);
+  return push_batch(L, &batch);
 }
 
 static int view_swap(lua_State *L) {
@@ -409,7 +429,7 @@ static int loader_next(lua_State *L) {
   vbl_status status = vbl_loader_next(l->l, &l->of->set->bad, &batch, &err);
   vbl_span_end(&span, 0);
   if (status != VBL_OK) return vbl_lua_raise(L, &err);
-  return vbl_lua_push_batch(L, &batch);
+  return push_batch(L, &batch);
 }
 
 static int loader_waiting(lua_State *L) {
@@ -432,8 +452,9 @@ static const vbl_fn view_methods[] = {
      "The view in two, by image: `share` of the images and all that shows them is held out. The draw depends on ids alone."},
     {"order", view_order, "view:order(seed, epoch) -> {index, ...}", "The permutation of an epoch."},
     {"batch", view_batch,
-     "view:batch({index, ...}, seed, epoch[, captions_from[, images[, caption]]]) -> tokens, lengths, images, index",
-     "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own. caption: "
+     "view:batch({index, ...}, seed, epoch[, captions_from[, images[, caption]]]) -> tokens, lengths, images, index, replaced",
+     "i32 [B, T], i32 [B], u8 [B, 3, S, S] (nil when images is false). captions_from: whose captions; default the own. images: "
+     "{{lo, hi}, ...} makes those of these places alone; replaced: one of them failed to decode, which is not counted. caption: "
      "the k-th in place of a drawn one."},
     {"swap", view_swap, "view:swap({index, ...}, seed, step, caption_seed, epoch[, probability]) -> captions_from, {0 or 1, ...}",
      "Alignment prediction: with probability (0.5) another sample's caption, of another image and another text; 1: it stayed."},
@@ -461,7 +482,7 @@ static const vbl_fn view_methods[] = {
 static const vbl_fn loader_methods[] = {
     {"submit", loader_submit, "loader:submit({index, ...}, seed, epoch[, captions_from[, images[, caption]]])",
      "Queues a batch; any number may wait."},
-    {"next", loader_next, "loader:next() -> tokens, lengths, images, index",
+    {"next", loader_next, "loader:next() -> tokens, lengths, images, index, replaced",
      "The next batch in the order of submission; waits for it."},
     {"waiting", loader_waiting, "loader:waiting() -> n", "Batches submitted and not yet taken."},
     {"release", loader_release, "loader:release()", "Stops the threads. Dropped loaders are released by the collector."},

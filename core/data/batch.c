@@ -58,18 +58,21 @@ static vbl_status check_indices(const vbl_view *view, const int32_t *index, int3
 
 vbl_status vbl_making_new(const vbl_view *view, const vbl_request *r, vbl_making *m, vbl_error *err) {
   *m = (vbl_making){.B = r->n, .seed = r->seed, .epoch = r->epoch, .caption = r->caption, .with_images = r->images};
+  m->some = r->images && r->wanted != NULL;
   if (r->n < 1) return vbl_fail(err, VBL_EINVAL, "a batch of %d samples; expected at least 1", r->n);
   VBL_TRY(check_indices(view, r->index, r->n, "indices", err));
   if (r->from != NULL) VBL_TRY(check_indices(view, r->from, r->n, "captions_from", err));
   size_t bytes = (size_t)r->n * sizeof *m->index;
   m->index = malloc(bytes);
   m->from = malloc(bytes);
-  if (m->index == NULL || m->from == NULL) {
+  m->row = malloc(bytes);
+  if (m->index == NULL || m->from == NULL || m->row == NULL) {
     vbl_making_free(m);
     return vbl_fail(err, VBL_ENOMEM, "out of memory for a batch of %d", r->n);
   }
   memcpy(m->index, r->index, bytes);
   memcpy(m->from, r->from != NULL ? r->from : r->index, bytes);
+  for (int32_t b = 0; b < r->n; b++) m->row[b] = r->images && (!m->some || r->wanted[b]) ? m->pictures++ : -1;
   return VBL_OK;
 }
 
@@ -80,16 +83,16 @@ vbl_status vbl_making_start(const vbl_view *view, vbl_making *m, vbl_error *err)
   m->tokens = malloc(B * (size_t)view->source->max_tokens * sizeof *m->tokens);
   m->lengths = calloc(B, sizeof *m->lengths);
   m->bad = calloc(B, sizeof *m->bad);
-  if (m->with_images) m->images = malloc(B * image_bytes(view));
+  if (m->with_images) m->images = malloc((size_t)m->pictures * image_bytes(view) + 1);
   if (m->tokens != NULL && m->lengths != NULL && m->bad != NULL && (m->images != NULL || !m->with_images)) return VBL_OK;
-  return vbl_fail(err, VBL_ENOMEM, "out of memory for a batch of %d images of %d x %d", m->B, view->source->image_size,
+  return vbl_fail(err, VBL_ENOMEM, "out of memory for a batch of %d images of %d x %d", m->pictures, view->source->image_size,
                   view->source->image_size);
 }
 
 // The image of item b, from its sample or the next good one; *shown is whose it is.
 static vbl_status make_image(const vbl_view *view, vbl_making *m, int32_t b, int32_t *shown, vbl_error *err) {
   const vbl_source *s = view->source;
-  uint8_t *chw = m->images + (size_t)b * image_bytes(view);
+  uint8_t *chw = m->images + (size_t)m->row[b] * image_bytes(view);
   for (int32_t tried = 0; tried < view->n; tried++) {
     vbl_error why;
     *shown = (int32_t)(((int64_t)m->index[b] + tried) % view->n);
@@ -108,7 +111,7 @@ vbl_status vbl_making_item(const vbl_view *view, vbl_making *m, int32_t b, vbl_e
   const vbl_source *s = view->source;
   int32_t shown = m->index[b], from = m->from[b];
   vbl_token_list tokens = {0};
-  if (m->with_images) VBL_TRY(make_image(view, m, b, &shown, err));
+  if (m->row[b] >= 0) VBL_TRY(make_image(view, m, b, &shown, err));
   int32_t sample = view->sample[from == m->index[b] ? shown : from];
   m->index[b] = shown;
   int32_t n = s->captions(s->self, sample);
@@ -124,8 +127,10 @@ vbl_status vbl_making_item(const vbl_view *view, vbl_making *m, int32_t b, vbl_e
 
 vbl_status vbl_making_finish(const vbl_view *view, vbl_making *m, vbl_bad_images *bad, vbl_batch *out, vbl_error *err) {
   int32_t T = 1, pad = vbl_vocabulary_special(view->source->vocabulary, VBL_PAD);
+  bool replaced = false;
   for (int32_t b = 0; b < m->B; b++) {
-    VBL_TRY(count_bad(view->source, &m->bad[b], bad, err));
+    if (!m->some) VBL_TRY(count_bad(view->source, &m->bad[b], bad, err));
+    replaced = replaced || (m->some && m->bad[b].size > 0);
     if (m->lengths[b] > T) T = m->lengths[b];
   }
   // In place: rows only move forward, to a smaller stride.
@@ -134,7 +139,7 @@ vbl_status vbl_making_finish(const vbl_view *view, vbl_making *m, vbl_bad_images
     memmove(row, m->tokens + (size_t)b * (size_t)view->source->max_tokens, (size_t)m->lengths[b] * sizeof *row);
     for (int32_t t = m->lengths[b]; t < T; t++) row[t] = pad;
   }
-  *out = (vbl_batch){m->B, T, view->source->image_size, m->tokens, m->lengths, m->images, m->index};
+  *out = (vbl_batch){m->B, T, view->source->image_size, m->tokens, m->lengths, m->pictures, m->images, m->index, replaced};
   m->tokens = m->lengths = m->index = NULL;
   m->images = NULL;
   return VBL_OK;
@@ -145,6 +150,7 @@ void vbl_making_free(vbl_making *m) {
   free(m->bad);
   free(m->index);
   free(m->from);
+  free(m->row);
   free(m->tokens);
   free(m->lengths);
   free(m->images);

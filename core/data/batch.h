@@ -12,14 +12,17 @@ typedef struct vbl_request {
   uint32_t seed, epoch;  // the caption of a sample is vbl_caption_choice(seed, epoch, sample, captions)
   bool images;           // false: tokens only
   int32_t caption;       // 0: drawn as above; k: of each sample caption k, from 1, counted on from the first where it has fewer
+  const bool *wanted;    // (B) whose images are made; NULL: all
 } vbl_request;
 
 typedef struct vbl_batch {
   int32_t B, T, size;  // T: the longest caption of the batch; size: S
   int32_t *tokens;     // (B, T), the id of [PAD] past a length
   int32_t *lengths;    // (B)
-  uint8_t *images;     // (B, 3, S, S), NULL without images
+  int32_t pictures;    // M: images that were made, B unless the request wants some only
+  uint8_t *images;     // (M, 3, S, S), NULL without images
   int32_t *index;      // (B) whose image it is: the request's, but for images that fail to decode
+  bool replaced;       // of a request that wants some images only: one of them failed to decode. It has not been counted
 } vbl_batch;
 void vbl_batch_free(vbl_batch *b);
 
@@ -43,10 +46,12 @@ typedef struct vbl_making {
   int32_t *index, *from;  // (B) copies of the request's; index[b] becomes whose image was taken
   uint32_t seed, epoch;
   int32_t caption;
-  bool with_images;
+  bool with_images, some;  // some: not of all samples
+  int32_t pictures;        // M
+  int32_t *row;      // (B) which of the M images is the sample's; -1: none
   int32_t *tokens;   // (B, max_tokens)
   int32_t *lengths;  // (B)
-  uint8_t *images;   // (B, 3, S, S) or NULL
+  uint8_t *images;   // (M, 3, S, S) or NULL
   vbl_bytes *bad;    // (B) failures of item b: sample number (4 bytes), reason with its NUL, and again
 } vbl_making;
 

@@ -22,7 +22,7 @@ static int32_t index_of(int k, int i) { return (k * 13 + i * 5) % N; }
 
 static vbl_request request_of(int k, int32_t index[B], int32_t from[B]) {
   for (int i = 0; i < B; i++) index[i] = index_of(k, i), from[i] = (k + i) % 3 == 0 ? (index[i] + 1) % N : index[i];
-  return (vbl_request){B, index, from, 9, (uint32_t)k, k % 4 != 3, 0};
+  return (vbl_request){B, index, from, 9, (uint32_t)k, k % 4 != 3, 0, NULL};
 }
 
 static bool equal(const vbl_batch *a, const vbl_batch *b) {
@@ -67,7 +67,7 @@ static void test_content(const vbl_view *view) {
   vbl_error err;
   vbl_bad_images bad;
   int32_t index[3] = {4, 8, 4}, from[3] = {4, 9, 4};
-  vbl_request r = {3, index, from, 1, 2, true, 0};
+  vbl_request r = {3, index, from, 1, 2, true, 0, NULL};
   CHECK_OK(vbl_bad_images_init(&bad, view->source, 0, &err), err);
   CHECK_OK(vbl_batch_fill(view, &r, &bad, &b, &err), err);
   for (int i = 0; i < 3; i++) {
@@ -128,7 +128,7 @@ static void test_bad_images(void) {
   check_threads(&view, 4, 3, 2, report);
   // Index 13 is sample 26: shown instead is sample 30 (28 is bad too), with its own caption.
   int32_t index[1] = {13}, expected[1] = {15}, from[1] = {14};
-  vbl_request r = {1, index, NULL, 1, 2, true, 0}, r30 = {1, expected, NULL, 1, 2, true, 0};
+  vbl_request r = {1, index, NULL, 1, 2, true, 0, NULL}, r30 = {1, expected, NULL, 1, 2, true, 0, NULL};
   vbl_batch b30;
   CHECK_OK(vbl_bad_images_init(&bad, &source, 2, &err), err);
   CHECK_OK(vbl_batch_fill(&view, &r, &bad, &b, &err), err);
@@ -149,10 +149,41 @@ static void test_bad_images(void) {
   bad.allowed = 1;
   memset(bad.seen, 0, N * 2);
   bad.count = 0;
-  r = (vbl_request){1, index, NULL, 1, 2, true, 0};
+  r = (vbl_request){1, index, NULL, 1, 2, true, 0, NULL};
   CHECK(vbl_batch_fill(&view, &r, &bad, &b, &err) == VBL_EIO && strstr(err.message, "more than max_bad allows (1)") != NULL);
   source.image = all_bad;
   CHECK(vbl_batch_fill(&view, &r, &bad, &b, &err) == VBL_EIO && strstr(err.message, "none of the 60 images") != NULL);
+  vbl_bad_images_free(&bad);
+}
+
+// Images of some samples alone: the tokens of all, those images, and a bad one that is told and not counted.
+static void test_some_images(void) {
+  vbl_source source = good;
+  vbl_view view = {&source, sample, N};
+  vbl_error err;
+  vbl_bad_images bad;
+  vbl_batch all, some;
+  int32_t index[5] = {12, 3, 13, 3, 40};
+  bool wanted[5] = {false, true, false, false, true};
+  vbl_request r = {5, index, NULL, 1, 2, true, 0, NULL}, part = {5, index, NULL, 1, 2, true, 0, wanted};
+  CHECK_OK(vbl_bad_images_init(&bad, &source, 0, &err), err);
+  CHECK_OK(vbl_batch_fill(&view, &r, &bad, &all, &err), err);
+  source.image = some_bad;  // of index 13 and 14, which are not wanted
+  CHECK_OK(vbl_batch_fill(&view, &part, &bad, &some, &err), err);
+  CHECK(all.pictures == 5 && some.pictures == 2 && some.T == all.T && !all.replaced && !some.replaced);
+  CHECK(memcmp(some.tokens, all.tokens, (size_t)(all.B * all.T) * sizeof *all.tokens) == 0);
+  CHECK(memcmp(some.images, all.images + 1 * 3 * S * S, 3 * S * S) == 0);
+  CHECK(memcmp(some.images + 3 * S * S, all.images + 4 * 3 * S * S, 3 * S * S) == 0);
+  vbl_batch_free(&some);
+  wanted[2] = true;
+  CHECK_OK(vbl_batch_fill(&view, &part, &bad, &some, &err), err);
+  CHECK(some.pictures == 3 && some.replaced && bad.count == 0 && bad.report.size == 0);
+  vbl_batch_free(&some);
+  memset(wanted, 0, sizeof wanted);
+  CHECK_OK(vbl_batch_fill(&view, &part, &bad, &some, &err), err);
+  CHECK(some.pictures == 0 && some.images != NULL && !some.replaced);
+  vbl_batch_free(&some);
+  vbl_batch_free(&all);
   vbl_bad_images_free(&bad);
 }
 
@@ -172,7 +203,7 @@ static void test_failing(void) {
   vbl_batch b;
   int32_t index[N];
   for (int i = 0; i < N; i++) index[i] = N - 1 - i;  // sample 18 is the first that is refused
-  vbl_request r = {N, index, NULL, 1, 2, false, 0};
+  vbl_request r = {N, index, NULL, 1, 2, false, 0, NULL};
   source.tokens = refused;
   CHECK_OK(vbl_bad_images_init(&bad, &source, 0, &err), err);
   for (int threads = 1; threads <= 4; threads += 3) {
@@ -233,6 +264,7 @@ int main(void) {
   check_threads(&view, 2, 4, 0, "");
   check_threads(&view, 5, BATCHES + 5, 0, "");
   test_bad_images();
+  test_some_images();
   test_failing();
   test_stopping();
   vbl_scenes_source_free(&good);
