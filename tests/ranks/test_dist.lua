@@ -117,6 +117,41 @@ check.group("the loop of docs/ranks.md", function()
   for i, x in ipairs(said) do check.near(x, expected[i], 1e-6 * math.abs(x)) end
 end)
 
+check.group("images of a rank's own samples", function()
+  local own_images = require "vbl.data.own_images"
+  local set = vbl.data.open("scenes", {image = 32, patch = 16, train = 40, test = 8, seed = 3})
+  local view, index, key = set:split "train", {}, {seed = 3, step = 1, epoch = 1}
+  for i = 1, 11 do index[i] = 2 * i end
+  local whole = view:batch(index, {epoch = 1})
+  local tasks = {{}, {batch = 3}}
+  local ranges = own_images.ranges(tasks, #index)
+  local loader <close> = view:loader()
+  loader:submit(index, 1, ranges)
+  local batch, rows = loader:next(), 0
+  check.ok(own_images.is(batch.images))
+  check.equal(batch.replaced, false)
+  for i = 1, #index do check.equal(batch.index[i], whole.index[i]) end
+  local options = {jitter = 1, brightness = 0.5, blur = 0.5}
+  local augment = require "vbl.data.augment"
+  local changed, all_changed = augment.images(batch.images, options, batch, key, "ap"), augment.images(whole.images, options, whole, key, "ap")
+  for _, task in ipairs(tasks) do
+    local lo, hi = dist.share(math.min(#index, task.batch or #index))
+    for i = lo, hi do
+      check.equal((batch.images:narrow(1, i, 1):to("f32") - whole.images:narrow(1, i, 1):to("f32")):abs():sum():item(), 0)
+      check.equal((changed:narrow(1, i, 1):to("f32") - all_changed:narrow(1, i, 1):to("f32")):abs():sum():item(), 0)
+    end
+  end
+  for _, range in ipairs(ranges) do rows = rows + range[2] - range[1] + 1 end
+  check.equal(batch.images.rows:size(1), rows)
+  check.ok(rows < #index)
+  for _, ask in ipairs {function() return batch.images:narrow(1, 1, #index) end, function() return batch.images:size(1) end} do
+    local ok, message = pcall(ask)
+    check.ok(not ok and tostring(message):find("all_images = true", 1, true), message)
+  end
+  tasks[2].all_images = true
+  check.equal(own_images.ranges(tasks, #index), nil)
+end)
+
 check.group("what the first does", function()
   check.equal(dist.on_first(function() return "path " .. rank end), "path 0")
   check.equal(dist.on_first(function() return rank == 0 end), true)

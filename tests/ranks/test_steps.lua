@@ -3,6 +3,7 @@
 local check = require "check"
 local dist = require "vbl.dist"
 local gradients = require "gradients"
+local own_images = require "vbl.data.own_images"
 local sorted_keys = require "vbl.sorted_keys"
 local step_of = require "vbl.train.step"
 local vbl = require "vbl"
@@ -20,13 +21,19 @@ local function job(opts)
   }
 end
 
+-- The first n samples; of several ranks each with the images that it needs for the tasks.
+local function samples(j, n, tasks)
+  local ranges, index = own_images.ranges(tasks, n), {}
+  for i = 1, n do index[i] = i end
+  local loader <close> = j.train:loader()
+  loader:submit(index, 0, ranges)
+  return loader:next()
+end
+
 -- One step's gradient on the first n samples: name -> tensor, values. separate: with each task's norm.
 local function step(j, n, micro, number, separate)
-  local batch, key, works = j.train:range(1, n), {seed = 3, step = number, epoch = 1}, {}
-  for _, task in ipairs(j.tasks) do
-    local part = task.batch and task.batch < n and j.train:range(1, task.batch) or batch
-    works[task.name] = task:prepare(j.train, part, key)
-  end
+  local key, works = {seed = 3, step = number, epoch = 1}, {}
+  for _, task in ipairs(j.tasks) do works[task.name] = task:prepare(j.train, samples(j, math.min(n, task.batch or n), {task}), key) end
   j.model.rng.step = number
   for _, p in ipairs(j.mix.parameters) do p.tensor.grad = nil end
   local found, values = j.mix:backward(works, micro, number, 4, separate), {}
@@ -89,15 +96,18 @@ if device ~= "cpu" then
   end)
 end
 
--- A whole step, so that the ranks' weights stay alike.
+-- A whole step, so that the ranks' weights stay alike, whether they have all images or their own alone.
 check.group("steps", function()
-  local j = job {dropout = 0.1}
-  for number = 1, emulated and 1 or 3 do
-    local values = step_of.now(j, j.train:range(1, 16), number)
-    local text = {}
+  local j, of_all = job {dropout = 0.1}, job {dropout = 0.1}
+  local function values_of(job, batch, number)
+    local values, text = step_of.now(job, batch, number), {}
     for i, name in ipairs(sorted_keys(values)) do text[i] = ("%s=%a"):format(name, values[name]) end
-    local mine = table.concat(text, " ")
+    return table.concat(text, " ")
+  end
+  for number = 1, emulated and 1 or 3 do
+    local mine = values_of(j, samples(j, 16, j.tasks), number)
     for _, other in ipairs(dist.each(mine)) do check.equal(other, mine) end
+    check.equal(values_of(of_all, j.train:range(1, 16), number), mine)
   end
   for _, p in ipairs(j.model.list) do
     local mine = ("%a"):format(p.tensor:to("cpu"):to("f64"):square():sum():item())

@@ -1,5 +1,6 @@
 -- One run on two ranks, as mpirun starts them: the numbers of one process, one folder, the same bits again and after whatever stopped it.
 local check = require "check"
+local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local trainer = require "trainer"
 
@@ -80,6 +81,35 @@ local function count(text, part)
   for _ in text:gmatch(part) do n = n + 1 end
   return n
 end
+
+-- Photographs of one colour with a square; of four files the pixels are damaged, which is found when they are decoded.
+local function photographs()
+  store.make_folder(trainer.folder .. "/photographs")
+  local lines, split = {}, {}
+  for i = 1, 48 do
+    local image = vbl.full({3, 32, 32}, i * 5, {dtype = "u8"})
+    image:narrow(2, 1 + i % 9, 12):narrow(3, 1 + i % 7, 10):fill_(255 - i * 3)
+    local path = ("%s/photographs/%02d.png"):format(trainer.folder, i)
+    vbl.save(path, image)
+    if i % 12 == 5 then
+      local text = store.read_file(path)
+      local data = text:find "IDAT" + 4
+      store.write_atomic(path, text:sub(1, data + 1) .. ("\xff"):rep(20) .. text:sub(data + 22))
+    end
+    lines[i], split[i] = ("photographs/%02d.png\ta square, number %d of %d\n"):format(i, i, 50 - i), ("photographs/%02d.png\t%s\n"):format(i, i > 32 and "test" or "train")
+  end
+  trainer.write("captions.tsv", table.concat(lines))
+  trainer.write("split.tsv", table.concat(split))
+  return "data=captions:" .. trainer.folder .. "/captions.tsv"
+end
+
+check.group("each rank reads its samples' images, and all know which did not decode", function()
+  local words = {photographs(), "model.image=32", "captions.max_bad=0.2", "tasks.mim.batch=6", "tasks.ap.augment.strength=strong", "tasks.mim.augment.crop={0.5,1}", "epochs=1"}
+  local alone, said = trainer.expect(0, {"--threads", "1", table.unpack(words)}, "replaced by the next")
+  local shared, said_too = trainer.expect(0, on_two(words), "replaced by the next")
+  near(alone, shared)
+  check.equal(count(said_too, "replaced by the next"), count(said, "replaced by the next"))
+end)
 
 check.group("a mistake is said once", function()
   for _, words in ipairs {{"bach=4", "unknown key 'bach'"}, {"lr=1e30", "step %d+: loss of task mlm is NaN"}, {"batch=0", "batch"}} do

@@ -9,6 +9,7 @@
 -- What is not given is off.
 local c = require "vbl.data.c"
 local nearest = require "vbl.nearest"
+local own_images = require "vbl.data.own_images"
 
 local augment = {}
 
@@ -75,7 +76,9 @@ end
 -- The batch's images after the options' draws; the images themselves without options. purpose: "ap", "mim", "mim_clean", "mim_masked".
 function augment.images(images, options, batch, key, purpose)
   if not options then return images end
-  return c.augment(images, options, key.seed, purpose, key.epoch, batch.index)
+  local function changed(rows, index) return c.augment(rows, options, key.seed, purpose, key.epoch, index) end
+  if own_images.is(images) then return images:map(changed, batch.index) end
+  return changed(images, batch.index)
 end
 
 return augment

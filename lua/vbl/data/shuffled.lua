@@ -59,8 +59,8 @@ end
 function View:loader(opts)
   local loader, queue, first, last = self.base:loader(opts), {}, 1, 0
   local own = setmetatable({}, {__index = loader, __close = function() loader:release() end})
-  function own.submit(_, index, epoch)
-    loader:submit(self:shifted(index), epoch, index)
+  function own.submit(_, index, epoch, ranges)
+    loader:submit(self:shifted(index), epoch, ranges, index)
     last = last + 1
     queue[last] = index
   end

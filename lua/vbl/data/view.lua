@@ -1,8 +1,11 @@
 -- A split of a data set: batches, loaders and the tasks' draws. A batch is {n =, index = {number of each sample; the next one's where an
 -- image fails to decode}, epoch =,
--- tokens = i32 [B, T], lengths = i32 [B], images = u8 [B, 3, S, S]}; tokens past a length are [PAD].
+-- tokens = i32 [B, T], lengths = i32 [B], images = u8 [B, 3, S, S]}; tokens past a length are [PAD]. Of a batch that was asked for with `ranges`
+-- ({{lo, hi}, ...} of its places) images are those of these alone (vbl.data.own_images), and replaced = whether one of them failed to decode, for which the
+-- next one's stands and which is not counted as a bad one.
 -- Every draw depends on (seed, step or epoch, sample or row) alone: not on threads, micro-batches or earlier draws.
 local c = require "vbl.data.c"
+local own_images = require "vbl.data.own_images"
 
 local View = {}
 View.__index = View
@@ -32,15 +35,16 @@ function View:text_equal(i, j, k, l) return self.handle:text_equal(i, j, k, l) e
 function View:mean_length() return self.handle:mean_length() end
 function View:scene(i) return self.handle:scene(i) end
 
-local function batch_of(epoch, tokens, lengths, images, index)
-  return {n = #index, index = index, epoch = epoch, tokens = tokens, lengths = lengths, images = images}
+local function batch_of(epoch, ranges, tokens, lengths, images, index, replaced)
+  if ranges then images = own_images.new(images, ranges) end
+  return {n = #index, index = index, epoch = epoch, tokens = tokens, lengths = lengths, images = images, replaced = replaced}
 end
 
 -- Samples by number, now. opts: epoch (0) picks the captions; caption: the k-th of each in place of that; captions_from: a list, whose captions instead.
 function View:batch(index, opts)
   opts = opts or {}
   local epoch = opts.epoch or 0
-  return batch_of(epoch, self.handle:batch(index, self.data.seed, epoch, opts.captions_from, true, opts.caption))
+  return batch_of(epoch, nil, self.handle:batch(index, self.data.seed, epoch, opts.captions_from, true, opts.caption))
 end
 
 -- Their tokens and lengths alone. opts: epoch (0) or caption, as above
@@ -59,22 +63,22 @@ end
 local Loader = {}
 Loader.__index = Loader
 
--- Threads that make batches ahead of the step: submit(index, epoch[, captions_from]) any number, next() gives them in that order. opts {threads = 2, ahead = 4}.
+-- Threads that make batches ahead of the step: submit(index, epoch[, ranges[, captions_from]]) any number, next() gives them in that order. opts {threads = 2, ahead = 4}.
 function View:loader(opts)
   return setmetatable({handle = self.handle:loader(opts), seed = self.data.seed, last = 0, queue = {}}, Loader)
 end
 
-function Loader:submit(index, epoch, captions_from)
-  self.handle:submit(index, self.seed, epoch, captions_from)
+function Loader:submit(index, epoch, ranges, captions_from)
+  self.handle:submit(index, self.seed, epoch, captions_from, ranges)
   self.last = self.last + 1
-  self.queue[self.last] = epoch
+  self.queue[self.last] = {epoch, ranges}
 end
 
 function Loader:next()
   local at = self.last - self.handle:waiting() + 1
-  local epoch = self.queue[at]
+  local epoch, ranges = table.unpack(self.queue[at], 1, 2)
   self.queue[at] = nil
-  return batch_of(epoch, self.handle:next())
+  return batch_of(epoch, ranges, self.handle:next())
 end
 
 function Loader:release() self.handle:release() end

@@ -27,6 +27,7 @@ local fields = {
   check = {"a function check(self, model, data)", is_function},
   weight = {"a number of at least 0, or a function(step, total_steps)", function(w) return is_function(w) or is_number(w) and w >= 0 and w < math.huge end},
   batch = {"how many of a step's samples the task takes", is_number},
+  all_images = {"true or false", function(value) return type(value) == "boolean" end},
   passes = {"a whole number from 1 to 2048", function(n) return math.type(n) == "integer" and n >= 1 and n <= 2048 end},
 }
 

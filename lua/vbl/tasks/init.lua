@@ -1,7 +1,8 @@
 -- vbl.tasks: what a model is trained for: tasks.mlm, tasks.ap, tasks.mim to pretrain on, and those to fine-tune for, tasks.downstream.
 --
 -- A task is a table with name (of its own within a run), weight (number, or function(step, total_steps) -> number; nil = 1), batch (how many of the step's samples it
--- uses; nil = all), passes (how many numbers of passes it needs; nil = 2) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
+-- uses; nil = all), passes (how many numbers of passes it needs; nil = 2), all_images (true where it looks at the images of samples other than those that
+-- `forward` is given; else each of several ranks reads its own samples' only, vbl.data.own_images) and three functions. With `batch` a step's whole effective batch {tokens, lengths, images, index, n}:
 --   task:prepare(data, batch, key) -> work       draws the task's corruption for the effective batch. key: {seed=, step=, epoch=}
 --                                                 (Philox counters: the draw depends on nothing else); test = true: held-out pairs. work: {n=, views of the batch}
 --   task:forward(model, work, lo, hi, pass) -> {loss=, keys=, stats=}

@@ -6,6 +6,7 @@ local averages = require "vbl.train.averages"
 local dist = require "vbl.dist"
 local guards = require "vbl.train.guards"
 local job_of = require "vbl.train.job"
+local own_images = require "vbl.data.own_images"
 local page = require "vbl.train.page"
 local probe = require "vbl.train.probe"
 local report = require "vbl.train.report"
@@ -36,19 +37,24 @@ end
 -- Threads that make batches: beside a device all cores, since its steps are short and leave the cores idle; steps on the CPU need them themselves.
 local function loader_threads(job) return job.model.list[1].tensor:device() == "cpu" and 2 or math.min(math.max(2, system.threads()), 256) end
 
--- A function that gives the batches of steps from, from + 1, ..., and the loader that works ahead of it.
+-- A function that gives the batches of steps from, from + 1, ..., and the loader that works ahead of it. Of several ranks each makes its samples' images; where
+-- one fails to decode, another sample takes its place, which all have to know: then each makes the whole batch.
 local function batches(job, from)
   local loader, orders, submitted, ahead = job.train:loader {threads = loader_threads(job)}, {}, from - 1, 4
   return function(step)
     while submitted < math.min(step + ahead, job.total_steps) do
       submitted = submitted + 1
-      loader:submit(indices_of(job, submitted, orders))
+      local index, epoch = indices_of(job, submitted, orders)
+      loader:submit(index, epoch, own_images.ranges(job.tasks, #index))
     end
-    return loader:next()
+    local batch = loader:next()
+    if not own_images.is(batch.images) or not dist.any(batch.replaced) then return batch end
+    local index, epoch = indices_of(job, step, orders)
+    return job.train:batch(index, {epoch = epoch})
   end, loader
 end
 
--- The batch of a step once more.
+-- The batch of a step once more, with all images.
 local function batch_again(job, step)
   local loader <close> = job.train:loader()
   loader:submit(indices_of(job, step, {}))

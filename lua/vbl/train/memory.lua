@@ -10,6 +10,7 @@
 --       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
 local dist = require "vbl.dist"
 local mix = require "vbl.train.mix"
+local own_images = require "vbl.data.own_images"
 local step_of = require "vbl.train.step"
 local vbl = require "vbl"
 
@@ -46,6 +47,11 @@ local function lend_own(model)
   end})
 end
 
+local function copy_of(images)
+  if own_images.is(images) then return images:map(function(rows) return rows:clone() end) end
+  return images:clone()
+end
+
 -- The tasks without what they do to the images' pixels; but what would be changed is a copy, so that no task has it in common with another.
 local function tasks_of(job)
   local list = {}
@@ -55,7 +61,7 @@ local function tasks_of(job)
     list[i].prepare = function(self, ...)
       local work = task.prepare(self, ...)
       local changes = task.name ~= "mim" and next(views) or views.both or views.clean
-      if changes and work.batch and work.batch.images then work.batch.images = work.batch.images:clone() end
+      if changes and work.batch and work.batch.images then work.batch.images = copy_of(work.batch.images) end
       return work
     end
   end
@@ -79,8 +85,10 @@ local function batch_of(job, order, step)
   local index, size = {}, job.model.config.image
   for i = 1, math.min(job.config.batch, #order) do index[i] = order[((step - 1) * job.config.batch + i - 1) % #order + 1] end
   local tokens, lengths = job.train:texts(index, {epoch = 1})
-  return {n = #index, index = index, epoch = 1, tokens = tokens, lengths = lengths,
-          images = vbl.empty(#index, 3, size, size, {dtype = "u8", device = "cpu"})}
+  local ranges, n = own_images.ranges(job.tasks, #index), 0
+  for _, range in ipairs(ranges or {{1, #index}}) do n = n + range[2] - range[1] + 1 end
+  local images = vbl.empty(n, 3, size, size, {dtype = "u8", device = "cpu"})
+  return {n = #index, index = index, epoch = 1, tokens = tokens, lengths = lengths, images = ranges and own_images.new(images, ranges) or images}
 end
 
 local kinds_by_job = setmetatable({}, {__mode = "k"})  -- a long run's take a second to find, and a plan asks for them often

@@ -1,7 +1,7 @@
 -- One optimizer step on a batch, in two parts: what is asked for, and what came of it. The CPU has done everything when the first part ends. A
 -- device goes on while the host asks for the next step, and the numbers are looked at after that: no step waits for another's losses.
 --   step.queue(job, batch, number, opts) -> queued      opts: {separate = measure each task's share, last_good = "the last good checkpoint", again =
---     function that gives the batch once more}
+--     function that gives the batch once more, with all images}
 --   step.settle(job, queued) -> values, weights    name -> value: loss.*, accuracy.*, grad_norm, lr, and with separate each task's share norm.<task> and
 --     each group's share.<group> of the gradient; name -> of how many (samples, masked tokens) a task's value is the mean. Once a step; on the CPU before
 --     the next is queued
@@ -15,6 +15,7 @@ local accumulate = require "vbl.train.accumulate"
 local checked = require "vbl.tasks.checked"
 local dist = require "vbl.dist"
 local later = require "vbl.later"
+local own_images = require "vbl.data.own_images"
 local shares = require "vbl.train.guards.shares"
 local system = require "vbl.system.c"
 local trace = require "vbl.train.guards.trace"
@@ -25,10 +26,10 @@ local step = {}
 -- The first n samples of a batch, as a batch.
 local function head_of(batch, n)
   if not n or n >= batch.n then return batch end
-  local index = {}
+  local index, images = {}, batch.images
   for i = 1, n do index[i] = batch.index[i] end
-  return {n = n, tokens = batch.tokens:narrow(1, 1, n), lengths = batch.lengths:narrow(1, 1, n), images = batch.images:narrow(1, 1, n), index = index,
-          epoch = batch.epoch}
+  if not own_images.is(images) then images = images:narrow(1, 1, n) end
+  return {n = n, tokens = batch.tokens:narrow(1, 1, n), lengths = batch.lengths:narrow(1, 1, n), images = images, index = index, epoch = batch.epoch}
 end
 
 -- what: "loss of task mlm is NaN"; where: what running it again showed.
@@ -67,20 +68,34 @@ end
 local function send(job, works)
   local device, all, sent = job.model.list[1].tensor:device(), {}, {}
   if device == "cpu" then return end
-  for _, work in pairs(works) do
-    if work.batch and work.batch.images then all[#all + 1] = {work.batch, "images", work.batch.images} end
-    if work.masked then all[#all + 1] = {work, "masked", work.masked} end
+  local function add(place, field)
+    local images = place[field]
+    if images then all[#all + 1] = {place, field, images, own_images.is(images) and images.rows or images} end
   end
-  table.sort(all, function(a, b) return a[3]:size(1) > b[3]:size(1) end)
-  for _, place in ipairs(all) do
-    local images = place[3]
-    local at = images:data_ptr()
-    sent[at] = sent[at] or images:send(device)
-    place[1][place[2]] = sent[at]:narrow(1, 1, images:size(1))
+  for _, work in pairs(works) do
+    add(work.batch or {}, "images")
+    add(work, "masked")
+  end
+  table.sort(all, function(a, b) return a[4]:size(1) > b[4]:size(1) end)
+  for _, entry in ipairs(all) do
+    local place, field, images, rows = table.unpack(entry)
+    local function on_device()
+      local at = rows:data_ptr()
+      sent[at] = sent[at] or rows:send(device)
+      return sent[at]:narrow(1, 1, rows:size(1))
+    end
+    place[field] = own_images.is(images) and images:map(on_device) or on_device()
   end
 end
 
-local function explain(job, q, works, batch, what) step.diverged(q.step, what, trace.step(job, works, batch, q.step), q.last_good) end
+-- Each rank looks at all samples.
+local function explain(job, q, works, batch, what)
+  if own_images.is(batch.images) then
+    batch = q.again()
+    works = prepared(job, batch, q.step)
+  end
+  step.diverged(q.step, what, trace.step(job, works, batch, q.step), q.last_good)
+end
 
 -- The optimizer refuses a gradient with NaN or Inf, by the parameter's name, and changes nothing.
 local function told(fn, ...)
