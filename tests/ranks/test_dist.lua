@@ -124,7 +124,7 @@ check.group("images of a rank's own samples", function()
   for i = 1, 11 do index[i] = 2 * i end
   local whole = view:batch(index, {epoch = 1})
   local tasks = {{}, {batch = 3}}
-  local ranges = own_images.ranges(tasks, #index)
+  local ranges = own_images.of_step(tasks, #index)
   local loader <close> = view:loader()
   loader:submit(index, 1, ranges)
   local batch, rows = loader:next(), 0
@@ -149,7 +149,7 @@ check.group("images of a rank's own samples", function()
     check.ok(not ok and tostring(message):find("all_images = true", 1, true), message)
   end
   tasks[2].all_images = true
-  check.equal(own_images.ranges(tasks, #index), nil)
+  check.equal(own_images.of_step(tasks, #index), nil)
 end)
 
 check.group("what the first does", function()

@@ -23,7 +23,7 @@ end
 
 -- The first n samples; of several ranks each with the images that it needs for the tasks.
 local function samples(j, n, tasks)
-  local ranges, index = own_images.ranges(tasks, n), {}
+  local ranges, index = own_images.of_step(tasks, n), {}
   for i = 1, n do index[i] = i end
   local loader <close> = j.train:loader()
   loader:submit(index, 0, ranges)

@@ -3,6 +3,8 @@ local check = require "check"
 local data_files = require "data_files"
 local predict = require "vbl.train.predict"
 
+require("vbl.dist").start()  -- under mpirun too: the ranks share the batches
+
 -- Nine images with one, two or three captions each, as a set of captions; the third image is damaged where `broken`.
 local function captioned(broken)
   local c = data_files.new()

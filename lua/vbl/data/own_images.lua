@@ -1,6 +1,9 @@
 -- The images of a batch of which a rank (vbl.dist) reads its own samples' alone: what `batch.images` is where there are several ranks.
---   own_images.ranges(tasks, n) -> {{lo, hi}, ...}     of a batch of n samples, those that this rank needs for its share of each task's; nil: all of them, which
---                                                      is so without other ranks and where a task says all_images
+--   own_images.ranges(tasks, shares) -> {{lo, hi}, ...}     which of a batch's samples' images this rank needs, of whose shares (dist.share) there may be several,
+--                                                      empty and overlapping ones; nil: all, which is so without other ranks and where a task says all_images
+--   own_images.of_step(tasks, n) -> {{lo, hi}, ...}    for a training step on n samples
+--   own_images.settled(batch, whole) -> batch          the batch, or what whole() gives, with all images: where on some rank one failed to decode, and the sample
+--                                                      that takes its place has to be known to all
 --   own_images.new(rows, ranges) -> images             rows: u8 [M, 3, S, S], the images of the ranges' samples in their order
 --   own_images.is(value) -> boolean
 --   images:narrow(1, lo, n) -> tensor                  as of a tensor [B, 3, S, S]; an error where they are not this rank's
@@ -30,15 +33,27 @@ local function merged(ranges)
   return list
 end
 
-function own_images.ranges(tasks, n)
+function own_images.ranges(tasks, shares)
   if dist.size() == 1 then return nil end
   local ranges = {}
   for _, task in ipairs(tasks) do
     if task.all_images then return nil end
-    local lo, hi = dist.share(math.min(n, task.batch or n))
-    if lo <= hi then ranges[#ranges + 1] = {lo, hi} end
+  end
+  for _, share in ipairs(shares) do
+    if share[1] <= share[2] then ranges[#ranges + 1] = {share[1], share[2]} end
   end
   return merged(ranges)
+end
+
+function own_images.of_step(tasks, n)
+  local shares = {}
+  for i, task in ipairs(tasks) do shares[i] = {dist.share(math.min(n, task.batch or n))} end
+  return own_images.ranges(tasks, shares)
+end
+
+function own_images.settled(batch, whole)
+  if own_images.is(batch.images) and dist.any(batch.replaced) then return whole() end
+  return batch
 end
 
 function own_images.new(rows, ranges) return setmetatable({rows = rows, ranges = ranges}, meta) end

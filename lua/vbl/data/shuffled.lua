@@ -45,15 +45,15 @@ function View:same_image(i, j) return self.base:same_image(self.partner[i], self
 
 -- Of the batch, the numbers are those of the texts, whose labels count.
 function View:batch(index, opts)
-  local batch = self.base:batch(self:shifted(index), {epoch = opts and opts.epoch, caption = opts and opts.caption, captions_from = index})
+  local batch = self.base:batch(self:shifted(index), {epoch = opts and opts.epoch, caption = opts and opts.caption, ranges = opts and opts.ranges, captions_from = index})
   batch.index = index
   return batch
 end
 
-function View:range(first, count)
+function View:range(first, count, ranges)
   local index = {}
   for i = 1, count do index[i] = first + i - 1 end
-  return self:batch(index)
+  return self:batch(index, {ranges = ranges})
 end
 
 function View:loader(opts)

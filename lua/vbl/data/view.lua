@@ -40,11 +40,12 @@ local function batch_of(epoch, ranges, tokens, lengths, images, index, replaced)
   return {n = #index, index = index, epoch = epoch, tokens = tokens, lengths = lengths, images = images, replaced = replaced}
 end
 
--- Samples by number, now. opts: epoch (0) picks the captions; caption: the k-th of each in place of that; captions_from: a list, whose captions instead.
+-- Samples by number, now. opts: epoch (0) picks the captions; caption: the k-th of each in place of that; captions_from: a list, whose captions instead; ranges:
+-- as above.
 function View:batch(index, opts)
   opts = opts or {}
   local epoch = opts.epoch or 0
-  return batch_of(epoch, nil, self.handle:batch(index, self.data.seed, epoch, opts.captions_from, true, opts.caption))
+  return batch_of(epoch, opts.ranges, self.handle:batch(index, self.data.seed, epoch, opts.captions_from, opts.ranges or true, opts.caption))
 end
 
 -- Their tokens and lengths alone. opts: epoch (0) or caption, as above
@@ -53,11 +54,11 @@ function View:texts(index, opts)
   return tokens, lengths
 end
 
--- Samples first .. first + count - 1, with the captions of epoch 0.
-function View:range(first, count)
+-- Samples first .. first + count - 1, with the captions of epoch 0. ranges: as above.
+function View:range(first, count, ranges)
   local index = {}
   for i = 1, count do index[i] = first + i - 1 end
-  return self:batch(index)
+  return self:batch(index, {ranges = ranges})
 end
 
 local Loader = {}

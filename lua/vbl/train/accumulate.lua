@@ -15,6 +15,7 @@
 -- Nothing here waits for a device: losses and stats are numbers that come later (vbl.later).
 local checked = require "vbl.tasks.checked"
 local dist = require "vbl.dist"
+local gathered = require "vbl.train.gathered"
 local vbl = require "vbl"
 local later = require "vbl.later"
 local together = require "vbl.train.together"
@@ -97,12 +98,9 @@ local function calls_of(entries, from, count)
 end
 
 -- All ranks' keys, as leaves, and the first row of this rank's. columns: its keys, or nothing.
-local function gathered(columns)
-  local keys, first = {}, 1
-  for j = 1, dist.most(#columns) do
-    keys[j], first = dist.gather(columns[j])
-    keys[j]:requires_grad_(true)
-  end
+local function leaves_of(columns)
+  local keys, first = gathered(columns)
+  for _, k in ipairs(keys) do k:requires_grad_(true) end
   return keys, first
 end
 
@@ -153,7 +151,7 @@ end
 local function meet(model, e, out)
   local joined, part, keys, row = {loss = 0, stats = {}}, {stats = {}}, {}, 1
   if e.task.join then
-    keys, row = gathered(out.keys or {})
+    keys, row = leaves_of(out.keys or {})
     join(model, e, keys, joined)
   end
   add_stats(part.stats, out.stats or {})
@@ -213,7 +211,7 @@ local function collect_keys(model, entries, micro)
   for i, list in ipairs(columns) do
     for j, parts in ipairs(list) do list[j] = vbl.cat(parts, 1) end
     rows[i] = 1
-    if entries[i].task.join then columns[i], rows[i] = gathered(list) end
+    if entries[i].task.join then columns[i], rows[i] = leaves_of(list) end
   end
   return columns, rows, counts
 end

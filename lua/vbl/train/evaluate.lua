@@ -2,17 +2,48 @@
 local vbl = require "vbl"
 local accumulate = require "vbl.train.accumulate"
 local checked = require "vbl.tasks.checked"
+local dist = require "vbl.dist"
 local held_out = require "vbl.train.held_out"
 local mismatch = require "vbl.data.mismatch"
+local own_images = require "vbl.data.own_images"
 
 local evaluate = {}
+
+-- Where the images of this rank's samples of n are that have moved on by `by`: one range of places or two.
+local function places(n, by)
+  local lo, hi = dist.share(n)
+  lo, hi = lo + by, hi + by
+  if lo > n then return {{lo - n, hi - n}} end
+  return {{lo, math.min(hi, n)}, {1, hi - n}}
+end
+
+-- The images moved up by `by` places, the first ones to the end.
+local function moved_up(images, by, n)
+  if not own_images.is(images) then return mismatch.up(images, by) end
+  local rows, lo, hi = {}, dist.share(n)
+  for _, place in ipairs(lo <= hi and places(n, by) or {}) do
+    if place[1] <= place[2] then rows[#rows + 1] = images:narrow(1, place[1], place[2] - place[1] + 1) end
+  end
+  return own_images.new(#rows > 0 and vbl.cat(rows, 1) or images.rows:narrow(1, 1, 0), {{lo, hi}})
+end
 
 -- The work with its images moved on, so that every caption meets another one's; nil where the batch shows too few.
 local function shuffle_images(split, batch, work)
   local by = mismatch.distance(split, batch.index)
   if not by then return nil end
-  local moved = setmetatable({images = mismatch.up(work.batch.images, by)}, {__index = work.batch})
+  local moved = setmetatable({images = moved_up(work.batch.images, by, batch.n)}, {__index = work.batch})
   return setmetatable({batch = moved}, {__index = work})
+end
+
+-- Samples first .. first + count - 1. Of several ranks each has its share's images, and those that its captions meet when they are moved on.
+local function batch_of(tasks, split, first, count)
+  local shares, index, by = {{dist.share(count)}}, {}, nil
+  if dist.size() > 1 then
+    for i = 1, count do index[i] = first + i - 1 end
+    by = mismatch.distance(split, index)
+    for _, place in ipairs(by and shares[1][1] <= shares[1][2] and places(count, by) or {}) do shares[#shares + 1] = place end
+  end
+  return own_images.settled(split:range(first, count, own_images.ranges(tasks, shares)), function() return split:range(first, count) end)
 end
 
 -- Scenes: half own captions, half captions with one attribute changed: a work of each.
@@ -71,7 +102,7 @@ function evaluate.run(model, tasks, split, opts)
       if opts.safe_point then opts.safe_point() end
       vbl.scope(function()
         local count = math.min(opts.batch, (opts.starts and split:size() or n) - first + 1)
-        local batch = split:range(first, count)
+        local batch = batch_of(tasks, split, first, count)
         local key = {seed = opts.seed, step = held_out.STEP - first, epoch = 0, test = true}
         local entries = works_of(tasks, split, batch, key, opts.plain)
         for i, r in ipairs(accumulate.evaluate(model, entries, opts.micro)) do entries[i].put(total, r.stats) end

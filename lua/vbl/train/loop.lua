@@ -37,20 +37,19 @@ end
 -- Threads that make batches: beside a device all cores, since its steps are short and leave the cores idle; steps on the CPU need them themselves.
 local function loader_threads(job) return job.model.list[1].tensor:device() == "cpu" and 2 or math.min(math.max(2, system.threads()), 256) end
 
--- A function that gives the batches of steps from, from + 1, ..., and the loader that works ahead of it. Of several ranks each makes its samples' images; where
--- one fails to decode, another sample takes its place, which all have to know: then each makes the whole batch.
+-- A function that gives the batches of steps from, from + 1, ..., and the loader that works ahead of it. Of several ranks each makes its samples' images.
 local function batches(job, from)
   local loader, orders, submitted, ahead = job.train:loader {threads = loader_threads(job)}, {}, from - 1, 4
   return function(step)
     while submitted < math.min(step + ahead, job.total_steps) do
       submitted = submitted + 1
       local index, epoch = indices_of(job, submitted, orders)
-      loader:submit(index, epoch, own_images.ranges(job.tasks, #index))
+      loader:submit(index, epoch, own_images.of_step(job.tasks, #index))
     end
-    local batch = loader:next()
-    if not own_images.is(batch.images) or not dist.any(batch.replaced) then return batch end
-    local index, epoch = indices_of(job, step, orders)
-    return job.train:batch(index, {epoch = epoch})
+    return own_images.settled(loader:next(), function()
+      local index, epoch = indices_of(job, step, orders)
+      return job.train:batch(index, {epoch = epoch})
+    end)
   end, loader
 end
 

@@ -85,7 +85,7 @@ local function batch_of(job, order, step)
   local index, size = {}, job.model.config.image
   for i = 1, math.min(job.config.batch, #order) do index[i] = order[((step - 1) * job.config.batch + i - 1) % #order + 1] end
   local tokens, lengths = job.train:texts(index, {epoch = 1})
-  local ranges, n = own_images.ranges(job.tasks, #index), 0
+  local ranges, n = own_images.of_step(job.tasks, #index), 0
   for _, range in ipairs(ranges or {{1, #index}}) do n = n + range[2] - range[1] + 1 end
   local images = vbl.empty(n, 3, size, size, {dtype = "u8", device = "cpu"})
   return {n = #index, index = index, epoch = 1, tokens = tokens, lengths = lengths, images = ranges and own_images.new(images, ranges) or images}

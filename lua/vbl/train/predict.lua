@@ -4,17 +4,22 @@
 --     starts: where its batches begin; all of the view by default
 -- In eval mode; a task that draws (image-text matching without labels) draws once for all: the same at every epoch, whatever the run's seed and batch.
 -- Texts are each sample's first caption, and the others too where the task scores every one. A sample whose image cannot be decoded is left out.
+-- Of several ranks (vbl.dist) each computes its share of a batch, and all have the whole of it.
 local vbl = require "vbl"
+local dist = require "vbl.dist"
+local gathered = require "vbl.train.gathered"
 local held_out = require "vbl.train.held_out"
+local own_images = require "vbl.data.own_images"
 local safe_point = require "vbl.train.safe_point"
 
 local FIRST = {caption = 1}
 
 -- The batch without those samples in whose place another one's image came; nil of nothing.
-local function whole_batch(view, first, count)
+local function whole_batch(job, view, first, count)
   local wanted, good = {}, {}
   for i = 1, count do wanted[i] = first + i - 1 end
-  local batch = view:batch(wanted, FIRST)
+  local batch = own_images.settled(view:batch(wanted, {caption = 1, ranges = own_images.ranges(job.tasks, {{dist.share(count)}})}),
+                                   function() return view:batch(wanted, FIRST) end)
   for b, i in ipairs(batch.index) do
     if i == wanted[b] then good[#good + 1] = i end
   end
@@ -22,12 +27,29 @@ local function whole_batch(view, first, count)
   return #good > 0 and view:batch(good, FIRST) or nil
 end
 
--- fn(out, lo, hi) for each micro-batch of the work.
-local function each_part(job, work, fn)
-  for lo = 1, work.n, job.micro do
-    local hi = math.min(lo + job.micro - 1, work.n)
-    fn(job.tasks[1]:forward(job.model, work, lo, hi, 0), lo, hi)
+-- Column by column, the rows of lists of columns one below the other.
+local function stacked(lists)
+  local columns = {}
+  for _, list in ipairs(lists) do
+    for j, rows in ipairs(list) do
+      columns[j] = columns[j] or {}
+      table.insert(columns[j], rows)
+    end
   end
+  for j, parts in ipairs(columns) do columns[j] = #parts > 1 and vbl.cat(parts, 1) or parts[1] end
+  return columns
+end
+
+-- What the task's forward gives for all samples of the work: {logits =, vectors =, keys =, loss = a number}, in micro-batches.
+local function outputs_of(job, work)
+  local logits, vectors, keys, loss = {}, {}, {}, 0
+  local first, last = dist.share(work.n)
+  for lo = first, last, job.micro do
+    local out = job.tasks[1]:forward(job.model, work, lo, math.min(lo + job.micro - 1, last), 0)
+    logits[#logits + 1], vectors[#vectors + 1], keys[#keys + 1] = {out.logits}, out.vectors or {}, out.keys or {}
+    if out.loss then loss = loss + out.loss:item() end
+  end
+  return {logits = gathered(stacked(logits))[1], vectors = gathered(stacked(vectors)), keys = gathered(stacked(keys)), loss = dist.sum(loss)}
 end
 
 -- The other captions of the batch's samples, with the same images.
@@ -36,28 +58,21 @@ local function add_captions(job, view, collector, batch, work)
   for k = 2, task.captions and task:captions(view, batch) or 1 do
     local tokens, lengths = view:texts(batch.index, {caption = k})
     local seen = {tokens = tokens, lengths = lengths, images = work.batch.images}
-    each_part(job, setmetatable({batch = seen}, {__index = work}), function(out, lo, hi) collector.add(view, batch, work, lo, hi, out, k) end)
+    collector.add(view, batch, work, 1, work.n, outputs_of(job, setmetatable({batch = seen}, {__index = work})), k)
   end
 end
 
--- The sum of a batch's losses, how many (or how much weight) they are, and its chance level; its predictions join the collector. keys: what a contrastive task joins.
+-- The sum of a batch's losses, how many (or how much weight) they are, and its chance level; its predictions join the collector.
 local function batch_loss(job, view, collector, first, count)
-  local task, loss, keys = job.tasks[1], 0, {}
-  local batch = whole_batch(view, first, count)
+  local task = job.tasks[1]
+  local batch = whole_batch(job, view, first, count)
   if not batch then return 0, 0 end
   local work = task:prepare(view, batch, {seed = job.config.flags.seed, step = held_out.STEP - first, epoch = 0, test = true})
-  each_part(job, work, function(out, lo, hi)
-    collector.add(view, batch, work, lo, hi, out)
-    if out.loss then loss = loss + out.loss:item() end
-    for i, k in ipairs(out.keys or {}) do
-      keys[i] = keys[i] or {}
-      table.insert(keys[i], k)
-    end
-  end)
-  local weight = work.count or work.n
-  local chance
-  if #keys > 0 then
-    local joined, values = task:join({vbl.cat(keys[1], 1), vbl.cat(keys[2], 1)}, job.model)
+  local out = outputs_of(job, work)
+  collector.add(view, batch, work, 1, work.n, out)
+  local weight, loss, chance = work.count or work.n, out.loss, nil
+  if #out.keys > 0 then
+    local joined, values = task:join(out.keys, job.model)
     loss, chance = joined:item(), values["chance." .. task.name]
   end
   add_captions(job, view, collector, batch, work)
