@@ -76,9 +76,7 @@ end
 -- The batch's images after the options' draws; the images themselves without options. purpose: "ap", "mim", "mim_clean", "mim_masked".
 function augment.images(images, options, batch, key, purpose)
   if not options then return images end
-  local function changed(rows, index) return c.augment(rows, options, key.seed, purpose, key.epoch, index) end
-  if own_images.is(images) then return images:map(changed, batch.index) end
-  return changed(images, batch.index)
+  return own_images.map(images, function(rows, index) return c.augment(rows, options, key.seed, purpose, key.epoch, index) end, batch.index)
 end
 
 return augment

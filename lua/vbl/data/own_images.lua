@@ -7,8 +7,10 @@
 --   own_images.new(rows, ranges) -> images             rows: u8 [M, 3, S, S], the images of the ranges' samples in their order
 --   own_images.is(value) -> boolean
 --   images:narrow(1, lo, n) -> tensor                  as of a tensor [B, 3, S, S]; an error where they are not this rank's
---   images:map(fn, index) -> images                    fn(rows, the numbers of their samples) gives their like; index: of all samples of the batch; may be left out
 -- Anything else that a task asks of it is an error that says so: it would have to see all samples.
+-- Of such images, or of a tensor [B, 3, S, S] of all:
+--   own_images.rows(images) -> tensor                  those that are there
+--   own_images.map(images, fn[, index]) -> images      fn(rows, the numbers of their samples) gives their like; index: of all samples of the batch
 local dist = require "vbl.dist"
 
 local own_images = {}
@@ -69,10 +71,13 @@ function methods:narrow(dim, lo, n)
   refuse(("images:narrow(%d, %d, %d)"):format(dim, lo, n))
 end
 
-function methods:map(fn, index)
-  local numbers = {}
-  for _, range in ipairs(self.ranges) do table.move(index or {}, range[1], range[2], #numbers + 1, numbers) end
-  return own_images.new(self.rows:size(1) > 0 and fn(self.rows, numbers) or self.rows, self.ranges)
+function own_images.rows(images) return own_images.is(images) and images.rows or images end
+
+function own_images.map(images, fn, index)
+  if not own_images.is(images) then return fn(images, index) end
+  local rows, numbers = images.rows, {}
+  for _, range in ipairs(index and images.ranges or {}) do table.move(index, range[1], range[2], #numbers + 1, numbers) end
+  return own_images.new(rows:size(1) > 0 and fn(rows, numbers) or rows, images.ranges)
 end
 
 return own_images

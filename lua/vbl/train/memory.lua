@@ -47,11 +47,6 @@ local function lend_own(model)
   end})
 end
 
-local function copy_of(images)
-  if own_images.is(images) then return images:map(function(rows) return rows:clone() end) end
-  return images:clone()
-end
-
 -- The tasks without what they do to the images' pixels; but what would be changed is a copy, so that no task has it in common with another.
 local function tasks_of(job)
   local list = {}
@@ -61,7 +56,7 @@ local function tasks_of(job)
     list[i].prepare = function(self, ...)
       local work = task.prepare(self, ...)
       local changes = task.name ~= "mim" and next(views) or views.both or views.clean
-      if changes and work.batch and work.batch.images then work.batch.images = copy_of(work.batch.images) end
+      if changes and work.batch and work.batch.images then work.batch.images = own_images.map(work.batch.images, function(rows) return rows:clone() end) end
       return work
     end
   end

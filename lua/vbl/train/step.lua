@@ -69,22 +69,20 @@ local function send(job, works)
   local device, all, sent = job.model.list[1].tensor:device(), {}, {}
   if device == "cpu" then return end
   local function add(place, field)
-    local images = place[field]
-    if images then all[#all + 1] = {place, field, images, own_images.is(images) and images.rows or images} end
+    if place[field] then all[#all + 1] = {place, field, own_images.rows(place[field]):size(1)} end
   end
   for _, work in pairs(works) do
     add(work.batch or {}, "images")
     add(work, "masked")
   end
-  table.sort(all, function(a, b) return a[4]:size(1) > b[4]:size(1) end)
+  table.sort(all, function(a, b) return a[3] > b[3] end)
   for _, entry in ipairs(all) do
-    local place, field, images, rows = table.unpack(entry)
-    local function on_device()
+    local place, field = entry[1], entry[2]
+    place[field] = own_images.map(place[field], function(rows)
       local at = rows:data_ptr()
       sent[at] = sent[at] or rows:send(device)
       return sent[at]:narrow(1, 1, rows:size(1))
-    end
-    place[field] = own_images.is(images) and images:map(on_device) or on_device()
+    end)
   end
 end
 
