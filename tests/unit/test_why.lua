@@ -45,6 +45,21 @@ check.group("a copy whose weights were replaced, or whose metrics end early, is 
   store.remove(copy)
 end)
 
+check.group("a run from before a key came into being, beside one that has its default", function()
+  local store, system = require "vbl.store.c", require "vbl.system.c"
+  local old = whole .. "-old"
+  check.equal(system.run {"cp", "-r", whole, old}, 0)
+  local config, count = store.read_file(old .. "/config.lua"):gsub("\n%s*ema = 0,[^\n]*", "")
+  check.equal(count, 1)
+  store.write_atomic(old .. "/config.lua", config)
+  local text, found = ask(old)
+  check.ok(#found.causes == 0 and not text:find("ema", 1, true), text)
+  local _, other = ask(run("ema=0.5"))
+  check.equal(causes_text(other.causes), "ema")
+  check.equal(#vbl.runs.diff(vbl.runs.open(old), vbl.runs.open(run("ema=0.5"))).config, 1)
+  store.remove(old)
+end)
+
 check.group("another order of summation: rounding from the start, and never more", function()
   local text, found = ask(run("micro_batch=4", "log_every=2"))
   check.ok(found.first.step == 0 and found.first.rounding and not found.beyond, text)

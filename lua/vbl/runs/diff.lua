@@ -1,6 +1,6 @@
 -- In what two runs differ.
 -- diff(a, b) -> {config = rows, data = rows, versions = rows, metrics = metrics}
---   rows: {{key, value in a, value in b}, ...}, sorted by key, values as text; "-" where one has none. data: keys of the manifest about
+--   rows: {{key, value in a, value in b}, ...}, sorted by key, values as text; "-" where one has none (of the config: and the other has not its default). data: keys of the manifest about
 --   data (data, data_hash, splits, *_pairs ...), versions: all its others (program, machine, device, parameter counts)
 --   metrics: {common = series that both have, equal = of these, differ = {{name, step, a, b, far, last, last_a, last_b}, ...}, only_a = {names}, only_b,
 --     begins = {[name] = the first step that both have}, before = the last step that both have before the first that differs, or nil,
@@ -11,6 +11,7 @@
 -- 20 * 2^-24 = 1.2e-6, and some of them follow one another), or 2^-7, two units of bf16, where one of the runs has that precision.
 local config_values = require "vbl.config.values"
 local flatten = require "vbl.runs.flatten"
+local options = require "vbl.train.options"
 
 local function union(a, b)
   local keys = {}
@@ -32,14 +33,20 @@ local function rows_of(a, b, keep)
   local rows = {}
   a, b = texts(a), texts(b)
   for _, key in ipairs(union(a, b)) do
-    if a[key] ~= b[key] and keep(key) then rows[#rows + 1] = {key, a[key] or "-", b[key] or "-"} end
+    if a[key] ~= b[key] and keep(key, a[key], b[key]) then rows[#rows + 1] = {key, a[key] or "-", b[key] or "-"} end
   end
   return rows
 end
 
 local function about_data(key) return key:find "^data" or key:find "^splits" or key:find "_pairs$" or key:find "^vocab" end
 local function about_versions(key) return key ~= "created" and not about_data(key) end
-local function everything() return true end
+
+
+-- A run from before a key came into being is as one that has the key's default.
+local function about_config(key, x, y)
+  local row = options.pretrain[key] or options.finetune[key]
+  return not (row and (x == nil or y == nil) and (x or y) == config_values.show(row[2]))
+end
 
 -- {["SPLIT.NAME"] = {[step] = value}}, the last step
 local function series(record)
@@ -106,7 +113,7 @@ end
 
 return function(a, b)
   return {
-    config = rows_of(a.config, b.config, everything), data = rows_of(a.manifest, b.manifest, about_data),
+    config = rows_of(a.config, b.config, about_config), data = rows_of(a.manifest, b.manifest, about_data),
     versions = rows_of(a.manifest, b.manifest, about_versions), metrics = metrics_of(a, b),
   }
 end
