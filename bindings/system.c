@@ -4,6 +4,8 @@
 // defines: vbl_open_system
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -34,19 +36,34 @@ static int system_sleep(lua_State *L) {
   return 1;
 }
 
-static int descriptor(lua_State *L, int arg, int fallback) {
-  static const char *const names[] = {"stdin", "stdout", "stderr", NULL};
-  return luaL_checkoption(L, arg, names[fallback], names);
+enum { PARENT = 3 };
+
+// A stream by its name, stdout without one; the parent's stdout is to be closed again. -1: it cannot be looked at.
+static int open_stream(lua_State *L, int arg, bool *opened) {
+  static const char *const names[] = {"stdin", "stdout", "stderr", "parent", NULL};
+  int stream = luaL_checkoption(L, arg, "stdout", names);
+  char path[64];
+  *opened = stream == PARENT;
+  if (!*opened) return stream;
+  snprintf(path, sizeof path, "/proc/%ld/fd/1", (long)getppid());
+  return open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 }
 
 static int system_isatty(lua_State *L) {
-  lua_pushboolean(L, isatty(descriptor(L, 1, STDOUT_FILENO)));
+  bool opened;
+  int stream = open_stream(L, 1, &opened);
+  lua_pushboolean(L, stream >= 0 && isatty(stream));
+  if (opened && stream >= 0) close(stream);
   return 1;
 }
 
 static int system_width(lua_State *L) {
-  struct winsize w;
-  if (ioctl(descriptor(L, 1, STDOUT_FILENO), TIOCGWINSZ, &w) != 0 || w.ws_col == 0) return 0;
+  bool opened;
+  int stream = open_stream(L, 1, &opened);
+  struct winsize w = {0};
+  bool known = stream >= 0 && ioctl(stream, TIOCGWINSZ, &w) == 0 && w.ws_col > 0;
+  if (opened && stream >= 0) close(stream);
+  if (!known) return 0;
   lua_pushinteger(L, w.ws_col);
   return 1;
 }
@@ -191,8 +208,9 @@ static const vbl_fn rows[] = {
     {"time", system_time, "time() -> number", "Seconds since 1970."},
     {"monotonic", system_monotonic, "monotonic() -> number", "Seconds of a clock that never goes back; its zero means nothing."},
     {"sleep", system_sleep, "sleep(seconds) -> boolean", "Waits; false when a signal ended it early."},
-    {"isatty", system_isatty, "isatty(['stdin'|'stdout'|'stderr']) -> boolean", "Whether it is a terminal. Default: stdout."},
-    {"width", system_width, "width(['stdin'|'stdout'|'stderr']) -> integer or nil",
+    {"isatty", system_isatty, "isatty(['stdin'|'stdout'|'stderr'|'parent']) -> boolean",
+     "Whether it is a terminal. Default: stdout. parent: the stdout of the process that started this one."},
+    {"width", system_width, "width(['stdin'|'stdout'|'stderr'|'parent']) -> integer or nil",
      "Columns of the terminal; nil when it is none."},
     {"pid", system_pid, "pid() -> integer", "This process's number."},
     {"cwd", system_cwd, "cwd() -> string or nil, message", "The current folder."},

@@ -20,7 +20,7 @@ local function on_two(words)
   return words
 end
 
-local whole = trainer.expect(0, on_two {})
+local whole, told = trainer.expect(0, on_two {})
 
 -- Every metric of a is one of b, in the same order. Up to the first step, from the same weights, the values are equal but for the order of the sums over a
 -- batch: 2e-6, as of unit/test_accumulate. From there on the optimizer turns what rounding left of a gradient into steps.
@@ -45,6 +45,7 @@ check.group("the run is one process's, in one folder", function()
   check.equal(vbl.load(whole .. "/manifest.json").ranks, 2)
   check.equal(vbl.load(alone .. "/manifest.json").ranks, nil)
   check.equal(#system.list((whole:match "^(.*)/")), 1)
+  check.ok(not told:find "\27", "a line that is redrawn in place, where mpirun's output is no terminal")
 end)
 
 check.group("the same bits again", function() trainer.same(whole, (trainer.expect(0, on_two {}))) end)

@@ -2,18 +2,25 @@
 -- and the progress as a line of its own once a minute.
 --
 -- console.new([device]) -> {line(text), progress(text), clear()}     device {write(text), width() -> columns or nil, clock() -> s}
+local dist = require "vbl.dist"
 local system = require "vbl.system.c"
 
 local console = {}
 
 local REDRAW, PLAIN = 0.1, 60  -- seconds between progress lines on a terminal and elsewhere
 
+-- mpirun gives its processes terminals of their own, wherever its own output goes.
+local function width()
+  local stream = dist.launched() > 1 and "parent" or "stdout"
+  return system.isatty "stdout" and system.isatty(stream) and (system.width(stream) or 80) or nil
+end
+
 local stdout = {
   write = function(text)
     io.stdout:write(text)
     io.stdout:flush()
   end,
-  width = function() return system.isatty "stdout" and (system.width "stdout" or 80) or nil end,
+  width = width,
   clock = system.monotonic,
 }
 
