@@ -4,7 +4,7 @@
 local vbl = require "vbl"
 
 local config = vbl.config({
-  data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
+  data = "scenes",                    -- scenes (drawn), a FOLDER, or NAME:PATH as captions:FILE.tsv (lines of image path, tab, caption): docs/data.md
   scenes = {train = 64, test = 64},
   model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},
   tasks = {mlm = {}, ap = {contrastive = {weight = 1}}, mim = {}},

@@ -5,7 +5,7 @@
 local vbl = require "vbl"
 
 local config = vbl.config({
-  data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
+  data = "scenes",                    -- scenes (drawn), a FOLDER, or NAME:PATH as captions:FILE.tsv (lines of image path, tab, caption): docs/data.md
   scenes = {train = 6000},            -- the built-in set, and its pairs an epoch
   captions = {},                      -- vocabulary=PATH (else counted from the captions), split=, crop=center|squash, crop_pct=0.9
   model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},

@@ -6,7 +6,7 @@
 local vbl = require "vbl"
 
 local config = vbl.config({
-  data = "scenes",                    -- scenes, or captions:PATH (TSV: image path, caption)
+  data = "scenes",                    -- scenes (drawn), a FOLDER, or NAME:PATH as captions:FILE.tsv (lines of image path, tab, caption): docs/data.md
   scenes = {train = 20000},           -- pairs an epoch
   model = {preset = "auto", patch = 16, dropout = 0, init = "fan_in", fusion = "stacked"},
   tasks = {ap = {head = "similarity", contrastive = false}},

@@ -2,7 +2,7 @@
 -- included), whole: without a fraction. A script lists the ones it cares about; the rest have these defaults.
 --   options.pretrain, options.finetune: key -> row
 local common = {
-  data = {"string", "scenes", "scenes, or captions:PATH (TSV: image path, caption)"},
+  data = {"string", "scenes", "scenes (drawn), a FOLDER, or NAME:PATH as captions:FILE.tsv (lines of image path, tab, caption): docs/data.md"},
   scenes = {"table", {}, "options of the built-in set: vbl.data.open"},
   captions = {"table", {}, "options of a captions file: vbl.data.open"},
   model = {"table", {}, "keys of vbl.models.vilbert; preset = \"auto\": tiny for scenes, small for photographs"},
