@@ -1,8 +1,9 @@
 // Errors, options and the registration of functions, for every binding file.
-// defines: vbl_lua_register, vbl_lua_document, vbl_lua_raise, vbl_lua_error, vbl_lua_nearest, vbl_lua_opt_*, vbl_lua_check_keys
+// defines: vbl_lua_register, vbl_lua_document, vbl_lua_raise, vbl_lua_error, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #include "bindings/bind.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -139,6 +140,14 @@ int64_t vbl_lua_opt_integer(lua_State *L, int arg, const char *field, int64_t fa
   if (!ok) option_error(L, field, "an integer");
   lua_pop(L, 1);
   return value;
+}
+
+static int to_int(lua_Integer v) { return v < INT_MIN ? INT_MIN : v > INT_MAX ? INT_MAX : (int)v; }
+
+int vbl_lua_check_int(lua_State *L, int arg) { return to_int(luaL_checkinteger(L, arg)); }
+
+int vbl_lua_opt_int(lua_State *L, int arg, const char *field, int fallback) {
+  return to_int(vbl_lua_opt_integer(L, arg, field, fallback));
 }
 
 bool vbl_lua_opt_bool(lua_State *L, int arg, const char *field, bool fallback) {

@@ -1,7 +1,7 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
 // defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, VBL_LUA_TRY, VBL_LUA_ONCE,
-//          vbl_lua_nearest, vbl_lua_opt_*
+//          vbl_lua_check_int, vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>
@@ -46,6 +46,9 @@ int vbl_lua_error(lua_State *L, const char *format, ...);
   } while (0)
 bool vbl_lua_collect(lua_State *L);  // a full collection; false when it frees nothing (called by a finaliser)
 
+// Argument `arg` as an int; an integer beyond int's range becomes its nearest end, which the range checks behind it refuse.
+int vbl_lua_check_int(lua_State *L, int arg);
+
 // The choice (NULL-terminated list) nearest to a misspelt word, or NULL when none is near.
 const char *vbl_lua_nearest(const char *word, const char *const *choices);
 
@@ -59,6 +62,7 @@ void vbl_lua_push_tensor(lua_State *L, vbl_tensor *t);
 // Fields of an option table at `arg` (nil or none: the default). Wrong type: an error that names function and field.
 double vbl_lua_opt_number(lua_State *L, int arg, const char *field, double fallback);
 int64_t vbl_lua_opt_integer(lua_State *L, int arg, const char *field, int64_t fallback);
+int vbl_lua_opt_int(lua_State *L, int arg, const char *field, int fallback);  // see vbl_lua_check_int
 bool vbl_lua_opt_bool(lua_State *L, int arg, const char *field, bool fallback);
 const char *vbl_lua_opt_string(lua_State *L, int arg, const char *field,
                                const char *fallback);  // stays on no stack: valid while the table is

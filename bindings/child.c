@@ -120,7 +120,7 @@ static int child_poll(lua_State *L) {
 
 static int child_signal(lua_State *L) {
   child *c = check_child(L);
-  int number = (int)luaL_checkinteger(L, 2);
+  int number = vbl_lua_check_int(L, 2);
   if (c->pid != 0 && c->code < 0) kill(-c->pid, number);
   return 0;
 }
@@ -138,7 +138,7 @@ static int child_end(lua_State *L) {
 static int child_kill(lua_State *L) {
   lua_Integer group = luaL_checkinteger(L, 1);
   luaL_argcheck(L, group > 1, 1, "expected a process group above 1");
-  lua_pushboolean(L, kill((pid_t)-group, (int)luaL_checkinteger(L, 2)) == 0);
+  lua_pushboolean(L, kill((pid_t)-group, vbl_lua_check_int(L, 2)) == 0);
   return 1;
 }
 

@@ -109,15 +109,15 @@ vbl_records_options vbl_lua_records_options(lua_State *L, int arg) {
   vbl_lua_check_keys(L, arg, known);
   double crop_pct = vbl_lua_opt_number(L, arg, "crop_pct", 1);
   if (!(crop_pct >= 0.1 && crop_pct <= 1)) vbl_lua_error(L, "crop_pct = %f; expected 0.1 to 1", crop_pct);
-  return (vbl_records_options){.image_size = (int)vbl_lua_opt_integer(L, arg, "image", 64),
+  return (vbl_records_options){.image_size = vbl_lua_opt_int(L, arg, "image", 64),
                                .crop = vbl_lua_opt_choice(L, arg, "crop", crops, 0) == 0 ? VBL_CROP_CENTER : VBL_CROP_SQUASH,
                                .crop_pct = crop_pct,
                                .filter = (vbl_filter)vbl_lua_opt_choice(L, arg, "interpolation", filters, VBL_FILTER_BICUBIC),
-                               .max_tokens = (int32_t)vbl_lua_opt_integer(L, arg, "max_tokens", 64),
+                               .max_tokens = vbl_lua_opt_int(L, arg, "max_tokens", 64),
                                .max_bad = vbl_lua_opt_number(L, arg, "max_bad", 0.01),
                                .vocabulary = vbl_lua_opt_string(L, arg, "vocabulary", NULL),
                                .tokenizer = vbl_lua_tokenizer_kind(L, arg, "tokenizer"),
-                               .vocabulary_limit = (int)vbl_lua_opt_integer(L, arg, "vocabulary_limit", 8192),
+                               .vocabulary_limit = vbl_lua_opt_int(L, arg, "vocabulary_limit", 8192),
                                .split = vbl_lua_opt_string(L, arg, "split", NULL),
                                .test_fraction = vbl_lua_opt_number(L, arg, "test_fraction", 0.1)};
 }

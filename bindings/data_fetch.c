@@ -34,8 +34,6 @@ static int fetch_step(lua_State *L) {
   return 2;
 }
 
-static int clamp(int64_t v) { return v < INT32_MIN ? INT32_MIN : v > INT32_MAX ? INT32_MAX : (int)v; }
-
 int vbl_lua_fetch(lua_State *L) {
   static const char *const known[] = {"form",      "resize",  "image", "shard", "parallel", "per_host",  "threads", "retries",
                                       "redirects", "connect", "total", "stall", "backoff",  "max_bytes", "ca",      NULL};
@@ -46,13 +44,13 @@ int vbl_lua_fetch(lua_State *L) {
   vbl_lua_check_keys(L, 4, known);
   o.form = (vbl_fetch_form)vbl_lua_opt_choice(L, 4, "form", forms, 0);
   o.resize = (vbl_fetch_resize)vbl_lua_opt_choice(L, 4, "resize", sizes, VBL_FETCH_KEEP_RATIO);
-  o.image = clamp(vbl_lua_opt_integer(L, 4, "image", 256));
-  o.shard = clamp(vbl_lua_opt_integer(L, 4, "shard", 10000));
-  o.parallel = clamp(vbl_lua_opt_integer(L, 4, "parallel", 64));
-  o.per_host = clamp(vbl_lua_opt_integer(L, 4, "per_host", 4));
-  o.threads = clamp(vbl_lua_opt_integer(L, 4, "threads", 2));
-  o.retries = clamp(vbl_lua_opt_integer(L, 4, "retries", 2));
-  o.redirects = clamp(vbl_lua_opt_integer(L, 4, "redirects", 5));
+  o.image = vbl_lua_opt_int(L, 4, "image", 256);
+  o.shard = vbl_lua_opt_int(L, 4, "shard", 10000);
+  o.parallel = vbl_lua_opt_int(L, 4, "parallel", 64);
+  o.per_host = vbl_lua_opt_int(L, 4, "per_host", 4);
+  o.threads = vbl_lua_opt_int(L, 4, "threads", 2);
+  o.retries = vbl_lua_opt_int(L, 4, "retries", 2);
+  o.redirects = vbl_lua_opt_int(L, 4, "redirects", 5);
   o.connect = vbl_lua_opt_number(L, 4, "connect", 10);
   o.total = vbl_lua_opt_number(L, 4, "total", 60);
   o.stall = vbl_lua_opt_number(L, 4, "stall", 10);

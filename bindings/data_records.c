@@ -100,27 +100,23 @@ typedef struct label_room {
   float weight[SMALL_LABEL];
 } label_room;
 
-static int32_t class_number(lua_State *L, int arg) {
-  lua_Integer v = luaL_checkinteger(L, arg);
-  return v < INT32_MIN || v > INT32_MAX ? INT32_MAX : (int32_t)v;
-}
-
 // A number, a list of numbers, or for soft labels {class, weight, class, weight, ...}; made rising, without doubles.
 static vbl_label read_label(lua_State *L, int arg, bool soft, label_room *room) {
   vbl_label label = {-1, room->index, soft ? room->weight : NULL};
   if (lua_isnoneornil(L, arg)) return label;
   label.n = 0;
   if (!lua_istable(L, arg)) {
-    room->index[0] = class_number(L, arg);
+    room->index[0] = vbl_lua_check_int(L, arg);
     label.n = 1;
     return label;
   }
   lua_Integer n = luaL_len(L, arg), step = soft ? 2 : 1;
-  if (n / step > SMALL_LABEL) vbl_lua_error(L, "a label of %I classes; at most %d", (LUAI_UACINT)(n / step), SMALL_LABEL);
+  if (n < 0 || n > SMALL_LABEL * step)
+    vbl_lua_error(L, "a label of %I classes; at most %d", (LUAI_UACINT)(n / step), SMALL_LABEL);
   for (lua_Integer i = 1; i <= n; i += step) {
     lua_rawgeti(L, arg, i);
     lua_rawgeti(L, arg, i + 1);
-    int32_t index = class_number(L, -2), at = label.n;
+    int32_t index = vbl_lua_check_int(L, -2), at = label.n;
     float weight = soft ? (float)luaL_checknumber(L, -1) : 1;
     lua_pop(L, 2);
     while (at > 0 && room->index[at - 1] > index) at--;
@@ -144,7 +140,7 @@ static int add(lua_State *L, bool append) {
   vbl_record record = {.id = luaL_checkstring(L, 3),
                        .split = luaL_optstring(L, 4, NULL),
                        .image = luaL_checkstring(L, 5),
-                       .archive = (int32_t)luaL_optinteger(L, 8, -1),
+                       .archive = lua_isnoneornil(L, 8) ? -1 : vbl_lua_check_int(L, 8),
                        .offset = luaL_optinteger(L, 9, 0),
                        .bytes = luaL_optinteger(L, 10, 0),
                        .label = read_label(L, 7, b->r->source.label_kind == VBL_LABEL_SOFT, &room),

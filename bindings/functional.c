@@ -80,7 +80,7 @@ static double number_at_top(lua_State *L, const request *r, const char *name) {
 static void read_sizes(lua_State *L, request *r, const vbl_functional_attr *attr) {
   if (!lua_istable(L, -1)) bad_value(L, r, attr->name, "a list of integers");
   int64_t n = luaL_len(L, -1);
-  if (n > VBL_MAX_DIMS) bad_value(L, r, attr->name, "at most 6 integers");
+  if (n < 0 || n > VBL_MAX_DIMS) bad_value(L, r, attr->name, "at most 6 integers");
   r->attrs.n[0] = n;
   for (int64_t i = 1; i <= n; i++) {
     lua_rawgeti(L, -1, i);
@@ -142,9 +142,11 @@ static void set_attr(lua_State *L, request *r, const vbl_functional_attr *attr) 
       integer_at_top(L, r, name);
       a->n[attr->slot] = vbl_lua_check_dim(L, -1, r->in[0]->ndim);
       break;
-    case VBL_AT_INDEX:
-      a->n[attr->slot] = integer_at_top(L, r, name) - 1;
+    case VBL_AT_INDEX: {
+      int64_t from_one = integer_at_top(L, r, name);
+      a->n[attr->slot] = from_one < 1 ? -1 : from_one - 1;  // -1: the op refuses it
       break;
+    }
     case VBL_AT_SIZES:
     case VBL_AT_ORDER:
       read_sizes(L, r, attr);

@@ -225,7 +225,7 @@ static int json_encode(lua_State *L) {
   lua_settop(L, 2);
   vbl_lua_check_keys(L, 2, known);
   writer w = {
-      .L = L, .indent = (int)vbl_lua_opt_integer(L, 2, "indent", -1), .nan_strings = vbl_lua_opt_choice(L, 2, "nan", nans, 0) == 1};
+      .L = L, .indent = vbl_lua_opt_int(L, 2, "indent", -1), .nan_strings = vbl_lua_opt_choice(L, 2, "nan", nans, 0) == 1};
   if (lua_istable(L, 2) && lua_getfield(L, 2, "order") == LUA_TTABLE) w.order = lua_gettop(L);
   w.data = vbl_lua_own(L, sizeof *w.data, end_text);
   int text = lua_gettop(L);

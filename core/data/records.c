@@ -236,6 +236,8 @@ static vbl_status add_good(vbl_records *r, const char *where, const vbl_record *
 vbl_status vbl_records_add(vbl_records *r, const char *where, const vbl_record *record, const char *text, size_t bytes,
                            vbl_error *err) {
   char why[200];
+  if (record->archive >= vbl_vocabulary_size(r->archives))
+    return vbl_fail(err, VBL_EINVAL, "archive %d of %d", record->archive, vbl_vocabulary_size(r->archives));
   const char *wrong = fault(r, record, text, bytes, why);
   if (wrong != NULL) return vbl_records_skip(r, where, wrong, err);
   vbl_bytes key = {0};

@@ -93,7 +93,7 @@ vbl_status vbl_records_archive(vbl_records *r, const char *path, int32_t *number
 
 // Adds a record with its first text, or a text to a record. What is wrong with the record itself (bad UTF-8, an empty text, a class
 // outside the classes, an id that the split has already) is counted as bad and noted: `where` ("file:line", "file: id 7") begins the
-// note. Only lack of memory fails.
+// note. Errors: no such archive (VBL_EINVAL), lack of memory.
 vbl_status vbl_records_add(vbl_records *r, const char *where, const vbl_record *record, const char *text, size_t bytes,
                            vbl_error *err);
 // The archive (vbl_records_archive) of the record of this id that no split was given for; -1: a file of its own, or no such record.

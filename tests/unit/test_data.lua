@@ -1,5 +1,6 @@
 -- vbl.data from Lua: both kinds of data sets, batches, loaders, the tasks' draws, errors. The C parts have tests of their own.
 local check = require "check"
+local c = require "vbl.data.c"
 local vbl = require "vbl"
 
 local function same(a, b)
@@ -171,6 +172,20 @@ check.group("errors", function()
   check.error(function() vbl.data.open("scenes", {image = 8}) end, "expected 16 to 1024")
   check.error(function() vbl.data.open("scenes", {std = {1, 0, 1}}) end, "above 0")
   check.error(function() data:split("val") end, "val")
+  -- An option beyond an int is out of range; it does not wrap round into the range.
+  check.error(function() c.records("", {image = (1 << 32) + 64}) end, "expected 16 to 1024")
+  check.error(function() c.records("", {max_tokens = -(1 << 32) + 64}) end, "expected at least 3")
+end)
+
+check.group("a builder's arguments", function()
+  local records = c.records("", {image = 16})
+  check.error(function() records:add("1", "id", nil, "a.png", "text", nil, 0) end, "archive 0 of 0")
+  check.error(function() records:add("1", "id", nil, "a.png", "text", nil, 1 << 32) end, "archive 2147483647 of 0")
+  -- 65 classes and their weights, in a list that says it is one short.
+  records:classes("soft", {"a"})
+  local label = setmetatable({}, {__len = function() return 129 end})
+  for i = 1, 65 do label[2 * i - 1], label[2 * i] = i, 1 end
+  check.error(function() records:add("1", "id", nil, "a.png", "text", label) end, "at most 64")
 end)
 
 check.done()
