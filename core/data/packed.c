@@ -9,7 +9,7 @@
 
 #include "core/store/hash.h"
 
-// A sample in its shard.
+// Where a sample lies.
 typedef struct place {
   const vbl_shard *shard;
   uint64_t at;
@@ -19,9 +19,14 @@ static place find(const vbl_packed *p, int32_t sample) {
   return (place){&p->shard[sample / p->shard_samples], (uint64_t)(sample % p->shard_samples)};
 }
 
+// How many entries lie between offset i of a table and the next.
+static uint64_t entries(const vbl_shard *s, vbl_pack_section offsets, uint64_t i) {
+  return vbl_shard_offset(s, offsets, i + 1) - vbl_shard_offset(s, offsets, i);
+}
+
 static int32_t captions(const void *self, int32_t sample) {
   place s = find(self, sample);
-  return (int32_t)(vbl_shard_offset(s.shard, VBL_PACK_TEXT_FIRST, s.at + 1) - vbl_shard_offset(s.shard, VBL_PACK_TEXT_FIRST, s.at));
+  return (int32_t)entries(s.shard, VBL_PACK_TEXT_FIRST, s.at);
 }
 
 static uint64_t text_number(const place *s, int32_t caption) {
@@ -41,8 +46,8 @@ static vbl_status tokens(const void *self, int32_t sample, int32_t caption, vbl_
 // Entry i of a section of bytes, appended.
 static vbl_status append(const vbl_shard *s, vbl_pack_section offsets, vbl_pack_section bytes, uint64_t i, vbl_bytes *out,
                          vbl_error *err) {
-  uint64_t from = vbl_shard_offset(s, offsets, i), to = vbl_shard_offset(s, offsets, i + 1);
-  return vbl_bytes_add(out, (const uint8_t *)vbl_shard_section(s, bytes) + from, to - from, err);
+  const uint8_t *from = (const uint8_t *)vbl_shard_section(s, bytes) + vbl_shard_offset(s, offsets, i);
+  return vbl_bytes_add(out, from, entries(s, offsets, i), err);
 }
 
 static vbl_status text(const void *self, int32_t sample, int32_t caption, vbl_bytes *out, vbl_error *err) {
@@ -62,10 +67,10 @@ static vbl_status id(const void *self, int32_t sample, vbl_bytes *out, vbl_error
 
 static vbl_label label(const void *self, int32_t sample) {
   place s = find(self, sample);
-  uint64_t from = vbl_shard_offset(s.shard, VBL_PACK_LABEL_FIRST, s.at),
-           to = vbl_shard_offset(s.shard, VBL_PACK_LABEL_FIRST, s.at + 1);
+  uint64_t from = vbl_shard_offset(s.shard, VBL_PACK_LABEL_FIRST, s.at);
   if (!((const uint8_t *)vbl_shard_section(s.shard, VBL_PACK_LABEL_KNOWN))[s.at]) return (vbl_label){.n = -1};
-  return (vbl_label){(int32_t)(to - from), (const int32_t *)vbl_shard_section(s.shard, VBL_PACK_LABEL_INDEX) + from,
+  return (vbl_label){(int32_t)entries(s.shard, VBL_PACK_LABEL_FIRST, s.at),
+                     (const int32_t *)vbl_shard_section(s.shard, VBL_PACK_LABEL_INDEX) + from,
                      (const float *)vbl_shard_section(s.shard, VBL_PACK_LABEL_WEIGHT) + from};
 }
 
@@ -76,9 +81,8 @@ static uint64_t image_hash(const void *self, int32_t sample) {
 
 const char *vbl_packed_why(const vbl_packed *p, int32_t sample, size_t *bytes) {
   place s = find(p, sample);
-  uint64_t from = vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at);
-  *bytes = (size_t)(vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at + 1) - from);
-  return (const char *)vbl_shard_section(s.shard, VBL_PACK_WHY) + from;
+  *bytes = (size_t)entries(s.shard, VBL_PACK_WHY_AT, s.at);
+  return (const char *)vbl_shard_section(s.shard, VBL_PACK_WHY) + vbl_shard_offset(s.shard, VBL_PACK_WHY_AT, s.at);
 }
 
 // An image is compared with its checksum when it is first asked for.
@@ -100,32 +104,48 @@ static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_erro
 
 // --- opening ---
 
-static vbl_status check_shard(const vbl_packed *p, const vbl_shard *s, int32_t number, const vbl_packed_options *o,
-                              vbl_error *err) {
-  const vbl_pack_header *h = s->header;
+static vbl_status check_place(const vbl_pack_header *h, int32_t number, const vbl_packed_options *o, vbl_error *err) {
   int64_t first = (int64_t)number * o->shard_samples, left = o->samples - first;
-  if (h->identity != o->identity || h->number != (uint32_t)number || h->image_size != (uint32_t)o->image_size ||
-      h->first != (uint64_t)first || h->samples != (uint64_t)(left < o->shard_samples ? left : o->shard_samples))
-    return vbl_fail(err, VBL_EIO, VBL_PACK_NAME " is of another data set than the manifest beside it", number);
-  const int32_t *token = vbl_shard_section(s, VBL_PACK_TOKENS), *split = vbl_shard_section(s, VBL_PACK_SPLIT),
-                *index = vbl_shard_section(s, VBL_PACK_LABEL_INDEX);
-  int32_t vocabulary = vbl_vocabulary_size(p->vocabulary);
-  for (uint64_t i = 0; i < h->section[VBL_PACK_TOKENS].bytes / 4; i++)
+  if (h->identity == o->identity && h->number == (uint32_t)number && h->image_size == (uint32_t)o->image_size &&
+      h->first == (uint64_t)first && h->samples == (uint64_t)(left < o->shard_samples ? left : o->shard_samples))
+    return VBL_OK;
+  return vbl_fail(err, VBL_EIO, VBL_PACK_NAME " is of another data set than the manifest beside it", number);
+}
+
+static vbl_status check_ids(const vbl_shard *s, int32_t number, int32_t vocabulary, int32_t classes, vbl_error *err) {
+  const int32_t *token = vbl_shard_section(s, VBL_PACK_TOKENS), *index = vbl_shard_section(s, VBL_PACK_LABEL_INDEX);
+  for (uint64_t i = 0; i < s->header->section[VBL_PACK_TOKENS].bytes / 4; i++)
     if (token[i] < 0 || token[i] >= vocabulary)
       return vbl_fail(err, VBL_EIO, VBL_PACK_NAME ": token id %d; vocab.txt has %d tokens", number, token[i], vocabulary);
-  for (uint64_t i = 0; i < h->section[VBL_PACK_LABEL_INDEX].bytes / 4; i++)
-    if (index[i] < 0 || index[i] >= o->classes)
-      return vbl_fail(err, VBL_EIO, VBL_PACK_NAME ": class %d; the manifest has %d", number, index[i], o->classes);
-  for (uint32_t i = 0; i < h->samples; i++) {
-    uint64_t texts = vbl_shard_offset(s, VBL_PACK_TEXT_FIRST, i + 1) - vbl_shard_offset(s, VBL_PACK_TEXT_FIRST, i);
+  for (uint64_t i = 0; i < s->header->section[VBL_PACK_LABEL_INDEX].bytes / 4; i++)
+    if (index[i] < 0 || index[i] >= classes)
+      return vbl_fail(err, VBL_EIO, VBL_PACK_NAME ": class %d; the manifest has %d", number, index[i], classes);
+  return VBL_OK;
+}
+
+static vbl_status check_samples(const vbl_shard *s, int32_t number, const vbl_packed_options *o, vbl_error *err) {
+  const int32_t *split = vbl_shard_section(s, VBL_PACK_SPLIT);
+  const uint8_t *known = vbl_shard_section(s, VBL_PACK_LABEL_KNOWN);
+  for (uint32_t i = 0; i < s->header->samples; i++) {
+    uint64_t texts = entries(s, VBL_PACK_TEXT_FIRST, i), classes = entries(s, VBL_PACK_LABEL_FIRST, i);
     if (split[i] < -1 || split[i] >= o->splits || texts < 1)
       return vbl_fail(err, VBL_EIO, VBL_PACK_NAME ": sample %u is in split %d of %d and has %llu texts", number, i, split[i],
                       o->splits, (unsigned long long)texts);
+    if (o->label_kind == VBL_LABEL_CLASS && known[i] && classes != 1)
+      return vbl_fail(err, VBL_EIO, VBL_PACK_NAME ": sample %u has %llu classes; expected one", number, i,
+                      (unsigned long long)classes);
   }
-  for (uint64_t k = 0; k < h->texts; k++)
-    if (vbl_shard_offset(s, VBL_PACK_TOKEN_FIRST, k + 1) - vbl_shard_offset(s, VBL_PACK_TOKEN_FIRST, k) > (uint64_t)o->max_tokens)
+  for (uint64_t k = 0; k < s->header->texts; k++)
+    if (entries(s, VBL_PACK_TOKEN_FIRST, k) > (uint64_t)o->max_tokens)
       return vbl_fail(err, VBL_EIO, VBL_PACK_NAME ": a text of more than max_tokens = %d tokens", number, o->max_tokens);
   return VBL_OK;
+}
+
+static vbl_status check_shard(const vbl_packed *p, const vbl_shard *s, int32_t number, const vbl_packed_options *o,
+                              vbl_error *err) {
+  VBL_TRY(check_place(s->header, number, o, err));
+  VBL_TRY(check_ids(s, number, vbl_vocabulary_size(p->vocabulary), o->classes, err));
+  return check_samples(s, number, o, err);
 }
 
 static vbl_status open_shards(vbl_packed *p, const vbl_packed_options *o, vbl_error *err) {
@@ -140,15 +160,25 @@ static vbl_status open_shards(vbl_packed *p, const vbl_packed_options *o, vbl_er
     p->shards++;
     VBL_TRY(check_shard(p, &p->shard[k], k, o, err));
     p->texts += p->shard[k].header->texts;
-    for (uint32_t i = 0; i < p->shard[k].header->samples; i++)
-      p->undecodable += vbl_shard_offset(&p->shard[k], VBL_PACK_WHY_AT, i + 1) > vbl_shard_offset(&p->shard[k], VBL_PACK_WHY_AT, i);
+    for (uint32_t i = 0; i < p->shard[k].header->samples; i++) p->undecodable += entries(&p->shard[k], VBL_PACK_WHY_AT, i) > 0;
   }
   return VBL_OK;
 }
 
+static void free_names(char **name) {
+  for (char **n = name; n != NULL && *n != NULL; n++) free(*n);
+  free(name);
+}
+
+// NULL-terminated; NULL: out of memory.
 static char **copy_names(const char *const *name, int32_t n) {
   char **copy = calloc((size_t)n + 1, sizeof *copy);
-  for (int32_t i = 0; copy != NULL && i < n; i++) copy[i] = strdup(name[i]);
+  for (int32_t i = 0; copy != NULL && i < n; i++) {
+    copy[i] = strdup(name[i]);
+    if (copy[i] != NULL) continue;
+    free_names(copy);
+    return NULL;
+  }
   return copy;
 }
 
@@ -175,8 +205,8 @@ static vbl_status collect_splits(vbl_packed *p, const vbl_packed_options *o, vbl
 }
 
 static vbl_status check_options(const vbl_packed_options *o, vbl_error *err) {
-  bool good = o->samples >= 1 && o->shard_samples >= 1 && o->image_size >= 1 && o->image_size <= 1 << 14 && o->max_tokens >= 3 &&
-              o->classes >= 0 && o->splits >= 0;
+  bool good = o->samples >= 1 && o->shard_samples >= 1 && o->image_size >= 1 && o->image_size <= VBL_PACK_IMAGE_MAX &&
+              o->max_tokens >= 3 && o->classes >= 0 && o->splits >= 0;
   return good ? VBL_OK : vbl_fail(err, VBL_EIO, "the manifest's counts are out of range");
 }
 
@@ -231,11 +261,9 @@ vbl_status vbl_packed_open(const vbl_packed_options *options, vbl_packed **out, 
 void vbl_packed_free(vbl_packed *p) {
   if (p == NULL) return;
   for (int32_t k = 0; k < p->shards; k++) vbl_shard_close(&p->shard[k]);
-  for (char **n = p->class_name; n != NULL && *n != NULL; n++) free(*n);
-  for (char **n = p->split_name; n != NULL && *n != NULL; n++) free(*n);
+  free_names(p->class_name);
+  free_names(p->split_name);
   vbl_vocabulary_free(p->vocabulary);
-  free(p->class_name);
-  free(p->split_name);
   free(p->split);
   free(p->split_samples);
   free(p->checked);

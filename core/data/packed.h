@@ -11,7 +11,7 @@
 #include "core/data/source.h"
 
 #define VBL_PACK_MAGIC "VBLPACK\n"
-enum { VBL_PACK_VERSION = 1, VBL_PACK_MARK = 0x0A0B0C0D, VBL_PACK_IMAGES_AT = 4096 };
+enum { VBL_PACK_VERSION = 1, VBL_PACK_MARK = 0x0A0B0C0D, VBL_PACK_IMAGES_AT = 4096, VBL_PACK_IMAGE_MAX = 1 << 14 };
 
 // n samples, k texts. Offsets (..._AT, ..._FIRST) begin at 0, never fall, and end with the size of what they point into.
 typedef enum vbl_pack_section {

@@ -198,6 +198,10 @@ static const char *fault(const vbl_records *r, const vbl_record *record, const c
     snprintf(why, 200, "%.190s", err.message);
     return why;
   }
+  if (r->source.label_kind == VBL_LABEL_CLASS && record->label.n >= 0 && record->label.n != 1) {
+    snprintf(why, 200, "a label of %d classes; expected one", record->label.n);
+    return why;
+  }
   for (int32_t i = 0; r->source.classes > 0 && i < record->label.n; i++) {
     int32_t index = record->label.index[i];
     if (index >= 0 && index < r->source.classes) continue;

@@ -33,6 +33,7 @@ static vbl_status check_header(const vbl_pack_header *h, size_t bytes, vbl_error
                     VBL_PACK_VERSION);
   plain.header_crc = 0;
   if (vbl_crc32(0, &plain, sizeof plain) != h->header_crc) return damaged("its header does not fit its checksum", err);
+  if (h->image_size < 1 || h->image_size > VBL_PACK_IMAGE_MAX) return damaged("its images' size is out of range", err);
   if (bytes < h->bytes)
     return vbl_fail(err, VBL_EIO, "truncated: %zu bytes of %llu; remove this file and pack again", bytes,
                     (unsigned long long)h->bytes);

@@ -186,6 +186,12 @@ check.group("a builder's arguments", function()
   local label = setmetatable({}, {__len = function() return 129 end})
   for i = 1, 65 do label[2 * i - 1], label[2 * i] = i, 1 end
   check.error(function() records:add("1", "id", nil, "a.png", "text", label) end, "at most 64")
+  -- A record of no class, or of two, where each has one: a bad record.
+  records = c.records("", {image = 16, max_bad = 0})
+  records:classes("class", {"a", "b"})
+  records:add("1", "id", nil, "a.png", "text", {})
+  records:add("2", "id", nil, "a.png", "text", {0, 1})
+  check.error(function() records:finish("rows") end, "1: a label of 0 classes; expected one; skipped", "2: a label of 2 classes")
 end)
 
 check.done()

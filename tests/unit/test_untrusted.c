@@ -1,10 +1,12 @@
-// Files that nobody vouches for: each way in which a safetensors, .npy or .npz file can lie is refused with a message that names the
-// file and the reason. (Damage at random: tests/fuzz.)
+// Files that nobody vouches for: each way in which a safetensors, .npy or .npz file or a packed shard can lie is refused with a message
+// that names the file and the reason. (Damage at random: tests/fuzz.)
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include "core/data/packed.h"
+#include "core/store/hash.h"
 #include "core/store/npy.h"
 #include "core/store/safetensors.h"
 #include "tests/check.h"
@@ -252,6 +254,150 @@ static void test_npz_two(void) {
   refused_zip(&twice, "\"a\" appears twice");
 }
 
+// --- packed shards, whose checksums fit what they say ---
+
+enum { SAMPLES = 4 };
+
+static int32_t one(const void *self, int32_t sample) {
+  (void)self;
+  (void)sample;
+  return 1;
+}
+
+static vbl_status tokens(const void *self, int32_t sample, int32_t caption, vbl_token_list *out, vbl_error *e) {
+  (void)self;
+  (void)sample;
+  (void)caption;
+  return vbl_token_list_add(out, 0, e);
+}
+
+static vbl_status text(const void *self, int32_t sample, int32_t caption, vbl_bytes *out, vbl_error *e) {
+  (void)self;
+  (void)sample;
+  (void)caption;
+  return vbl_bytes_add(out, "x", 1, e);
+}
+
+static vbl_status image(const void *self, int32_t sample, uint8_t *chw, vbl_error *e) {
+  (void)self;
+  (void)sample;
+  (void)e;
+  memset(chw, 7, 3);
+  return VBL_OK;
+}
+
+static uint64_t text_key(const void *self, int32_t sample, int32_t caption) {
+  (void)self;
+  return (uint64_t)(sample + caption);
+}
+
+static vbl_status id(const void *self, int32_t sample, vbl_bytes *out, vbl_error *e) {
+  (void)self;
+  (void)sample;
+  return vbl_bytes_add(out, "i", 1, e);
+}
+
+// `self` is how many classes a sample has.
+static vbl_label label(const void *self, int32_t sample) {
+  static const int32_t index[] = {0, 1};
+  (void)sample;
+  return (vbl_label){*(const int32_t *)self, index, NULL};
+}
+
+static char folder[] = "/tmp/vbl-test-shards-XXXXXX", shard_path[64];
+
+static void write_shard(int32_t classes) {
+  static const int32_t split[SAMPLES];
+  atomic_llong done = 0, bad = 0;
+  atomic_bool stop = false;
+  vbl_source s = {.self = &classes,
+                  .samples = SAMPLES,
+                  .image_size = 1,
+                  .captions = one,
+                  .tokens = tokens,
+                  .text = text,
+                  .image = image,
+                  .text_key = text_key,
+                  .id = id,
+                  .label = label};
+  vbl_pack p = {.source = &s, .folder = folder, .identity = 1, .shard_samples = SAMPLES, .split = split};
+  CHECK_OK(vbl_pack_write(&p, 0, &done, &bad, &stop, &err), err);
+}
+
+// A shard that claims images of 2^31 x 2^31 in no bytes, as their product is modulo 2^64, with the checksums that fit it.
+static void lie_about_size(void) {
+  static uint8_t bytes[1 << 14];
+  vbl_pack_header h;
+  FILE *f = fopen(shard_path, "r+b");
+  size_t size = f == NULL ? 0 : fread(bytes, 1, sizeof bytes, f);
+  CHECK(size > VBL_PACK_IMAGES_AT && size < sizeof bytes);
+  memcpy(&h, bytes, sizeof h);
+  h.image_size = (uint32_t)1 << 31;
+  h.section[VBL_PACK_IMAGES].bytes = 0;
+  h.tables_crc = vbl_crc32(0, bytes + VBL_PACK_IMAGES_AT, size - VBL_PACK_IMAGES_AT);
+  h.header_crc = 0;
+  h.header_crc = vbl_crc32(0, &h, sizeof h);
+  CHECK(fseek(f, 0, SEEK_SET) == 0 && fwrite(&h, sizeof h, 1, f) == 1 && fclose(f) == 0);
+}
+
+static void test_shard_size(void) {
+  vbl_shard s;
+  write_shard(1);
+  CHECK_OK(vbl_shard_open(shard_path, &s, &err), err);
+  CHECK(vbl_shard_verify(&s) == 0);
+  vbl_shard_close(&s);
+  lie_about_size();
+  CHECK(vbl_shard_open(shard_path, &s, &err) == VBL_EIO && says("images' size") && says(shard_path));
+  vbl_shard_close(&s);
+}
+
+static vbl_status open_packed(vbl_error *e) {
+  static const char *const names[] = {"a", "b"};
+  vbl_packed_options o = {.folder = folder,
+                          .identity = 1,
+                          .samples = SAMPLES,
+                          .shard_samples = SAMPLES,
+                          .max_tokens = 3,
+                          .image_size = 1,
+                          .label_kind = VBL_LABEL_CLASS,
+                          .classes = 2,
+                          .splits = 1,
+                          .class_name = names,
+                          .split_name = names,
+                          .hash = "",
+                          .notes = ""};
+  vbl_packed *p;
+  VBL_TRY(vbl_packed_open(&o, &p, e));
+  vbl_packed_free(p);
+  return VBL_OK;
+}
+
+// Where a sample has one class, a reader takes the first of its list.
+static void test_shard_labels(void) {
+  char vocabulary[64];
+  snprintf(vocabulary, sizeof vocabulary, "%s/vocab.txt", folder);
+  FILE *f = fopen(vocabulary, "w");
+  CHECK(f != NULL && fputs("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nx\n", f) >= 0 && fclose(f) == 0);
+  for (int32_t classes = -1; classes <= 2; classes++) {
+    write_shard(classes);
+    vbl_status status = open_packed(&err);
+    if (classes == -1 || classes == 1)
+      CHECK_OK(status, err);
+    else
+      CHECK(status == VBL_EIO && says("expected one"));
+  }
+  unlink(vocabulary);
+}
+
+static void test_shards(void) {
+  if (mkdtemp(folder) == NULL) return;
+  snprintf(shard_path, sizeof shard_path, "%s/" VBL_PACK_NAME, folder, 0);
+  test_shard_size();
+  test_shard_labels();
+  unlink(shard_path);
+  rmdir(folder);
+}
+
 int main(void) {
   int fd = mkstemp(path);
   if (fd < 0) return check_skip("no temporary file can be made");
@@ -261,6 +407,7 @@ int main(void) {
   test_npy();
   test_npz();
   test_npz_two();
+  test_shards();
   unlink(path);
   return check_done();
 }
