@@ -1,5 +1,6 @@
 #include "core/store/image_write.h"
 
+#include <limits.h>
 #include <stb/stb_image_write.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,11 @@ vbl_status vbl_image_encode(const char *format, int quality, const uint8_t *plan
   if ((channels != 1 && channels != 3) || height < 1 || width < 1 || height > 32767 || width > 32767)
     return vbl_fail(err, VBL_EINVAL, "expected [1 or 3, height, width] up to 32767, got [%lld, %lld, %lld]", (long long)channels,
                     (long long)height, (long long)width);
+  // stb counts bytes in ints. A PNG's grow by an eighth at most when they are packed, into a buffer that doubles.
+  int64_t bytes = (channels * width + 1) * height, most = is_png(format) ? 900000000 : INT_MAX;
+  if (bytes > most)
+    return vbl_fail(err, VBL_EINVAL, "an image of %lld bytes cannot be written as .%s; at most %lld", (long long)bytes, format,
+                    (long long)most);
   out->size = 0;
   out->failed = false;
   uint8_t *pixels = interleave(planes, channels, height * width);

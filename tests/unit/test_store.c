@@ -251,6 +251,14 @@ static void test_atomic_folder(void) {
   CHECK(removed == 1 && count_names(parent) == 2 && holds(at("checkpoints/last/0"), "3"));
 }
 
+// Images whose bytes stb would count beyond an int are refused before a pixel is read.
+static void test_image_too_big(void) {
+  uint8_t pixel = 0;
+  vbl_image_bytes out = {0};
+  CHECK(vbl_image_encode("png", 95, &pixel, 3, 32767, 32767, &out, &err) == VBL_EINVAL && says("3221061634 bytes"));
+  CHECK(vbl_image_encode("jpg", 95, &pixel, 3, 32767, 32767, &out, &err) == VBL_EINVAL && says("at most 2147483647"));
+}
+
 // A writer swaps folders without pause and is killed; each time both files are there, equal and whole.
 static void test_kill(void) {
   char parent[80];
@@ -506,6 +514,7 @@ int main(void) {
   test_atomic_file();
   test_full_disk();
   test_atomic_folder();
+  test_image_too_big();
   test_kill();
   test_safetensors();
   test_safetensors_damage();
