@@ -53,8 +53,8 @@ static void add_sample(const double *cosine, int64_t t, int64_t p, totals *sum) 
 static void one_sample(const vbl_tokens *text, int64_t bt, const vbl_tokens *vision, int64_t bv, bool skip_cls, const workspace *w,
                        totals *sum) {
   int64_t t = unit_tokens(text, bt, skip_cls, w->text), p = unit_tokens(vision, bv, skip_cls, w->vision);
-  if (t < 0) sum->bad_text = bt;
-  if (p < 0) sum->bad_vision = bv;
+  if (t < 0 && sum->bad_text < 0) sum->bad_text = bt;
+  if (p < 0 && sum->bad_vision < 0) sum->bad_vision = bv;
   if (t <= 0 || p <= 0) return;
   vbl_gemm(false, true, t, p, text->d, 1, w->text, text->d, w->vision, text->d, 0, w->cosine, p);
   add_sample(w->cosine, t, p, sum);

@@ -123,6 +123,7 @@ check.group("max_sim", function()
   tp, pt, record = measure.max_sim(t, v:narrow(3, 1, 3))
   check.ok(tp ~= tp and pt ~= pt)
   check.equal(record.status, "NOT_COMPARABLE")
+  check.error(function() measure.max_sim(vbl.full({3, 2, 4}, 0 / 0), vbl.ones(3, 2, 4)) end, "NaN or Inf in the text tokens of sample 1")
   check.error(function() measure.max_sim(t, v, {text_lengths = {4, 6}}) end, "length 6 of sample 2", "0 to 5")
 end)
 
