@@ -85,21 +85,22 @@ static int by_hash(const void *a, const void *b) {
   return (x->sample > y->sample) - (x->sample < y->sample);
 }
 
-// Letters and digits of the text, case-folded, without marks; what is not ASCII stays.
-static uint64_t hash_text(const vbl_bytes *text) {
+// Of the text's letters and digits, case-folded, without marks; what is not ASCII stays.
+static vbl_status hash_text(const vbl_bytes *text, uint64_t *hash, vbl_error *err) {
   utf8proc_uint8_t *folded = NULL;
-  uint64_t h = VBL_HASH_START;
+  *hash = VBL_HASH_START;
   utf8proc_ssize_t n =
       utf8proc_map(text->data, (utf8proc_ssize_t)text->size, &folded,
                    UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK | UTF8PROC_COMPAT);
+  if (n == UTF8PROC_ERROR_NOMEM) return vbl_fail(err, VBL_ENOMEM, "out of memory for a text");
   const uint8_t *at = n < 0 ? text->data : folded;
   size_t bytes = n < 0 ? text->size : (size_t)n;
   for (size_t i = 0; i < bytes; i++) {
     bool word = at[i] >= 0x80 || (at[i] >= 'a' && at[i] <= 'z') || (at[i] >= '0' && at[i] <= '9');
-    if (word) h = vbl_hash_bytes(h, at + i, 1);
+    if (word) *hash = vbl_hash_bytes(*hash, at + i, 1);
   }
   free(folded);
-  return h;
+  return VBL_OK;
 }
 
 typedef struct looking {
@@ -128,9 +129,11 @@ static vbl_status mark_sample(looking *l, vbl_sign sign, int32_t split, int32_t 
     return add_mark(l, vbl_hash_bytes(VBL_HASH_START, buffer->data, buffer->size), split, sample, err);
   }
   for (int32_t k = 0; k < s->captions(s->self, sample); k++) {
+    uint64_t hash;
     buffer->size = 0;
     VBL_TRY(s->text(s->self, sample, k, buffer, err));
-    VBL_TRY(add_mark(l, hash_text(buffer), split, sample, err));
+    VBL_TRY(hash_text(buffer, &hash, err));
+    VBL_TRY(add_mark(l, hash, split, sample, err));
   }
   return VBL_OK;
 }

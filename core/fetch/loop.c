@@ -113,7 +113,8 @@ static vbl_status finish_transfer(vbl_fetch *f, vbl_fetch_transfer *t, CURLcode 
   vbl_fetch_item *item = &s->item[t->row];
   char *result = vbl_fetch_transfer_verdict(f, t, code, &again, &wait);
   vbl_fetch_transfer_release(f, t);
-  if (t->http > 0) VBL_TRY(settle_held(f, err));
+  vbl_status status = t->http > 0 ? settle_held(f, err) : VBL_OK;
+  if (status != VBL_OK) return free(result), status;
   if (result == NULL && code == CURLE_OK && t->http >= 200 && t->http <= 299) {
     give_body(f, t);  // its host's place and its memory are free when it is decoded
     return VBL_OK;

@@ -20,7 +20,7 @@ void vbl_file_bytes_free(vbl_file_bytes *b) {
   *b = (vbl_file_bytes){0};
 }
 
-// Reads to the end, growing: pipes and /proc files have no size.
+// Reads to the end, growing: files of /proc say that they have no size.
 static vbl_status read_all(int fd, const char *path, size_t expected, vbl_file_bytes *out, vbl_error *err) {
   size_t room = expected + 1;
   out->data = malloc(room + 1);

@@ -1,6 +1,6 @@
 #include "core/store/hash.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,11 +98,12 @@ vbl_status vbl_hash_file(const char *path, char hex[65], uint32_t *crc, uint64_t
   uint32_t sum = 0;
   uint64_t total = 0;
   vbl_sha256_init(&sha);
-  for (ssize_t n; status == VBL_OK && (n = read(fd, piece, PIECE)) != 0; total += (uint64_t)n) {
-    if (n < 0) {
-      status = vbl_fail_errno(err, "read", path);
-      break;
-    }
+  for (;;) {
+    ssize_t n = read(fd, piece, PIECE);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) status = vbl_fail_errno(err, "read", path);
+    if (n <= 0) break;
+    total += (uint64_t)n;
     if (hex) vbl_sha256_update(&sha, piece, (size_t)n);
     if (crc) sum = vbl_crc32(sum, piece, (size_t)n);
   }
