@@ -93,7 +93,7 @@ static int database_run(lua_State *L) {
   return 1;
 }
 
-const vbl_fn vbl_database_methods[] = {
+static const vbl_fn methods[] = {
     {"run", database_run, "run(sql, ...) -> rows", "One statement with the values of its ?; rows as arrays, NULL as false."},
     {"close", database_close, "close()", "Ends it; again is fine."},
     {NULL, NULL, NULL, NULL}};
@@ -103,4 +103,4 @@ const vbl_fn vbl_database_rows[] = {
      "Opens or makes an SQLite file: database:run(sql, ...), :close(). Waits 5 s for another process's lock."},
     {NULL, NULL, NULL, NULL}};
 
-void vbl_lua_database_class(lua_State *L) { vbl_lua_class(L, DATABASE_META, vbl_database_methods, database_close); }
+void vbl_lua_database_class(lua_State *L) { vbl_lua_class(L, DATABASE_META, methods, database_close); }

@@ -1,5 +1,5 @@
 // Views of tensors, differentiable: reshape, permute, narrow, select, ... Data is shared, not copied, unless said.
-// defines: vbl_view_rows, vbl_lua_slice, vbl_lua_reshape, vbl_lua_permute, vbl_lua_expand, vbl_lua_select, vbl_lua_check_index
+// defines: vbl_view_rows, vbl_lua_slice, vbl_lua_reshape, vbl_lua_check_index
 #include "bindings/tensor_view.h"
 
 #include <string.h>
@@ -23,16 +23,11 @@ vbl_tensor *vbl_lua_reshape(lua_State *L, vbl_tensor *t, int ndim, const int64_t
   return vbl_lua_check_tensor(L, -1);
 }
 
-vbl_tensor *vbl_lua_permute(lua_State *L, vbl_tensor *t, const int64_t *order) {
+// Pushes t with its dims in this order.
+static int permuted(lua_State *L, vbl_tensor *t, const int64_t *order) {
   vbl_attrs attrs = list_attrs(t->ndim, order);
   vbl_lua_apply(L, &vbl_op_permute, &t, 1, &attrs);
-  return vbl_lua_check_tensor(L, -1);
-}
-
-vbl_tensor *vbl_lua_expand(lua_State *L, vbl_tensor *t, int ndim, const int64_t *shape) {
-  vbl_attrs attrs = list_attrs(ndim, shape);
-  vbl_lua_apply(L, &vbl_op_expand, &t, 1, &attrs);
-  return vbl_lua_check_tensor(L, -1);
+  return 1;
 }
 
 int64_t vbl_lua_check_index(lua_State *L, int64_t i, int dim, int64_t size) {
@@ -40,19 +35,6 @@ int64_t vbl_lua_check_index(lua_State *L, int64_t i, int dim, int64_t size) {
     vbl_lua_error(L, "index %I is out of range for dim %d of size %I (indices count from 1, negative ones from the end)",
                   (LUAI_UACINT)i, dim + 1, (LUAI_UACINT)size);
   return i > 0 ? i - 1 : i + size;
-}
-
-// t without dim `dim`, which has size 1.
-static vbl_tensor *drop_dim(lua_State *L, vbl_tensor *t, int dim) {
-  int64_t shape[VBL_MAX_DIMS];
-  int n = 0;
-  for (int d = 0; d < t->ndim; d++)
-    if (d != dim) shape[n++] = t->shape[d];
-  return vbl_lua_reshape(L, t, n, shape);
-}
-
-vbl_tensor *vbl_lua_select(lua_State *L, vbl_tensor *t, int dim, int64_t index) {
-  return drop_dim(L, vbl_lua_slice(L, t, dim, index, 1), dim);
 }
 
 // The sizes from argument 2 on, with a -1 replaced by what t's elements leave for it.
@@ -105,15 +87,13 @@ static int method_permute(lua_State *L) {
     luaL_argcheck(L, (seen >> order[d] & 1) == 0, 2 + d, "expected every dim once");
     seen |= 1u << order[d];
   }
-  vbl_lua_permute(L, t, order);
-  return 1;
+  return permuted(L, t, order);
 }
 
 static int swapped(lua_State *L, vbl_tensor *t, int a, int b) {
   int64_t order[VBL_MAX_DIMS];
   for (int d = 0; d < t->ndim; d++) order[d] = d == a ? b : d == b ? a : d;
-  vbl_lua_permute(L, t, order);
-  return 1;
+  return permuted(L, t, order);
 }
 
 static int method_transpose(lua_State *L) {
@@ -141,8 +121,11 @@ static int method_narrow(lua_State *L) {
 
 static int method_select(lua_State *L) {
   vbl_tensor *t = vbl_lua_check_tensor(L, 1);
-  int dim = vbl_lua_check_dim(L, 2, t->ndim);
-  vbl_lua_select(L, t, dim, vbl_lua_check_index(L, luaL_checkinteger(L, 3), dim, t->shape[dim]));
+  int dim = vbl_lua_check_dim(L, 2, t->ndim), n = 0;
+  int64_t index = vbl_lua_check_index(L, luaL_checkinteger(L, 3), dim, t->shape[dim]), shape[VBL_MAX_DIMS];
+  for (int d = 0; d < t->ndim; d++)
+    if (d != dim) shape[n++] = t->shape[d];
+  vbl_lua_reshape(L, vbl_lua_slice(L, t, dim, index, 1), n, shape);
   return 1;
 }
 
@@ -175,7 +158,8 @@ static int method_expand(lua_State *L) {
     if (shape[d] < 0 && own < 0) vbl_lua_error(L, "expand: size of new dim %d cannot be -1", d + 1);
     if (shape[d] < 0) shape[d] = t->shape[own];
   }
-  vbl_lua_expand(L, t, ndim, shape);
+  vbl_attrs attrs = list_attrs(ndim, shape);
+  vbl_lua_apply(L, &vbl_op_expand, &t, 1, &attrs);
   return 1;
 }
 

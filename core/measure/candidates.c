@@ -4,7 +4,7 @@
 // for another one's product; a lock for each block of rows keeps their piles. In which order keys come changes no pile's final
 // content: that is a matter of the k-th best key of all and the window.
 // Memory: an f32 copy of the rows and n (2 k + 32) candidates; nothing is n x n.
-// defines: vbl_key_window, vbl_candidates_find, vbl_candidates_free, vbl_pile_grow
+// defines: vbl_candidates_find, vbl_candidates_free, vbl_pile_grow
 #include "core/measure/candidates.h"
 
 #include <math.h>
@@ -71,7 +71,10 @@ static void free_search(search *s) {
   free(s->lock);
 }
 
-float vbl_key_window(double length, int64_t roundings, bool centred) {
+// The window of a row of this length among rows of at most unit length: twice the rounding error that its keys can have. With u = 2^-24,
+// converting costs 2u, the product as many u as a term of it is rounded (Higham, Accuracy and Stability, eq. 3.5 and section 4.2); each
+// times |r_i| |r_j| <= |r_i|; the corrections of the Euclidean key (`centred`) a few u more. 1e-36 covers what underflows.
+static float key_window(double length, int64_t roundings, bool centred) {
   const double u = 0x1p-24;
   double error = 1.05 * (double)(roundings + 8) * u * length + 1e-36;
   if (centred) error = 2 * error + 16 * u;
@@ -96,7 +99,7 @@ static void fill_row(search *s, int64_t i, float *out, double *v) {
   }
   const int64_t roundings = (s->d < VBL_CHUNK ? s->d : VBL_CHUNK) + (s->d + VBL_CHUNK - 1) / VBL_CHUNK;
   s->norm2[i] = (float)(length * length);
-  s->c->window[i] = vbl_key_window(length, roundings, centre);
+  s->c->window[i] = key_window(length, roundings, centre);
   s->floor[i] = -INFINITY;
 }
 

@@ -1,5 +1,5 @@
 // For every row, the rows that can be among its k nearest: found by an f32 product, to be decided in f64. Inside core/measure only.
-// defines: vbl_candidate, vbl_pile, vbl_candidates, vbl_key_window, vbl_candidates_find, vbl_candidates_free, vbl_pile_grow
+// defines: vbl_candidate, vbl_pile, vbl_candidates, vbl_candidates_find, vbl_candidates_free, vbl_pile_grow
 #pragma once
 #include "core/measure/prepared.h"
 
@@ -21,11 +21,6 @@ typedef struct vbl_candidates {
   vbl_candidate *places;  // (n, room)
   double *exact;          // (n, room), keys in f64 of those places, where they were found on a device; else NULL
 } vbl_candidates;
-
-// The window of a row of this length among rows of at most unit length: twice the rounding that its keys can have. With u = 2^-24,
-// converting costs 2u, the product as many u as a term of it is rounded (Higham, Accuracy and Stability, eq. 3.5 and section 4.2); each
-// times |r_i| |r_j| <= |r_i|; the corrections of the Euclidean key (`centred`) a few u more. 1e-36 covers what underflows.
-float vbl_key_window(double length, int64_t roundings, bool centred);
 
 // Each pile holds the k nearest rows and all others whose key of the product cannot be told from the k-th; in no order of meaning.
 // 1 <= k <= n - 1. Errors: VBL_ENOMEM, VBL_EINTERRUPT. Whatever it returns, vbl_candidates_free ends it.

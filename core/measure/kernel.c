@@ -1,5 +1,5 @@
 // Explicit kernels: RBF CKA and distance correlation.
-// defines: vbl_share_equal_rows, vbl_fill_symmetric, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
+// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_dcor
 #include "core/measure/kernel.h"
 
 #include <float.h>
@@ -15,7 +15,9 @@
 
 enum { BLOCK = 256 };
 
-vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err) {
+// Gives equal rows of p equal entries in the symmetric k (n, n), which a product's blocking rounds apart: ties then are ties, in
+// whatever order the rows come.
+static vbl_status share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err) {
   int64_t n = p->n;
   if (p->duplicates == 0) return VBL_OK;
   int64_t *first = malloc(sizeof *first * (size_t)n);
@@ -44,7 +46,11 @@ static void mirror_block(int64_t i, int64_t i_end, int64_t j, int64_t j_end, dou
         for (int64_t x = r; x < i_end && x < r + PIECE && x < y; x++) k[y * n + x] = k[x * n + y];
 }
 
-static void fill_blocks(double *k, int64_t n, vbl_block_fn *fill, const void *context, bool mirror) {
+// Writes k[r][c] for r in [i, i_end), c in [j, j_end) of the matrix k (n, n); where r > c it may leave it.
+typedef void block_fn(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n);
+
+// Has the blocks on and above the diagonal filled, in parallel, and mirrors them where that is asked for.
+static void fill_blocks(double *k, int64_t n, block_fn *fill, const void *context, bool mirror) {
   int64_t blocks = (n + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(dynamic)
   for (int64_t q = 0; q < blocks * (blocks + 1) / 2; q++) {
@@ -55,8 +61,6 @@ static void fill_blocks(double *k, int64_t n, vbl_block_fn *fill, const void *co
     if (mirror) mirror_block(i, i_end, j, j_end, k, n);
   }
 }
-
-void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *context) { fill_blocks(k, n, fill, context, true); }
 
 static void distance_block(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
   const vbl_prepared *p = context;
@@ -76,7 +80,7 @@ static vbl_status fill_distances2(vbl_prepared *p, double *out, bool mirror, vbl
   VBL_TRY(vbl_prepared_rows(p, err));
   VBL_TRY(vbl_lapack_open(NULL, err));
   fill_blocks(out, p->n, distance_block, p, mirror || p->duplicates > 0);
-  return vbl_share_equal_rows(p, out, err);
+  return share_equal_rows(p, out, err);
 }
 
 vbl_status vbl_distances2(vbl_prepared *p, double **out, vbl_error *err) {
@@ -242,7 +246,7 @@ vbl_status vbl_rbf_kernel(double *d2, int64_t n, const vbl_measure_options *o, b
   if (!*ok) return VBL_OK;
   scale2 *= o->fraction * o->fraction;
   *sigma = sqrt(scale2);
-  vbl_fill_symmetric(d2, n, gaussian_block, &scale2);
+  fill_blocks(d2, n, gaussian_block, &scale2, true);
   VBL_TRY(row_means(d2, n, &rows, err));
   for (int64_t i = 0; i < n; i++) mean += rows[i];
   free(rows);
@@ -287,8 +291,8 @@ vbl_status vbl_dcor(vbl_prepared *x, vbl_prepared *y, const vbl_measure_options 
   two_matrices m;
   int64_t n = x->n;
   vbl_status status = two_distances2(x, y, &m, err);
-  if (status == VBL_OK) vbl_fill_symmetric(m.k, n, minus_root_block, NULL);
-  if (status == VBL_OK) vbl_fill_symmetric(m.l, n, minus_root_block, NULL);
+  if (status == VBL_OK) fill_blocks(m.k, n, minus_root_block, NULL, true);
+  if (status == VBL_OK) fill_blocks(m.l, n, minus_root_block, NULL, true);
   if (status == VBL_OK && corrected) {
     status = debiased_kernels(m.k, m.l, n, r, err);
   } else if (status == VBL_OK) {

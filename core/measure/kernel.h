@@ -1,16 +1,9 @@
 // Measures on explicit n x n kernel or distance matrices. Inside core/measure only.
-// defines: vbl_share_equal_rows, vbl_block_fn, vbl_fill_symmetric, vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_linear_kernels,
+// defines: vbl_distances2, vbl_double_centre, vbl_u_centre, vbl_debiased_ratio, vbl_rbf_kernel, vbl_rbf_cka, vbl_linear_kernels,
 // vbl_rdm, VBL_DISTANCE_DIRECT
 #pragma once
 #include "core/measure/measure.h"
 
-// Gives equal rows of p equal entries in the symmetric k (n, n), which a product's blocking rounds apart: ties then are ties, in
-// whatever order the rows come.
-vbl_status vbl_share_equal_rows(const vbl_prepared *p, double *k, vbl_error *err);
-// Writes k[r][c] for r in [i, i_end), c in [j, j_end) of the matrix k (n, n); where r > c it may leave it.
-typedef void vbl_block_fn(const void *context, int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n);
-// Has the blocks on and above the diagonal filled, in parallel, and mirrors them: k is exactly symmetric.
-void vbl_fill_symmetric(double *k, int64_t n, vbl_block_fn *fill, const void *context);
 // Squared Euclidean distances of the rows (n, n), from products of the centred rows a, b; below VBL_DISTANCE_DIRECT (|a|^2 + |b|^2) the sum
 // of squared differences, which keeps the digits that the difference of large numbers loses. Equal rows are at exactly 0.
 #define VBL_DISTANCE_DIRECT 1e-4

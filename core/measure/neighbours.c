@@ -1,7 +1,7 @@
 // Overlap of k-nearest-neighbour lists. Chance levels are exact under shuffling the rows of Y: row i's list in Y is then a uniform
 // ordered k-subset of the other n - 1 rows, so the overlap is hypergeometric and the ranks of a shared neighbour are independent
 // and uniform on 1 .. k.
-// defines: vbl_neighbours_begin, vbl_ranks, vbl_mknn, vbl_knn_jaccard, vbl_rank_sim, vbl_joint_rank_jaccard
+// defines: vbl_neighbours_begin, vbl_mknn, vbl_knn_jaccard, vbl_rank_sim, vbl_joint_rank_jaccard
 #include "core/measure/neighbours.h"
 
 #include <math.h>
@@ -61,7 +61,8 @@ vbl_status vbl_neighbours_begin(const char *measure, bool fractional, vbl_prepar
   return VBL_OK;
 }
 
-void vbl_ranks(const vbl_knn *list, int64_t i, int32_t *rank, bool clear) {
+// rank[j] = 1 .. k for the neighbours j of row i, and 0 again afterwards with `clear`. rank: (n), zeroed once by the caller.
+static void fill_ranks(const vbl_knn *list, int64_t i, int32_t *rank, bool clear) {
   for (int64_t r = 0; r < list->k; r++) rank[list->index[i * list->k + r]] = clear ? 0 : (int32_t)(r + 1);
 }
 
@@ -149,9 +150,9 @@ static vbl_status overlap(const char *measure, enum part part, vbl_prepared *x, 
   if (rank == NULL) return vbl_fail(err, VBL_ENOMEM, "%s: out of memory", measure);
   double sum = 0;
   for (int64_t i = 0; i < nb.n; i++) {
-    vbl_ranks(nb.x, i, rank, false);
+    fill_ranks(nb.x, i, rank, false);
     sum += row_value(part, &nb, i, rank, fractional);
-    vbl_ranks(nb.x, i, rank, true);
+    fill_ranks(nb.x, i, rank, true);
   }
   free(rank);
   if (o->value_only == 0) r->chance = chance_of(part, nb.n, nb.k);
