@@ -96,8 +96,7 @@ static int count_memory(lua_State *L) {
   const int arguments = lua_gettop(L) - 2;
   vbl_lua_collect(L);
   start(L, gpu, (size_t)limit);
-  vbl_scope *scope = vbl_lua_open_scope(L);
-  (void)scope;
+  vbl_lua_open_scope(L);
   lua_pushvalue(L, 2);
   for (int i = 0; i < arguments; i++) lua_pushvalue(L, 3 + i);
   lua_call(L, arguments, 0);

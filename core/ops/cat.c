@@ -54,17 +54,16 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
     VBL_TRY(status);
     at += c->in[i]->shape[dim];
   }
-  c->attrs.n[1] = c->inputs;
-  for (int i = 0; i < c->inputs; i++) c->attrs.n[2 + i] = c->in[i]->shape[dim];
+  for (int i = 0; i < c->inputs; i++) c->attrs.n[1 + i] = c->in[i]->shape[dim];
   return VBL_OK;
 }
 
 static vbl_status backward(vbl_call *c, vbl_tensor *const *grad, vbl_error *err) {
   int64_t at = 0;
-  for (int i = 0; i < c->inputs; at += c->attrs.n[2 + i++]) {
+  for (int i = 0; i < c->inputs; at += c->attrs.n[1 + i++]) {
     vbl_tensor *part;
     if (!c->needs_grad[i]) continue;
-    VBL_TRY(vbl_tensor_narrow(grad[0], (int)c->attrs.n[0], at, c->attrs.n[2 + i], &part, err));
+    VBL_TRY(vbl_tensor_narrow(grad[0], (int)c->attrs.n[0], at, c->attrs.n[1 + i], &part, err));
     VBL_TRY(vbl_temp_keep(c, part, err));
     VBL_TRY(vbl_grad_give(c, i, part, err));
   }

@@ -19,7 +19,7 @@ typedef struct root_node {
 } root_node;
 
 typedef struct parser {
-  const char *p, *end, *start, *where;
+  const char *p, *end, *where;
   chunk *chunks;
   int depth;
   uint32_t line;
@@ -287,7 +287,7 @@ vbl_status vbl_json_parse(const char *text, size_t n, const char *where, vbl_jso
   }
   memcpy(copy, text, n);
   copy[n] = 0;
-  parser s = {.p = copy, .end = copy + n, .start = copy, .where = where, .line = 1, .line_start = copy, .err = err};
+  parser s = {.p = copy, .end = copy + n, .where = where, .line = 1, .line_start = copy, .err = err};
   vbl_status status = parse_value(&s, &r->value);
   if (status == VBL_OK) {
     skip_space(&s);

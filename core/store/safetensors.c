@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/store/atomic.h"
@@ -155,19 +154,15 @@ static vbl_status parse_header(vbl_safetensors *f, uint64_t data, uint64_t size,
   return check_layout(f, data, size, err);
 }
 
-static vbl_status read_header(vbl_safetensors *f, vbl_error *err) {
-  struct stat st;
+static vbl_status read_header(vbl_safetensors *f, size_t size, vbl_error *err) {
   uint8_t raw[8];
   uint64_t n = 0;
-  if (fstat(f->fd, &st) != 0) return vbl_fail_errno(err, "read", f->path);
-  uint64_t size = (uint64_t)st.st_size;
-  if (size < 8)
-    return vbl_fail(err, VBL_EIO, "%s: %llu bytes, too short for a safetensors file", f->path, (unsigned long long)size);
+  if (size < 8) return vbl_fail(err, VBL_EIO, "%s: %zu bytes, too short for a safetensors file", f->path, size);
   VBL_TRY(read_at(f, raw, 8, 0, err));
   for (int i = 7; i >= 0; i--) n = n << 8 | raw[i];
   if (n > MAX_HEADER || n > size - 8)
-    return vbl_fail(err, VBL_EIO, "%s: a header of %llu bytes in a file of %llu: truncated, or not a safetensors file", f->path,
-                    (unsigned long long)n, (unsigned long long)size);
+    return vbl_fail(err, VBL_EIO, "%s: a header of %llu bytes in a file of %zu: truncated, or not a safetensors file", f->path,
+                    (unsigned long long)n, size);
   char *text = malloc(n + 1);
   if (!text) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", f->path);
   vbl_status s = read_at(f, text, n, 8, err);
@@ -181,7 +176,7 @@ vbl_status vbl_safetensors_open(vbl_safetensors *f, const char *path, vbl_error 
   if (!f->path) return vbl_fail(err, VBL_ENOMEM, "%s: not enough memory", path);
   size_t size;
   vbl_status s = vbl_file_open(path, &f->fd, &size, err);
-  if (s == VBL_OK) s = read_header(f, err);
+  if (s == VBL_OK) s = read_header(f, size, err);
   if (s != VBL_OK) vbl_safetensors_close(f);
   return s;
 }

@@ -2,9 +2,9 @@
 //
 // Each op is one row (vbl_op) that says how many tensors it takes and gives, and holds two functions: `forward` checks shapes,
 // makes the outputs and calls kernels; `backward` turns the gradients of the outputs into those of the inputs. One generic
-// vbl_apply runs an op, and records it when an input needs a gradient. Every op is listed in vbl_op_table, over which the
-// tests run (reference, finite differences, odd shapes).
-// defines: vbl_op, vbl_call, vbl_attrs, vbl_apply, vbl_backward, vbl_grad_*, vbl_op_table
+// vbl_apply runs an op, and records it when an input needs a gradient. Every op is listed in VBL_OPS
+// (core/ops/ops.h), over which the tests run (reference, finite differences, odd shapes).
+// defines: vbl_op, vbl_call, vbl_attrs, vbl_apply, vbl_backward, vbl_grad_*
 #pragma once
 #include "core/base/philox.h"
 #include "core/tensor/tensor.h"
@@ -119,6 +119,3 @@ void vbl_node_release(struct vbl_node *node);  // for the tensor's end
 
 // Whose kernels compute on reals of this dtype in this memory: f64 is computed by the reference backend.
 const struct vbl_backend *vbl_kernels(const struct vbl_backend *memory, vbl_dtype dtype);
-
-extern const vbl_op *const vbl_op_table[];  // NULL-terminated
-const vbl_op *vbl_op_find(const char *name);

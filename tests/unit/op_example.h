@@ -1,10 +1,11 @@
 // Examples for the tests of ops: a case's description becomes values, and values become tensors of any dtype and layout.
-// defines: op_input, op_example, parse_example, make_input, write_values, read_values, layout
+// defines: all_ops, find_op, op_input, op_example, parse_example, make_input, write_values, read_values, layout
 #pragma once
 #include <math.h>
 #include <stdlib.h>
 
 #include "core/base/philox.h"
+#include "core/ops/ops.h"
 #include "kernels/kernels.h"
 #include "tests/check.h"
 #include "tests/unit/op_cases.h"
@@ -12,6 +13,15 @@
 enum { MAX_ELEMENTS = 1024, LAYOUTS = 5 };
 enum layout { DENSE, HOLES, PADDED_ROWS, PADDED_BLOCKS, TRANSPOSED };
 static const char *const layout_names[LAYOUTS] = {"dense", "with holes", "with padded rows", "with rows left out", "transposed"};
+
+#define ROW(name) &vbl_op_##name,
+static const vbl_op *const all_ops[] = {VBL_OPS(ROW) NULL};
+
+static const vbl_op *find_op(const char *name) {
+  int i = 0;
+  while (strcmp(all_ops[i]->name, name) != 0) i++;
+  return all_ops[i];
+}
 
 // One input of a case: what it is made of and its values, the same for every dtype and layout.
 typedef struct op_input {
@@ -123,7 +133,7 @@ static const char *parse_input(op_example *e, int which, const char *s) {
 }
 
 static void parse_example(op_example *e, const op_case *row, int number) {
-  *e = (op_example){.row = row, .op = vbl_op_find(row->op), .number = number};
+  *e = (op_example){.row = row, .op = find_op(row->op), .number = number};
   for (const char *s = row->inputs; *s != '\0';) s = parse_input(e, e->inputs++, s);
 }
 

@@ -284,8 +284,8 @@ static void test_case(const op_case *row, int number) {
 
 static void test_every_op_has_a_case(void) {
   const size_t rows = sizeof op_cases / sizeof *op_cases;
-  for (int i = 0; vbl_op_table[i] != NULL; i++) {
-    const vbl_op *op = vbl_op_table[i];
+  for (int i = 0; all_ops[i] != NULL; i++) {
+    const vbl_op *op = all_ops[i];
     int cases = 0;
     for (size_t k = 0; k < rows; k++) cases += strcmp(op_cases[k].op, op->name) == 0;
     CHECK_REPORT_(cases > 0, "op %s has no case", op->name);
