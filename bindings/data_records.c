@@ -1,7 +1,6 @@
 // "vbl.data.c", what readers in Lua fill a data set with: a builder of records, and archives and large JSON files read piece by piece.
 // defines: vbl_lua_data_records
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bindings/data.h"
@@ -111,8 +110,7 @@ static vbl_label read_label(lua_State *L, int arg, bool soft, label_room *room) 
     return label;
   }
   lua_Integer n = luaL_len(L, arg), step = soft ? 2 : 1;
-  if (n < 0 || n > SMALL_LABEL * step)
-    vbl_lua_error(L, "a label of %I classes; at most %d", (LUAI_UACINT)(n / step), SMALL_LABEL);
+  if (n < 0 || n > SMALL_LABEL * step) vbl_lua_error(L, "a label of %I classes; at most %d", (LUAI_UACINT)(n / step), SMALL_LABEL);
   for (lua_Integer i = 1; i <= n; i += step) {
     lua_rawgeti(L, arg, i);
     lua_rawgeti(L, arg, i + 1);

@@ -11,7 +11,6 @@
 #include "core/measure/device.h"
 #include "core/measure/lapack.h"
 #include "core/plugin/plugin.h"
-#include "kernels/kernels.h"
 
 #define PREPARED "vbl.prepared"
 enum { MAX_OPTIONS = 8 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bindings/tensor.h"
+#include "bindings/bind.h"
 
 #define PROFILE_META "vbl.profile"
 #define GUARD_META   "vbl.profiling"

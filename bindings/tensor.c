@@ -2,8 +2,6 @@
 // defines: vbl_lua_new_handle, vbl_lua_fill_handle, vbl_lua_push_tensor, vbl_lua_check_tensor, vbl_lua_apply, vbl_open_tensor
 #include "bindings/tensor.h"
 
-#include <string.h>
-
 static const char state_key;  // its address is the state's key in the registry
 const size_t vbl_lua_first_threshold = (size_t)256 << 20;
 

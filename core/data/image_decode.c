@@ -1,7 +1,6 @@
 // JPEG and PNG: the walk through a file's structure, and decoding: PNG with stb_image, JPEG with libjpeg-turbo where it is there at
 // build time, else with stb_image too.
 // defines: vbl_image_{check,probe,decode,read,free}
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

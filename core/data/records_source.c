@@ -1,6 +1,5 @@
 // Records as the loader sees them: the functions of the source.
 // defines: vbl_records_fill_source
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/data/records.h"

@@ -1,7 +1,6 @@
 // One shard, mapped and checked.
 // defines: vbl_shard_{open,close,verify,section,offset}
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

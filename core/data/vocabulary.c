@@ -2,7 +2,6 @@
 // defines: vbl_vocabulary_{new,add,finish,load,free,size,token,find,special,longest,duplicates,ordinary}
 #include "core/data/vocabulary.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

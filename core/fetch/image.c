@@ -7,7 +7,6 @@
 #include <stb/stb_image_write.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/fetch/work.h"

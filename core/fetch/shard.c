@@ -1,7 +1,6 @@
 // A range of rows in work, and its journal.
 // defines: vbl_fetch_shard_{open,free,note,done}, vbl_fetch_column, vbl_fetch_good, vbl_fetch_stored_path, vbl_fetch_work_path
 #ifdef VBL_CURL
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 #pragma once
 #include <limits.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "core/data/bytes.h"

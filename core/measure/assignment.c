@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "core/base/interrupt.h"
-#include "core/measure/prepared.h"
 
 // Columns and rows are numbered from 1; column 0 is the start of a path.
 typedef struct search {

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/measure/kernel.h"
 #include "core/measure/lapack.h"

@@ -4,7 +4,6 @@
 // CKA is HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) (Kornblith et al., ICML 2019).
 // defines: vbl_hsic, vbl_cka, vbl_linear_kernels, vbl_cka_minibatch
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/measure/cross.h"
 #include "core/measure/device.h"

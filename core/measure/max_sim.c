@@ -1,7 +1,6 @@
 // Best-match cosine between the tokens of a pair: text (b, t, d) against patches (b, p, d), each sample by itself.
 // Zero tokens have no direction and are left out, as are tokens past a length; a sample left without tokens is skipped and counted.
 // defines: vbl_max_sim
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 

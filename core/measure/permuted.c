@@ -1,7 +1,6 @@
 // defines: vbl_permuted_new, vbl_permuted_set
 #include "core/measure/permuted.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

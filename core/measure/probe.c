@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/measure/lapack.h"
 #include "core/measure/logistic.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"

@@ -1,7 +1,6 @@
 // defines: vbl_measure_table
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/base/interrupt.h"
 #include "core/measure/device.h"

@@ -1,10 +1,8 @@
 // The entry of a ViT (Dosovitskiy et al. 2021, equation 1): pixels to patches, patches to tokens.
 // defines: vbl_op_patchify, vbl_op_vit_assemble
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "core/ops/common.h"
-#include "core/tape/node.h"
 
 static vbl_status check_images(const vbl_call *c, vbl_error *err) {
   const vbl_tensor *x = c->in[0];

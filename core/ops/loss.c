@@ -3,9 +3,6 @@
 #include "core/ops/loss.h"
 
 #include <inttypes.h>
-#include <string.h>
-
-#include "core/tape/node.h"
 
 vbl_status vbl_loss_sum(vbl_call *c, const vbl_real *r, const vbl_tensor *x, double divisor, vbl_error *err) {
   vbl_tensor *sum, *loss;

@@ -2,7 +2,6 @@
 // defines: vbl_op_sum, vbl_op_mean, vbl_op_max, vbl_op_min
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 #include "core/ops/common.h"
 #include "core/tensor/storage.h"

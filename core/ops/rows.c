@@ -1,6 +1,5 @@
 // Moving rows: embedding tables, BERT's sum of three embeddings, gather, scatter.
 // defines: vbl_op_embedding, vbl_op_gather_rows, vbl_op_scatter_rows, vbl_op_text_embedding
-#include <inttypes.h>
 
 #include "core/ops/common.h"
 

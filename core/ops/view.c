@@ -1,7 +1,6 @@
 // Shapes without arithmetic. reshape, permute, slice and expand share their input's memory; contiguous, cast and cat copy.
 // defines: vbl_op_reshape, vbl_op_permute, vbl_op_slice, vbl_op_expand, vbl_op_contiguous, vbl_op_cast
 #include <inttypes.h>
-#include <string.h>
 
 #include "core/ops/common.h"
 #include "core/tensor/storage.h"

@@ -1,6 +1,5 @@
 // What measures and ops of plug-ins have in common: name, options, failure.
 // defines: vbl_plugin_check_name, vbl_plugin_check_list, vbl_plugin_check_options, vbl_plugin_failed
-#include <math.h>
 #include <string.h>
 
 #include "core/plugin/plugin.h"

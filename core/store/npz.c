@@ -1,7 +1,6 @@
 // The zip container of .npz (PKWARE APPNOTE 6.3): the central directory at the end leads; entries are stored or deflated.
 // defines: vbl_npz_open, vbl_npz_close, vbl_npz_write
 #define ZLIB_CONST  // input that zlib only reads
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -8,7 +8,6 @@
 #include "core/tape/profile.h"
 #include "core/tape/walk.h"
 #include "core/tensor/branch.h"
-#include "kernels/kernels.h"
 
 static vbl_status spent_error(const struct vbl_node *node, vbl_error *err) {
   return vbl_fail(err, VBL_EINVAL,

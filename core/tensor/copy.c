@@ -1,7 +1,6 @@
 // Moving elements: copies between strides and dtypes, fills, single elements.
 // defines: vbl_tensor_copy, vbl_tensor_to_backend, vbl_tensor_send, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/tensor/branch.h"
 #include "core/tensor/storage.h"
