@@ -1,7 +1,7 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
-// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, VBL_LUA_TRY, VBL_LUA_ONCE,
-//          vbl_lua_check_int, vbl_lua_nearest, vbl_lua_opt_*
+// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY,
+//          VBL_LUA_ONCE, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>

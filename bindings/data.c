@@ -1,6 +1,7 @@
 // "vbl.data.c": data sets, their tokenizer and the draws around them. Scripts use vbl.data (lua/vbl/data).
 // Indices of samples count from 1 in Lua; token ids and labels are data and count from 0.
-// defines: vbl_open_data, vbl_lua_check_data_set, vbl_lua_check_u32, vbl_lua_index_list
+// defines: vbl_open_data, vbl_lua_{check,new,clear}_data_set, vbl_lua_fill_records, vbl_lua_records_options, vbl_lua_check_u32,
+// vbl_lua_index_list
 #include "bindings/data.h"
 
 #include <stdlib.h>

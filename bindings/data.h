@@ -1,5 +1,5 @@
 // What the files of "vbl.data.c" share: the userdata of a data set, and argument checks.
-// defines: vbl_lua_data_set, vbl_lua_{check,new}_data_set, vbl_lua_fill_records, vbl_lua_records_options,
+// defines: vbl_lua_data_set, vbl_lua_{check,new,clear}_data_set, vbl_lua_fill_records, vbl_lua_records_options,
 //          vbl_lua_check_u32, vbl_lua_index_list
 #pragma once
 #include "bindings/tensor.h"

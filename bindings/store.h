@@ -1,5 +1,5 @@
 // What the bindings of core/store share.
-// defines: vbl_lua_own, vbl_lua_class, vbl_json_rows, vbl_array_rows, vbl_copy_rows, vbl_database_rows
+// defines: vbl_lua_own, vbl_lua_disown, vbl_lua_class, vbl_lua_database_class, vbl_json_rows, vbl_array_rows, vbl_copy_rows, vbl_database_rows
 #pragma once
 #include "bindings/bind.h"
 

@@ -1,5 +1,6 @@
 // Tensors as userdata: their life, the pressure they put on the collector, and the module's opening.
-// defines: vbl_lua_new_handle, vbl_lua_fill_handle, vbl_lua_push_tensor, vbl_lua_check_tensor, vbl_lua_apply, vbl_open_tensor
+// defines: vbl_open_tensor, vbl_handle_{link,unlink,release,methods}, vbl_lua_{new,fill,check,test}_handle, vbl_lua_{push,check,opt,test}_tensor,
+// vbl_lua_apply, vbl_lua_apply_unary, vbl_lua_get_state, vbl_lua_first_threshold
 #include "bindings/tensor.h"
 
 static const char state_key;  // its address is the state's key in the registry

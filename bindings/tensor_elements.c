@@ -6,8 +6,6 @@
 
 #include "bindings/tensor.h"
 
-bool vbl_is_real(vbl_dtype dtype) { return dtype == VBL_F32 || dtype == VBL_F64 || dtype == VBL_BF16; }
-
 bool vbl_fits_dtype(vbl_dtype dtype, double value) {
   if (vbl_is_real(dtype)) return true;
   if (value != floor(value)) return false;  // also NaN

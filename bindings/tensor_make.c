@@ -1,5 +1,5 @@
 // Constructors: from tables and numbers, constant fills, sequences.
-// defines: vbl_make_rows, vbl_lua_default_device, vbl_lua_new_tensor, vbl_lua_new_tensor_on, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_make_options
+// defines: vbl_make_rows, vbl_lua_default_device, vbl_lua_new_tensor, vbl_lua_new_tensor_on, vbl_lua_backend, vbl_lua_push_scalar, vbl_lua_make, vbl_lua_made, vbl_lua_make_options
 #include "bindings/tensor_make.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 // Tokenizers: texts to token ids and back over a vocabulary. One that stands alone (vbl.data.tokenizer), and what a data set's methods
 // do with the vocabulary of theirs. Ids count from 0.
-// defines: vbl_lua_{encode,decode,token,token_id,rules}, vbl_lua_tokenizer
+// defines: vbl_lua_{encode,decode,token,token_id,rules}, vbl_lua_tokenizer, vbl_lua_tokenizer_kind
 #include <string.h>
 
 #include "bindings/data.h"

@@ -9,7 +9,7 @@
 //
 // The CPU backend exists three times (x86-64 baseline, AVX2+FMA, AVX-512) from the same sources; kernels/cpu/dispatch.c
 // picks one at start-up. The reference backend (kernels/ref) is the same interface in plain double loops: the oracle.
-// defines: vbl_backend, vbl_dropout, vbl_reading, vbl_segment, vbl_device_memory, and who makes backends
+// defines: vbl_backend, vbl_dropout, vbl_reading, vbl_device_memory, and who makes backends
 #pragma once
 #include "core/base/philox.h"
 #include "core/base/status.h"

@@ -1,5 +1,5 @@
 // BERT's basic tokenization on utf8proc.
-// defines: vbl_basic_tokenize, vbl_utf8_check
+// defines: vbl_basic_tokenize, vbl_lower_case, vbl_utf8_check
 #include "core/data/basic_tokenizer.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // The grammar of the built-in data set, and the data set as a source.
-// defines: vbl_scenes_{text,words,source}
+// defines: vbl_scenes_{text,words,source,source_free}
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // WordPiece: greedy longest match of each word's pieces.
-// defines: vbl_tokenize, vbl_encode, vbl_detokenize, vbl_tokens_{add,free}
+// defines: vbl_tokenize, vbl_encode, vbl_detokenize, vbl_token_list_{add,free}
 #include "core/data/tokenizer.h"
 
 #include <stdlib.h>

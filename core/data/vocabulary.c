@@ -1,5 +1,5 @@
 // The vocabulary's table: tokens in one arena, ids by open addressing.
-// defines: vbl_vocabulary_{new,add,finish,load,free,size,token,find,special,longest,duplicates,ordinary}
+// defines: vbl_vocabulary_{new,add,finish,load,free,size,token,find,special,longest,duplicates,ordinary,rules,set_rules,use}
 #include "core/data/vocabulary.h"
 
 #include <stdlib.h>

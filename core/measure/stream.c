@@ -1,5 +1,4 @@
-// defines: vbl_cka_stream_new, vbl_cka_stream_free, vbl_cka_stream_numbers, vbl_cka_stream_add, vbl_cka_stream_merge,
-// vbl_cka_stream_value
+// defines: vbl_cka_stream_{check,new,free,numbers,add,merge,value}
 #include "core/measure/stream.h"
 
 #include <float.h>

@@ -1,5 +1,5 @@
 // Losses over labels: cross-entropy and binary cross-entropy with logits.
-// defines: vbl_op_cross_entropy, vbl_op_bce_with_logits
+// defines: vbl_op_cross_entropy, vbl_op_bce_with_logits, vbl_loss_rows, vbl_loss_sum
 #include "core/ops/loss.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 // The optimizers' bookkeeping: which leaves are trained, their global norm, runs of neighbours that one kernel call updates.
-// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_norms, vbl_optimizer_zero_grad, vbl_leaf_*
+// defines: vbl_optimizer_new, vbl_optimizer_free, vbl_optimizer_step, vbl_optimizer_norms, vbl_optimizer_zero_grad, vbl_leaf_*, vbl_leaves_not_finite
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

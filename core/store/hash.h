@@ -1,5 +1,5 @@
 // Checksums: crc32 (IEEE, as in zip and zlib), crc32c (Castagnoli, as in TFRecord), SHA-256 (FIPS 180-4).
-// defines: vbl_crc32, vbl_crc32c, vbl_sha256 (init, update, final), vbl_sha256_file
+// defines: vbl_crc32, vbl_crc32c, vbl_sha256, vbl_sha256_{init,update,final}, vbl_hash_file
 #pragma once
 #include "core/base/status.h"
 

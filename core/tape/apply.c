@@ -1,6 +1,6 @@
 // Running an op forward, and recording it.
 // defines: vbl_apply, vbl_save, vbl_temp_new, vbl_temp_keep, vbl_recording, vbl_set_recording,
-// vbl_autocast, vbl_set_autocast, vbl_record_custom, vbl_kernels
+// vbl_autocast, vbl_set_autocast, vbl_record_custom, vbl_kernels, vbl_kernels_failed, vbl_tape_reads, vbl_call_end
 #include <string.h>
 
 #include "core/base/interrupt.h"

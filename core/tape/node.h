@@ -36,7 +36,6 @@ struct vbl_node {
 
 static inline bool vbl_edge_wants(const vbl_edge *e) { return e->node != NULL || e->leaf != NULL; }
 
-static inline bool vbl_is_real(vbl_dtype d) { return d == VBL_F32 || d == VBL_F64 || d == VBL_BF16; }
 static inline bool vbl_wants_grad(const vbl_tensor *t) { return t != NULL && t->requires_grad && vbl_is_real(t->dtype); }
 // What a gradient is summed in: bf16 has its own in f32; but where a backend's activations are bf16 (vbl_backend.mixed) that of a bf16
 // result may be bf16, a leaf's never.

@@ -5,8 +5,8 @@
 // span took is counted in the inner span's row alone, so rows add up to the time covered. Times are of the one thread that runs ops,
 // by the host's clock; where a device is open by the time that its work takes (kernels.h: mark), all in one branch: what the host
 // does meanwhile costs nothing there, and what it does alone counts as ever.
-// defines: vbl_phase, vbl_span, vbl_profile_row, vbl_profile_start, vbl_profile_stop, vbl_profile_read, vbl_profiling,
-//          vbl_span_begin, vbl_span_end
+// defines: vbl_phase, vbl_span, vbl_profile_row, vbl_profile_{start,stop,clock,read}, vbl_profiling,
+//          vbl_span_{begin,end,open,close}
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // What is said when there is no memory: what was asked for, what is free, the largest tensors that live, and what needs less.
-// defines: vbl_memory_use, vbl_memory_refused
+// defines: vbl_memory_use, vbl_memory_used_by, vbl_memory_refused
 #include <stdio.h>
 #include <string.h>
 

@@ -64,6 +64,7 @@ typedef struct vbl_tensor {
 size_t vbl_dtype_size(vbl_dtype d);
 const char *vbl_dtype_name(vbl_dtype d);                 // "f32", "f64", "bf16", "i32", "u8"
 bool vbl_dtype_parse(const char *name, vbl_dtype *out);  // false when unknown
+static inline bool vbl_is_real(vbl_dtype d) { return d == VBL_F32 || d == VBL_F64 || d == VBL_BF16; }
 
 // A new contiguous tensor with undefined content. Each dim >= 0. VBL_EINVAL on too many dims or overflow, VBL_ENOMEM.
 vbl_status vbl_tensor_new(const struct vbl_backend *backend, vbl_dtype dtype, int ndim, const int64_t *shape, vbl_tensor **out,
