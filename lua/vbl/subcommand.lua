@@ -10,12 +10,7 @@
 local nearest = require "vbl.nearest"
 local usage = require "vbl.usage"
 
-local function load(spec, name)
-  local module = ("vbl.cmd.%s.%s"):format(spec.name, name)
-  local ok, command = pcall(require, module)
-  if ok then return command end
-  error(command, 0)
-end
+local function load(spec, name) return require(("vbl.cmd.%s.%s"):format(spec.name, name)) end
 
 local function help(spec)
   print(("vbl %s SUB: %s\n"):format(spec.name, spec.about))

@@ -4,7 +4,7 @@
 --   features:get(partner, i, stream, pool) -> tensor     layer i from 1; stream "text" or "vision"; pool "cls" [n,D], "mean" [n,D]
 --                                                        (of the words between [CLS] and [SEP]; of the patches) or "tokens" [n,T,D]
 --   features:pairs(partner[, pool = "cls"]) -> one {name, coattention, text, vision, max_sim_tp, max_sim_pt} a layer
---   features:has(partner, pool)   features:coattention() -> numbers of the co-attending layers, from 0   features:shade()
+--   features:coattention() -> numbers of the co-attending layers, from 0   features:shade()
 --   cache.save(path, features)  cache.load(path)
 local c = require "vbl.store.c"
 local sheet = require "vbl.analysis.sheet"
@@ -18,8 +18,6 @@ Features.__index = Features
 function cache.key(partner, layer, name) return partner .. "/" .. layer .. "/" .. name end
 
 function cache.new(made) return setmetatable(made, Features) end
-
-function Features:has(partner, pool) return self.tensors[cache.key(partner, self.layers[1].name, "text." .. pool)] ~= nil end
 
 function Features:get(partner, i, stream, pool)
   pool = pool or "cls"

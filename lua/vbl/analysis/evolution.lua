@@ -70,15 +70,15 @@ local function text(self)
 end
 
 return function(list, names, opts)
-  opts = known("analysis.evolution", opts, {"partners", "pool", "k"})
+  opts = known("analysis.evolution", opts, {"partners", "k"})
   gate.check(names)
   check_same(list)
   local partners, rows, first = opts.partners or list[1].features.partners, {}, list[1].features
   for _, at in ipairs(list) do
     for _, partner in ipairs(partners) do
       for i = 1, #first.layers do
-        local x <close> = vbl.measure.prepare(at.features:get(partner, i, "text", opts.pool or "cls"))
-        local y <close> = vbl.measure.prepare(at.features:get(partner, i, "vision", opts.pool or "cls"))
+        local x <close> = vbl.measure.prepare(at.features:get(partner, i, "text", "cls"))
+        local y <close> = vbl.measure.prepare(at.features:get(partner, i, "vision", "cls"))
         for _, name in ipairs(names) do
           local value, record = vbl.measure[name](x, y, settings.options(name, x, opts.k, first.groups))
           rows[#rows + 1] = {at.epoch, i - 1, partner, name, sheet.cell(value, record), groups.chance(name, record, first.groups) or ""}

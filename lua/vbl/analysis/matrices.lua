@@ -1,5 +1,5 @@
 -- Layer x layer matrices of one measure: text against vision, text against text, vision against vision, a set of three a partner.
---   matrices(features, "cka", {partners=, pool = "cls", k=, title=, low=, high=, blocks=}) -> sheet: partner, block, row, column, value
+--   matrices(features, "cka", {partners=, pool = "cls", k=, blocks=}) -> sheet: partner, block, row, column, value
 --     sheet.blocks = {{partner=, block = "text - vision", matrix = {{..}}, ...}, ...} in the order of the picture
 --     blocks: those wanted, as {"text - vision"} (all three)
 --   matrices.over({{epoch=, features=}, ...}, "cka", {partners=, pool=}) -> sheet: epoch, partner, row, column, value of text against
@@ -23,10 +23,7 @@ local blocks = {{"text - vision", "text", "vision"}, {"text - text", "text", "te
 -- Range of the colours: that of the measure where its ends are known, so that figures of one measure compare.
 local ranges = {cosine = {-1, 1}, rsa = {-1, 1}, aligned_cosine = {-1, 1}}
 
-local function colour_range(name, opts)
-  local known = ranges[name] or {0, not gate.distance(name) and 1 or nil}
-  return opts.low or known[1], opts.high or known[2]
-end
+local function colour_range(name) return table.unpack(ranges[name] or {0, not gate.distance(name) and 1 or nil}, 1, 2) end
 
 local function rows_of(features, partner, stream, pool)
   local list = {}
@@ -95,12 +92,12 @@ local function chosen(names)
 end
 
 function matrices.of(features, name, opts)
-  opts = known("analysis.matrices", opts, {"partners", "blocks", "pool", "k", "low", "high", "title"})
+  opts = known("analysis.matrices", opts, {"partners", "blocks", "pool", "k"})
   gate.check {name}
   local wanted = opts.blocks and chosen(opts.blocks) or blocks
-  local made = {title = opts.title or ("%s, layer by layer"):format(titles.of(name)), columns = {"partner", "block", "row", "column", name}, rows = {},
+  local made = {title = ("%s, layer by layer"):format(titles.of(name)), columns = {"partner", "block", "row", "column", name}, rows = {},
                 blocks = {}, label = titles.of(name), grid = #wanted, text = text_of, figure = figure_of}
-  made.low, made.high = colour_range(name, opts)
+  made.low, made.high = colour_range(name)
   for _, partner in ipairs(opts.partners or features.partners) do
     for _, block in ipairs(wanted) do
       local b = one_block(features, partner, block, name, opts)
@@ -113,11 +110,11 @@ function matrices.of(features, name, opts)
 end
 
 function matrices.over(list, name, opts)
-  opts = known("analysis.matrices_over", opts, {"partners", "pool", "k", "low", "high", "title"})
+  opts = known("analysis.matrices_over", opts, {"partners", "pool", "k"})
   gate.check {name}
-  local made = {title = opts.title or ("%s of text and vision layers over training"):format(titles.of(name)), rows = {}, blocks = {}, grid = #list,
+  local made = {title = ("%s of text and vision layers over training"):format(titles.of(name)), rows = {}, blocks = {}, grid = #list,
                 columns = {"epoch", "partner", "row", "column", name}, label = titles.of(name), text = text_of, figure = figure_of}
-  made.low, made.high = colour_range(name, opts)
+  made.low, made.high = colour_range(name)
   for _, partner in ipairs(opts.partners or list[1].features.partners) do
     for _, at in ipairs(list) do
       local b = one_block(at.features, partner, blocks[1], name, opts)

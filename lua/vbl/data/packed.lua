@@ -18,12 +18,6 @@ local function shard_samples(samples, image)
   return math.tointeger(math.min(most, math.max(64, (samples + 15) // 16)))
 end
 
-local function names_of(splits)
-  local names = {}
-  for i, s in ipairs(splits) do names[i] = s.name end
-  return names
-end
-
 -- Everything but what packing finds out.
 local function plan(data, given)
   local n, kind, classes = data.set:counts(), data:labels()

@@ -85,7 +85,7 @@ end
 
 -- Samples that follow each other in a request are one piece.
 local function images_of(requests, samples)
-  local images, masks, masked, at = {}, {}, nil, 1
+  local images, masks, at = {}, {}, 1
   while at <= #samples do
     local i, b = samples[at][1], samples[at][2]
     local n = 1

@@ -51,8 +51,7 @@ function markup.number(v)
   if math.type(v) == "integer" then return ("%d"):format(v) end
   if v ~= v then return "undefined" end
   if math.abs(v) == math.huge then return v > 0 and "infinite" or "-infinite" end
-  local text = ("%.4g"):format(v)
-  return text:find "e" and text or text:find "%." and text or ("%.4g"):format(v)
+  return ("%.4g"):format(v)
 end
 
 local function cell(value)

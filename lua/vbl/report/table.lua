@@ -32,7 +32,6 @@ local inference = require "vbl.report.table_inference"
 local layout = require "vbl.report.table_layout"
 local task_names = require "vbl.report.task_names"
 local unlike = require "vbl.report.unlike"
-local vbl = require "vbl"
 
 local defaults = {metrics = false, split = false, baseline = false, test = "bootstrap", draws = 2000, seed = 0, alpha = 0.05, digits = 3, interval = true, title = false}
 

@@ -154,10 +154,9 @@ function Run:progress(text) self.screen.progress(text) end
 
 function Run:metric(row)
   local time = system.time()
-  local line = {step = row.step, epoch = row.epoch, split = row.split, name = row.name, value = row.value, time = math.floor(time)}
-  for key, value in pairs(row) do
-    if key ~= "time" then line[key] = value end
-  end
+  local line = {}
+  for key, value in pairs(row) do line[key] = value end
+  line.time = math.floor(time)
   append(self, "metrics.jsonl", metrics.line(line))
   self.last_step = row.step
   local tag = row.split and row.split .. "/" .. row.name or row.name

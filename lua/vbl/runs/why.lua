@@ -156,7 +156,7 @@ local function tensors_of(a, b, kind)
   local y, list, count = store.safetensors_load(b.path .. file), {}, 0
   for _, name in ipairs(names) do
     local other = y[name]
-    local how = not other and "not in B" or not (table.concat(x[name]:shape(), "x") == table.concat(other:shape(), "x")) and "another shape" or nil
+    local how = not other and "not in B" or table.concat(x[name]:shape(), "x") ~= table.concat(other:shape(), "x") and "another shape" or nil
     local most = not how and largest_difference(x[name], other)
     if how or most ~= 0 then
       count = count + 1
@@ -186,20 +186,20 @@ local function checkpoint_lines(a, b)
 end
 
 -- What the logs say of resuming: a run that went on elsewhere is not of one piece.
-local function remarks_of(letter, record)
-  local lines, path = {}, record.path .. "/log.txt"
+local function add_remarks(lines, letter, record)
+  local path = record.path .. "/log.txt"
   for line in (system.exists(path) and store.read_file(path) or ""):gmatch "[^\n]+" do
     local text = line:match " %- INFO %- (resumed at step .*)" or line:match " %- WARNING %- (the run began with .* and goes on with .*)"
     if text then lines[#lines + 1] = letter .. ": " .. text end
   end
-  return lines
 end
 
 return function(a, b)
   local d = diff(a, b)
   local result = {diff = d, first = first_of(d.metrics), beyond = beyond_of(d.metrics), causes = {}, others = {}, checkpoints = checkpoint_lines(a, b),
-                  remarks = remarks_of("A", a)}
-  table.move(remarks_of("B", b), 1, 1000, #result.remarks + 1, result.remarks)
+                  remarks = {}}
+  add_remarks(result.remarks, "A", a)
+  add_remarks(result.remarks, "B", b)
   if result.first then sort_causes(a, b, result.first, result) end
   return result
 end

@@ -2,7 +2,6 @@
 -- evaluation and layer analysis at epoch 0 and after each epoch, log, metrics, plots, checkpoints, resume. vbl.train.finetune(config[, parts])
 -- does that of a downstream task: from a pretraining run, weights or scratch, best checkpoint, test. config: what vbl.config gave, with the
 -- keys of train/options.lua; parts {data=, model=, tasks=} replaces what would be built from it (the task of a fine-tuning follows from its data).
-local vbl = require "vbl"
 local flags = require "vbl.config.flags"
 local job_of = require "vbl.train.job"
 local known = require "vbl.known"

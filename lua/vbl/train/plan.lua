@@ -1,6 +1,5 @@
 -- `--plan`: what a run would do, counted, and nothing trained: parameters, FLOPs, memory, steps, the learning-rate curve,
 -- and what of the config is cut to what there is.
-local vbl = require "vbl"
 local memory = require "vbl.train.memory"
 local sched = require "vbl.sched"
 

@@ -89,7 +89,8 @@ function pretraining.evaluate(job, s)
   for _, task in ipairs(job.tasks) do losses[task.name] = found.values["loss." .. task.name] end
   if s.step > 0 then
     opts.plain, opts.starts = true, same_mode.starts(job, math.min(config.test_samples, job.test:size()))
-    found.train, found.train_intervals, found.train_errors = evaluate.run(job.model, job.tasks, job.train, opts)
+    local values, _, errors = evaluate.run(job.model, job.tasks, job.train, opts)
+    found.train, found.train_errors = values, errors
     found.train_pairs = math.min(#opts.starts * config.batch, job.train:size())
   end
   return found, losses

@@ -50,7 +50,7 @@ function cc3m.of(form)
 
   function reader.found(folder)
     for _, f in ipairs(form.files) do
-      if reading.is_file(folder .. "/" .. f[1]) then return form.title or form.name .. ": " .. f[1] end
+      if reading.is_file(folder .. "/" .. f[1]) then return form.name .. ": " .. f[1] end
     end
     for _, f in ipairs(form.csv and csv_files or {}) do
       if is_csv(folder .. "/" .. f[1]) then return form.name .. ": " .. f[1] end

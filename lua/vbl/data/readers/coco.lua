@@ -72,7 +72,7 @@ local function read_official(records, folder, part)
 end
 
 -- Karpathy's form, which Flickr30k and Flickr8k have too. restval belongs to train, as everybody uses it.
-function coco.read_karpathy(records, folder, path, images_of)
+function coco.read_karpathy(records, path, images_of)
   local restval = 0
   records:file(path)
   reading.json_each(path, {"images"}, function(_, image, number)
@@ -102,7 +102,7 @@ function coco.read(folder, o, base)
   local records = reading.records(folder, base)
   records:unit "captions"
   if kind == "karpathy" then
-    coco.read_karpathy(records, folder, folder .. "/" .. parts[1].file, function(image)
+    coco.read_karpathy(records, folder .. "/" .. parts[1].file, function(image)
       return images_folder(folder, image.filepath or "images") .. "/"
     end)
   else

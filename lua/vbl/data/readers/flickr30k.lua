@@ -57,7 +57,7 @@ function flickr30k.read(folder, _, base)
   records:unit "captions"
   local json, token = reading.first(folder, {"dataset_flickr30k.json"}), reading.first(folder, token_files)
   if json then
-    coco.read_karpathy(records, folder, folder .. "/" .. json, function() return images end)
+    coco.read_karpathy(records, folder .. "/" .. json, function() return images end)
   elseif token then
     flickr30k.read_token(records, folder .. "/" .. token, images, function(number, name, caption)
       records:append(number, name, nil, images .. name, caption)

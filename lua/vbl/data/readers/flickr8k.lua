@@ -82,7 +82,7 @@ function flickr8k.read(folder, _, base)
   if token then
     read_token(records, folder, token, images)
   elseif json then
-    coco.read_karpathy(records, folder, folder .. "/" .. json, function() return images end)
+    coco.read_karpathy(records, folder .. "/" .. json, function() return images end)
   elseif kaggle then
     read_kaggle(records, folder .. "/" .. kaggle, images)
   else

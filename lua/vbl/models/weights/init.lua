@@ -296,7 +296,7 @@ local function size_hint(model, found)
     table.concat(list, ", "), table.concat(ours, ", "), vocab and ("\n  the data's vocabulary must be theirs: vocabulary = \"" .. vocab .. "\"") or "")
 end
 
-local function covered(found, r)
+local function covered(found)
   local parts = {}
   for _, part in ipairs(found.parts) do
     if part.families.bert and part.want.text then parts.bert = true end
