@@ -127,10 +127,7 @@ end
 
 -- The names of a file's header, in lower case; {} of none.
 function csv.header(path)
-  local file = reading.open(path)
-  local line = file and file:read "l" or ""
-  if file then file:close() end
-  line = line:gsub("^\xEF\xBB\xBF", ""):gsub("\r$", "")
+  local line = reading.first_line(path) or ""
   return header_of(fields_of(line, separator_of(line)) or {}, path)
 end
 

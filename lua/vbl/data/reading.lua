@@ -55,6 +55,15 @@ function reading.open(path)
   return io.open(path, "rb")
 end
 
+-- The first line of a file without its end and byte-order mark; nil of an empty file, and of one that cannot be read.
+function reading.first_line(path)
+  local file = reading.open(path)
+  if not file then return nil end
+  local line = file:read "l"
+  file:close()
+  return line and line:gsub("^\xEF\xBB\xBF", ""):gsub("\r$", "")
+end
+
 -- Lines of a file with their numbers, without line ends; the byte-order mark of spreadsheets is left out.
 function reading.lines(path)
   local file, message = reading.open(path)
@@ -114,6 +123,14 @@ function reading.json_each(path, keys, fn)
   local wanted = {}
   for _, key in ipairs(keys) do wanted[key] = true end
   return c.json_each(path, wanted, fn)
+end
+
+-- The same for elements that are objects; one that is none is skipped, without a word where `records` is nil.
+function reading.json_objects(path, key, records, fn)
+  return reading.json_each(path, {key}, function(_, item, number)
+    if type(item) == "table" then return fn(item, number) end
+    if records then records:skip(("%s %d"):format(key:gsub("s$", ""), number), "no object") end
+  end)
 end
 
 function reading.records(folder, base) return c.records(folder, base) end

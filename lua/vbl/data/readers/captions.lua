@@ -9,10 +9,7 @@ local captions = {
 }
 
 function captions.found(folder)
-  local file = reading.open(folder .. "/captions.tsv")
-  if not file then return nil end
-  file:close()
-  return "captions: captions.tsv"
+  return reading.is_file(folder .. "/captions.tsv") and "captions: captions.tsv" or nil
 end
 
 function captions.open(path, _, base)

@@ -18,9 +18,7 @@ end
 local csv_files = {{"train.csv", "train"}, {"validation.csv", "val"}}
 
 local function is_csv(path)
-  local file = reading.open(path)
-  local header = file and file:read "l"
-  if file then file:close() end
+  local header = reading.first_line(path)
   return header ~= nil and header:find "^text,filepath" ~= nil
 end
 

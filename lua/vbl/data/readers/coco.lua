@@ -75,14 +75,14 @@ end
 function coco.read_karpathy(records, path, images_of)
   local restval = 0
   records:file(path)
-  reading.json_each(path, {"images"}, function(_, image, number)
+  reading.json_objects(path, "images", records, function(image, number)
     local where = "image " .. (image.filename or number)
     local split = image.split == "restval" and "train" or image.split
     if image.split == "restval" then restval = restval + 1 end
     if type(image.filename) ~= "string" or type(image.sentences) ~= "table" then return records:skip(where, "no filename or sentences") end
     local id = reading.id(image.cocoid) or image.filename
     for _, sentence in ipairs(image.sentences) do
-      if type(sentence.raw) ~= "string" then
+      if type(sentence) ~= "table" or type(sentence.raw) ~= "string" then
         records:skip(where, "a sentence without its raw text")
       else
         records:append(where, id, split, images_of(image) .. image.filename, reading.clean(sentence.raw))

@@ -32,7 +32,7 @@ function easy.read(folder, _, base)
     local file = ("%s/%s/questions.json"):format(path, split)
     records:file(file)
     reading.json_each(file, {""}, function(_, row, number)
-      local question, answer, image = row[1], row[2], row[3]
+      local question, answer, image = table.unpack(type(row) == "table" and row or {}, 1, 3)
       local where = "question " .. number
       if type(question) ~= "string" or math.type(image) ~= "integer" then return records:skip(where, "expected [question, answer, image]") end
       if not numbers[answer] then return records:skip(where, ("answer %q is not in answers.txt"):format(tostring(answer))) end

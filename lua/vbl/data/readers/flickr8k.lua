@@ -62,12 +62,7 @@ local function read_kaggle(records, path, images)
   end
 end
 
-local function kaggle_file(folder)
-  local file = reading.open(folder .. "/captions.txt")
-  local header = file and file:read "l"
-  if file then file:close() end
-  return header and header:gsub("\r$", "") == "image,caption" and "captions.txt" or nil
-end
+local function kaggle_file(folder) return reading.first_line(folder .. "/captions.txt") == "image,caption" and "captions.txt" or nil end
 
 function flickr8k.found(folder)
   local file = in_texts(folder, "Flickr8k.token.txt") or reading.first(folder, {"dataset_flickr8k.json"}) or kaggle_file(folder)

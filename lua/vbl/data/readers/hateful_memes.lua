@@ -16,9 +16,7 @@ local function id_of(value) return math.type(value) == "integer" and ("%05d"):fo
 
 function hateful.found(folder)
   if not reading.is_folder(folder .. "/img") or not reading.is_file(folder .. "/train.jsonl") then return nil end
-  local file = reading.open(folder .. "/train.jsonl")
-  local line = file:read "l" or ""
-  file:close()
+  local line = reading.first_line(folder .. "/train.jsonl") or ""
   if not line:find '"img"%s*:%s*"img/' or not line:find '"label"%s*:%s*[01]%s*[,}]' then return nil end
   local names = {}
   for _, split in ipairs(splits) do

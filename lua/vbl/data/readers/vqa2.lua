@@ -30,7 +30,7 @@ local function count_answers(folder, needed)
   for _, s in ipairs(splits) do
     local file = annotations_of(folder, s[1])
     if file then
-      reading.json_each(folder .. "/" .. file, {"annotations"}, function(_, a)
+      reading.json_objects(folder .. "/" .. file, "annotations", nil, function(a)
         local answer = said(a.multiple_choice_answer)
         if answer then count[answer] = (count[answer] or 0) + 1 end
       end)
@@ -47,8 +47,8 @@ end
 -- {class, weight, ...} of a question.
 local function label_of(annotation, numbers)
   local count, label = {}, {}
-  for _, a in ipairs(annotation.answers or {}) do
-    local answer = said(a.answer)
+  for _, a in ipairs(type(annotation.answers) == "table" and annotation.answers or {}) do
+    local answer = type(a) == "table" and said(a.answer)
     local number = answer and numbers[answer]
     if number then count[number] = (count[number] or 0) + 1 end
   end
@@ -67,7 +67,7 @@ local function read_split(records, folder, s, numbers)
     records:add(where, ("%d"):format(id), s[2], images .. ("%012d.jpg"):format(image_of[id]), texts[id], label)
   end
   records:file(path)
-  reading.json_each(path, {"questions"}, function(_, q, number)
+  reading.json_objects(path, "questions", records, function(q, number)
     local whole = math.type(q.question_id) == "integer" and math.type(q.image_id) == "integer" and type(q.question) == "string"
     if not whole then return records:skip("question " .. number, "no question_id, image_id or question") end
     texts[q.question_id], image_of[q.question_id] = reading.clean(q.question), q.image_id
@@ -78,7 +78,7 @@ local function read_split(records, folder, s, numbers)
   end)
   if not annotations then return end
   records:file(folder .. "/" .. annotations)
-  reading.json_each(folder .. "/" .. annotations, {"annotations"}, function(_, a, number)
+  reading.json_objects(folder .. "/" .. annotations, "annotations", records, function(a, number)
     local where = "question_id " .. (reading.id(a.question_id) or "of annotation " .. number)
     if not texts[a.question_id or 0] then return records:skip(where, "no such question, or a second annotation") end
     add(where, a.question_id, label_of(a, numbers))
