@@ -21,7 +21,9 @@ function settings.read(opts, n)
     error(("report: interval: expected \"subsample\" or false, got %s (rows drawn with replacement would be each other's neighbours)"):format(tostring(out.interval)), 3)
   end
   if math.type(out.null) ~= "integer" or out.null < 0 then error("report: null: expected a number of permutations, 0 for none", 3) end
-  if not (out.alpha > 0 and out.alpha < 1) then error("report: alpha: expected a number between 0 and 1", 3) end
+  if math.type(out.draws) ~= "integer" or out.draws < 1 then error("report: draws: expected a number of subsets, from 1", 3) end
+  if math.type(out.seed) ~= "integer" then error("report: seed: expected a whole number, got " .. tostring(out.seed), 3) end
+  if type(out.alpha) ~= "number" or not (out.alpha > 0 and out.alpha < 1) then error("report: alpha: expected a number between 0 and 1", 3) end
   out.groups = groups.read(out.groups, n)
   return out
 end

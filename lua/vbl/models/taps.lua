@@ -56,15 +56,15 @@ end
 function taps.check(patterns, names, what)
   local set = {}
   if type(patterns) == "string" then patterns = {patterns} end
+  local function refuse(given) error(("%s is named by %s: expected a list of names such as {\"bert.*\"}"):format(what, given), 0) end
+  if type(patterns) ~= "table" then refuse(tostring(patterns)) end
   for key, glob in pairs(patterns) do
-    if math.type(key) ~= "integer" or type(glob) ~= "string" then
-      error(("%s is named by %s = %s: expected a list of names such as {\"bert.*\"}"):format(what or "tap: no layer", tostring(key), tostring(glob)), 0)
-    end
+    if math.type(key) ~= "integer" or type(glob) ~= "string" then refuse(("%s = %s"):format(tostring(key), tostring(glob))) end
     local any, pattern = false, taps.pattern(glob)
     for _, name in ipairs(names) do
       if name:match(pattern) then set[name], any = true, true end
     end
-    if not any then error(string.format("%s is named '%s'%s", what or "tap: no layer", glob, hint(glob, names)), 0) end
+    if not any then error(string.format("%s is named '%s'%s", what, glob, hint(glob, names)), 0) end
   end
   return set
 end

@@ -283,7 +283,7 @@ end
 
 -- The taps of the next forwards, by patterns: "text.*" "vision.11" "fusion.*"; see vbl.models.taps. No argument or {} = none.
 function Vilbert:tap(patterns)
-  self.tapped = taps.check(patterns or {}, taps.names(self.config))
+  self.tapped = taps.check(patterns or {}, taps.names(self.config), "tap: no layer")
   return self
 end
 

@@ -77,7 +77,13 @@ function config.placement(name, L)
   error(string.format("unknown placement '%s'%s; there are: %s", name, nearest.hint(name, config.placements), table.concat(config.placements, ", ")), 0)
 end
 
+local function check_whole(value, what, least)
+  if math.type(value) == "integer" and value >= least then return end
+  error(string.format("vilbert: %s: expected a whole number of at least %d, got %s", what, least, tostring(value)), 0)
+end
+
 local function check_list(list, what, low, high)
+  if type(list) ~= "table" then error(string.format("vilbert: %s: expected a list of layers such as {1, 3}, got %s", what, tostring(list)), 0) end
   local last = low - 1
   for i, v in ipairs(list) do
     if math.type(v) ~= "integer" or v < low or v > high then
@@ -111,10 +117,7 @@ local function check_types(given)
 end
 
 local function check_sizes(c)
-  for _, key in ipairs {"dim", "layers", "attention_heads", "mlp", "image", "patch", "vocab", "max_positions"} do
-    local v = c[key]
-    if math.type(v) ~= "integer" or v < 1 then error(string.format("vilbert: %s: expected a whole number of at least 1, got %s", key, tostring(v)), 0) end
-  end
+  for _, key in ipairs {"dim", "layers", "attention_heads", "mlp", "image", "patch", "vocab", "max_positions"} do check_whole(c[key], key, 1) end
   if c.dim % c.attention_heads ~= 0 then
     error(string.format("vilbert: dim = %d does not divide into %d attention heads", c.dim, c.attention_heads), 0)
   end
@@ -123,6 +126,18 @@ local function check_sizes(c)
     if not (c[key] > 0 and c[key] < 1) then error(string.format("vilbert: %s: expected a number in (0, 1), got %g", key, c[key]), 0) end
   end
   if c.dropout < 0 or c.dropout >= 1 then error(string.format("vilbert: dropout: expected a number in [0, 1), got %g", c.dropout), 0) end
+end
+
+-- What pixels are normalised by, a number for each channel.
+local function check_channels(c)
+  for _, key in ipairs {"mean", "std"} do
+    for i = 1, 3 do
+      local v = c[key][i]
+      if #c[key] ~= 3 or type(v) ~= "number" or key == "std" and not (v > 0) then
+        error(string.format("vilbert: %s: expected three numbers%s such as {0.5, 0.5, 0.5}", key, key == "std" and " above 0" or ""), 0)
+      end
+    end
+  end
 end
 
 local function check_interleaved(c)
@@ -143,13 +158,15 @@ local function check_interleaved(c)
     co.text, co.vision = lists.text, lists.vision
   end
   co.text, co.vision = co.text or {}, co.vision or {}
+  check_list(co.text, "coattention.text", 0, c.layers - 1)
+  check_list(co.vision, "coattention.vision", 0, c.layers - 1)
   if #co.text ~= #co.vision then
     error(string.format("vilbert: coattention: text has %d layers and vision %d; both lists need the same length", #co.text, #co.vision), 0)
   end
-  check_list(co.text, "coattention.text", 0, c.layers - 1)
-  check_list(co.vision, "coattention.vision", 0, c.layers - 1)
   co.dim = co.dim or (c.dim == 768 and 1024 or c.dim)
   co.heads = co.heads or (c.dim == 768 and 8 or c.attention_heads)
+  check_whole(co.dim, "coattention.dim", 1)
+  check_whole(co.heads, "coattention.heads", 1)
   if co.dim % co.heads ~= 0 then error(string.format("vilbert: coattention.dim = %d does not divide into %d heads", co.dim, co.heads), 0) end
   c.coattention = co
 end
@@ -157,6 +174,7 @@ end
 local function check_stacked(c)
   if c.coattention or c.placement then error("vilbert: coattention and placement belong to fusion = \"interleaved\"", 0) end
   c.depth = c.depth or 4
+  check_whole(c.depth, "depth", 0)
   c.cross_attention_layers = c.cross_attention_layers or (c.depth == 8 and {1, 3, 6} or c.depth == 4 and {1, 3}) or
     error("vilbert: cross_attention_layers: say which of the " .. c.depth .. " blocks attend across, e.g. {1, 3}", 0)
   check_list(c.cross_attention_layers, "cross_attention_layers", 0, c.depth - 1)
@@ -189,6 +207,7 @@ function config.resolve(given)
   for key, value in pairs(config.presets[given.preset or "tiny"]) do c[key] = value end
   for key, value in pairs(given) do c[key] = value end
   check_sizes(c)
+  check_channels(c)
   check_fusion[c.fusion](c)
   if c.classifier then c.classifier = heads.options(c.classifier) end
   check_heads(c.heads)
