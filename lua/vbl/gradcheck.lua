@@ -5,22 +5,13 @@
 -- h = 1e-6 both lie far below 1e-5 of a gradient of order 1. -> the largest difference. An error names the element that is off.
 local document = require("vbl.tensor.c").document
 local vbl = require "vbl"
+local with_defaults = require "vbl.with_defaults"
 
 document("vbl.gradcheck", "gradcheck(fn, {x1, x2, ...}, [{h = 1e-6, atol = 1e-5, rtol = 1e-5, seed = 0}]) -> largest difference",
          "Compares the gradients of fn(x1, x2, ...) with central differences, element by element; inputs are f64, the result is one tensor. An error names " ..
          "the input and element that are off by more than atol + rtol |gradient|. Keep away from kinks: a difference across one is no derivative.")
 
 local defaults = {h = 1e-6, atol = 1e-5, rtol = 1e-5, seed = 0}
-
-local function options(opts)
-  local out = {}
-  for key, value in pairs(defaults) do out[key] = value end
-  for key, value in pairs(opts or {}) do
-    if defaults[key] == nil then error(("gradcheck: no option '%s'%s"):format(tostring(key), require("vbl.nearest").hint(tostring(key), defaults)), 3) end
-    out[key] = value
-  end
-  return out
-end
 
 local function leaves(inputs)
   local list = {}
@@ -67,7 +58,7 @@ local function each(shape, visit)
 end
 
 return {gradcheck = function(fn, inputs, opts)
-  local o, list = options(opts), leaves(inputs)
+  local o, list = with_defaults("gradcheck", opts, defaults), leaves(inputs)
   local y = fn(table.unpack(list))
   if not vbl.is_tensor(y) then error("gradcheck: expected a function that returns one tensor, got " .. type(y), 2) end
   local w = weights(y, o.seed)

@@ -3,7 +3,7 @@ local vbl = require "vbl"
 local check = require "check"
 local c = require "vbl.store.c"
 local system = require "vbl.system.c"
-local statistics = require "vbl.analysis.statistics"
+local statistics = require "vbl.statistics"
 local analysis = vbl.analysis
 
 local root = "/tmp/vbl-test-analysis-" .. system.pid()
@@ -175,7 +175,7 @@ end)
 check.group("a probe set that was trained on, or is too small", function()
   check.error(function() analysis.features(model, test, {samples = 16, train = test}) end, "of probe pair 1 is training pair 1 too")
   check.error(function() analysis.features(model, test, {samples = 4}) end, "4 pairs", "at least 8")
-  check.error(function() analysis.features(model, test, {sample = 16}) end, "features: no option 'sample', did you mean 'samples'? (samples, batch,")
+  check.error(function() analysis.features(model, test, {sample = 16}) end, "features: no option 'sample', did you mean 'samples'? (batch, mean, ")
   check.error(function() analysis.features(model, test, 16) end, "features: expected a table of options, got number")
   check.error(function() analysis.features(model, data, {samples = 16}) end, "expected a split such as data:split \"test\"")
   check.equal(#model.tapped, 0)

@@ -500,7 +500,7 @@ check.group("kinds", function()
 end)
 
 check.group("what is refused, and files", function()
-  check.error(function() vbl.report.table(two_groups(), {metric = {"auroc"}}) end, "unknown option 'metric'", "metrics")
+  check.error(function() vbl.report.table(two_groups(), {metric = {"auroc"}}) end, "report.table: no option 'metric'", "metrics")
   check.error(function() vbl.report.table(two_groups(), {metrics = {"aurok"}}) end, "no run has the metric 'aurok' on test", "auroc")
   check.error(function() vbl.report.table(two_groups(), {baseline = "lat"}) end, "no group is named 'lat', did you mean 'late'")
   check.error(function() vbl.report.table(two_groups(), {test = "t"}) end, "bootstrap or permutation")

@@ -85,7 +85,7 @@ check.group("queries", function()
   check.equal(names {status = "finished"}, "c")
   check.equal(names(function(r) return r.message == "no memory" end), "b")
   check.error(function() list {satus = "finished"} end, "no field 'satus'", "status")
-  check.error(function() vbl.runs.list {outt = "x"} end, "unknown option 'outt'")
+  check.error(function() vbl.runs.list {outt = "x"} end, "runs.list: no option 'outt', did you mean 'out'? (out, where)")
   check.error(function() vbl.runs.list {out = files.path .. "/none"} end, "none: No such file")
 end)
 

@@ -1,14 +1,14 @@
 -- Do two measures tell the same story? Rank correlation of measures over the layers of a model, averaged over models, or over epochs of one.
 --   correlation({table, ...}, names, {unit = "models"}) -> sheet: measure, other, spearman, models, layers
 --     one table a model: name -> list of its values by layer. unit: what the tables are, "models" or "epochs"; a column's name
--- Spearman within each model, then the mean by Fisher's z (vbl.analysis.statistics): pooling all layers of all models would take the models'
+-- Spearman within each model, then the mean by Fisher's z (vbl.statistics): pooling all layers of all models would take the models'
 -- differences for agreement. Distances have their sign turned, so that 1 means agreement. Layers of one model are no independent samples, and
 -- its epochs are not either: there is no p.
 local gate = require "vbl.analysis.gate"
 local heatmap = require "vbl.plot.heatmap"
 local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
-local statistics = require "vbl.analysis.statistics"
+local statistics = require "vbl.statistics"
 local terminal = require "vbl.plot.terminal"
 local titles = require "vbl.plot.titles"
 

@@ -11,7 +11,7 @@ local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
-local statistics = require "vbl.analysis.statistics"
+local statistics = require "vbl.statistics"
 local titles = require "vbl.plot.titles"
 
 local function groups_of(rows, name)

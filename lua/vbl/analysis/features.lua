@@ -9,9 +9,9 @@
 -- masked means), train = view of the training set: an image that is in both is an error, safe_point = called between batches}
 local vbl = require "vbl"
 local cache = require "vbl.analysis.cache"
-local known = require "vbl.known"
 local mismatch = require "vbl.data.mismatch"
 local taps = require "vbl.models.taps"
+local with_defaults = require "vbl.with_defaults"
 
 local features = {}
 
@@ -159,12 +159,7 @@ local function check_apart(split, n, train)
   apart[split] = {train = train, n = n}
 end
 
-local function complete(opts)
-  local o = {samples = 256, batch = 64, partners = {"matched", "mismatched"}, mean = true}
-  local names = {"samples", "batch", "partners", "tokens", "mean", "train", "safe_point"}
-  for key, value in pairs(known("analysis.features", opts, names)) do o[key] = value end
-  return o
-end
+local defaults = {samples = 256, batch = 64, partners = {"matched", "mismatched"}, tokens = false, mean = true, train = false, safe_point = false}
 
 local function checked_size(split, opts)
   local n = math.min(opts.samples, split:size())
@@ -205,7 +200,7 @@ function features.run(model, split, opts)
   if type(split) ~= "table" or not split.same_image then
     error("analysis.features: expected a split such as data:split \"test\" as argument 2", 2)
   end
-  opts = complete(opts)
+  opts = with_defaults("analysis.features", opts, defaults)
   local layers, n = features.layers(model.config), checked_size(split, opts)
   local training, tapped = model.training, model.tapped
   model:eval()

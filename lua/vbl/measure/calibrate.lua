@@ -1,8 +1,9 @@
 -- What a value means beside the values that chance gives.
 --   calibrate.against(value, null, traits, alpha) -> {p, null_mean, null_sd, null_q95, calibrated, corrected, z}
 --   calibrate.interval(value, draws, n, m, alpha) -> lo, hi
+--   calibrate.moments(list) -> mean, deviation of the list (n - 1)
 --   calibrate.fdr(p_values) -> q values (Benjamini and Hochberg 1995)
-local quantile = require "vbl.quantile"
+local statistics = require "vbl.statistics"
 
 local calibrate = {}
 
@@ -23,7 +24,7 @@ local function finite(list)
   return out
 end
 
-local function moments(list)
+function calibrate.moments(list)
   local mean, sum = 0, 0
   for _, v in ipairs(list) do mean = mean + v / #list end
   for _, v in ipairs(list) do sum = sum + (v - mean) ^ 2 end
@@ -42,14 +43,14 @@ function calibrate.against(value, null, traits, alpha)
   local draws = finite(null)
   if value ~= value or #draws == 0 then return {} end
   local left = traits.distance and traits.null == "permutation"
-  local sign, mean, sd = left and -1 or 1, moments(draws)
+  local sign, mean, sd = left and -1 or 1, calibrate.moments(draws)
   local extreme, all, least = 0, {}, sign * value - SAME * largest(value, draws)
   for i, v in ipairs(draws) do
     if sign * v >= least then extreme = extreme + 1 end
     all[i] = sign * v
   end
   table.sort(all)
-  local out = {p = (1 + extreme) / (#draws + 1), null_mean = mean, null_sd = sd, null_q95 = sign * quantile(all, 1 - alpha),
+  local out = {p = (1 + extreme) / (#draws + 1), null_mean = mean, null_sd = sd, null_q95 = sign * statistics.quantile(all, 1 - alpha),
                z = sd > 0 and (value - mean) / sd or nil, tail = left and "left" or "right"}
   if traits.best and traits.null == "permutation" then
     all[#all + 1] = sign * value
@@ -71,10 +72,10 @@ end
 function calibrate.interval(value, values, n, m, alpha)
   local draws = finite(values)
   if value ~= value or #draws < 10 or m >= n then return nil end
-  local mean = moments(draws)
+  local mean = calibrate.moments(draws)
   local scale = math.sqrt(m / (n - m))
   table.sort(draws)
-  local above, below = quantile(draws, 1 - alpha / 2) - mean, quantile(draws, alpha / 2) - mean
+  local above, below = statistics.quantile(draws, 1 - alpha / 2) - mean, statistics.quantile(draws, alpha / 2) - mean
   return value - scale * math.max(0, above), value - scale * math.min(0, below)
 end
 

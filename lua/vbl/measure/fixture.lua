@@ -1,11 +1,12 @@
 -- The deterministic fixture of the measures: X [24,6], Y [24,8] and tokens by formula, and what numpy and scipy make of them in f64.
+--   fixture.inputs() -> X, Y, text tokens [2,5,4], image tokens [2,7,4]; fixture.folds: the fold of each row
 --   fixture.lines() -> array of {name, got, expected}    one for every number; a list of numbers is one line
 --   fixture.run()   -> prints them with their differences; the number of lines that are off by more than 1e-9
 -- `vbl test measures` prints it. Neighbours are told here by rows from 0, as numpy tells them.
 local vbl = require "vbl"
 local measure = require "vbl.measure"
 
-local fixture = {tolerance = 1e-9}
+local fixture = {tolerance = 1e-9, folds = {}}
 local N, DX, DY, K = 24, 6, 8, 5
 
 local function matrix(rows, columns, at)
@@ -36,8 +37,7 @@ local function field(call, name) return function(...) return (select(2, call(...
 
 -- The lines of one matrix or of pairs: {name, measure, options, expected}; `joint`: X against Y's first six columns; `swap`: Y, X;
 -- `self`: X, X or Y, Y; `field`: of the record.
-local folds = {}
-for i = 0, N - 1 do folds[i + 1] = i % 4 end
+for i = 0, N - 1 do fixture.folds[i + 1] = i % 4 end
 local k5, one_hot = {k = K}, {directions = true}
 local measures = {
   {"cosine, X and Y[:, :6]", "cosine", {}, 0.556719500374, joint = true},
@@ -89,7 +89,7 @@ local measures = {
   {"distance correlation, corrected", "dcor", {estimator = "corrected"}, 0.346901152740},
   {"linear R2, X to Y", "linear_r2", {}, 0.534461077071},
   {"linear R2, Y to X", "linear_r2", {}, 0.621192481191, swap = true},
-  {"ridge R2, lambda 1, folds i % 4", "ridge_r2_cv", {folds = 4, lambda = 1, assignment = folds}, 0.200020350684},
+  {"ridge R2, lambda 1, folds i % 4", "ridge_r2_cv", {folds = 4, lambda = 1, assignment = fixture.folds}, 0.200020350684},
   {"Wasserstein 2", "wasserstein", {}, 1.548334530789, joint = true},
   {"Wasserstein 1", "wasserstein", {p = 1}, 1.490136863445, joint = true},
   {"Sinkhorn, cost <P, C>, eps 0.5", "sinkhorn", {eps = 0.5, form = "cost"}, 2.552870611850, joint = true},

@@ -6,7 +6,7 @@
 --   groups.remark(labels)    what a table without a chance level says of it; "" where there is one
 --   groups.folds(labels, count, seed, shares) -> list of the fold, from 0, of each row: whole groups, drawn by the seed, each to the fold that lacks most
 --                              rows of its share (equal ones by default)
-local statistics = require "vbl.analysis.statistics"
+local statistics = require "vbl.statistics"
 local vbl = require "vbl"
 
 local groups = {}

@@ -7,6 +7,9 @@
 --   degenerate   a matrix of zeros (for cloud distances: one of another width) gives its status and no number
 local vbl = require "vbl.tensor.c"
 local c = require "vbl.measure.c"
+local calibrate = require "vbl.measure.calibrate"
+local fixture = require "vbl.measure.fixture"
+local sorted_keys = require "vbl.sorted_keys"
 
 local N, D, DRAWS = 48, 8, 40
 
@@ -43,19 +46,6 @@ local function rotated(rows)
   return out
 end
 
-local function fixture()
-  local x, y = {}, {}
-  for i = 0, 23 do
-    x[i + 1], y[i + 1] = {}, {}
-    for j = 0, 5 do x[i + 1][j + 1] = math.sin(0.7 * (i + 1) * (j + 1)) + 0.1 * (i % 3) end
-    for j = 0, 7 do y[i + 1][j + 1] = math.cos(0.3 * (i + 1) * (j + 2)) + 0.5 * x[i + 1][j % 6 + 1] end
-  end
-  return tensor(x), tensor(y)
-end
-
-local fold = {}
-for i = 0, 23 do fold[i + 1] = i % 4 end
-
 -- name, known value, its options there, the options of the other questions; identical: value for X = Y ("any": no law); coordinates: rotation changes it; degenerate: status ("any": one of them);
 -- space: needs one space (the fixture's Y is cut to 6 columns). same: how near two equal values have to be (default 1e-9).
 local k5 = {k = 5}
@@ -87,7 +77,7 @@ local measures = {
   {"procrustes", 0.647929642720, identical = 1, degenerate = "ZERO_VARIANCE"},
   {"aligned_cosine", 0.638617618437, identical = 1, degenerate = "ZERO_VARIANCE"},
   {"linear_r2", 0.534461077071, identical = 1, degenerate = "ZERO_VARIANCE"},
-  {"ridge_r2_cv", 0.200020350684, {folds = 4, lambda = 1, assignment = fold}, {lambda = 1e-9}, identical = 1, degenerate = "ZERO_VARIANCE", same = 1e-6},
+  {"ridge_r2_cv", 0.200020350684, {folds = 4, lambda = 1, assignment = fixture.folds}, {lambda = 1e-9}, identical = 1, degenerate = "ZERO_VARIANCE", same = 1e-6},
   {"rsa", 0.291709307801, identical = 1, coordinates = true, degenerate = "ALL_TIED"},
   {"gw_identity", 1.474651896803, {normalise = false}, identical = 0, degenerate = "ZERO_VARIANCE"},
   {"uniformity", -2.321424481542, identical = "any", degenerate = "ZERO_ROW"},
@@ -100,11 +90,9 @@ local measures = {
 
 -- Rows for what plug-ins registered (vbl.h says what they state): rotation and the degenerate status are asked as far as stated.
 local function with_plugins()
-  local list, names = {table.unpack(measures)}, {}
-  for name in pairs(c.plugins()) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local def = c.plugins()[name]
+  local list, plugins = {table.unpack(measures)}, c.plugins()
+  for _, name in ipairs(sorted_keys(plugins)) do
+    local def = plugins[name]
     list[#list + 1] = {name, def.known, identical = def.best or "any", coordinates = not def.rotates, degenerate = "any", space = def.space}
   end
   return list
@@ -140,17 +128,10 @@ function questions.rotated(m, t)
   return math.abs(after - before) > 1e-3, "a rotation of one side leaves it unchanged"
 end
 
-local function moments(list)
-  local mean, sum = 0, 0
-  for _, v in ipairs(list) do mean = mean + v / #list end
-  for _, v in ipairs(list) do sum = sum + (v - mean) ^ 2 end
-  return mean, math.sqrt(sum / (#list - 1))
-end
-
 function questions.independent(m, t)
   local value, record = compare(m[1], t.x, t.other, m.opts, m.matrices)
   if m.matrices == 1 then return value == value, "undefined" end
-  local mean, sd = moments((c.null(m[1], t.x, t.other, m.opts, {draws = DRAWS})))
+  local mean, sd = calibrate.moments((c.null(m[1], t.x, t.other, m.opts, {draws = DRAWS})))
   if not (math.abs(value - mean) <= 5 * sd + 1e-9) then return false, ("%.4g, null %.4g +- %.2g"):format(value, mean, sd) end
   local exact = record.chance and record.chance_source:find "^exact"
   if exact and not (math.abs(record.chance - mean) <= 5 * sd / math.sqrt(DRAWS) + 1e-9) then
@@ -168,19 +149,7 @@ end
 
 -- Measures that do not take plain matrices: their questions as functions that return true, or false and what was found.
 local function token_measures(add)
-  local t, v = {}, {}
-  for b = 1, 2 do
-    t[b], v[b] = {}, {}
-    for i = 1, 5 do
-      t[b][i] = {}
-      for j = 1, 4 do t[b][i][j] = math.sin(1.1 * b + 0.5 * i * j) end
-    end
-    for p = 1, 7 do
-      v[b][p] = {}
-      for j = 1, 4 do v[b][p][j] = math.cos(0.9 * b - 0.4 * p * j) end
-    end
-  end
-  t, v = tensor(t), tensor(v)
+  local _, _, t, v = fixture.inputs()
   local tp = c.max_sim(t, v)
   local _, record
   add("max_sim", "known", near(tp, 0.647960628459, 1e-9))
@@ -250,7 +219,7 @@ end
 -- only: the one measure that is asked; nil: all.
 local function run(only)
   local x, other = normal_rows(N, D, 1), normal_rows(N, D, 2)
-  local fx, fy = fixture()
+  local fx, fy = fixture.inputs()
   local t = {fixture_x = fx, fixture_y = fy, fixture_y6 = fy:narrow(2, 1, 6), x_rows = x, other_rows = other}
   for name, m in pairs {x = tensor(x), turned = tensor(rotated(x)), other = tensor(other), narrow = tensor(normal_rows(N, D - 1, 3)), zeros = vbl.zeros(N, D)} do
     t[name] = c.prepare(m, name)

@@ -1,7 +1,7 @@
 -- What report, report_layers and matrix read: options, checked, and names of measures.
 local c = require "vbl.measure.c"
 local groups = require "vbl.measure.groups"
-local nearest = require "vbl.nearest"
+local with_defaults = require "vbl.with_defaults"
 
 local settings = {}
 
@@ -9,14 +9,7 @@ local defaults = {null = 200, interval = "subsample", draws = 100, seed = 0, alp
 
 -- opts with the defaults, groups as a list for n rows, or nil; wrong keys and ranges raise.
 function settings.read(opts, n)
-  local out = {}
-  for key, value in pairs(opts or {}) do
-    if defaults[key] == nil then error(("report: no option '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 3) end
-    out[key] = value
-  end
-  for key, value in pairs(defaults) do
-    if out[key] == nil then out[key] = value end
-  end
+  local out = with_defaults("report", opts, defaults, 4)
   if out.interval ~= "subsample" and out.interval ~= false then
     error(("report: interval: expected \"subsample\" or false, got %s (rows drawn with replacement would be each other's neighbours)"):format(tostring(out.interval)), 3)
   end

@@ -11,18 +11,15 @@
 --   resample.bootstrap_p(differences) -> p     two-sided: twice the share of draws on the smaller side of 0, (count + 1) / (draws + 1)
 --   resample.exchange_p(differences, observed) -> p     share of |draw| >= |observed|, (count + 1) / (draws + 1) (Phipson and Smyth 2010)
 --   resample.holm(ps) -> adjusted ps, in the given order (Holm 1979)
-local quantile = require "vbl.quantile"
+local statistics = require "vbl.statistics"
 local random = require "vbl.data.c"
 local student = require "vbl.report.student"
 
 local resample = {}
 
 function resample.moments(values)
-  local n, sum, squares = #values, 0, 0
-  for _, v in ipairs(values) do sum = sum + v end
-  local mean = sum / n
-  for _, v in ipairs(values) do squares = squares + (v - mean) ^ 2 end
-  return mean, n > 1 and math.sqrt(squares / (n - 1)) or nil
+  local mean, sd = statistics.mean_sd(values)
+  return mean, #values > 1 and sd or nil
 end
 
 -- The quantiles of t, one a draw, in an order of the row's own: a sample of t whose margin is exact.
@@ -61,7 +58,7 @@ function resample.interval(draws, alpha)
   end
   if #sorted < 0.95 * #draws then return nil end
   table.sort(sorted)
-  return quantile(sorted, alpha / 2), quantile(sorted, 1 - alpha / 2)
+  return statistics.quantile(sorted, alpha / 2), statistics.quantile(sorted, 1 - alpha / 2)
 end
 
 function resample.bootstrap_p(differences)

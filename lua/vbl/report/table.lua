@@ -32,16 +32,12 @@ local inference = require "vbl.report.table_inference"
 local layout = require "vbl.report.table_layout"
 local task_names = require "vbl.report.task_names"
 local unlike = require "vbl.report.unlike"
+local with_defaults = require "vbl.with_defaults"
 
 local defaults = {metrics = false, split = false, baseline = false, test = "bootstrap", draws = 2000, seed = 0, alpha = 0.05, digits = 3, interval = true, title = false}
 
 local function options_of(opts)
-  local all = {}
-  for key, value in pairs(defaults) do all[key] = value end
-  for key, value in pairs(opts or {}) do
-    if defaults[key] == nil then error(("report.table: unknown option '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 3) end
-    all[key] = value
-  end
+  local all = with_defaults("report.table", opts, defaults, 4)
   if all.test ~= "bootstrap" and all.test ~= "permutation" then
     error(("report.table: test: expected bootstrap or permutation, got '%s'"):format(tostring(all.test)), 3)
   end

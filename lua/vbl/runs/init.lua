@@ -15,6 +15,7 @@
 --   vbl.runs.why(a, b) -> the first step at which their numbers differ, and its cause     vbl.runs.why
 --   vbl.runs.import(source[, out]) -> paths     vbl.runs.import
 --   vbl.runs.csv.runs(records), vbl.runs.csv.metrics(record) -> text     vbl.runs.csv
+local known = require "vbl.known"
 local notes = require "vbl.runs.notes"
 local query = require "vbl.runs.query"
 local record = require "vbl.runs.record"
@@ -52,10 +53,7 @@ local function older(a, b)
 end
 
 function runs.list(opts)
-  opts = opts or {}
-  for key in pairs(opts) do
-    if key ~= "out" and key ~= "where" then error(("runs.list: unknown option '%s'; there are out and where"):format(tostring(key)), 2) end
-  end
+  opts = known("runs.list", opts, {"out", "where"})
   local out, list = opts.out or "runs", {}
   local names, message = system.list(out)
   if not names then error(message, 0) end

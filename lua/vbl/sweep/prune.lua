@@ -14,6 +14,7 @@
 --     run {{at=, point=}, ...}, rising, the last one new; others: one such list a trial
 local nearest = require "vbl.nearest"
 local pareto = require "vbl.sweep.pareto"
+local statistics = require "vbl.statistics"
 
 local prune = {}
 
@@ -43,12 +44,6 @@ function prune.check(given)
   return pruner
 end
 
-local function median(list)
-  table.sort(list)
-  local n = #list
-  return n % 2 == 1 and list[(n + 1) // 2] or (list[n // 2] + list[n // 2 + 1]) / 2
-end
-
 -- The first report at or after `at`.
 local function reached(reports, at)
   for _, r in ipairs(reports) do
@@ -73,7 +68,7 @@ function decide.median(pruner, run, others)
       if r.at >= pruner.warmup then best = math.min(best, r.point[m]) end
     end
     for i, point in ipairs(values) do list[i] = point[m] end
-    if best <= median(list) then return nil end
+    if best <= statistics.median(list) then return nil end
   end
   return ("after epoch %g worse than the median of %d trials"):format(last.at, #values)
 end

@@ -9,7 +9,7 @@
 --     1,000 resamples of the samples (Efron 1979)
 local vbl = require "vbl"
 local m = require "vbl.metrics"
-local quantile = require "vbl.quantile"
+local statistics = require "vbl.statistics"
 
 local scoring = {
   metrics = {
@@ -90,7 +90,7 @@ function by_kind.retrieval(p, _, out)
     local sorted, mrr = table.move(ranks, 1, #ranks, 1, {}), 0
     table.sort(sorted)
     for _, rank in ipairs(ranks) do mrr = mrr + 1 / rank / #ranks end
-    out.values["median_rank_" .. way], out.values["mrr_" .. way] = quantile(sorted, 0.5), mrr
+    out.values["median_rank_" .. way], out.values["mrr_" .. way] = statistics.quantile(sorted, 0.5), mrr
     for _, k in ipairs {1, 5, 10} do
       local name, share, hits = ("r%d_%s"):format(k, way), recall(ranks, k)
       out.values[name], out.proportions[name] = share, {hits, #ranks}

@@ -3,20 +3,15 @@
 -- Loss and norm vary by factors, not by differences, so the logarithm is looked at; its spread is the median absolute deviation times 1.4826,
 -- which for a normal law is the standard deviation and which a few wild steps do not move (Rousseeuw and Croux 1993). Why LIMIT, FACTOR and WINDOW are
 -- what they are: docs/guards.md.
-local spikes = {WINDOW = 64, FEWEST = 32, LIMIT = 8, FACTOR = 2}
+local statistics = require "vbl.statistics"
 
-local function median_of(values)
-  local sorted = table.move(values, 1, #values, 1, {})
-  table.sort(sorted)
-  local n = #sorted
-  return n % 2 == 1 and sorted[n // 2 + 1] or (sorted[n // 2] + sorted[n // 2 + 1]) / 2
-end
+local spikes = {WINDOW = 64, FEWEST = 32, LIMIT = 8, FACTOR = 2}
 
 -- Of the logarithms: their median and their robust deviation.
 local function robust(values)
-  local middle, distances = median_of(values), {}
+  local middle, distances = statistics.median(values), {}
   for i, v in ipairs(values) do distances[i] = math.abs(v - middle) end
-  return middle, 1.4826 * median_of(distances)
+  return middle, 1.4826 * statistics.median(distances)
 end
 
 local function judge(known, x)

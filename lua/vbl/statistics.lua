@@ -1,10 +1,12 @@
--- Statistics of small lists of numbers, for analyses across layers and models.
+-- Statistics of small lists of numbers.
 --   ranks(list)                 average ranks, from 1
 --   spearman(x, y)              nil with less than 3 values or where one of the lists is constant
---   fisher_mean(list, sizes)    mean of rank correlations, of sizes[i] values each, as tanh(mean(atanh r)) (Fisher 1921). atanh(1) is without bound, and one
---                               list of few values that agree in their order, which chance alone gives often, would be all of the mean: |r| is held half a
---                               step of its own below 1 (of L values the next below 1 is 1 - 12 / (L (L^2 - 1))), but where all are one number
+--   fisher_mean(list, sizes)    mean of rank correlations, of sizes[i] values each, as tanh(mean(atanh r)) (Fisher 1921). atanh(1) is infinite, so a single
+--                               short list in perfect order, which chance alone often gives, would decide the mean: |r| is held half a step below 1
+--                               (of L values the next possible one below 1 is 1 - 12 / (L (L^2 - 1))), unless all are the same number
 --   mean_sd(list)               mean and unbiased deviation (0 for one value)
+--   quantile(sorted, q)         linear interpolation between order statistics, as numpy.quantile; `sorted` ascending, 0 <= q <= 1
+--   median(list)                of a list in any order, which stays as it is
 --   permutation(n, seed, draw)  list of 1 .. n in the draw-th order of the seed; the script's random stream stays where it is
 local vbl = require "vbl"
 
@@ -61,6 +63,19 @@ function statistics.mean_sd(list)
   local mean = sum / n
   for _, v in ipairs(list) do squares = squares + (v - mean) ^ 2 end
   return mean, n > 1 and math.sqrt(squares / (n - 1)) or 0
+end
+
+function statistics.quantile(sorted, q)
+  local at = 1 + q * (#sorted - 1)
+  local i = math.floor(at)
+  local low, high = sorted[i], sorted[math.min(i + 1, #sorted)]
+  return low + (at - i) * (high - low)
+end
+
+function statistics.median(list)
+  local sorted, n = table.move(list, 1, #list, 1, {}), #list
+  table.sort(sorted)
+  return n % 2 == 1 and sorted[n // 2 + 1] or (sorted[n // 2] + sorted[n // 2 + 1]) / 2
 end
 
 function statistics.permutation(n, seed, draw)
