@@ -8,24 +8,10 @@ local figure = require "vbl.plot.figure"
 local gnuplot = require "vbl.plot.gnuplot"
 local layers = require "vbl.plot.layers"
 local metrics = require "vbl.runs.metrics"
+local series_of = require "vbl.runs.series"
 
 local splits = {{"step", "train, each step", 6}, {"train", "train, mean of the epoch", 1}, {"train_eval", "train, in eval mode", 5},
                 {"test", "test", 2}}  -- split, legend, colour
-
--- name -> split -> {x = steps, y = values}, and the names in order of appearance.
-local function collect(rows)
-  local curves, names = {}, {}
-  for _, row in ipairs(rows) do
-    if not row.name:find "^layer%." then
-      if not curves[row.name] then curves[row.name], names[#names + 1] = {}, row.name end
-      local split = row.split or ""
-      local s = curves[row.name][split] or {x = {}, y = {}}
-      curves[row.name][split] = s
-      s.x[#s.x + 1], s.y[#s.y + 1] = row.step, row.value
-    end
-  end
-  return curves, names
-end
 
 -- The loss of a task's control stands in the task's panel, beside the loss that it is to be compared with.
 local CONTROL = "_shuffled"
@@ -65,27 +51,6 @@ local function draw_group(base, title, curves, names, patterns)
   return #panels > 0 and figure.draw(base, {title = title, panels = panels})
 end
 
--- partner -> epoch -> measure -> list by layer (the first is layer 0); the epochs, sorted, and the measures in order of appearance.
-local function collect_layers(rows)
-  local found, epochs, measures, seen = {}, {}, {}, {}
-  for _, row in ipairs(rows) do
-    local layer, measure = row.name:match "^layer%.(%d+)%.(.+)$"
-    local partner = layer and (row.split or ""):match "^probe%.(.+)$"
-    if partner then
-      local epoch = row.epoch or 0
-      if not seen[epoch] then epochs[#epochs + 1], seen[epoch] = epoch, true end
-      if not seen[measure] then measures[#measures + 1], seen[measure] = measure, true end
-      found[partner] = found[partner] or {}
-      found[partner][epoch] = found[partner][epoch] or {}
-      local list = found[partner][epoch][measure] or {}
-      found[partner][epoch][measure] = list
-      list[layer + 1] = row.value
-    end
-  end
-  table.sort(epochs)
-  return found, epochs, measures
-end
-
 local function coattention_layers(folder)
   local ok, manifest = pcall(function() return c.json_decode(c.read_file(folder .. "/manifest.json")) end)
   return ok and manifest.coattention_layers or {}
@@ -95,7 +60,7 @@ local function draw_layers(folder, base, found, epochs, measures)
   local last, values = epochs[#epochs], {}
   for _, measure in ipairs(measures) do
     values[measure] = {}
-    for partner, by_epoch in pairs(found) do values[measure][partner] = (by_epoch[last] or {})[measure] end
+    for partner, by_measure in pairs(found) do values[measure][partner] = (by_measure[measure] or {})[last] end
   end
   return layers.layers(base, {title = ("Alignment of the two streams by layer, epoch %g"):format(last), measures = measures, values = values,
                               coattention = coattention_layers(folder)})
@@ -106,7 +71,7 @@ local function draw_evolution(base, matched, epochs, measures)
   for _, measure in ipairs(measures) do
     local lists = {}
     for e, epoch in ipairs(epochs) do
-      for layer, value in ipairs((matched[epoch] or {})[measure] or {}) do
+      for layer, value in ipairs((matched[measure] or {})[epoch] or {}) do
         lists[layer] = lists[layer] or {}
         for k = #lists[layer] + 1, e - 1 do lists[layer][k] = 0 / 0 end
         lists[layer][e] = value
@@ -120,7 +85,7 @@ end
 return function(folder)
   if not gnuplot.available() then return {} end
   local rows, drawn = metrics.read(folder .. "/metrics.jsonl"), {}
-  local curves, names = collect(rows)
+  local curves, names = series_of.curves(rows)
   local function note(name, ok)
     if ok then drawn[#drawn + 1] = name end
   end
@@ -131,7 +96,7 @@ return function(folder)
     if curves[name] and curves[name].step then curves[name].train = nil end  -- a mean over a schedule says nothing
   end
   note("schedule", draw_group(plots .. "schedule", "Learning rate and gradient norm", curves, names, {"^lr$", "^grad_norm$"}))
-  local found, epochs, measures = collect_layers(rows)
+  local found, epochs, measures = series_of.layers(rows)
   if #measures > 0 then
     note("layers", draw_layers(folder, plots .. "layers", found, epochs, measures))
     if #epochs > 1 and found.matched then note("evolution", draw_evolution(plots .. "evolution", found.matched, epochs, measures)) end

@@ -2,6 +2,7 @@
 --   curves(runs) -> charts {title, xlabel, series, refs}, in groups: {{title = "Loss", charts = {..}}, ...}
 -- The bounds of an interval (NAME.low, NAME.high) are a band of their metric, the loss with shuffled images is a line beside its own.
 local chance = require "vbl.report.chance"
+local series = require "vbl.runs.series"
 
 local POINTS = 400  -- of a series, at most: of longer ones the least and the largest of each stretch are drawn
 
@@ -42,21 +43,6 @@ local function thin_out(s)
     end
   end
   return out
-end
-
--- name -> split -> {x, y}, names in order of appearance
-local function collect(rows)
-  local found, names = {}, {}
-  for _, row in ipairs(rows) do
-    if not row.name:find "^layer%." then
-      if not found[row.name] then found[row.name], names[#names + 1] = {}, row.name end
-      local by_split = found[row.name]
-      local s = by_split[row.split or ""] or {x = {}, y = {}}
-      by_split[row.split or ""] = s
-      s.x[#s.x + 1], s.y[#s.y + 1] = row.step, row.value
-    end
-  end
-  return found, names
 end
 
 local function band(found, name, split, s)
@@ -134,7 +120,7 @@ return function(runs)
   local collected, names, seen = {}, {}, {}
   for r, run in ipairs(runs) do
     local own
-    collected[r], own = collect(run.rows)
+    collected[r], own = series.curves(run.rows)
     for _, name in ipairs(own) do
       local control = name:sub(-#CONTROL) == CONTROL and collected[r][name:sub(1, -#CONTROL - 1)]
       if not seen[name] and not hidden(name) and not control then names[#names + 1], seen[name] = name, true end

@@ -2,6 +2,7 @@
 --   layers.by_layer(runs) -> {epochs, charts}      from metrics.jsonl: one chart a measure, a line a partner, chance dashed
 --   layers.maps(runs) -> {epochs, charts}          from RUN/analysis: layer x layer, matched beside mismatched
 -- Values stand in one list an epoch, for the slider; the scale of a chart is that of all its epochs and partners.
+local series = require "vbl.runs.series"
 local titles = require "vbl.plot.titles"
 
 local layers = {}
@@ -9,26 +10,21 @@ local layers = {}
 local partners = {{"matched", "matched pairs"}, {"mismatched", "mismatched partner"}, {"none", "co-attention off"}}
 local NAN = 0 / 0
 
--- partner (or "chance") -> measure -> epoch -> list by layer; epochs and measures go into the sets.
-local function collect(rows, epochs, measures)
-  local found = {}
-  for _, row in ipairs(rows) do
-    local layer, measure = row.name:match "^layer%.(%d+)%.(.+)$"
-    local partner = layer and (row.split or ""):match "^probe%.(.+)$"
-    if partner then
-      local epoch = row.epoch or 0
-      epochs[epoch] = true
+-- What was measured of each run (vbl.runs.series), the measures of all in order of appearance, and the epochs, {[epoch] = true}.
+local function collect(runs)
+  local found, measures, epochs = {}, {}, {}
+  for r, run in ipairs(runs) do
+    local own_epochs, own_measures
+    found[r], own_epochs, own_measures = series.layers(run.rows)
+    for _, epoch in ipairs(own_epochs) do epochs[epoch] = true end
+    for _, measure in ipairs(own_measures) do
       if not measures[measure] then measures[measure], measures[#measures + 1] = true, measure end
-      found[partner] = found[partner] or {}
-      found[partner][measure] = found[partner][measure] or {}
-      local by_epoch = found[partner][measure]
-      by_epoch[epoch] = by_epoch[epoch] or {}
-      by_epoch[epoch][tonumber(layer) + 1] = row.value
     end
   end
-  return found
+  return found, measures, epochs
 end
 
+-- The epochs of a set, in order. (A file that was changed by hand may have others than whole ones, which no slider stops at.)
 local function sorted(set)
   local list = {}
   for key in pairs(set) do
@@ -94,8 +90,7 @@ local function add_chance(chart, runs, found, measure, epochs)
 end
 
 function layers.by_layer(runs)
-  local set, measures, found = {}, {}, {}
-  for r, run in ipairs(runs) do found[r] = collect(run.rows, set, measures) end
+  local found, measures, set = collect(runs)
   local epochs, charts = sorted(set), {}
   for _, measure in ipairs(measures) do
     local chart = {title = titles.of(measure), xlabel = "layer", whole = true, series = {}, shade = shade(runs[1])}

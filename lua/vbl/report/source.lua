@@ -1,6 +1,6 @@
 -- A run as the page needs it: its record (vbl.runs.record) and
 --   rows, alarm_rows, log           of metrics.jsonl, warnings.jsonl and log.txt; what cannot be read is empty and a line in `problems`
---   measured                        set of the partners of the layer measures, or nil
+--   measured                        by partner, the layer measures (vbl.runs.series); nil where there are none
 --   sheets, sheet_names, attention  RUN/analysis/NAME.json by name; sorted names; analysis/attention.json
 --   predicted                       split -> {header, rows, n, majority = share of the largest class, accuracy} (majority, accuracy: class labels)
 --   data, view, split               the data set, opened again, the view that each epoch evaluates, its name; nil and `no_data` says why
@@ -12,6 +12,7 @@ local c = require "vbl.store.c"
 local chance = require "vbl.report.chance"
 local record = require "vbl.runs.record"
 local scores = require "vbl.report.scores"
+local series = require "vbl.runs.series"
 local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
 local unigram = require "vbl.tasks.unigram"
@@ -115,13 +116,9 @@ function source.read(path, opts)
   run.alarm_rows = try(run, {}, function() return run:alarms() end)
   run.log = try(run, "", read_text, path .. "/log.txt")
   run.has_checkpoint = #(system.list(path .. "/checkpoints") or {}) > 0
-  for _, row in ipairs(run.rows) do
-    local partner = row.name:find "^layer%." and (row.split or ""):match "^probe%.(.+)$"
-    if partner and partner ~= "chance" then
-      run.measured = run.measured or {}
-      run.measured[partner] = true
-    end
-  end
+  run.measured = series.layers(run.rows)
+  run.measured.chance = nil
+  if next(run.measured) == nil then run.measured = nil end
   read_sheets(run)
   read_predictions(run)
   open_data(run, opts and opts.job)
