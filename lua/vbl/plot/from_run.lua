@@ -7,6 +7,7 @@ local c = require "vbl.store.c"
 local figure = require "vbl.plot.figure"
 local gnuplot = require "vbl.plot.gnuplot"
 local layers = require "vbl.plot.layers"
+local metric_names = require "vbl.metric_names"
 local metrics = require "vbl.runs.metrics"
 local series_of = require "vbl.runs.series"
 
@@ -14,8 +15,6 @@ local splits = {{"step", "train, each step", 6}, {"train", "train, mean of the e
                 {"test", "test", 2}}  -- split, legend, colour
 
 -- The loss of a task's control stands in the task's panel, beside the loss that it is to be compared with.
-local CONTROL = "_shuffled"
-
 local function panel_of(name, all)
   local curves, series, known = all[name], {}, {}
   for _, split in ipairs(splits) do
@@ -23,7 +22,7 @@ local function panel_of(name, all)
     local s = curves[split[1]]
     if s then series[#series + 1] = {name = split[2], x = s.x, y = s.y, color = split[3]} end
   end
-  local control = all[name .. CONTROL] and all[name .. CONTROL].test
+  local control = (all[metric_names.control(name)] or {}).test
   if control then series[#series + 1] = {name = "test, images shuffled", x = control.x, y = control.y, color = 3} end
   local others = {}
   for split in pairs(curves) do
@@ -34,15 +33,11 @@ local function panel_of(name, all)
   return {title = name, xlabel = "optimizer step", series = series}
 end
 
-local function is_extra(name, curves)
-  return name:find "%.low$" or name:find "%.high$" or name:sub(-#CONTROL) == CONTROL and curves[name:sub(1, -#CONTROL - 1)]
-end
-
 local function draw_group(base, title, curves, names, patterns)
   local panels = {}
   for _, name in ipairs(names) do
     for _, pattern in ipairs(patterns) do
-      if name:find(pattern) and not is_extra(name, curves) then
+      if name:find(pattern) and not metric_names.beside(name) and not curves[metric_names.controlled(name) or ""] then
         panels[#panels + 1] = panel_of(name, curves)
         break
       end

@@ -16,9 +16,9 @@ local figures = require "vbl.report.comparison_figures"
 local figure = require "vbl.plot.figure"
 local layers = require "vbl.analysis.layers"
 local listed = require "vbl.report.comparison_sheets"
+local metric_names = require "vbl.metric_names"
 local nearest = require "vbl.nearest"
 local results = require "vbl.report.table"
-local scoring = require "vbl.tasks.scoring"
 local task_names = require "vbl.report.task_names"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
@@ -67,7 +67,7 @@ local function rows_of(groups, measures)
         local row = means(result.alignment.after.mismatched, measures)
         local measured = next(row) ~= nil
         row.model, row.group, row.cluster, row.score = record.name, task_of(record), group.name, result.best.value
-        row.metric, row.lower = result.best.metric, scoring.lower[result.best.metric]
+        row.metric, row.lower = result.best.metric, metric_names.lower(result.best.metric)
         rows[#rows + 1] = measured and row or nil
       end
     end
@@ -94,7 +94,7 @@ local function values_to_show(groups)
       runs = runs + (counts_it and 1 or 0)
       for key in pairs(counts_it and record.values or {}) do
         local name = key:match "^test%.(.+)$"
-        if name and (name:find "^loss" or name:find "^accuracy") and not name:find "%.low$" and not name:find "%.high$" then counts[name] = (counts[name] or 0) + 1 end
+        if name and (name:find "^loss" or name:find "^accuracy") and not metric_names.beside(name) then counts[name] = (counts[name] or 0) + 1 end
       end
     end
   end

@@ -2,6 +2,7 @@
 --   curves(runs) -> charts {title, xlabel, series, refs}, in groups: {{title = "Loss", charts = {..}}, ...}
 -- The bounds of an interval (NAME.low, NAME.high) are a band of their metric, the loss with shuffled images is a line beside its own.
 local chance = require "vbl.report.chance"
+local metric_names = require "vbl.metric_names"
 local series = require "vbl.runs.series"
 
 local POINTS = 400  -- of a series, at most: of longer ones the least and the largest of each stretch are drawn
@@ -13,7 +14,6 @@ local groups = {
   {"Other metrics", {""}},
 }
 
-local CONTROL = "_shuffled"
 local split_names = {step = "train, each step", train = "train, mean of the epoch", train_eval = "train, in eval mode"}
 local split_colors = {step = 6, train = 1, train_eval = 5, test = 2, val = 4}
 local split_order = {step = 1, train = 2, train_eval = 3, val = 4, test = 5}
@@ -25,8 +25,6 @@ local function dash_of(split)
   if split_dashes[split] == nil then return 1 end
   return split_dashes[split] or nil
 end
-
-local function hidden(name) return name:find "^layer%." or name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." or name:find "^chance%." or name:find "^left_out%." end
 
 -- Of each stretch of the series its least and its largest value; values that are not finite stay.
 local function thin_out(s)
@@ -81,7 +79,7 @@ local function add_series(chart, runs, r, found, name)
       chart.series[#chart.series + 1] = made
     end
   end
-  local control = found[name .. CONTROL] and found[name .. CONTROL].test
+  local control = (found[metric_names.control(name)] or {}).test
   if control then
     chart.series[#chart.series + 1] = {name = (many and runs[r].short .. ", " or "") .. "test, images shuffled", x = control.x, y = control.y,
                                        color = many and (r - 1) % 7 + 1 or 3, dash = many and 2 or 1}
@@ -122,8 +120,8 @@ return function(runs)
     local own
     collected[r], own = series.curves(run.rows)
     for _, name in ipairs(own) do
-      local control = name:sub(-#CONTROL) == CONTROL and collected[r][name:sub(1, -#CONTROL - 1)]
-      if not seen[name] and not hidden(name) and not control then names[#names + 1], seen[name] = name, true end
+      local controlled = collected[r][metric_names.controlled(name) or ""]
+      if not seen[name] and not metric_names.beside(name) and not controlled then names[#names + 1], seen[name] = name, true end
     end
   end
   local result = {}

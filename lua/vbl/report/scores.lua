@@ -10,9 +10,7 @@
 --   scores.set(p, metric) -> set     scores.joined(p, q, metric) -> set of both, p's samples first
 --   scores.said(kind, row, [threshold]) -> the class of a binary or multiclass row, from 0
 --   scores.same(p, q) -> true, or false and the first difference of their samples
---   scores.lower(metric) -> whether smaller is better
 --   scores.range(metric) -> the least and the largest value that a metric of predictions can have
---   scores.neutral(metric) -> whether neither side is: controls (loss.mlm_shuffled), levels of chance, counts
 -- Ranks (auroc, average_precision) are those of the logits, where every row has them: scores near 1 are rounded to equal ones. Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
 local vbl = require "vbl"
 
@@ -30,12 +28,6 @@ local names = {
 local usual = {val = {"val", "dev", "dev_seen"}, test = {"test", "test_seen", "test_unseen"}}
 
 function scores.names(kind) return names[kind] or {} end
-
-function scores.neutral(metric)
-  return metric:find "_shuffled$" ~= nil or metric:find "^chance%." ~= nil or metric:find "^candidates%." ~= nil or metric:find "^left_out%." ~= nil
-end
-
-function scores.lower(metric) return not scores.neutral(metric) and (metric:find "^loss" ~= nil or metric:find "^median_rank" ~= nil) end
 
 function scores.range(metric)
   if metric:find "^median_rank" then return 1, math.huge end

@@ -4,9 +4,10 @@
 --   summary.config(runs) -> markup: what differs between the runs; every key, its value, the default, marked where the two differ
 --   summary.environment(runs) -> markup: manifest.json
 local clock = require "vbl.report.clock"
-local count = require "vbl.count"
+local comma = require("vbl.models.summary").comma
+local flatten = require "vbl.runs.flatten"
 local markup = require "vbl.report.markup"
-local scores = require "vbl.report.scores"
+local metric_names = require "vbl.metric_names"
 local show = require("vbl.config.values").show
 
 local summary = {}
@@ -37,15 +38,7 @@ local function lasting(seconds)
   return ("%d h %02d min"):format(seconds // 3600, seconds // 60 % 60)
 end
 
-local function thousands(n)
-  if not n then return nil end
-  local text = ("%d"):format(n)
-  while true do
-    local longer, changed = text:gsub("^(%d+)(%d%d%d)", "%1,%2")
-    if changed == 0 then return text end
-    text = longer
-  end
-end
+local function thousands(n) return n and comma(n) end
 
 local function last_row(run) return run.rows[#run.rows] or {} end
 
@@ -95,7 +88,7 @@ end
 
 -- Whether b is better than a.
 local function better(name, a, b)
-  if scores.lower(name) or name:find "^rank%." then return b < a end
+  if metric_names.lower(name) or name:find "^rank%." then return b < a end
   return b > a
 end
 
@@ -112,7 +105,8 @@ local function evaluations(run)
         found[key], names[#names + 1] = f, key
       end
       f.last = row
-      if row.value == row.value and (row.epoch or 0) > 0 and not scores.neutral(row.name) and (not f.best or better(row.name, f.best.value, row.value)) then f.best = row end
+      local counts = row.value == row.value and (row.epoch or 0) > 0 and not metric_names.neutral(row.name)
+      if counts and (not f.best or better(row.name, f.best.value, row.value)) then f.best = row end
     end
   end
   return found, names
@@ -171,7 +165,7 @@ end
 local function result_cell(run, name)
   local value, interval = run.values[name], run.result.intervals and run.result.intervals[name]
   if type(value) ~= "number" then return value or "" end
-  if not interval then return count(name:match "^%l+%.(.*)$" or name, value) or shown(value) end
+  if not interval then return metric_names.count(name:match "^%l+%.(.*)$" or name, value) or shown(value) end
   return markup.raw(markup.text(shown(value)) .. " " .. markup.element("small", nil, ("[%s, %s]"):format(shown(interval[1]), shown(interval[2]))))
 end
 
@@ -199,18 +193,6 @@ end
 
 -- ---- config and environment
 
-local function flatten(t, prefix, into)
-  for key, value in pairs(t) do
-    local path = prefix .. tostring(key)
-    if type(value) == "table" and next(value) ~= nil and #value == 0 then
-      flatten(value, path .. ".", into)
-    else
-      into[path] = value
-    end
-  end
-  return into
-end
-
 -- What the trainer and the model take where a script says nothing.
 local function defaults(kind)
   local made, options = {model = {}}, require "vbl.train.options"
@@ -218,7 +200,7 @@ local function defaults(kind)
     if key ~= "model" then made[key] = row[2] end
   end
   for key, row in pairs(require("vbl.models.vilbert_config").schema) do made.model[key] = row[2] end
-  return flatten(made, "", {})
+  return flatten(made)
 end
 
 local function equal(a, b) return a == b or tonumber(a) ~= nil and tonumber(a) == tonumber(b) end
@@ -246,7 +228,7 @@ end
 -- What differs between the runs, a column a run; then what is the same in all of them (of one run: everything).
 local function two_tables(runs, field, rest)
   local flat = {}
-  for i, run in ipairs(runs) do flat[i] = flatten(run[field], "", {}) end
+  for i, run in ipairs(runs) do flat[i] = flatten(run[field]) end
   local different, same = compared(runs, flat)
   if #runs == 1 then return rest(same) end
   return (#different > 0 and by_run(runs, head(runs, "differs"), different) or markup.element("p", nil, "The same in all runs.")) ..

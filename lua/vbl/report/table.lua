@@ -25,6 +25,7 @@
 -- and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below the table, never scored.
 --   t.columns {{task, metric, lower, neutral, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
 --   t.notes; cell {mean, sd, n, values, seeds, low, high, best, fewer, difference, p, p_holm}
+local metric_names = require "vbl.metric_names"
 local nearest = require "vbl.nearest"
 local resample = require "vbl.report.resample"
 local scores = require "vbl.report.scores"
@@ -173,7 +174,8 @@ local function make_columns(t, opts)
     for _, metric in ipairs(opts.metrics or first and default_metrics(first) or {}) do
       if has(t, task, metric) then
         used[metric] = true
-        t.columns[#t.columns + 1] = {task = task, metric = metric, lower = scores.lower(metric), neutral = scores.neutral(metric), samples = first and scores.has(first, metric) and first.n or nil}
+        t.columns[#t.columns + 1] = {task = task, metric = metric, lower = metric_names.lower(metric), neutral = metric_names.neutral(metric),
+                                     samples = first and scores.has(first, metric) and first.n or nil}
       end
     end
   end

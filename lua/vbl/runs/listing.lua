@@ -2,6 +2,7 @@
 -- listing(records, newest, {width =, color =, now =}) -> text     newest: of vbl.runs.index; width: columns of the terminal, nil: no end
 --   listing.values(record, newest) -> its main values as text; the first line of why it failed, of one that did
 local age = require "vbl.runs.age"
+local metric_names = require "vbl.metric_names"
 local visible = require "vbl.visible"
 
 local listing = {}
@@ -19,18 +20,13 @@ local function rank(name, best)
   return name:find "^loss" and 100 or 50
 end
 
--- What only stands beside a score.
-local function beside(name)
-  return name:find "%.low$" or name:find "%.high$" or name:find "^candidates%." or name:find "^chance%." or name:find "^left_out%."
-end
-
 -- {[name] = value} of the test split, else of val; nil where there is neither.
 local function of_split(values)
   for _, split in ipairs {"test", "val"} do
     local found = {}
     for key, value in pairs(values) do
       local name = key:match("^" .. split .. "%.(.+)$")
-      if name and not beside(name) then found[name] = value end
+      if name and not metric_names.beside(name) then found[name] = value end
     end
     if next(found) then return split, found end
   end

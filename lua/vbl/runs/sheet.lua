@@ -3,8 +3,8 @@
 local age = require "vbl.runs.age"
 local c = require "vbl.store.c"
 local config_values = require "vbl.config.values"
-local count = require "vbl.count"
 local flatten = require "vbl.runs.flatten"
+local metric_names = require "vbl.metric_names"
 local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
@@ -79,7 +79,7 @@ local function values(add, r)
     local cells = {}
     for i, split in ipairs(order) do
       local value = names[name][split]
-      cells[i] = ("%10s"):format(value and (count(name, value) or ("%.4g"):format(value)) or "")
+      cells[i] = ("%10s"):format(value and (metric_names.count(name, value) or ("%.4g"):format(value)) or "")
     end
     add(("  %-" .. math.max(width, #title - 2) .. "s%s"):format(name, table.concat(cells)))
   end

@@ -1,5 +1,5 @@
 -- What predictions are worth, by kind of labels; in scikit-learn's definitions (vbl.metrics).
---   scoring.metrics[kind] -> {name, ...}, the first being the kind's main one      scoring.lower: names that are better when smaller
+--   scoring.metrics[kind] -> {name, ...}, the first being the kind's main one
 --   scoring.values(p[, thresholds]) -> name -> value, name -> {right, n} of those that are proportions
 --     p: vbl.tasks.predictions; only samples with a known label count. Without thresholds 0.5 decides; with them the names of what depends
 --     on them end in _tuned.
@@ -19,7 +19,6 @@ local scoring = {
     soft = {"vqa_accuracy"},
     retrieval = {"r1_t2i", "r5_t2i", "r10_t2i", "r1_i2t", "r5_i2t", "r10_i2t", "median_rank_t2i", "median_rank_i2t", "mrr_t2i", "mrr_i2t"},
   },
-  lower = {loss = true, median_rank_t2i = true, median_rank_i2t = true},
 }
 
 local function column(scores, k) return scores:narrow(2, k, 1):contiguous():reshape(-1) end

@@ -5,6 +5,7 @@ local baselines = require "vbl.train.baselines"
 local checks = require "vbl.train.checks"
 local downstream = require "vbl.tasks.downstream"
 local final = require "vbl.train.final"
+local metric_names = require "vbl.metric_names"
 local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
 local rates = require "vbl.train.rates"
@@ -187,7 +188,7 @@ function finetuning.probes(s) return s.epoch < 0 end
 
 function finetuning.score(job, found)
   local value = found.values[job.metric .. "." .. job.task_name] or 0 / 0
-  local score = scoring.lower[job.metric] and -value or value
+  local score = metric_names.lower(job.metric) and -value or value
   return {metric = job.metric, value = value, score = score == score and score or -math.huge}
 end
 
