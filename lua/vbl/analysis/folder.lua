@@ -2,6 +2,7 @@
 -- which takes minutes.
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 
 local function try(folder)
@@ -12,7 +13,7 @@ local function try(folder)
 end
 
 return function(run, flags)
-  local folder = flags.given.out and flags.out:gsub("(.)/+$", "%1") or run .. "/analysis"
+  local folder = flags.given.out and trimmed(flags.out) or run .. "/analysis"
   local ok, message = pcall(try, folder)
   if ok then return folder end
   if system.interrupted() then error(message, 0) end

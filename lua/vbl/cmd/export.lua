@@ -3,12 +3,14 @@
 local export = require "vbl.models.weights.export"
 local named = require "vbl.runs.named"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 local vbl = require "vbl"
+local vocabulary = require "vbl.data.vocabulary"
 
 -- The file of the weights that a path means.
 local function find(path)
-  path = named(path):gsub("(.)/+$", "%1")
+  path = trimmed(named(path))
   for _, kind in ipairs {"best", "last"} do
     local file = ("%s/checkpoints/%s/model.safetensors"):format(path, kind)
     if system.exists(file) then return file end
@@ -20,9 +22,8 @@ end
 
 local function read_vocabulary(path)
   if not path then return nil end
-  local tokenizer, tokens = vbl.data.tokenizer(path), {}
-  for id = 0, tokenizer:size() - 1 do tokens[id + 1] = tokenizer:token(id) end
-  return tokens, tokenizer:rules()
+  local tokenizer = vbl.data.tokenizer(path)
+  return vocabulary.tokens(tokenizer), tokenizer:rules()
 end
 
 return function(...)
@@ -35,11 +36,9 @@ return function(...)
     if not found.parts[1].families.vilbert then error(("%s: not a file of this program"):format(source), 0) end
     if not found.parts[1].sizes then error(("%s: says nothing of its model (no config in its metadata, no config.json beside it)"):format(source), 0) end
     local model = vbl.models.vilbert {weights = find(source)}
-    local vocabulary, rules = read_vocabulary(found.vocabulary)
-    if vocabulary and #vocabulary ~= model.config.vocab then
-      error(("%s: has %d tokens, the model %d"):format(found.vocabulary, #vocabulary, model.config.vocab), 0)
-    end
-    export.write(model, out, {vocabulary = vocabulary, rules = rules, log = print})
+    local tokens, rules = read_vocabulary(found.vocabulary)
+    if tokens and #tokens ~= model.config.vocab then error(("%s: has %d tokens, the model %d"):format(found.vocabulary, #tokens, model.config.vocab), 0) end
+    export.write(model, out, {vocabulary = tokens, rules = rules, log = print})
   end)
   if not ok then usage("export: " .. usage.strip(message):gsub("^export: ", "")) end
 end

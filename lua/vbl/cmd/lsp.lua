@@ -1,5 +1,6 @@
 -- vbl lsp [FOLDER]: stubs for the Lua language server (LuaLS): FOLDER/.vbl/vbl.lua (---@meta) and, where there is none, FOLDER/.luarc.json
 -- that points to them. FOLDER: this one.
+local keywords = require "vbl.keywords"
 local pages = require "vbl.reference"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -37,8 +38,6 @@ local function parameters_of(signature)
   return list
 end
 
-local keywords = {["end"] = true, ["function"] = true, ["repeat"] = true, ["until"] = true, ["in"] = true, ["local"] = true, ["then"] = true}
-
 local function declaration(prefix, entry)
   local lines, names = {"---" .. entry.signature}, {}
   for line in (entry.help .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = "---" .. line end
@@ -62,9 +61,7 @@ local function stubs(parts)
     lines[#lines + 1] = "---@class " .. name
     lines[#lines + 1] = part.class and ("local %s = {}\n"):format(name) or name .. " = {}\n"
     for _, entry in ipairs(part.entries) do
-      if not keywords[entry.name] and entry.name ~= "and" and entry.name ~= "or" and entry.name ~= "not" then
-        lines[#lines + 1] = declaration(name .. (part.class and ":" or "."), entry)
-      end
+      if not keywords[entry.name] then lines[#lines + 1] = declaration(name .. (part.class and ":" or "."), entry) end
     end
   end
   lines[#lines + 1] = "return vbl"

@@ -4,6 +4,7 @@
 -- vbl sweep worker FOLDER [--device D] [--no-wait]          one worker more, here; what a Slurm array runs
 local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 
 local help = [[
@@ -17,7 +18,7 @@ local subcommands = {"status", "resume", "worker"}
 
 local function folder_of(name, folder)
   if not folder or folder:find "^%-" then usage(("sweep %s: expected the sweep's folder\n%s"):format(name, help)) end
-  return folder:gsub("(.)/+$", "%1"), nil
+  return trimmed(folder)
 end
 
 local run = {}

@@ -1,13 +1,10 @@
 -- Config values as text and back: words of the command line by the types a key takes, tables as Lua source.
 -- values.parse(text, types) -> value, or nil when no type of the set takes it    types: {number = true, ...}
 -- values.write(value, indent) -> Lua source; numbers come back exactly
+local keywords = require "vbl.keywords"
 local literal = require "vbl.config.literal"
 
 local values = {}
-
-local keywords = {}
-for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true until
-while]]):gmatch "%a+" do keywords[word] = true end
 
 -- A table constructor of plain values: it calls nothing, not even the methods that strings bring along.
 local function parse_table(text)

@@ -4,6 +4,7 @@ local c = require "vbl.data.c"
 local nearest = require "vbl.nearest"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
+local vocabulary = require "vbl.data.vocabulary"
 
 local packed = {name = "packed"}
 
@@ -29,22 +30,9 @@ local function plan(data, given)
   return m
 end
 
-local function vocabulary_text(data)
-  local lines = {}
-  for id = 0, data.tokenizer:size() - 1 do lines[id + 1] = data.tokenizer:token(id) end
-  return table.concat(lines, "\n") .. "\n"
-end
-
--- The vocabulary's rules for texts, in the form that lies beside a vocab.txt.
-local function rules_text(data)
-  local r = data.tokenizer:rules()
-  return store.json_encode({do_lower_case = r.lower_case, strip_accents = r.strip_accents, tokenize_chinese_chars = r.split_cjk,
-                            tokenizer_class = r.fast and "BertTokenizerFast" or "BertTokenizer"}, {indent = 1}) .. "\n"
-end
-
 -- What decides about the bytes of the shards.
-local function identity_of(m, vocabulary)
-  local text = table.concat({m.version, m.hash, m.image, m.options.crop or "center", m.options.crop_pct or 1, m.options.interpolation or "bicubic", m.max_tokens, m.shard, m.samples, vocabulary}, "\n")
+local function identity_of(m, texts)
+  local text = table.concat({m.version, m.hash, m.image, m.options.crop or "center", m.options.crop_pct or 1, m.options.interpolation or "bicubic", m.max_tokens, m.shard, m.samples, texts}, "\n")
   return store.sha256(text):sub(1, 16)
 end
 
@@ -98,15 +86,16 @@ local function open_set(folder, m) return c.packed(folder, m.identity, m) end
 function packed.pack(data, folder, opts)
   opts = opts or {}
   local m = plan(data, opts.options or {})
-  local vocabulary, rules = vocabulary_text(data), rules_text(data)
+  local tokens = vocabulary.text(vocabulary.tokens(data.tokenizer))
+  local rules = store.json_encode(vocabulary.rules(data.tokenizer:rules()), {indent = 1}) .. "\n"
   m.shard = opts.shard or shard_samples(m.samples, m.image)
   m.shards = (m.samples + m.shard - 1) // m.shard
-  m.identity = identity_of(m, vocabulary .. rules)
+  m.identity = identity_of(m, tokens .. rules)
   store.make_folder(folder)
   if check_folder(folder, m) then return read_manifest(folder), m.samples end
   check_space(folder, m)
   store.write_atomic(folder .. "/tokenizer_config.json", rules)
-  store.write_atomic(folder .. "/vocab.txt", vocabulary)
+  store.write_atomic(folder .. "/vocab.txt", tokens)
   local packer <close> = c.pack(data.set, folder, m.identity, m.shard, opts.threads or system.threads())
   local finished, done, kept
   repeat

@@ -4,11 +4,8 @@
 -- complete(text before the cursor, of the lines before it too) -> text to insert (may be ""), candidates to show or nil
 local commands = require "vbl.repl.commands"
 local help = require "vbl.help"
+local keywords = require "vbl.keywords"
 local system = require "vbl.system.c"
-
-local keywords = {}
-for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true until
-while]]):gmatch "%a+" do keywords[word] = true end
 
 -- Adds the string keys of a value: its own, then those its metatable's __index leads to.
 local function add_keys(value, set)

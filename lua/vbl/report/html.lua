@@ -15,6 +15,7 @@ local source = require "vbl.report.source"
 local summary = require "vbl.report.summary"
 local system = require "vbl.system.c"
 local tables = require "vbl.report.page_tables"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 local warnings = require "vbl.report.warnings"
 
@@ -240,7 +241,7 @@ return function(paths, opts)
   opts = opts or {}
   if type(paths) == "string" then paths = {paths} end
   if #paths == 0 then usage "report: expected at least one run's folder" end
-  local out = opts.out or #paths == 1 and paths[1]:gsub("(.)/+$", "%1") .. "/report.html"
+  local out = opts.out or #paths == 1 and trimmed(paths[1]) .. "/report.html"
   if not out then usage "report: several runs need a file to write to (out)" end
   local page = {runs = {}, sections = {}, data = {}}
   for i, path in ipairs(paths) do page.runs[i] = source.read(path, opts) end

@@ -3,7 +3,9 @@
 -- A set is told by its hash (by its path where none is on record): one that was moved is the same, one that was changed is not. The built-in
 -- scenes are one set, whatever they are drawn from: that is in the config. A set's name is the last part of its path; the whole path where two
 -- sets end alike; and the hash where they share that too.
-local function path_of(record) return (tostring(record.manifest.data or record.config.data or "?"):gsub("(.)/+$", "%1")) end
+local trimmed = require "vbl.trimmed"
+
+local function path_of(record) return trimmed(tostring(record.manifest.data or record.config.data or "?")) end
 
 local function identity(record)
   local path = path_of(record)

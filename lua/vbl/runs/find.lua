@@ -5,6 +5,7 @@ local c = require "vbl.store.c"
 local nearest = require "vbl.nearest"
 local record = require "vbl.runs.record"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 
 local function names_in(out)
   local list = {}
@@ -39,7 +40,7 @@ local function among(names, word)
 end
 
 return function(word, out, otherwise)
-  local path = word:gsub("(.)/+$", "%1")
+  local path = trimmed(word)
   if (word:find "/" or word:find "^%.+$") and record.is_run(word) then return path end
   local names = names_in(out)
   local name = among(names, word)

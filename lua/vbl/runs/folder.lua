@@ -25,6 +25,7 @@ local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 local visible = require "vbl.visible"
 
@@ -121,7 +122,7 @@ end
 folder.config = require "vbl.config.stored"
 
 function folder.open(path)
-  path = path:gsub("(.)/+$", "%1")
+  path = trimmed(path)
   if not system.exists(path .. "/config.lua") then
     error(("%s: not a run's folder (no config.lua in it); expected one such as runs/DATE-TIME-NAME"):format(path), 0)
   end

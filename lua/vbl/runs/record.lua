@@ -24,6 +24,7 @@ local folder = require "vbl.runs.folder"
 local metrics = require "vbl.runs.metrics"
 local shape = require "vbl.runs.shape"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 local visible = require "vbl.visible"
 
@@ -114,7 +115,7 @@ function record.is_surely_run(path)
 end
 
 function record.read(path)
-  path = path:gsub("(.)/+$", "%1")
+  path = trimmed(path)
   local self = setmetatable({path = path, name = path:match "[^/]*$", problems = {}}, Record)
   self.id = c.sha256(self.name):sub(1, 8)
   self.config = try(self, read_config, path)

@@ -2,6 +2,7 @@
 -- trains nothing, for a few configurations that have the ends of every range and the choices in turn.
 --
 --   check.experiment(definition)     raises what the experiment says of the first configuration that it refuses
+local process = require "vbl.process"
 local space = require "vbl.sweep.space"
 local system = require "vbl.system.c"
 local trial = require "vbl.sweep.trial"
@@ -63,7 +64,7 @@ function check.experiment(definition)
     local words = trial.words(config)
     local command = {system.executable(), definition.experiment, table.unpack(words)}
     command[#command + 1] = "--plan"
-    local refusal = trial.refusal(command)
+    local refusal = process.refusal(command)
     if refusal then error(("sweep: %s does not take %s: %s"):format(definition.experiment, table.concat(words, " "), refusal), 0) end
   end
 end

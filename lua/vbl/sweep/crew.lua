@@ -8,11 +8,11 @@ local console = require "vbl.runs.console"
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
 local objective = require "vbl.sweep.objective"
+local process = require "vbl.process"
 local results = require "vbl.sweep.results"
 local state_of = require "vbl.sweep.state"
 local status = require "vbl.sweep.status"
 local system = require "vbl.system.c"
-local trial = require "vbl.sweep.trial"
 local usage = require "vbl.usage"
 local worker = require "vbl.sweep.worker"
 
@@ -42,7 +42,7 @@ function Crew:ended(i, code)
   w.child = nil
   if code == 0 or self.stopping then return end
   if code < 128 then
-    self.failure = trial.last_words(c.read_file(w.log)) or "a worker ended with exit code " .. code
+    self.failure = process.last_words(c.read_file(w.log)) or "a worker ended with exit code " .. code
     return
   end
   w.deaths = system.monotonic() - w.began < SHORT and w.deaths + 1 or 0

@@ -16,6 +16,7 @@ local status = require "vbl.sweep.status"
 local suggest = require "vbl.sweep.suggest"
 local system = require "vbl.system.c"
 local trial = require "vbl.sweep.trial"
+local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
 
 local start = {}
@@ -158,7 +159,7 @@ function start.new(given)
 end
 
 function start.resume(folder, opts)
-  folder = absolute(folder:gsub("(.)/+$", "%1"))
+  folder = absolute(trimmed(folder))
   local state = status.read(folder)
   if system.cwd() ~= state.cwd then error(("sweep: %s was begun in %s, where its paths start; cd there, then resume it"):format(folder, state.cwd), 0) end
   if not system.exists(state.file) then

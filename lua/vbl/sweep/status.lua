@@ -12,6 +12,7 @@ local objective = require "vbl.sweep.objective"
 local pareto = require "vbl.sweep.pareto"
 local system = require "vbl.system.c"
 local trial = require "vbl.sweep.trial"
+local trimmed = require "vbl.trimmed"
 local values = require "vbl.config.values"
 
 local status = {}
@@ -52,7 +53,7 @@ local function record_of(state, t, folder)
 end
 
 function status.open(folder)
-  folder = folder:gsub("(.)/+$", "%1")
+  folder = trimmed(folder)
   local state = status.read(folder)
   local self = setmetatable({folder = folder, name = state.spec.name, state = state, trials = {}, best = {}}, Status)
   for i, t in ipairs(state.trials) do self.trials[i] = record_of(state, t, folder) end

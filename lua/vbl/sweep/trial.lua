@@ -6,11 +6,10 @@
 --   trial.folder(folder, definition, run) -> the run's folder of its newest attempt, nil before there is one
 --   trial.resumable(path) -> whether it has a checkpoint to go on from, and no process writes it
 --   trial.outcome(definition, path, code, output) -> {status=, values=, message=}     path nil: the process made no run folder
---   trial.last_words(text) -> what a process said last: its error, which starts with "vbl: ", else its last line; nil: nothing
---   trial.refusal(command) -> what a process that fails says last; nil: it does not fail
 --   trial.reports(definition, path) -> list of {at=, values=, last=} from metrics.jsonl, epoch 0 (before training) left out; last: it is of the
 --     last step that the manifest names, after which there is nothing left to save
 local objective = require "vbl.sweep.objective"
+local process = require "vbl.process"
 local runs = require "vbl.runs"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -63,21 +62,6 @@ end
 
 function trial.resumable(path) return system.exists(path .. "/checkpoints/last") and not runs.open(path):locked() end
 
-function trial.last_words(text)
-  local said, last
-  for line in text:gmatch "[^\n]+" do
-    said = line:match "^vbl: (.*)$" or said
-    if line:find "%S" then last = line end
-  end
-  return said or last
-end
-
-function trial.refusal(command)
-  local text, code = system.output {"/bin/sh", "-c", 'exec "$0" "$@" 2>&1', table.unpack(command)}
-  if code == 0 then return nil end
-  return text and (trial.last_words(text) or "exit code " .. code) or code
-end
-
 local function failed(format, ...) return {status = "failed", message = format:format(...)} end
 
 -- Everything that the run reports, for the message that says that the objective is not among it.
@@ -110,7 +94,7 @@ function trial.outcome(definition, path, code, output)
   if code == 128 + 2 or code == 128 + 15 then return {status = "released", killed = true, message = "was stopped from outside"} end
   if code == 128 + 9 then return {status = "released", killed = true, message = "was killed (signal 9; out of memory?)"} end
   if code > 128 then return failed("ended by signal %d%s", code - 128, signals[code - 128] and " (" .. signals[code - 128] .. ")" or "") end
-  if code ~= 0 then return failed("%s", record and record.status == "failed" and record.message or system.exists(output) and trial.last_words(store.read_file(output)) or "exit code " .. code) end
+  if code ~= 0 then return failed("%s", record and record.status == "failed" and record.message or system.exists(output) and process.last_words(store.read_file(output)) or "exit code " .. code) end
   if not record then return failed("made no run folder under --out: an experiment of a sweep trains through vbl.train, or makes one itself") end
   if record.status == "failed" then return failed("%s", record.message or "its result.json says failed") end
   return scored(definition, record)

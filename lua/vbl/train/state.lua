@@ -1,5 +1,6 @@
 -- A run's state on disk: what a checkpoint holds and how a run is opened again. Everything random is a function of (seed, step), so the
 -- state is weights, moments, step counts and the sums of the epoch's averages.
+local trimmed = require "vbl.trimmed"
 local vbl = require "vbl"
 local checkpoint = require "vbl.runs.checkpoint"
 local copy_weights = require "vbl.train.copy_weights"
@@ -15,6 +16,7 @@ local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
 local values = require "vbl.config.values"
+local vocabulary = require "vbl.data.vocabulary"
 
 local state = {}
 
@@ -60,12 +62,8 @@ end
 
 -- vocab.txt and tokenizer_config.json: what the ids of the model's text stream mean. A checkpoint without it would be of no use to others.
 local function vocabulary_files(tokenizer)
-  local tokens = {}
-  for id = 0, tokenizer:size() - 1 do tokens[id + 1] = tokenizer:token(id) end
-  local rules = tokenizer:rules()
-  return {["vocab.txt"] = table.concat(tokens, "\n") .. "\n", ["tokenizer_config.json"] = store.json_encode({
-    tokenizer_class = rules.fast and "BertTokenizerFast" or "BertTokenizer", do_lower_case = rules.lower_case, strip_accents = rules.strip_accents,
-    tokenize_chinese_chars = rules.split_cjk}, {indent = 2})}
+  return {["vocab.txt"] = vocabulary.text(vocabulary.tokens(tokenizer)),
+          ["tokenizer_config.json"] = store.json_encode(vocabulary.rules(tokenizer:rules()), {indent = 2})}
 end
 
 function state.create(job)
@@ -143,7 +141,7 @@ function state.open(config, kind)
   end
   if #words > 0 then
     usage(("--resume %s goes on with the run's own config; leave out %s (with others a new run begins from its weights: %s=%s/checkpoints/last)"):format(
-      flags.resume, table.concat(words, " "), kind == "finetune" and "from" or "model.weights", (flags.resume:gsub("(.)/+$", "%1"))))
+      flags.resume, table.concat(words, " "), kind == "finetune" and "from" or "model.weights", trimmed(flags.resume)))
   end
   local began = kinds.name_of(flags.resume)
   if began and began ~= kind then usage(("--resume %s: it is a %s run; this script goes on with a %s run"):format(flags.resume, began, kind)) end

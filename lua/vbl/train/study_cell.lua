@@ -8,10 +8,10 @@
 local job_of = require "vbl.train.job"
 local kinds = require "vbl.train.kinds"
 local loop = require "vbl.train.loop"
+local process = require "vbl.process"
 local runs = require "vbl.runs"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
-local trial = require "vbl.sweep.trial"
 local usage = require "vbl.usage"
 local values = require "vbl.config.values"
 
@@ -74,7 +74,7 @@ local function command(self, flags, own)
   return {system.executable(), "-e", ("require 'vbl.train.study_cell'.work(%s)"):format(values.write(given))}
 end
 
-function cell.refusal(self, flags) return trial.refusal(command(self, flags, {plan = true})) end
+function cell.refusal(self, flags) return process.refusal(command(self, flags, {plan = true})) end
 
 function cell.start(self, flags, threads, output)
   local child, message = system.start(command(self, flags, {threads = threads, resume = self.resume}), {output = output, self = true})

@@ -3,9 +3,9 @@
 --   crew.run(cells, flags, jobs) -> cells that failed, each with its message in cell.failure
 local cells_of = require "vbl.train.study_cell"
 local console = require "vbl.runs.console"
+local process = require "vbl.process"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
-local trial = require "vbl.sweep.trial"
 
 local POLL, LOOK, TERM = 0.2, 10, 15  -- seconds between looks at the processes, at what their runs have reached
 
@@ -51,7 +51,7 @@ function Crew:ended(i, code)
   one.state = "failed"
   if self.stopping then return end
   one.failure = code > 128 and "ended by signal " .. code - 128 or record and record.message or
-    one.output and trial.last_words(store.read_file(one.output)) or "exit code " .. code
+    one.output and process.last_words(store.read_file(one.output)) or "exit code " .. code
   self.screen.line(("   %s: FAILED: %s%s"):format(title(self, i), one.failure, one.output and " (" .. one.output .. ")" or ""))
 end
 

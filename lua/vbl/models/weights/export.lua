@@ -5,6 +5,8 @@
 -- opts {vocabulary = {token, ...}, rules = tokenizer:rules(), log = function(line)}. Written beside and renamed: the folder is whole or not there.
 local c = require "vbl.store.c"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
+local vocabulary = require "vbl.data.vocabulary"
 
 local export = {}
 
@@ -31,11 +33,11 @@ local function write_bert(model, folder, opts)
   c.safetensors_save(folder .. "/model.safetensors", names, tensors, {format = "pt"})
   json(folder .. "/config.json", bert_config(model.config))
   if not opts.vocabulary then return end
-  c.write_atomic(folder .. "/vocab.txt", table.concat(opts.vocabulary, "\n") .. "\n")
-  json(folder .. "/tokenizer_config.json", {
-    tokenizer_class = opts.rules.fast and "BertTokenizerFast" or "BertTokenizer", do_lower_case = opts.rules.lower_case,
-    strip_accents = opts.rules.strip_accents, tokenize_chinese_chars = opts.rules.split_cjk, model_max_length = model.config.max_positions,
-    unk_token = "[UNK]", cls_token = "[CLS]", sep_token = "[SEP]", pad_token = "[PAD]", mask_token = "[MASK]"})
+  c.write_atomic(folder .. "/vocab.txt", vocabulary.text(opts.vocabulary))
+  local config = vocabulary.rules(opts.rules)
+  config.model_max_length = model.config.max_positions
+  for _, name in ipairs {"unk", "cls", "sep", "pad", "mask"} do config[name .. "_token"] = ("[%s]"):format(name:upper()) end
+  json(folder .. "/tokenizer_config.json", config)
 end
 
 local function vit_config(m)
@@ -61,7 +63,7 @@ local function write_vilbert(model, folder)
 end
 
 function export.write(model, folder, opts)
-  folder = folder:gsub("(.)/+$", "%1")
+  folder = trimmed(folder)
   if system.exists(folder) then error(("%s: is there already; name a new folder"):format(folder), 0) end
   local log, beside = opts.log or function() end, ("%s.tmp-%d"):format(folder, system.pid())
   local m = model.config

@@ -7,6 +7,7 @@
 local c = require "vbl.store.c"
 local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 
 local source = {}
 
@@ -75,7 +76,7 @@ end
 function source.open(path)
   local stat = system.stat(path)
   if not stat then error(("%s: no such file or folder"):format(path), 0) end
-  local file = stat.type == "directory" and inside(path:gsub("(.)/+$", "%1")) or path
+  local file = stat.type == "directory" and inside(trimmed(path)) or path
   if file:find "%.pth?$" or file:find "%.bin$" or file:find "%.ckpt$" then
     error(("%s: a pickled checkpoint, which is not read here; convert it: python tools/convert_pt.py %s OUT.safetensors"):format(file, file), 0)
   end

@@ -1,0 +1,2 @@
+-- trimmed(path) -> the path without slashes at its end; "/" stays.
+return function(path) return (path:gsub("(.)/+$", "%1")) end
