@@ -9,6 +9,7 @@
 --   sheet.series(rows, pick) -> the series of a figure, in order of appearance; pick(row) -> name, x, cell[, low, high], or nil to leave it out
 -- Cells are strings, numbers or booleans; a number that is undefined is its status, "ZERO_VARIANCE", where one is known, else "nan".
 local c = require "vbl.store.c"
+local layout = require "vbl.columns"
 local nearest = require "vbl.nearest"
 local store = require "vbl.store"
 
@@ -52,24 +53,12 @@ local function shown(value)
 end
 
 function sheet.aligned(columns, rows)
-  local width, lines = {}, {}
-  local function measure(row)
-    for j = 1, #columns do width[j] = math.max(width[j] or 0, utf8.len(shown(row[j])) or 0) end
+  local lines = {}
+  for i = 0, #rows do
+    lines[i + 1] = {}
+    for j = 1, #columns do lines[i + 1][j] = shown((i == 0 and columns or rows[i])[j]) end
   end
-  measure(columns)
-  for _, row in ipairs(rows) do measure(row) end
-  local function line(row)
-    local cells = {}
-    for j = 1, #columns do
-      local text = shown(row[j])
-      local room = (" "):rep(width[j] - (utf8.len(text) or #text))
-      cells[j] = type(row[j]) == "number" and room .. text or text .. room
-    end
-    return (table.concat(cells, "  "):gsub("%s+$", ""))
-  end
-  lines[1] = line(columns)
-  for _, row in ipairs(rows) do lines[#lines + 1] = line(row) end
-  return table.concat(lines, "\n")
+  return table.concat(layout(lines, function(i, j) return i > 1 and type(rows[i - 1][j]) == "number" end), "\n")
 end
 
 function Sheet:__tostring()

@@ -1,5 +1,7 @@
 -- What a data set says about itself: about.describe(data), about.check(data, opts), about.apart(data, a, b), about.show(data, i, opts).
 -- Methods of data sets of the same names call these.
+local columns = require "vbl.columns"
+
 local about = {}
 
 -- "1 sample", "3 samples"
@@ -22,19 +24,13 @@ end
 
 local function share(n, all) return all > 0 and ("%d (%.1f %%)"):format(n, 100 * n / all) or "0" end
 
+-- Names at the left, numbers at the right.
 local function table_of(rows)
-  local widths, lines = {}, {}
   for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(tostring(cell)) or #tostring(cell)) end
+    for j, cell in ipairs(row) do row[j] = tostring(cell) end
   end
-  for _, row in ipairs(rows) do
-    local cells = {}
-    for i, cell in ipairs(row) do
-      local pad = (" "):rep(widths[i] - (utf8.len(tostring(cell)) or #tostring(cell)))
-      cells[i] = i == 1 and tostring(cell) .. pad or pad .. tostring(cell)
-    end
-    lines[#lines + 1] = "  " .. table.concat(cells, "  ")
-  end
+  local lines = columns(rows, function(_, j) return j > 1 end)
+  for i, line in ipairs(lines) do lines[i] = "  " .. line end
   return lines
 end
 

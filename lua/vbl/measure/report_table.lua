@@ -1,6 +1,7 @@
 -- The object that report and report_layers return: `rows` (an array of tables) and `settings`; print it, r:row(measure[, layer]),
 -- r:totable() (a copy of the rows), r:save(path) as .json or .tsv.
 local c = require "vbl.store.c"
+local layout = require "vbl.columns"
 local store = require "vbl.store"
 
 local Report = {}
@@ -46,19 +47,6 @@ local function head(has, s)
   return list
 end
 
-local function layout(lines)
-  local widths, out = {}, {}
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(line) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
-  end
-  for r, line in ipairs(lines) do
-    local parts = {}
-    for i, cell in ipairs(line) do parts[i] = cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) end
-    out[r] = (table.concat(parts, "  "):gsub("%s+$", ""))
-  end
-  return table.concat(out, "\n")
-end
-
 function Report:__tostring()
   local has = {}
   for _, row in ipairs(self.rows) do
@@ -66,7 +54,7 @@ function Report:__tostring()
   end
   local lines = {head(has, self.settings)}
   for i, row in ipairs(self.rows) do lines[i + 1] = cells(row, has) end
-  return layout(lines)
+  return table.concat(layout(lines), "\n")
 end
 
 -- The row of a measure (its label), of a layer where there are layers; nil when there is none.

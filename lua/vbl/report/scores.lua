@@ -12,6 +12,7 @@
 --   scores.same(p, q) -> true, or false and the first difference of their samples
 --   scores.range(metric) -> the least and the largest value that a metric of predictions can have
 -- Ranks (auroc, average_precision) are those of the logits, where every row has them: scores near 1 are rounded to equal ones. Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
+local usual = require "vbl.data.usual_splits"
 local vbl = require "vbl"
 
 local scores = {main = {binary = 2, multiclass = 2, multilabel = 2, soft = 1, retrieval = 2}}
@@ -24,8 +25,6 @@ local names = {
   soft = {"vqa_accuracy"},
   retrieval = {"r1_t2i", "r1_i2t", "r5_t2i", "r5_i2t", "r10_t2i", "r10_i2t", "median_rank_t2i", "median_rank_i2t", "mrr_t2i", "mrr_i2t"},
 }
-
-local usual = {val = {"val", "dev", "dev_seen"}, test = {"test", "test_seen", "test_unseen"}}
 
 function scores.names(kind) return names[kind] or {} end
 

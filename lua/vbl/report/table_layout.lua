@@ -3,6 +3,7 @@
 -- layout.new(t) -> t with markdown(), latex(), csv(), html(), save(path)
 local c = require "vbl.store.c"
 local csv = require "vbl.store.table"
+local length = require("vbl.columns").length
 
 local Table = {}
 Table.__index = Table
@@ -139,8 +140,6 @@ local function left_out(t)
 end
 
 -- ---- the three forms
-
-local function length(text) return utf8.len(text) or #text end
 
 local function aligned(lines)
   local widths, out = {}, {}

@@ -4,13 +4,16 @@
 --   checkpoint.write(folder, kind, parts, offsets)      parts {NAME = {names=, tensors=, metadata=}, ..., state = table}; raises
 --   checkpoint.read(folder, kind, fingerprint) -> {NAME = name -> tensor, ..., state = table}, offsets; nil when there is none at all
 --   checkpoint.check_kind(kind)     raises for a kind that is none
+--   checkpoint.place(path) -> the run's folder, and the kind where it is RUN/checkpoints/KIND; nil where it is neither's
 --   checkpoint.read_state(folder, kind) -> its state.json; nil and why where it is not there or not whole
 --   checkpoint.whole(folder) -> {{kind=, path=}, ...} of the undamaged ones, sorted
 -- A damaged, missing or foreign one is an error that names the file, or the first key of the fingerprint that differs, and the
 -- checkpoints that are whole.
 local c = require "vbl.store.c"
 local difference = require "vbl.difference"
+local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 
 local checkpoint = {}
 
@@ -20,18 +23,22 @@ function checkpoint.check_kind(kind)
   end
 end
 
+function checkpoint.place(path)
+  path = trimmed(path)
+  if system.exists(path .. "/config.lua") then return path end
+  local run, kind = path:match "^(.*)/checkpoints/([^/]+)$"
+  if run and system.exists(run .. "/config.lua") then return run, kind end
+end
+
 local function write_parts(path, kind, parts, offsets)
-  local files, names = {}, {}
-  for name in pairs(parts) do
-    if name ~= "state" then names[#names + 1] = name end
+  local files, state = {}, {}
+  for _, name in ipairs(sorted_keys(parts)) do
+    local part, file = parts[name], name .. ".safetensors"
+    if name ~= "state" then
+      local crc, size = c.safetensors_save(path .. "/" .. file, part.names, part.tensors, part.metadata or {format = "pt"})
+      files[file] = {size = size, crc32 = crc}
+    end
   end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local file = name .. ".safetensors"
-    local crc, size = c.safetensors_save(path .. "/" .. file, parts[name].names, parts[name].tensors, parts[name].metadata or {format = "pt"})
-    files[file] = {size = size, crc32 = crc}
-  end
-  local state = {}
   for key, value in pairs(parts.state) do state[key] = value end
   local fingerprint = state.fingerprint
   state.fingerprint = nil

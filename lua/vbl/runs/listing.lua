@@ -2,6 +2,7 @@
 -- listing(records, newest, {width =, color =, now =}) -> text     newest: of vbl.runs.index; width: columns of the terminal, nil: no end
 --   listing.values(record, newest) -> its main values as text; the first line of why it failed, of one that did
 local age = require "vbl.runs.age"
+local length = require("vbl.columns").length
 local metric_names = require "vbl.metric_names"
 local visible = require "vbl.visible"
 
@@ -72,7 +73,6 @@ end
 
 local columns = {"id", "name", "status", "kind", "task", "seed", "values", "tags", "age"}
 local right = {seed = true, age = true}
-local function length(text) return utf8.len(text) or #text end
 
 local function cut(text, width)
   if length(text) <= width then return text end

@@ -5,6 +5,7 @@
 --     over the seeds (sd: deviation of a sample, n - 1); best: those that no other dominates, one with one objective
 --   tostring(it) -> the table that `vbl sweep status` prints: best first, then what runs, waits, was pruned, failed
 --   status.command(definition, trial, run) -> the command line that does this run again
+local columns = require "vbl.columns"
 local journal_of = require "vbl.sweep.journal"
 local lease = require "vbl.sweep.lease"
 local state_of = require "vbl.sweep.state"
@@ -114,20 +115,6 @@ local function row_of(self, t, best)
   return row
 end
 
--- Columns as wide as their widest cell.
-local function aligned(rows)
-  local widths, lines = {}, {}
-  for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
-  end
-  for i, row in ipairs(rows) do
-    local cells = {}
-    for j, cell in ipairs(row) do cells[j] = cell .. (" "):rep(widths[j] - (utf8.len(cell) or #cell)) end
-    lines[i] = "  " .. table.concat(cells, "  "):gsub("%s+$", "")
-  end
-  return lines
-end
-
 local function header(self)
   local spec, list = self.state.spec, {}
   for i, o in ipairs(spec.objectives) do list[i] = o.direction .. " " .. o.name end
@@ -166,7 +153,7 @@ function Status:__tostring()
   for _, t in ipairs(sorted(self)) do rows[#rows + 1] = row_of(self, t, best) end
   if #rows > 1 then
     lines[#lines + 1] = ""
-    table.move(aligned(rows), 1, #rows, #lines + 1, lines)
+    for _, line in ipairs(columns(rows)) do lines[#lines + 1] = "  " .. line end
   end
   for _, t in ipairs(self.trials) do
     if t.message then lines[#lines + 1] = ("trial %d: %s: %s"):format(t.number, t.status, t.message) end

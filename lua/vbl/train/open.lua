@@ -11,27 +11,24 @@ local folder = require "vbl.runs.folder"
 local job_of = require "vbl.train.job"
 local initial = require "vbl.train.initial"
 local kinds = require "vbl.train.kinds"
+local manifest = require "vbl.runs.manifest"
 local named = require "vbl.runs.named"
 local state = require "vbl.train.state"
 local system = require "vbl.system.c"
 local usage = require "vbl.usage"
-local vbl = require "vbl"
 
 -- The run's folder and the checkpoint's kind.
 local function split(path)
   local ok, found = pcall(named, path)
   if not ok then usage(found) end
-  path = found:gsub("(.)/+$", "%1")
-  if system.exists(path .. "/config.lua") then return path, nil end
-  local run, kind = path:match "^(.*)/checkpoints/([^/]+)$"
-  if run and system.exists(run .. "/config.lua") then return run, kind end
+  local run, kind = checkpoint.place(found)
+  if run then return run, kind end
   usage(("%s: neither a run, by its folder (config.lua in it) or the name that it has in runs/, nor one of its checkpoints (RUN/checkpoints/last)"):format(path))
 end
 
 -- Whether the job's model, as it was made, is what the run began with. Runs of before that was recorded are believed where their weights are there.
 local function as_it_began(job, run)
-  local path = run .. "/manifest.json"
-  local began = system.exists(path) and vbl.load(path).initial
+  local began = manifest(run).initial
   if began then return initial.same(began, initial.of(job.model.list)) end
   return job.config.flags.weights == nil
 end
@@ -47,8 +44,7 @@ local function epochs_of(run, with_first)
 end
 
 local function check_data(job, run)
-  local path = run .. "/manifest.json"
-  local known = system.exists(path) and vbl.load(path).data_hash
+  local known = manifest(run).data_hash
   if known and known ~= job.data:hash() then
     usage(("%s: the data set has changed since the run (hash %s, the run had %s): its held-out pairs are not the run's"):format(run, job.data:hash(), known))
   end

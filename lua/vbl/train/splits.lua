@@ -6,10 +6,9 @@
 -- for every seed.
 local nearest = require "vbl.nearest"
 local usage = require "vbl.usage"
+local usual = require "vbl.data.usual_splits"
 
 local splits = {}
-
-local usual = {val = {"val", "dev", "dev_seen"}, test = {"test", "test_seen", "test_unseen"}}
 
 local function names_of(data)
   local sizes, names = {}, {}

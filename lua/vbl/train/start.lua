@@ -8,6 +8,7 @@
 local checkpoint = require "vbl.runs.checkpoint"
 local named = require "vbl.runs.named"
 local system = require "vbl.system.c"
+local trimmed = require "vbl.trimmed"
 
 local start = {}
 
@@ -22,13 +23,12 @@ end
 function start.weights(from)
   local ok, path = pcall(named, from)
   if not ok then error("config: from: " .. path, 0) end
-  from = path:gsub("(.)/+$", "%1")
-  if system.exists(from .. "/config.lua") then return of_run(from), from end
-  local run, kind = from:match "^(.*)/checkpoints/([^/]+)$"
-  if run and system.exists(run .. "/config.lua") then
+  from = trimmed(path)
+  local run, kind = checkpoint.place(from)
+  if run and not kind then return of_run(run), run end
+  if kind then
     checkpoint.check_kind(kind)
     if not checkpoint.read_state(run .. "/checkpoints", kind) then error(("config: from: %s: there is no such checkpoint"):format(from), 0) end
-    return from, from
   end
   if not system.exists(from) then error(("config: from: %s: no such run, checkpoint or file"):format(from), 0) end
   return from, from

@@ -10,6 +10,7 @@ local folder = require "vbl.runs.folder"
 local follower = require "vbl.runs.follower"
 local initial = require "vbl.train.initial"
 local kinds = require "vbl.train.kinds"
+local manifest = require "vbl.runs.manifest"
 local sorted_keys = require "vbl.sorted_keys"
 local start = require "vbl.train.start"
 local store = require "vbl.store.c"
@@ -41,7 +42,7 @@ local function names_of(tasks)
   return names
 end
 
-local function manifest(job)
+local function manifest_for(job)
   local parameters = {}
   for _, part in ipairs(require("vbl.models.summary").parts(job.model)) do parameters[part[1]] = part[2] end
   local coattention = {}
@@ -69,7 +70,7 @@ end
 function state.create(job)
   local run
   local ok, path = pcall(dist.on_first, function()
-    run = folder.create {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest(job),
+    run = folder.create {out = job.config.flags.out, name = job.config.flags.name or job.config.name, config = job.config, manifest = manifest_for(job),
                          files = vocabulary_files(job.data.tokenizer)}
     return run.path
   end)
@@ -155,14 +156,9 @@ function state.open(config, kind)
   return run, stored
 end
 
-local function manifest_of(run)
-  local path = run.path .. "/manifest.json"
-  return system.exists(path) and vbl.load(path) or {}
-end
-
 -- A script hands over tasks of its own beside the config: another one would train others. Their order is that of their dropout masks.
 local function check_tasks(run, job)
-  local began = manifest_of(run).task_names  -- nil: from before they were recorded
+  local began = manifest(run.path).task_names  -- nil: from before they were recorded
   local had, has = table.concat(began or {}, ", "), table.concat(names_of(job.tasks), ", ")
   if not began or had == has then return end
   usage(("--resume %s: the run trains the tasks %s and this script%s hands over %s: go on with the script that began it"):format(
@@ -171,14 +167,15 @@ end
 
 -- Sums round as the number of ranks and threads has it.
 local function compare_threads(run)
-  local began, ranks = manifest_of(run).threads, manifest_of(run).ranks or 1
+  local began = manifest(run.path)
+  local threads, ranks = began.threads, began.ranks or 1
   if ranks ~= dist.size() then
     run:warn("the run began with %d rank%s and goes on with %d: its sums may differ in the last bits", ranks, ranks == 1 and "" or "s", dist.size())
     return
   end
-  if began and began ~= system.threads() then
-    run:warn("the run began with %d threads and goes on with %d: its sums may differ in the last bits; --threads %d goes on bit for bit", began,
-             system.threads(), began)
+  if threads and threads ~= system.threads() then
+    run:warn("the run began with %d threads and goes on with %d: its sums may differ in the last bits; --threads %d goes on bit for bit", threads,
+             system.threads(), threads)
   end
 end
 
