@@ -1,6 +1,6 @@
 -- All that vbl offers, by module and kind of object: what the reference pages and the editor's stubs are written from.
--- reference() -> {{name = "vbl.data" or "tensor", class = whether its entries are methods, about = string, entries = {{name, signature, help, [example]}, ...}}, ...},
--- modules first, both by the alphabet; entries by name
+-- reference() -> {{name = "vbl.data" or "tensor", class = whether its entries are methods, about = string, entries = {entry, ...}}, ...}, modules first,
+--   both by the alphabet. An entry is {name, signature, help, [example]}; they are sorted by name
 local help = require "vbl.help"
 local source = require "vbl.source"
 

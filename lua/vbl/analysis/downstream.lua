@@ -5,7 +5,8 @@
 -- permutation, Anderson and ter Braak 2003); q: Benjamini and Hochberg over the measures. A group of one model says nothing and is left out, and counted.
 -- Models that differ in their seed only are no models of their own: where rows name a `cluster`, its scores are shuffled as a block, among
 -- the clusters of its size, and p is that of the clusters.
--- Distances have their sign turned, and scores that are better when smaller (lower = true: a loss). The number of models is what the test has; layers and epochs of one model are not more models.
+-- Distances have their sign turned, and so have scores that are better when smaller (lower = true: a loss). A test has as many samples as there are
+-- models; the layers and epochs of one model are not more of them.
 local calibrate = require "vbl.measure.calibrate"
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"

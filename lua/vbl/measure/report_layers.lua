@@ -2,8 +2,9 @@
 --
 -- layers: array of {name = "layer0", x = [n, dx], y = [n, dy]}, all of the same n rows in the same order. names, opts: as for report.
 -- Rows: one a layer and measure (fields of report's rows and `layer`, `q`), then for each measure two more with layer = "max" (for
--- distances "min"; `at`: which layer) and layer = "mean", both over the layers that have a value (`note` where some have none). Taking the best of many layers finds large values in noise too: the same
--- permutation is applied to all layers and the best (the mean) is taken inside each draw, so that p and calibrated allow for the search.
+-- distances "min"; `at`: which layer) and layer = "mean", both over the layers that have a value (`note` where some have none).
+-- Taking the best of many layers finds large values in noise too. So the same permutation is applied to all layers and the best (the mean) is taken
+-- inside each draw: p and calibrated then allow for the search.
 -- q: p after Benjamini and Hochberg over all layers and measures of the table.
 local calibrate = require "vbl.measure.calibrate"
 local report = require "vbl.measure.report"

@@ -46,8 +46,12 @@ local function rotated(rows)
   return out
 end
 
--- name, known value, its options there, the options of the other questions; identical: value for X = Y ("any": no law); coordinates: rotation changes it; degenerate: status ("any": one of them);
--- space: needs one space (the fixture's Y is cut to 6 columns). same: how near two equal values have to be (default 1e-9).
+-- {name, known value, options of the known value, options of the other questions}, and
+--   identical     the value for X = Y; "any": there is no law
+--   coordinates   a rotation changes the value
+--   degenerate    the status on degenerate data; "any": one of them; "zero": the value 0
+--   space         X and Y have to be in one space (the fixture's Y is cut to 6 columns)
+--   same          how near two equal values have to be (1e-9)
 local k5 = {k = 5}
 local measures = {
   {"cosine", 0.556719500374, identical = 1, coordinates = true, degenerate = "ZERO_ROW", space = true},

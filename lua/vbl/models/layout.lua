@@ -32,7 +32,8 @@ end
 
 -- tokens i32 [B, T], lengths i32 [B]; samples: Lua array of B numbers (layout.numbers);
 -- device: where the index tensors go (where new tensors go); calm: there is no dropout, so rows and samples, which it alone reads, are left out.
--- Returns {B, T, N, longest (segment), whole (seg and keys are all rows), lengths, first, counts, numbers (Lua arrays of B: first row, rows, samples), ids [N], pos [N], seg [B,2] (queries), keys [B,2], rows [N,2], cls [B], scatter [N] (row -> b*T+t)}.
+-- Returns {B, T, N, longest = of the segments, whole = whether seg and keys are all rows, ids [N], pos [N], seg [B,2] (of the queries), keys [B,2], rows [N,2],
+-- cls [B], samples [B], scatter [N] (row -> b*T+t)} and Lua arrays by sample: lengths, first = first row, counts = rows, numbers.
 function layout.text(tokens, lengths, samples, max_positions, packed, device, calm)
   local B, T = tokens:size(1), tokens:size(2)
   local rows_of, len = tokens:totable(), lengths:totable()
@@ -57,8 +58,9 @@ function layout.text(tokens, lengths, samples, max_positions, packed, device, ca
       scatter[n] = t <= len[b] and (b - 1) * T + t - 1 or -1
     end
   end
-  return {B = B, T = T, N = n, longest = longest, whole = packed, lengths = len, first = first, counts = counts, numbers = samples, ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2),
-          rows = not calm and i32(device, rows, 2) or nil, cls = i32(device, cls), scatter = i32(device, scatter), samples = not calm and i32(device, samples) or nil}
+  return {B = B, T = T, N = n, longest = longest, whole = packed, lengths = len, first = first, counts = counts, numbers = samples,
+          ids = i32(device, ids), pos = i32(device, pos), seg = i32(device, seg, 2), keys = i32(device, keys, 2), cls = i32(device, cls),
+          scatter = i32(device, scatter), rows = not calm and i32(device, rows, 2) or nil, samples = not calm and i32(device, samples) or nil}
 end
 
 local kept = {}

@@ -63,8 +63,8 @@ function summary.flops(model, T)
   return total
 end
 
--- Bytes that one sample keeps for backward (with checkpointing each layer's input, and all of one layer or block): per row of an encoder layer about qkv, attention and its output, two normalised inputs, two
--- residual sums and the MLP's two hidden widths; a fusion block adds one more norm.
+-- Bytes that one sample keeps for backward: per row of an encoder layer about qkv, attention and its output, two normalised inputs, two residual sums and
+-- the MLP's two hidden widths; a fusion block adds one more norm. With checkpointing: each layer's input, and all of one layer or block.
 function summary.activation_bytes(model, T)
   local c = model.config
   local rows = T + (c.image // c.patch) ^ 2 // 1 + 1

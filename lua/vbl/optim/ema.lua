@@ -1,6 +1,6 @@
 -- vbl.optim.ema(parameters, decay) -> average: an exponential moving average of the weights, which often generalises better than the last ones.
---   average:update(step)     after the optimizer's step of that number, from 1: average = d average + (1 - d) weights, d = min(decay, (1 + step) / (10 + step)),
---                            so that the first steps do not stay in it (as tf.train.ExponentialMovingAverage)
+--   average:update(step)     after the optimizer's step of that number, from 1: average = d average + (1 - d) weights with
+--                            d = min(decay, (1 + step) / (10 + step)), so that the first steps do not stay in it (as tf.train.ExponentialMovingAverage)
 --   average:during(fn, ...)  fn(...) with the averages in the parameters, the weights back after it, whatever is raised
 --   average:apply()          the averages in the parameters, the weights in average.list, and average:restore() the weights back; a second time: nothing
 --   average.list             {{name =, tensor =}, ...}, as the parameters

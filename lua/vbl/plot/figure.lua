@@ -1,12 +1,17 @@
 -- The one kind of line figure: a title, one shared legend, a grid of panels.
 --
 --   figure.draw(base, {title=, columns=, panels = {panel, ...}}) -> true, or false without gnuplot
---     panel {title=, xlabel=, ylabel=, ylow=, yhigh= (else what the values need), log_x = bool, series = {{name=, x = {..}, y = {..}}, ...}, shade = {{from, to}, ...} (of x: the co-attending layers), integer_x = bool,
---       ticks = {name of x = 1, of x = 2, ...}, refs = {{y, label}, ...}: dashed lines across}
---       series with equal names share a style in all panels; color = 1..7: a place in the palette (default: the next that none asks for);
---       order = 0..1: a colour of the sequential palette (epochs, layers); dashed = true: a grey reference line; broken = true: dashes in its own colour; thin = true: a thin grey line; points = true: dots without
---       lines; low, high = lists: a band behind the line, bars at points.
---       Values that are not finite are gaps.
+--     panel {title=, xlabel=, ylabel=, series = {{name=, x = {..}, y = {..}}, ...}} and
+--       ylow=, yhigh=        ends of the axis, else what the values need         log_x, integer_x    the x axis is logarithmic, of whole numbers
+--       shade = {{from, to}, ...}   stretches of x: the co-attending layers       margin             room beside the values, as a share of them
+--       ticks = {name of x = 1, of x = 2, ...}                                    refs = {{y, label}, ...}    dashed lines across
+--     Series with equal names share a style in all panels. A series may have
+--       color = 1..7         a place in the palette (else the next that none asks for)
+--       order = 0..1         a colour of the sequential palette (epochs, layers)
+--       dashed               a grey reference line          broken      dashes in its own colour
+--       thin                 a thin grey line               points      dots without lines
+--       low, high = lists    a band behind the line, bars at points
+--     Values that are not finite are gaps.
 -- Colours: Okabe and Ito's, told apart by colour-blind readers; the sequential ones are samples of viridis.
 local gnuplot = require "vbl.plot.gnuplot"
 local scale = require "vbl.plot.scale"

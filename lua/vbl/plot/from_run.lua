@@ -1,6 +1,7 @@
 -- from_run(folder) draws a run's figures into folder/plots from its metrics.jsonl:
---   loss (one panel a task: each step, mean of the epoch, training pairs in eval mode, test, test with the images shuffled), scores (accuracy, AUROC, F1), schedule (lr, gradient norm),
---   layers (the measures at the last epoch) and evolution (the measures over the epochs, matched pairs).
+--   loss        one panel a task: each step, mean of the epoch, training pairs in eval mode, test, test with the images shuffled
+--   scores      accuracy, AUROC, F1               schedule    learning rate, gradient norm
+--   layers      the measures at the last epoch    evolution   the measures over the epochs, matched pairs
 -- Names: loss.TASK, accuracy.TASK, auroc.TASK, f1.TASK, lr, grad_norm, layer.I.MEASURE with split "probe.matched", "probe.mismatched",
 -- "probe.none", "probe.chance". manifest.json's coattention_layers are shaded. Returns the names of the figures drawn.
 local c = require "vbl.store.c"

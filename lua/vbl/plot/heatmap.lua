@@ -1,6 +1,7 @@
 -- Matrices as colours: a grid of panels that share one scale and one colour bar.
 --
---   draw(base, {title=, note= (grey, behind the title), label= (of the colour bar), diverging = bool (two hues, white between), columns = 3, low=, high=, panels = {panel, ...}}) -> true, or false without gnuplot
+--   draw(base, {title=, note=, label=, diverging=, columns = 3, low=, high=, panels = {panel, ...}}) -> true, or false without gnuplot
+--     note: grey, behind the title; label: of the colour bar; diverging: two hues with white between; low, high: ends of the scale
 --     panel {title=, matrix = {{..}, ..}, rows = {names}, columns = {names}, xlabel=, ylabel=, mark_rows = {[i] = true}, mark_columns = }
 --       row 1 on top; values that are not finite are grey; marked rows and columns (from 1) carry a bar at the axis and a star at the name.
 --       With at most 16 rows and columns each cell also shows its number.

@@ -7,8 +7,8 @@
 --   c.runs        sheet: a line a run: group, task, seed, status, best epoch and score, values, parameters, folder
 --   c.layers      sheet: a line a run, partner, layer and measure, before and after training: what the figures are drawn from
 --   c.figures     {{name =, title =, panels = (of vbl.plot.figure), folded = whether a page hides it at first}, ...}
---   c.sheet       of vbl.analysis.downstream, where finished runs measured their alignment: each run's mean over its layers of the measures, after training, texts and images mismatched,
---                 against its best validation score; within each task, and a group's runs changing places as a whole
+--   c.sheet       of vbl.analysis.downstream, where finished runs measured their alignment: of each run the measures' means over its layers, after
+--                 training, texts and images mismatched, against its best validation score; within each task, and a group's runs change places together
 --   tostring(c)   table and sheet;  c:save(base)     BASE.md, .tex, .csv; BASE-runs, BASE-layers, BASE-correlation .tsv and .json; BASE-NAME.svg,
 --                 .png of each figure
 local by_config = require "vbl.report.by_config"

@@ -5,7 +5,8 @@
 --   markup.table{columns = {..}, rows = {{..}, ..}, numeric = {[j] = true}, class = function(row, i) -> class or nil}    cells: markup.raw or plain values
 --   markup.raw(text)                 a cell that is markup already
 --   markup.number(v)                 four significant digits
---   markup.json(value)               for a <script type="application/json">: no "<" in it, so nothing in it can end the element; NaN is null, an empty table a list
+--   markup.json(value)               for a <script type="application/json">: no "<" in it, so nothing in it can end the element; NaN is null, an
+--                                    empty table a list
 --   markup.image(tensor) -> data URI of a u8 [3, H, W]: PNG up to 96 pixels, JPEG above
 local base64 = require "vbl.store.base64"
 local c = require "vbl.store.c"

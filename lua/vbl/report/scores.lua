@@ -11,7 +11,8 @@
 --   scores.said(kind, row, [threshold]) -> the class of a binary or multiclass row, from 0
 --   scores.same(p, q) -> true, or false and the first difference of their samples
 --   scores.range(metric) -> the least and the largest value that a metric of predictions can have
--- Ranks (auroc, average_precision) are those of the logits, where every row has them: scores near 1 are rounded to equal ones. Decisions: "score > 0.5"; of metrics that end in _tuned, "score > threshold of the header". Of equal scores the first class is chosen.
+-- auroc and average_precision rank the logits, where every row has them: scores near 1 are rounded to equal ones. A decision is "score > 0.5"; for metrics
+-- that end in _tuned "score > the header's threshold". Of equal scores the first class is chosen.
 local usual = require "vbl.data.usual_splits"
 local vbl = require "vbl"
 

@@ -21,8 +21,9 @@
 --   permutation   the two rows' predictions of a sample change places, in all pairs of runs at once (in the order of their seeds, so
 --                 both rows need as many runs): holds for these runs, says nothing of other seeds
 -- and p is corrected over all tests of the table (Holm 1979). Rows compare only where the ids and labels of their samples are equal, one
--- by one: the first that differs is an error (built-in data of several seeds compare within each). A metric that the predictions do not give is taken from the runs' values, without interval
--- and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below the table, never scored.
+-- by one: the first that differs is an error (built-in data of several seeds compare within each). A metric that the predictions do not give is
+-- taken from the runs' values, without interval and test. Runs that did not finish, are damaged, tagged invalid or have no predictions are listed below
+-- the table, never scored.
 --   t.columns {{task, metric, lower, neutral, samples}}, t.rows {{name, cells = {cell per column, or false}}}, t.left_out {{row, name, why}},
 --   t.notes; cell {mean, sd, n, values, seeds, low, high, best, fewer, difference, p, p_holm}
 local metric_names = require "vbl.metric_names"

@@ -1,6 +1,9 @@
--- The run that a word means. With a / in it: a run's folder, or DIR/WORD, which is WORD among the runs in DIR. Else, or where there is none: of the runs in `out` the one of that name or id (its first
--- digits do), else the only one whose name holds the word, else the run's folder of that name here: a project's folder may have the name of an experiment.
--- find(word, out[, otherwise]) -> path; raises, with what there is, where several fit, or none does and there is no otherwise
+-- find(word, out[, otherwise]) -> path of the run that a word means. The first of these that there is:
+--   1. with a / in the word: a run's folder
+--   2. of the runs in `out` the one of that name, or of that id (its first digits do), or the only one whose name holds the word
+--   3. DIR/WORD: the same of WORD among the runs in DIR
+--   4. a folder of that name here that is surely a run's: a project's folder may have the name of an experiment
+-- Where several fit, or none does and there is no `otherwise`, it raises, with what there is.
 local c = require "vbl.store.c"
 local nearest = require "vbl.nearest"
 local record = require "vbl.runs.record"

@@ -1,8 +1,9 @@
 -- Which runs: `where` of vbl.runs.list.
 -- query.test(record, where) -> boolean. where: a function(record), or a table of keys, all of which must hold:
 --   {kind = "finetune", ["config.model.placement"] = "late", seed = {0, 1, 2}, tags = "paper", ["values.val.accuracy"] = function(v) return v > 0.9 end}
---   A key is a record's field and the way from there, by dots (names with dots in them are found too). A value: equal to it; a list:
---   equal to one of them; a function(value): true; what a run has not, holds for none. A field that is itself a list (tags, freeze) holds when one of its elements does.
+--   A key is a record's field and the way from there, by dots (names with dots in them are found too). What is wanted of it is a value, one of a list
+--   of values, or a function(value) that returns true; a run without the field does not fit. A field that is itself a list (tags, freeze) fits when
+--   one of its elements does.
 -- query.get(record, key) -> value or nil
 local nearest = require "vbl.nearest"
 

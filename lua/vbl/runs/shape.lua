@@ -1,7 +1,11 @@
 -- What a run's JSON has to be, before anybody counts on it: the file may be a stranger's, or damaged by hand.
 --   shape.check(value, form, where)     raises, with the key and what is there instead
--- A form: "string", "number"; "integer": a number without a fraction; "numbers": one, or a list or an object of them; "any"; {each = form}: a list; {any = form}: an
--- object of any keys; {key = form, ...}: an object, whose other keys are free and of whose keys none is needed.
+-- A form:
+--   "string", "number", "any"
+--   "integer"             a number without a fraction
+--   "numbers"             a number, or a list or an object of numbers
+--   {each = form}         a list                {any = form}     an object of any keys
+--   {key = form, ...}     an object; other keys are free, and none of these is needed
 local shape = {}
 
 local function fits(value, form)

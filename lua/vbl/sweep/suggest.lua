@@ -2,9 +2,9 @@
 --
 -- grid: the trial's number counts through the grid. random: every dimension by itself, from its prior.
 -- tpe: the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kégl, NIPS 2011), dimensions independent, as there. Trials are random
--- until `startup` of them are finished or pruned, and one is finished. Then the known trials are split: the best share gamma = 0.15 is "good", the rest "bad". Of each active
--- dimension, parents first, 24 values are drawn from the good ones' distribution l, and the one with the largest l/g is taken, g being
--- that of the bad ones. A dimension counts only the trials in which it is active.
+-- until `startup` of them are finished or pruned, and one is finished. Then the known trials are split: the best share gamma = 0.15 is "good",
+-- the rest "bad". Of each active dimension, parents first, 24 values are drawn from the good ones' distribution l, and the one with the largest
+-- l/g is taken, g being the distribution of the bad ones. A dimension counts only the trials in which it is active.
 -- Pruned trials are bad, and so are running ones, so that workers beside each other look in different places; failed ones say nothing.
 -- Several objectives: "best" is by front and crowding distance (vbl.sweep.pareto); that is NSGA-II's order in place of MOTPE's hypervolume.
 --

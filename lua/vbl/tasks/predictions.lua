@@ -1,9 +1,11 @@
 -- Predictions of a split, gathered batch by batch.
 --   local p = predictions.new(kind, classes)      kind: vbl.tasks.labels, classes: names
 --   p:add(ids, logits, targets, known, list)      list: each sample's label as it is written
---   p:close()     then, on the CPU whatever the model is on, p.n, p.ids, p.scores f32 [n, outputs] (nil where there are too many classes), p.chosen f32 [n] (the largest class),
---                 p.targets, p.known {0 or 1}, p.credit f32 [n] (soft: the chosen class's weight), p.logits f32 [n, outputs] (binary, multilabel: what ranks are made
---                 of; in f32 the scores of logits above 17 are all 1)
+--   p:close()     what was gathered, on the CPU whatever the model is on: p.n, p.ids, p.known {0 or 1}, p.targets and
+--     p.scores    f32 [n, outputs]; nil where there are too many classes
+--     p.logits    f32 [n, outputs], binary and multilabel: ranks are made of them, as in f32 the scores of all logits above 17 are 1
+--     p.chosen    f32 [n], multiclass and soft: the class with the largest score
+--     p.credit    f32 [n], soft: the chosen class's weight
 --   p:known_rows(), p:resample(draw) -> predictions of some rows
 --   p:write(path, header)     SPLIT.jsonl: the header, then {"id", "label", "scores"} a line, in the split's order; binary and multilabel: {"logits"} too
 local labels = require "vbl.tasks.labels"

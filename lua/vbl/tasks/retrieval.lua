@@ -1,7 +1,8 @@
 -- Image-text retrieval by the CLS vectors of the two streams as they are before any co-attention: trained with InfoNCE in both directions
 -- over the effective batch (Radford et al. 2021), scored by the ranks both ways over the whole split, as on Flickr30k (Karpathy and Fei-Fei
--- 2015): of every caption, the rank of its image among the different images; of each image, the best rank of one of its captions among all. In the loss, of a batch's samples that show one image the first alone takes part: the others are no negatives of it. (A fused
--- vector has already seen its partner: with it every pair would find itself.)
+-- 2015): of every caption, the rank of its image among the different images; of each image, the best rank of one of its captions among all.
+-- Of the samples of a batch that show one image only the first takes part in the loss: the others are no negatives of it. (A fused vector has already
+-- seen its partner: with it every pair would find itself.)
 --   retrieval.new{name =} -> a task
 local predictions = require "vbl.tasks.predictions"
 local store = require "vbl.store.c"

@@ -2,12 +2,15 @@
 --   job.new(config, parts, dry) -> {kind, config, tasks, data, train, test, model, micro, at_once, total_steps, schedule, mix, optimizer, ...}
 -- What kind of run it is (parts.kind: vbl.train.pretraining, the default, or vbl.train.finetuning) decides about the tasks, the splits, the heads and
 -- what is evaluated:
---   kind.name
+--   kind.name                                   "pretrain" or "finetune"
+--   kind.keep_epochs                            whether each epoch's weights are kept as a checkpoint
 --   kind.begin(job, parts) -> data options      before the data is opened
---   kind.divide(job, parts)                     sets job.train and job.test, the held-out view that each epoch evaluates
+--   kind.divide(job)                            sets job.train and job.test, the held-out view that each epoch evaluates
 --   kind.model(job, model_config)               completes the model's config
 --   kind.built(job)                             the model is there
 --   kind.rate(job, preset) -> number            the peak learning rate that lr = "auto" stands for
+--   kind.manifest(job) -> name -> value         what the run's manifest.json says besides
+--   kind.opening(job) -> {line, ...}            more lines of the log's beginning; may be missing
 --   kind.evaluate(job, s) -> found, losses      of the model as it is, after s.step steps; nothing is written. losses: task -> loss, to be finite
 --   kind.probes(s)                              whether the layer analysis is due; what it gives is found.layers
 --   kind.report(run, job, s, epoch, found)      what is logged of it
@@ -156,7 +159,7 @@ local function build(config, parts, dry)
   job.set_deterministic(config.deterministic)
   vbl.manual_seed(config.flags.seed)
   local model_config, from = data_and_model_config(self, parts)
-  kind.divide(self, parts)
+  kind.divide(self)
   checked.list(self.tasks, config.batch)
   if not parts.frozen then check_probe(self) end
   pretrained.check(from, model_config, self.data)
@@ -183,8 +186,8 @@ local function build(config, parts, dry)
   return self
 end
 
--- parts: {data=, model=, tasks=} to use in place of what the config would build; kind; frozen: no optimizer, to look at the model only. dry: a job to be counted (--plan), not run.
--- What is wrong with the config is one sentence.
+-- parts: {data=, model=, tasks=} to use in place of what the config would build; kind; frozen: no optimizer, the model is only looked at.
+-- dry: the job is counted (--plan), not run. What is wrong with the config is one sentence.
 function job.new(config, parts, dry)
   local ok, result = xpcall(build, usage.explain, config, parts, dry)
   return ok and result or usage(tostring(result))

@@ -6,8 +6,8 @@
 --       `limit` bytes. device: "cpu" or "cuda"; at_once: whether all tasks go through the model as one batch; nil: as the job's do
 --   memory.flops(job) -> of the products and attentions of a step, forward and backward, whatever the device; the mean of all steps
 --   memory.whole(job, limit) -> what steps take of a GPU whose tasks go so; nil: they cannot, or it does not fit into `limit` bytes with some to spare
---   memory.fit(job, limit) -> the largest equal parts of the batch, or of a rank's share of it, whose steps fit into a GPU's `limit` bytes with some to spare, what they take,
---       whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
+--   memory.fit(job, limit) -> samples, taken, at_once     the largest equal parts of the batch, or of a rank's share of it, whose steps fit into a GPU's
+--       `limit` bytes with some to spare, what these steps take, and whether the tasks go as one batch, which comes first where all of it fits; nil: none fits
 local dist = require "vbl.dist"
 local mix = require "vbl.train.mix"
 local own_images = require "vbl.data.own_images"

@@ -1,6 +1,7 @@
 -- The forward passes of several tasks, which share what they compute alike (vbl.models.trunk). A task is written as if it were alone; here each runs as
 -- a coroutine that stops where it asks the model for a pass, until all have asked.
---   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward. The passes are one batch (vbl.models.passes)
+--   together.forward(model, calls) -> results, in order      calls: array of functions of a model, each a task's forward. The passes are one batch
+--       (vbl.models.passes)
 --   together.in_turn(model, calls, finish) -> what finish gave, in order      each task's passes by themselves; finish(i, result) goes backward from a task's
 --       result before the next one's are taken
 -- A pass that is asked for where no coroutine can stop, inside vbl.no_grad (a target without a gradient), vbl.checkpoint or a coroutine of the task's own, is

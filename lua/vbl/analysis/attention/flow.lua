@@ -8,8 +8,8 @@
 --   flow.relevance(maps, gradients, sizes) -> {text = [n], vision = [m]}
 --     Chefer, Gur & Wolf 2021, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers": with
 --     A = mean over heads of max(0, gradient * P) (eq. 5), R_ss += A R_ss and R_sq += A R_sq in self-attention (6, 7), and, where stream s attends
---     to q (a joint stream is one self-attention), R_sq += Rn_ss' A Rn_qq (10) and R_ss += A R_qs (11), Rn being R - I with rows of sum 1, plus I (8, 9). Read at the CLS rows of both
---     streams, which the heads read; what a CLS holds of itself is left out.
+--     to q (a joint stream is one self-attention), R_sq += Rn_ss' A Rn_qq (10) and R_ss += A R_qs (11), Rn being R - I with rows of sum 1, plus I
+--     (8, 9). The result is read at the CLS rows of both streams, as the heads do; a CLS row's relevance to itself is left out.
 local vbl = require "vbl"
 
 local flow = {}

@@ -2,9 +2,10 @@
 --   pair: a batch of one, as split:batch{i} gives it; data: its data set (for words); cross = false: co-attention off, as in model:run
 -- The fused kernels keep no probabilities, so the pass is done once more with attention spelled out, softmax(Q K' / sqrt(d)) V, from the same
 -- queries, keys and values. The model is left as it was.
---   view.maps      {{name = "text.0", "vision.3", "fusion.1.text", ... (of one joint stream: "vision.0.text.vision"), query = "text"|"vision", key = the same, or the other stream where it
---                  co-attends, block = "text.0", "fusion.1", ..., p = f32 [H, n, m]: row i is what query i attends to, summing to 1}, ...} in
---                  the order of the pass. Text counts the caption's own tokens ([CLS], words, [SEP]; no padding), vision CLS and then the patches row by row
+--   view.maps      {{name = "text.0", "vision.3", "fusion.1.text", ... (of one joint stream: "vision.0.text.vision"), block = "text.0", "fusion.1", ...,
+--                  query = "text"|"vision", key = the same, or the other stream where it co-attends,
+--                  p = f32 [H, n, m]: row i is what query i attends to, summing to 1}, ...} in the order of the pass.
+--                  Text positions are the caption's own tokens ([CLS], words, [SEP]; no padding), vision positions CLS and then the patches row by row
 --   view:map(name)         one of them
 --   view.words             the tokens as text; view.grid = {rows, columns} of patches
 --   view:entropy()         name -> list by head, vbl.measure.attention_entropy: 0 one key, 1 all alike

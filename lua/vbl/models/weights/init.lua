@@ -2,10 +2,10 @@
 --   weights.open(spec) -> found     spec: PATH, or {text = PATH, vision = PATH}: a file, an index or a folder each. Headers only.
 --   found:config(given) -> the given config with the sizes that the files' configs say; a key that contradicts them is an error
 --   found.preprocess, found.vocabulary     of the images (or nil); the tokenizer's file (or nil)
---   weights.load(model, found, {strict = true, whole = true}) -> report: {matched, missing, unexpected, differences, unused, notes, paths, files, encoders_lack, text}
+--   weights.load(model, found, {strict = true, whole = true}) -> report {matched, missing, unexpected, differences, unused, notes, paths, files,
+--     encoders_lack = names of both encoders' parameters that no file gave, text}
 -- All is checked before anything is copied. strict: the encoders that the files speak of must be whole, and every tensor of a file must have
--- its place (or be known to have none, as a classifier). whole: every parameter of the model must be there. encoders_lack: names of both encoders'
--- parameters that no file gave.
+-- its place (or be known to have none, as a classifier). whole: every parameter of the model must be there.
 local match = require "vbl.models.weights.match"
 local names = require "vbl.models.weights.names"
 local nearest = require "vbl.nearest"

@@ -3,8 +3,8 @@
 --                                                     queued: the step (vbl.train.step)
 --   guards.epoch(run, job, s, epoch, found)           after an evaluation: tasks at chance, measures that stand still
 --   guards.layers(run, s, epoch, step, layers)        of a layer analysis alone
--- NaN and Inf end the run: vbl.train.guards.trace says where they began. s.recent, s.measures, s.left_out and s.untrained are what the guards remember; checkpoints
--- keep them, so that a resumed run warns of what it would have warned of.
+-- NaN and Inf end the run: vbl.train.guards.trace says where they began. The guards remember s.recent, s.measures, s.left_out and s.untrained, which
+-- checkpoints keep, so that a resumed run gives the warnings that it would have given.
 local constant = require "vbl.train.guards.constant"
 local levels = require "vbl.train.guards.levels"
 local shares = require "vbl.train.guards.shares"
