@@ -74,12 +74,14 @@ local formats = {
   png = image, jpg = image, jpeg = image,
 }
 
+local pickles = {pt = true, pth = true, bin = true, pkl = true}
+
 local function format_of(path)
   local suffix = tostring(path):match "%.([%a]+)$"
   local format = suffix and formats[suffix:lower()]
   if format then return format end
-  local pickle = suffix and ({pt = true, pth = true, bin = true, pkl = true})[suffix:lower()] and "; a PyTorch pickle is code: tools/convert_pt.py makes .safetensors of it" or ""
-  error(("%s: no format of this suffix (%s)%s"):format(tostring(path), table.concat(sorted_keys(formats), ", "), pickle), 3)
+  local hint = suffix and pickles[suffix:lower()] and "; a PyTorch pickle is code: tools/convert_pt.py makes .safetensors of it" or ""
+  error(("%s: no format of this suffix (%s)%s"):format(tostring(path), table.concat(sorted_keys(formats), ", "), hint), 3)
 end
 
 function store.load(path, opts) return format_of(path).load(path, opts or {}) end

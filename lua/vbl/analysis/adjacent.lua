@@ -62,6 +62,6 @@ return function(list, name, opts)
   local shade = {}
   -- The step into a co-attending layer.
   for j, layer in ipairs(first:coattention()) do shade[j] = {layer - 1.5, layer - 0.5} end
-  return sheet.new {title = ("%s of neighbouring layers within a stream, %s rows"):format(titles.of(name), row_names[opts.pool or "cls"]), label = titles.of(name), rows = rows, shade = shade, figure = draw,
-                    columns = {"stream", "partner", "from", name, "sd", "runs"}, note = ("%s rows, n = %d"):format(opts.pool or "cls", first.n)}
+  return sheet.new {title = ("%s of neighbouring layers within a stream, %s rows"):format(titles.of(name), row_names[opts.pool or "cls"]),
+                    label = titles.of(name), rows = rows, shade = shade, figure = draw, columns = {"stream", "partner", "from", name, "sd", "runs"}, note = ("%s rows, n = %d"):format(opts.pool or "cls", first.n)}
 end

@@ -51,7 +51,7 @@ return function(fused, alone, names, opts)
   check_items(fused, alone)
   local rows = {}
   for i = 1, #fused.layers do vbl.scope(add_layer, rows, i, fused, alone, names, opts) end
-  return sheet.new {title = "The fused model beside encoders without fusion", names = names, alone = opts.alone or "independent encoders", rows = rows, shade = fused:shade(), figure = draw,
-                    note = ("n = %d, %s partner"):format(fused.n, opts.partner or "matched"),
+  return sheet.new {title = "The fused model beside encoders without fusion", names = names, alone = opts.alone or "independent encoders",
+                    rows = rows, shade = fused:shade(), figure = draw, note = ("n = %d, %s partner"):format(fused.n, opts.partner or "matched"),
                     columns = {"layer", "measure", "fused", "alone", "difference", "text_both", "vision_both"}}
 end

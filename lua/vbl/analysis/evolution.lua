@@ -86,6 +86,7 @@ return function(list, names, opts)
       end
     end
   end
-  return sheet.new {title = "Alignment over training", note = ("n = %d pairs; epoch 0 is before training%s"):format(first.n, groups.remark(first.groups)), rows = rows, names = names,
+  return sheet.new {title = "Alignment over training", rows = rows, names = names,
+                    note = ("n = %d pairs; epoch 0 is before training%s"):format(first.n, groups.remark(first.groups)),
                     partners = partners, layers = #first.layers, columns = {"epoch", "layer", "partner", "measure", "value", "chance"}, figure = draw, text = text}
 end

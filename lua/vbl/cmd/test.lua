@@ -30,7 +30,9 @@ local function source_folder(build)
 end
 
 return function(...)
-  if ... == "--help" then return print(("usage: vbl test [TIER ...]     runs tests of these tiers (%s; quick and unit by default), or measures alone"):format(table.concat(tiers, ", "))) end
+  if ... == "--help" then
+    return print(("usage: vbl test [TIER ...]     runs tests of these tiers (%s; quick and unit by default), or measures alone"):format(table.concat(tiers, ", ")))
+  end
   if ... == "measures" and select("#", ...) == 1 then return require("vbl.measure.fixture").run() == 0 and 0 or 1 end
   local wanted = select("#", ...) > 0 and {...} or {"quick", "unit"}
   for _, tier in ipairs(wanted) do

@@ -78,7 +78,9 @@ local function refuse_source(name)
   local readers = table.concat(find.names, ", ")
   if is_name(name) then error(("vbl.data.open: %s needs a path, %s:PATH: %s"):format(name, name, find.reader(name).expects), 0) end
   if reading.is_file(name) then error(("%s: its name does not say what it holds; name the reader, READER:%s (readers: %s)"):format(name, name, readers), 0) end
-  if name:find "/" or name:find "%.%w+$" then error(("%s: No such file or folder (a data set is scenes, READER:PATH, or a path; readers: %s)"):format(name, readers), 0) end
+  if name:find "/" or name:find "%.%w+$" then
+    error(("%s: No such file or folder (a data set is scenes, READER:PATH, or a path; readers: %s)"):format(name, readers), 0)
+  end
   local words = {"scenes", table.unpack(find.names)}
   error(("vbl.data.open: no data set '%s'%s (scenes, READER:PATH, or a path; readers: %s)"):format(name, nearest.hint(name, words), readers), 0)
 end

@@ -32,7 +32,9 @@ end
 
 -- What decides about the bytes of the shards.
 local function identity_of(m, texts)
-  local text = table.concat({m.version, m.hash, m.image, m.options.crop or "center", m.options.crop_pct or 1, m.options.interpolation or "bicubic", m.max_tokens, m.shard, m.samples, texts}, "\n")
+  local o = m.options
+  local text = table.concat({m.version, m.hash, m.image, o.crop or "center", o.crop_pct or 1, o.interpolation or "bicubic", m.max_tokens, m.shard,
+                             m.samples, texts}, "\n")
   return store.sha256(text):sub(1, 16)
 end
 

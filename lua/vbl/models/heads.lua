@@ -44,7 +44,9 @@ function heads.options(given)
   local o = {}
   for key, value in pairs(defaults) do o[key] = value end
   for key, value in pairs(given) do
-    if defaults[key] == nil and key ~= "classes" then error(("vilbert: classifier: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 0) end
+    if defaults[key] == nil and key ~= "classes" then
+      error(("vilbert: classifier: unknown key '%s'%s"):format(tostring(key), nearest.hint(key, defaults)), 0)
+    end
     if choices[key] then check_choice(key, value) end
     o[key] = value
   end

@@ -12,7 +12,8 @@ local function keys()
   return table.concat(lines, "\n")
 end
 
-vbl.document("vbl.models.vilbert", "vilbert{key=, ...} -> model", "The two-stream transformer, in training mode, drawn from vbl.manual_seed's stream or read from weights. Keys:\n" .. keys())
+vbl.document("vbl.models.vilbert", "vilbert{key=, ...} -> model",
+             "The two-stream transformer, in training mode, drawn from vbl.manual_seed's stream or read from weights. Keys:\n" .. keys())
 
 return setmetatable({}, {__index = function(t, name)
   if name ~= "vilbert" then error("vbl.models has no model '" .. tostring(name) .. "' (there is: vilbert)", 2) end

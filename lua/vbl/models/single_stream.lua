@@ -33,8 +33,8 @@ function single.layout(tl, vl)
       n = n + 1
     end
   end
-  return {B = tl.B, N = n, longest = P + tl.longest, whole = tl.whole, seg = i32(device, seg, 2), keys = i32(device, keys, 2), rows = tl.rows and i32(device, rows, 2), samples = tl.samples,
-          from = i32(device, from), text = i32(device, text), vision = i32(device, vision)}
+  return {B = tl.B, N = n, longest = P + tl.longest, whole = tl.whole, seg = i32(device, seg, 2), keys = i32(device, keys, 2),
+          rows = tl.rows and i32(device, rows, 2), samples = tl.samples, from = i32(device, from), text = i32(device, text), vision = i32(device, vision)}
 end
 
 local function encode(block, x, lay, ctx)

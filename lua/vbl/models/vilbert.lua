@@ -147,8 +147,8 @@ Vilbert.flops = require("vbl.models.summary").flops
 
 function Vilbert:__tostring()
   local c = self.config
-  return string.format("vilbert(%s, %d wide, %d+%d layers, %d fusion block%s, %d parameters)", c.fusion, c.dim, c.layers, c.layers, #self.blocks, #self.blocks == 1 and "" or "s",
-                       self:num_parameters())
+  return string.format("vilbert(%s, %d wide, %d+%d layers, %d fusion block%s, %d parameters)", c.fusion, c.dim, c.layers, c.layers, #self.blocks,
+                       #self.blocks == 1 and "" or "s", self:num_parameters())
 end
 
 return new

@@ -178,7 +178,9 @@ local function plots_of(s, id, style)
   if s.points and s.low then
     return ("$d%d using 1:2:3:4 notitle with yerrorbars linecolor '%s' linewidth 1.4 pointtype 7 pointsize 0.8"):format(id, style.color)
   end
-  if s.points then return ("$d%d using 1:2 notitle with points linecolor '%s' pointtype 7 pointsize %g"):format(id, style.color, #s.x > 100 and 0.35 or 0.65) end
+  if s.points then
+    return ("$d%d using 1:2 notitle with points linecolor '%s' pointtype 7 pointsize %g"):format(id, style.color, #s.x > 100 and 0.35 or 0.65)
+  end
   local line = ("$d%d using 1:2 notitle with %s linecolor '%s' linewidth %g dashtype %s%s"):format(
     id, dots and "linespoints" or "lines", style.color, style.width, style.dash, dots and " pointtype 7 pointsize 0.45" or "")
   if not s.low then return line end

@@ -66,7 +66,8 @@ local function who(before)
     print(("%-16s %-9s %9s  %s"):format(row[1], row[2], row[3] > 0 and tools.bytes(row[3]) or "", row[4]))
   end
   local memory = vbl.memory()
-  print(("%d name%s, %s in their tensors; %s in all tensors, at most %s so far"):format(#rows, #rows == 1 and "" or "s", tools.bytes(total), tools.bytes(memory.live), tools.bytes(memory.peak)))
+  print(("%d name%s, %s in their tensors; %s in all tensors, at most %s so far"):format(#rows, #rows == 1 and "" or "s", tools.bytes(total),
+                                                                                       tools.bytes(memory.live), tools.bytes(memory.peak)))
 end
 
 local function seconds(s)
@@ -119,7 +120,8 @@ local function reload(name)
 end
 
 vbl.document("who", "who()", "The prompt's own names with their kind, the bytes of their tensors and what they are.")
-vbl.document("bench", "bench(fn, ...) -> {median, fastest, slowest, calls}", "Calls fn(...) for a second and times it, in seconds of the clock, a device's work included; each call is a scope.")
+vbl.document("bench", "bench(fn, ...) -> {median, fastest, slowest, calls}",
+             "Calls fn(...) for a second and times it, in seconds of the clock, a device's work included; each call is a scope.")
 vbl.document("reload", "reload(module) -> module", "Loads a module again after its file has changed; the old table gets the new fields, so all who hold it see them.")
 
 function tools.install()

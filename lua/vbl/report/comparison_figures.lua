@@ -129,7 +129,8 @@ local function by_layer(groups, partner, task, task_of, many)
     end
   end
   local of = many and "-" .. task:gsub("[^%w]+", "-"):gsub("%-$", "") or ""
-  return {name = ("layers%s-%s"):format(of, partner), title = ("Alignment by layer after training%s, %s; mean ± deviation of the runs"):format(many and ", " .. task or "", about[partner]),
+  return {name = ("layers%s-%s"):format(of, partner), title = ("Alignment by layer after training%s, %s; mean ± deviation of the runs"):format(
+            many and ", " .. task or "", about[partner]),
           columns = 3, panels = panels, folded = partner == "matched"}
 end
 
@@ -158,7 +159,8 @@ local function in_order(rows, key)
 end
 
 local function scatter(rows, measure, task, clusters)
-  local panel = {title = titles.of(measure) .. (task and ", " .. task or ""), xlabel = "mean over the layers", ylabel = "val " .. (rows[1].metric or "score"), series = {}, margin = 0.05}
+  local panel = {title = titles.of(measure) .. (task and ", " .. task or ""), xlabel = "mean over the layers",
+                 ylabel = "val " .. (rows[1].metric or "score"), series = {}, margin = 0.05}
   for k, name in ipairs(clusters) do
     local s = {name = name, x = {}, y = {}, labels = {}, points = true, color = k}
     for _, row in ipairs(rows) do

@@ -85,7 +85,9 @@ local function add_chance(chart, runs, found, measure, epochs)
     same = same and (#levels == 0 or equal(levels[#levels][2], levels[1][2]))
   end
   for _, level in ipairs(same and {levels[1]} or levels) do
-    chart.series[#chart.series + 1] = {name = (same and "" or runs[level[1]].short .. ", ") .. "chance level", values = level[2], color = same and 7 or (level[1] - 1) % 7 + 1, dash = 2, thin = true}
+    local r, values = table.unpack(level)
+    chart.series[#chart.series + 1] = {name = (same and "" or runs[r].short .. ", ") .. "chance level", values = values,
+                                       color = same and 7 or (r - 1) % 7 + 1, dash = 2, thin = true}
   end
 end
 
@@ -151,7 +153,8 @@ local function chart_of(run, many, sheet, block, partner, matrices)
   local n, m, co = #matrices[1], #matrices[1][1], run.manifest.coattention_layers or {}
   local first, second = block:match "^(%a+) %- (%a+)$"
   return {title = (many and run.short .. ": " or "") .. ("%s, %s"):format(block, partner), matrices = matrices, rows = titles.layers(n), columns = titles.layers(m),
-          ylabel = first .. " layer", xlabel = second .. " layer", low = sheet.low or 0, high = sheet.high or most_of(matrices), chance = block == "text - vision" and sheet.chance or nil,
+          ylabel = first .. " layer", xlabel = second .. " layer", low = sheet.low or 0, high = sheet.high or most_of(matrices),
+          chance = block == "text - vision" and sheet.chance or nil,
           marks = {rows = co, columns = co}, measure = sheet.columns[#sheet.columns], run = run}
 end
 

@@ -132,7 +132,8 @@ local function scores_markup(header, row)
   if header.kind == "binary" then
     local threshold = header.thresholds and header.thresholds[1] or 0.5
     local right = scores.said("binary", row, threshold) == row.label
-    return bar(class_name(header, 1), list[1], right and "right" or "wrong") .. e("p", {class = "id"}, "label: " .. text(row.label == nil and "not known" or class_name(header, row.label)))
+    local label = row.label == nil and "not known" or class_name(header, row.label)
+    return bar(class_name(header, 1), list[1], right and "right" or "wrong") .. e("p", {class = "id"}, "label: " .. text(label))
   end
   for k = 1, #list do order[k] = k end
   table.sort(order, function(a, b) return list[a] > list[b] or list[a] == list[b] and a < b end)

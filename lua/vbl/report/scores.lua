@@ -55,7 +55,9 @@ function scores.read(record, split)
   local name = scores.file(record, split)
   if not name then return nil, ("has no predictions of %s"):format(split) end
   local header, rows = record:predictions(name)
-  if not names[header.kind] then error(("%s/predictions/%s.jsonl:1: kind '%s' is none of binary, multiclass, multilabel, soft, retrieval"):format(record.path, name, tostring(header.kind)), 0) end
+  if not names[header.kind] then
+    error(("%s/predictions/%s.jsonl:1: kind '%s' is none of binary, multiclass, multilabel, soft, retrieval"):format(record.path, name, tostring(header.kind)), 0)
+  end
   local p = {kind = header.kind, task = header.task, header = header, ids = {}, labels = {}, rows = {}, where = ("%s/predictions/%s.jsonl"):format(record.path, name)}
   for _, row in ipairs(rows) do
     if row.label ~= nil or row.ranks then
@@ -74,8 +76,12 @@ local function ranks_image(row) return row.ranks ~= nil and row.ranks.i2t ~= nil
 
 function scores.same(p, q)
   for i = 1, math.max(p.n, q.n) do
-    if p.ids[i] ~= q.ids[i] then return false, ("sample %d is '%s' in %s and '%s' in %s"):format(i, tostring(p.ids[i] or "missing"), p.where, tostring(q.ids[i] or "missing"), q.where) end
-    if p.labels[i] ~= q.labels[i] then return false, ("the label of '%s' is %s in %s and %s in %s"):format(p.ids[i], p.labels[i], p.where, q.labels[i], q.where) end
+    if p.ids[i] ~= q.ids[i] then
+      return false, ("sample %d is '%s' in %s and '%s' in %s"):format(i, tostring(p.ids[i] or "missing"), p.where, tostring(q.ids[i] or "missing"), q.where)
+    end
+    if p.labels[i] ~= q.labels[i] then
+      return false, ("the label of '%s' is %s in %s and %s in %s"):format(p.ids[i], p.labels[i], p.where, q.labels[i], q.where)
+    end
     if ranks_image(p.rows[i]) ~= ranks_image(q.rows[i]) then
       return false, ("sample '%s' stands for its image in only one of %s and %s: that one was scored as if each sample showed another image; score it anew"):format(p.ids[i], p.where, q.where)
     end

@@ -43,7 +43,9 @@ local function options_of(opts)
   if all.test ~= "bootstrap" and all.test ~= "permutation" then
     error(("report.table: test: expected bootstrap or permutation, got '%s'"):format(tostring(all.test)), 3)
   end
-  if not math.tointeger(all.draws) or all.draws < 100 then error(("report.table: draws: expected a whole number of at least 100, got %s"):format(tostring(all.draws)), 3) end
+  if not math.tointeger(all.draws) or all.draws < 100 then
+    error(("report.table: draws: expected a whole number of at least 100, got %s"):format(tostring(all.draws)), 3)
+  end
   all.no_tests = opts and opts.baseline == false
   return all
 end
@@ -61,7 +63,9 @@ local function sort_runs(t, groups)
   local seen_name = {}
   for i, group in ipairs(groups) do
     local row = {name = group.name or group[1], runs = {}, cells = {}}
-    if type(row.name) ~= "string" or type(group.runs) ~= "table" then error(("report.table: group %d: expected {name = \"...\", runs = {...}}"):format(i), 4) end
+    if type(row.name) ~= "string" or type(group.runs) ~= "table" then
+      error(("report.table: group %d: expected {name = \"...\", runs = {...}}"):format(i), 4)
+    end
     if seen_name[row.name] then error(("report.table: two groups are named '%s'"):format(row.name), 4) end
     seen_name[row.name], t.rows[i] = true, row
     for _, run in ipairs(group.runs) do
@@ -251,7 +255,9 @@ local function note_unlike(t)
     end
     for _, task in ipairs(t.tasks) do
       local keys = unlike.among(by_task[task] or {})
-      if #keys > 0 then table.insert(t.notes, ("the runs of '%s'%s differ in more than their seeds: %s"):format(row.name, #t.tasks > 1 and " on " .. task or "", table.concat(keys, ", "))) end
+      if #keys > 0 then
+        table.insert(t.notes, ("the runs of '%s'%s differ in more than their seeds: %s"):format(row.name, #t.tasks > 1 and " on " .. task or "", table.concat(keys, ", ")))
+      end
     end
   end
 end

@@ -105,7 +105,8 @@ function inference.test(t, opts)
       local cell = row.cells[c]
       if row ~= base_row and cell and base then
         cell.difference = cell.mean - base.mean
-        if column.samples then cell.p = opts.test == "bootstrap" and bootstrap_test(cell, base, r, opts) or opts.test == "permutation" and exchange_test(cell, base, column, opts) or nil end
+        if column.samples and opts.test == "bootstrap" then cell.p = bootstrap_test(cell, base, r, opts) end
+        if column.samples and opts.test == "permutation" then cell.p = exchange_test(cell, base, column, opts) end
         if cell.p then tested[#tested + 1], ps[#ps + 1] = cell, cell.p end
       end
     end

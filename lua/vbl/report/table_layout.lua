@@ -221,7 +221,8 @@ function Table:csv()
         end
         local seeds, values = {}, {}
         for k, v in ipairs(cell.values) do seeds[k], values[k] = tostring(cell.seeds[k]), ("%.17g"):format(v) end
-        table.move({cell.best and "yes" or "", table.concat(seeds, " "), table.concat(values, " "), cell.p and self.baseline or "", cell.p and self.opts.test or "", ""}, 1, 6, #line + 1, line)
+        table.move({cell.best and "yes" or "", table.concat(seeds, " "), table.concat(values, " "), cell.p and self.baseline or "",
+                    cell.p and self.opts.test or "", ""}, 1, 6, #line + 1, line)
         lines[#lines + 1] = line
       end
     end

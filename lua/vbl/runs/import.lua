@@ -84,7 +84,9 @@ local function targets_of(files, source, out)
   for _, prefix in ipairs(runs_among(files)) do
     local target = out .. "/" .. name_of(prefix, source)
     if system.exists(target) then error(target .. ": is there already", 0) end
-    if from[target] then error(("%s: holds two runs of one name, %s and %s; import one after the other, the first renamed"):format(source, from[target], prefix), 0) end
+    if from[target] then
+      error(("%s: holds two runs of one name, %s and %s; import one after the other, the first renamed"):format(source, from[target], prefix), 0)
+    end
     from[target], list[#list + 1] = prefix, {prefix, target}
   end
   if #list == 0 then error(source .. ": holds no run (no config.lua in it)", 0) end

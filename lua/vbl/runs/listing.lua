@@ -160,7 +160,8 @@ return setmetatable(listing, {__call = function(_, records, newest, opts)
   for i, record in ipairs(records) do
     rows[i] = {
       id = record.id:sub(1, digits), status = record.status, kind = record.kind or "", task = task_of(record), seed = tostring(record.seed or ""),
-      values = listing.values(record, newest[record]), tags = table.concat(record.tags, " "), age = age.text(age(record.created, opts.now)), name = opts.width and record.name:gsub("^%d+%-%d+%-%d+%-%d+%-", "") or record.name,
+      values = listing.values(record, newest[record]), tags = table.concat(record.tags, " "), age = age.text(age(record.created, opts.now)),
+      name = opts.width and record.name:gsub("^%d+%-%d+%-%d+%-%d+%-", "") or record.name,
     }
     for column, text in pairs(rows[i]) do rows[i][column] = visible(text):gsub("%s+", " ") end
   end

@@ -39,10 +39,10 @@ local ends = {finished = true, failed = true, interrupted = true}
 -- What readers count on (vbl.runs.shape); who writes them: vbl.runs.folder, vbl.train.state, vbl.train.result, vbl.runs.notes.
 local layers = {any = {each = {}}}
 local forms = {
-  manifest = {kind = "string", task = "string", created = "string", data = "string", data_hash = "string", precision = "string", test_pairs = "integer", train_pairs = "integer",
-              total_parameters = "integer", steps = "integer", task_names = {each = "string"}, splits = {any = "integer"}, coattention_layers = {each = "integer"}},
-  result = {status = "string", message = "string", kind = "string", task = "string", best = {epoch = "integer", metric = "string", value = "number"}, values = {any = "number"},
-            intervals = {any = {each = "number"}}, alignment = {before = layers, after = layers}},
+  manifest = {kind = "string", task = "string", created = "string", data = "string", data_hash = "string", precision = "string", test_pairs = "integer",
+              train_pairs = "integer", total_parameters = "integer", steps = "integer", task_names = {each = "string"}, splits = {any = "integer"}, coattention_layers = {each = "integer"}},
+  result = {status = "string", message = "string", kind = "string", task = "string", best = {epoch = "integer", metric = "string", value = "number"},
+            values = {any = "number"}, intervals = {any = {each = "number"}}, alignment = {before = layers, after = layers}},
   notes = {tags = {each = "string"}, note = "string"},
   header = {task = "string", split = "string", data_split = "string", kind = "string", classes = {each = "string"}, thresholds = {each = "number"}},
 }

@@ -91,7 +91,9 @@ end
 local function excluded(cause, first, low, high)
   if not splits_fit(cause, first) then return "changes other numbers only" end
   if cause.rounding then return not first.rounding and "moves last bits only" or nil end
-  if cause.task and first.step <= 1 and next(first.tasks) and cause.moment <= 1 and not first.tasks[cause.task] then return "that task's loss is equal at the first difference" end
+  if cause.task and first.step <= 1 and next(first.tasks) and cause.moment <= 1 and not first.tasks[cause.task] then
+    return "that task's loss is equal at the first difference"
+  end
   if cause.moment < low then return not cause.later and "would have shown before" or nil end
   if cause.moment > high then return "acts later" end
 end

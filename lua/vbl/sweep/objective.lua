@@ -31,7 +31,9 @@ local function read_one(text)
   if type(text) ~= "string" then fail("sweep: objective: expected a name such as \"val.accuracy\", got %s", tostring(text)) end
   local direction, name = text:match "^(%a+)%s+(.*)$"
   name = name or text
-  if direction and direction ~= "max" and direction ~= "min" then fail("sweep: objective '%s': expected max or min before the name, got '%s'", text, direction) end
+  if direction and direction ~= "max" and direction ~= "min" then
+    fail("sweep: objective '%s': expected max or min before the name, got '%s'", text, direction)
+  end
   local source = name:match "^(%w+)%.[^%s]+$"
   local found = false
   for _, s in ipairs(sources) do found = found or s == source end

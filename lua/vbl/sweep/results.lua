@@ -80,7 +80,8 @@ function results.write(self)
   store.save(self.folder .. "/trials.tsv", rows_of(self))
   local first, second = table.unpack(self.state.spec.objectives)
   if #self.best == 0 then return end
-  figure.draw(self.folder .. "/objectives", {title = ("%s: %d trials"):format(self.name, #self.trials), panels = {second and against_cost(self, first, second) or over_trials(self, first)}})
+  local panel = second and against_cost(self, first, second) or over_trials(self, first)
+  figure.draw(self.folder .. "/objectives", {title = ("%s: %d trials"):format(self.name, #self.trials), panels = {panel}})
 end
 
 return results

@@ -37,7 +37,9 @@ local function range(kind, low, high, points)
   end
   if low >= high then fail("sweep.%s(%s, %s): the first number has to be below the second", kind, values.show(low), values.show(high)) end
   if kind:find "log" and low <= 0 then fail("sweep.%s(%s, %s): a logarithm wants numbers above 0", kind, values.show(low), values.show(high)) end
-  if points ~= nil and (not math.tointeger(points) or points < 2) then fail("sweep.%s: points: expected a whole number from 2, got %s", kind, values.show(points)) end
+  if points ~= nil and (not math.tointeger(points) or points < 2) then
+    fail("sweep.%s: points: expected a whole number from 2, got %s", kind, values.show(points))
+  end
   return dimension(kind, {low = low, high = high, points = points and math.tointeger(points)})
 end
 
@@ -57,7 +59,9 @@ function space.integer(low, high, points) return whole_range("integer", low, hig
 function space.integer_log(low, high, points) return whole_range("integer_log", low, high, points) end
 
 function space.choice(list)
-  if type(list) ~= "table" or #list == 0 then fail("sweep.choice: expected a list of values, got %s", type(list) == "table" and "an empty one" or type(list)) end
+  if type(list) ~= "table" or #list == 0 then
+    fail("sweep.choice: expected a list of values, got %s", type(list) == "table" and "an empty one" or type(list))
+  end
   local seen = {}
   for _, value in ipairs(list) do
     local text = values.show(value)
@@ -208,7 +212,9 @@ function space.grid(dims, constants, most)
     local n = size(dim)
     if not n then return nil, select(2, space.values(dim)) end
     bound = bound * n
-    if bound > most then return nil, ("the space has up to %.3g configurations, more than a grid takes (%d); method = \"random\" or \"tpe\" search it"):format(bound, most) end
+    if bound > most then
+      return nil, ("the space has up to %.3g configurations, more than a grid takes (%d); method = \"random\" or \"tpe\" search it"):format(bound, most)
+    end
     all[i] = space.values(dim)
   end
   local function extend(i, config)

@@ -94,7 +94,10 @@ function trial.outcome(definition, path, code, output)
   if code == 128 + 2 or code == 128 + 15 then return {status = "released", killed = true, message = "was stopped from outside"} end
   if code == 128 + 9 then return {status = "released", killed = true, message = "was killed (signal 9; out of memory?)"} end
   if code > 128 then return failed("ended by signal %d%s", code - 128, signals[code - 128] and " (" .. signals[code - 128] .. ")" or "") end
-  if code ~= 0 then return failed("%s", record and record.status == "failed" and record.message or system.exists(output) and process.last_words(store.read_file(output)) or "exit code " .. code) end
+  if code ~= 0 then
+    local message = record and record.status == "failed" and record.message
+    return failed("%s", message or system.exists(output) and process.last_words(store.read_file(output)) or "exit code " .. code)
+  end
   if not record then return failed("made no run folder under --out: an experiment of a sweep trains through vbl.train, or makes one itself") end
   if record.status == "failed" then return failed("%s", record.message or "its result.json says failed") end
   return scored(definition, record)

@@ -49,7 +49,9 @@ local function check_lists(c)
   for i, partner in ipairs(c.partners) do
     local known = false
     for _, name in ipairs(partners) do known = known or name == partner end
-    if not known then error(string.format("config: partners: item %d: expected matched, mismatched or none, got '%s'%s", i, tostring(partner), nearest.hint(partner, partners)), 0) end
+    if not known then
+      error(string.format("config: partners: item %d: expected matched, mismatched or none, got '%s'%s", i, tostring(partner), nearest.hint(partner, partners)), 0)
+    end
   end
   if #c.partners == 0 then error("config: partners: expected at least one of matched, mismatched, none (probe_samples=0 leaves out the analysis)", 0) end
 end

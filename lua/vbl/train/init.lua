@@ -60,8 +60,10 @@ function train.schemas(kind)
   for key, row in pairs(require("vbl.train.options")[kind or "pretrain"]) do schemas[""][key] = {nil, row[3], type = row[1], unset = unset(row[2])} end
   schemas[""].own = nil  -- the script's table says which keys there are
   for key, row in pairs(model_keys.schema) do
-    local path = row[1] == "path"  -- or a path each for text and vision
-    schemas.model[key] = {nil, model_meaning(key, row), unset = not by_trainer[key] and unset(row[2]) or nil, type = (type(row[1]) == "table" or path) and "string" or row[1], also = path and "table" or nil}
+    local path, choice = row[1] == "path", type(row[1]) == "table"
+    schemas.model[key] = {nil, model_meaning(key, row), type = (choice or path) and "string" or row[1],
+                          also = path and "table" or nil,  -- a path each for text and vision
+                          unset = not by_trainer[key] and unset(row[2]) or nil}
   end
   for key, row in pairs(require("vbl.data").options) do
     if row.of then schemas[row.of][key] = row end

@@ -45,8 +45,9 @@ end
 -- Of a batch that is taken in parts of `micro`, whether its tasks go as one.
 local function goes_at_once(self, device, micro)
   local choice = self.config.tasks_together
-  if choice == "auto" then return device ~= "cpu" and micro == dist.largest(self.config.batch) and self.config.epochs > 0 and memory.whole(self, vbl.memory().device_limit) ~= nil end
-  return choice == "yes"
+  if choice ~= "auto" then return choice == "yes" end
+  if device == "cpu" or micro ~= dist.largest(self.config.batch) or self.config.epochs == 0 then return false end
+  return memory.whole(self, vbl.memory().device_limit) ~= nil
 end
 
 -- On the CPU as many samples as half of the free memory holds, halving from the whole batch, or a rank's share of it.
@@ -174,8 +175,12 @@ local function build(config, parts, dry)
   if next(config.freeze) ~= nil then self.model:freeze(config.freeze) end
   kind.built(self)
   if config.lr == "auto" then config.lr = kind.rate(self, width_given and rates.preset_of(self.model.config.dim) or model_config.preset) end
-  if config.epochs > 0 and config.lr == 0 and not parts.frozen then error("config: lr: at a rate of 0 no weight moves; expected a number above 0 or auto (epochs=0 only evaluates)", 0) end
-  if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0) end
+  if config.epochs > 0 and config.lr == 0 and not parts.frozen then
+    error("config: lr: at a rate of 0 no weight moves; expected a number above 0 or auto (epochs=0 only evaluates)", 0)
+  end
+  if config.epochs > 0 and self.model:num_parameters("trainable") == 0 then
+    error("config: freeze: no parameter is left to train (epochs=0 only evaluates)", 0)
+  end
   plan_steps(self)
   if dry or parts.frozen then return self end
   self.mix = mix.new(self.tasks, self.model, config.mix or {}, config.flags.seed)

@@ -17,7 +17,8 @@ local function of_run(run)
   for _, found in ipairs(checkpoint.whole(run .. "/checkpoints")) do kinds[found.kind] = found.path end
   if kinds.best or kinds.last then return kinds.best or kinds.last end
   local any = next(kinds)
-  error(("config: from: %s has no whole checkpoint best or last%s"):format(run, any and " (from=" .. kinds[any] .. " is there)" or ": they were deleted, or none was written yet"), 0)
+  local more = any and (" (from=%s is there)"):format(kinds[any]) or ": they were deleted, or none was written yet"
+  error(("config: from: %s has no whole checkpoint best or last%s"):format(run, more), 0)
 end
 
 function start.weights(from)

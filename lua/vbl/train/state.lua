@@ -54,7 +54,8 @@ local function manifest_for(job)
     coattention_layers = coattention,  -- of the layer analysis, from 0: plots shade them
     task_names = names_of(job.tasks), device = job.config.flags.device, data = job.data.name, data_hash = job.data:hash(), parameters = parameters,
     total_parameters = job.model:num_parameters(), train_pairs = job.train:size(), test_pairs = job.test:size(), steps = job.total_steps,
-    threads = system.threads(), ranks = dist.size() > 1 and dist.size() or nil, precision = job.config.precision, weights_hash = job.model.loaded and weights_hash(job.model.loaded),
+    threads = system.threads(), ranks = dist.size() > 1 and dist.size() or nil, precision = job.config.precision,
+    weights_hash = job.model.loaded and weights_hash(job.model.loaded),
     initial = initial.of(job.model.list),
   }
   for key, value in pairs(job.kind.manifest(job)) do m[key] = value end
@@ -219,7 +220,8 @@ function state.save(run, kind, job, s)
                     missing = next(s.missing) and s.missing or nil}
   local message = dist.on_first(function()
     local ok, message = run:checkpoint(kind, {
-      model = part_of(job.average and job.average.list or job.model.list, job.model:metadata()), training = job.average and part_of(job.model.list), mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
+      model = part_of(job.average and job.average.list or job.model.list, job.model:metadata()), training = job.average and part_of(job.model.list),
+      mix = #job.mix.list > 0 and part_of(job.mix.list) or nil,
       optimizer = {names = {"m", "v"}, tensors = {moments.m, moments.v}},
       state = {counters = counters, optimizer_steps = moments.steps, optimizer_parameters = moments.parameters, fingerprint = fingerprint(job)},
     })

@@ -43,7 +43,9 @@ return {
   run = function(words, where, flags)
     if #words > 1 then usage "runs ls: expected at most one DIR (vbl runs help)" end
     local out = words[1] or flags.out or "runs"
-    if not system.exists(out) then usage(("runs ls: there is no folder %s here; runs are made by experiments: vbl experiments/pretrain_all.lua"):format(out)) end
+    if not system.exists(out) then
+      usage(("runs ls: there is no folder %s here; runs are made by experiments: vbl experiments/pretrain_all.lua"):format(out))
+    end
     local records = vbl.runs.list {out = out, where = where}
     local none = #records == 0 and (next(where) and ("no run in %s is so%s"):format(out, unknown_keys(where, vbl.runs.list {out = out})) or ("no runs in %s"):format(out))
     if none then (flags.csv and io.stderr or io.stdout):write(none, "\n") end

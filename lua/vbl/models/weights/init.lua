@@ -212,7 +212,8 @@ end
 function weights.load(model, found, opts)
   check_streams(model, found)
   local strict, whole = opts.strict ~= false, opts.whole ~= false
-  local r = {whole = whole, matched = 0, missing = {}, encoders_lack = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {}, notes = notes.of(found, model)}
+  local r = {whole = whole, matched = 0, missing = {}, encoders_lack = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {},
+             notes = notes.of(found, model)}
   local taken, have = {}, {}
   for i, part in ipairs(found.parts) do
     r.paths[i] = part.src.path

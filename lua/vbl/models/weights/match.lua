@@ -66,7 +66,9 @@ local function other_classifier(model, part, plan, r)
   for target, parts in pairs(plan.targets) do
     local p = target:find "^classifier%." and model.list[target]
     local got = p and joined_shape(part.src, parts)
-    if p and not match.same(got, p:shape()) then notes[target] = ("%s: the file's is %s, of another task; the model's stays as it was made"):format(target, match.text_of(got)) end
+    if p and not match.same(got, p:shape()) then
+      notes[target] = ("%s: the file's is %s, of another task; the model's stays as it was made"):format(target, match.text_of(got))
+    end
   end
   local theirs = part.families.vilbert and (sizes.of_config(part.src, part.families) or {}).classifier
   local ours, other = model.config.classifier.classes, theirs and theirs.classes

@@ -25,8 +25,8 @@ local function of_pixels(add, part)
   local p = part.preprocess
   if not p then return end
   if not p.from then
-    return add("%s: no pretrained_cfg or preprocessor_config.json beside it: pixels with mean 0.5, std 0.5, crop_pct 0.9, as timm's augreg ViTs; set them where it wants others",
-               part.src.path)
+    return add("%s: no pretrained_cfg or preprocessor_config.json beside it: pixels with mean 0.5, std 0.5, crop_pct 0.9, as timm's augreg ViTs; " ..
+               "set them where it wants others", part.src.path)
   end
   add("pixels with mean {%.4g, %.4g, %.4g}, std {%.4g, %.4g, %.4g}, from %s", p.mean[1], p.mean[2], p.mean[3], p.std[1], p.std[2], p.std[3], p.from)
   add("images with crop %s, crop_pct %.4g, %s resizing, from %s", p.crop, p.crop_pct, p.interpolation or "bicubic", p.from)

@@ -56,7 +56,8 @@ local timm_heads = {tiny = 3, small = 6, base = 12, large = 16, huge = 16}
 -- timm's arguments that a plain ViT of this program can have; others change what it computes.
 local timm_args = {img_size = true, patch_size = true, embed_dim = true, depth = true, num_heads = true, mlp_ratio = true, num_classes = true, in_chans = true,
                    drop_rate = true, drop_path_rate = true, pos_drop_rate = true, proj_drop_rate = true, attn_drop_rate = true, dynamic_img_size = true, weight_init = true}
-local timm_defaults = {act_layer = "gelu", global_pool = "token", class_token = true, no_embed_class = false, pre_norm = false, qkv_bias = true, qk_norm = false, reg_tokens = 0}
+local timm_defaults = {act_layer = "gelu", global_pool = "token", class_token = true, no_embed_class = false, pre_norm = false, qkv_bias = true,
+                       qk_norm = false, reg_tokens = 0}
 
 local function check_timm_args(src, args)
   for key, value in pairs(args) do
@@ -77,7 +78,8 @@ local function timm(src, families)
   check_timm_args(src, args)
   local s = sizes.of_shapes(src, families)
   local kept = {dim = s.dim, layers = s.layers, mlp = s.mlp, image = s.image, patch = s.patch, vision_eps = 1e-6}
-  kept.attention_heads = args.num_heads or timm_heads[size] or refuse(src, "architecture = \"%s\": its number of heads is not known; say model_args.num_heads in the file", name)
+  kept.attention_heads = args.num_heads or timm_heads[size] or
+    refuse(src, "architecture = \"%s\": its number of heads is not known; say model_args.num_heads in the file", name)
   return kept
 end
 
