@@ -10,9 +10,8 @@ local gate = require "vbl.analysis.gate"
 local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
 local titles = require "vbl.plot.titles"
+local unit = require "vbl.analysis.unit_rows"
 local vbl = require "vbl"
-
-local function unit(x) return x / (x * x):sum(2, true):sqrt():maximum(vbl.full({1}, 1e-12)) end
 
 local function check_items(fused, alone)
   for i, id in ipairs(fused.ids) do

@@ -4,9 +4,8 @@
 local figure = require "vbl.plot.figure"
 local known = require "vbl.known"
 local sheet = require "vbl.analysis.sheet"
+local unit = require "vbl.analysis.unit_rows"
 local vbl = require "vbl"
-
-local function unit(x) return x / (x * x):sum(2, true):sqrt():maximum(vbl.full({1}, 1e-12)) end
 
 local function components(features, partner, i, pool)
   return vbl.scope(function()

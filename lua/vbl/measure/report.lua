@@ -19,40 +19,23 @@ local system = require "vbl.system.c"
 
 local report = {}
 
--- One measure of prepared x and y; also returns its null values (nil when there are none) and its traits.
-function report.row(entry, x, y, s)
-  local began = system.monotonic()
-  local options, traits = settings.resolve(entry, x, s.k)
-  options = groups.options(entry.name, options, s.groups)
-  if traits.matrices == 2 and not y then error(("report: %s compares two matrices, and Y is missing"):format(entry.name), 0) end
-  local second = traits.matrices == 2 and y or nil
-  local value, record
-  if second then value, record = c[entry.name](x, second, options) else value, record = c[entry.name](x, options) end
-  local row = {measure = entry.label, value = value, status = record.status, chance = groups.chance(entry.name, record, s.groups),
-               n = record.n, k = record.k, dims_x = record.dims_x, dims_y = record.dims_y, warnings = record.warnings, null = traits.null}
-  row.chance_source = row.chance and record.chance_source
-  local null
-  if record.status == "OK" and s.null > 0 and traits.null ~= "none" then null = report.add_null(row, entry, x, second, options, s, traits) end
-  if s.interval and record.status == "OK" then report.add_interval(row, entry, x, second, options, s, traits) end
-  row.seconds = system.monotonic() - began
-  return row, null, traits
-end
-
 -- -> the null values; nil where the groups leave nothing to permute
-function report.add_null(row, entry, x, y, options, s, traits)
+local function add_null(row, entry, x, y, options, s, traits)
   local null, fixed = c.null(entry.name, x, y, options, {draws = s.null, seed = s.seed, groups = s.groups})
   if fixed == row.n then
     row.note = "every group has a size of its own: no permutation moves a row, and there is no p"
     return nil
   end
   for key, v in pairs(calibrate.against(row.value, null, traits, s.alpha)) do row[key] = v end
-  if not row.chance and row.null_mean then row.chance, row.chance_source = row.null_mean, ("mean of %d permutations%s"):format(s.null, s.groups and " of groups" or "") end
+  if not row.chance and row.null_mean then
+    row.chance, row.chance_source = row.null_mean, ("mean of %d permutations%s"):format(s.null, s.groups and " of groups" or "")
+  end
   if fixed > 0 then row.note = ("%d rows belong to groups of a size that no other group has: no permutation moves them"):format(fixed) end
   return null
 end
 
 -- An interval that would reach beyond the best value that the measure can take ends there: few rows give wide ones.
-function report.add_interval(row, entry, x, y, options, s, traits)
+local function add_interval(row, entry, x, y, options, s, traits)
   local n = x:shape()
   local m = n // 2
   local ok, values, rows = pcall(c.subsample, entry.name, x, y, options, {draws = s.draws, rows = math.max(m, 1), seed = s.seed, groups = s.groups})
@@ -67,6 +50,29 @@ function report.add_interval(row, entry, x, y, options, s, traits)
   else
     row.note = ("no interval: on %d of the rows %s"):format(m, tostring(values):gsub("^.-: ", "", 1))
   end
+end
+
+local function measured(name, x, y, options)
+  if y then return c[name](x, y, options) end
+  return c[name](x, options)
+end
+
+-- One measure of prepared x and y; also returns its null values (nil when there are none) and its traits.
+function report.row(entry, x, y, s)
+  local began = system.monotonic()
+  local options, traits = settings.resolve(entry, x, s.k)
+  options = groups.options(entry.name, options, s.groups)
+  if traits.matrices == 2 and not y then error(("report: %s compares two matrices, and Y is missing"):format(entry.name), 0) end
+  local second = traits.matrices == 2 and y or nil
+  local value, record = measured(entry.name, x, second, options)
+  local row = {measure = entry.label, value = value, status = record.status, chance = groups.chance(entry.name, record, s.groups),
+               n = record.n, k = record.k, dims_x = record.dims_x, dims_y = record.dims_y, warnings = record.warnings, null = traits.null}
+  row.chance_source = row.chance and record.chance_source
+  local null
+  if record.status == "OK" and s.null > 0 and traits.null ~= "none" then null = add_null(row, entry, x, second, options, s, traits) end
+  if s.interval and record.status == "OK" then add_interval(row, entry, x, second, options, s, traits) end
+  row.seconds = system.monotonic() - began
+  return row, null, traits
 end
 
 function report.pair(X, Y, names, opts)

@@ -2,14 +2,9 @@
 --
 -- Text is packed: the rows of sample b are the consecutive rows offsets[b] .. + lengths[b], so that padding costs nothing.
 -- `packed = false` keeps the padding as rows (masked as keys): the same outputs on real tokens, for comparison only.
-local vbl = require "vbl"
+local i32 = require "vbl.models.i32"
 
 local layout = {}
-
-local function i32(device, t, columns)
-  local tensor = vbl.tensor(t, {dtype = "i32", device = device})
-  return columns and tensor:reshape(#t // columns, columns) or tensor
-end
 
 -- The numbers of B samples that are a batch by themselves.
 function layout.samples(B)

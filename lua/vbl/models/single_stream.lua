@@ -3,16 +3,12 @@
 -- (cross = false) the blocks see each side by itself.
 --   single.layout(text_lay, vision_lay, positions) -> the layout of the joint rows: a sample's patches, then its text
 --   single.run(model, t, v, text_lay, vision_lay, ctx) -> text rows, vision rows
+local i32 = require "vbl.models.i32"
 local vbl = require "vbl"
 local nn = require "vbl.nn"
 local F = require "vbl.nn.functional"
 
 local single = {}
-
-local function i32(device, t, columns)
-  local tensor = vbl.tensor(t, {dtype = "i32", device = device})
-  return columns and tensor:reshape(#t // columns, columns) or tensor
-end
 
 -- Patches first: padding that stands as rows (packed = false) is then behind the last key.
 function single.layout(tl, vl)

@@ -85,44 +85,69 @@ local function check(panels)
   end
 end
 
+-- Sizes in pixels, all panels alike: of a cell, of the room at a panel's left, of a panel, of the picture; and the grid's columns.
+local function layout(spec)
+  local most, first = 1, spec.panels[1]
+  for _, panel in ipairs(spec.panels) do most = math.max(most, #panel.matrix, #panel.matrix[1]) end
+  local columns = math.min(spec.columns or 3, #spec.panels)
+  local cell, left = math.max(14, math.min(42, 480 // most)), math.max(LEFT, 44 + 8 * longest(first.rows))
+  local side, slant = cell * most, crowded(first) and math.ceil(longest(first.columns) * 6) or 0
+  local panel_width, panel_height = left + side + RIGHT, TOP + side + BOTTOM + slant
+  return {columns = columns, cell = cell, left = left, side = side, panel_width = panel_width, panel_height = panel_height,
+          width = columns * panel_width + BAR, height = HEADER + math.ceil(#spec.panels / columns) * panel_height}
+end
+
+-- The least and the largest value of all panels, or the given ends.
+local function range_of(spec)
+  local rows = {}
+  for _, panel in ipairs(spec.panels) do table.move(panel.matrix, 1, #panel.matrix, #rows + 1, rows) end
+  return scale.range(rows, spec.low, spec.high)
+end
+
+local function add_header(out, spec, size)
+  out "unset key; unset grid; set border linecolor '#444444'; set tics nomirror out scale 0"
+  out(spec.diverging and diverging or sequential)
+  out "unset colorbox"
+  out "set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillcolor '#c8c8c8' fillstyle solid noborder"
+  local y = 1 - 20 / size.height
+  out(("set multiplot; set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), 20 / size.width, y))
+  if spec.note then
+    out(("set label 2 %s at screen %.5f, screen %.5f right textcolor '#555555'"):format(gnuplot.quote(spec.note), (size.width - BAR) / size.width, y))
+  end
+end
+
+-- One bar for all panels, beside the first row of them.
+local function add_bar(out, spec, size)
+  out(("set colorbox user origin screen %.5f, screen %.5f size screen %.5f, screen %.5f; set cblabel %s; set format cb '%%g'")
+    :format((size.width - BAR + 6) / size.width, 1 - (HEADER + TOP + size.side) / size.height, 16 / size.width, size.side / size.height,
+            gnuplot.quote(spec.label or "")))
+end
+
+-- Where panel i stands on the picture.
+local function add_margins(out, panel, i, size)
+  local column, row = (i - 1) % size.columns, (i - 1) // size.columns
+  local x, y = column * size.panel_width + size.left, HEADER + row * size.panel_height + TOP
+  local w, h = #panel.matrix[1] * size.cell, #panel.matrix * size.cell
+  out(("set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen %.5f; set bmargin at screen %.5f"):format(
+    x / size.width, (x + w) / size.width, 1 - y / size.height, 1 - (y + h) / size.height))
+end
+
 function heatmap.draw(base, spec)
   if not gnuplot.available() then return false end
   check(spec.panels)
-  local lines, blocks, most = {"unset key; unset grid; set border linecolor '#444444'; set tics nomirror out scale 0; " .. (spec.diverging and diverging or sequential), "unset colorbox",
-                               "set object 1 rectangle from graph 0, graph 0 to graph 1, graph 1 behind fillcolor '#c8c8c8' fillstyle solid noborder"}, {}, 1
-  local function out(text) lines[#lines + 1] = text end
-  for _, panel in ipairs(spec.panels) do most = math.max(most, #panel.matrix, #panel.matrix[1]) end
-  local rows_of_all = {}
-  for _, panel in ipairs(spec.panels) do table.move(panel.matrix, 1, #panel.matrix, #rows_of_all + 1, rows_of_all) end
-  local low, high = scale.range(rows_of_all, spec.low, spec.high)
-  local columns = math.min(spec.columns or 3, #spec.panels)
-  local rows = math.ceil(#spec.panels / columns)
-  local cell = math.max(14, math.min(42, 480 // most))
-  local left = math.max(LEFT, 44 + 8 * longest(spec.panels[1].rows))
-  local side, slant = cell * most, crowded(spec.panels[1]) and math.ceil(longest(spec.panels[1].columns) * 6) or 0
-  local width_of, height_of = left + side + RIGHT, TOP + side + BOTTOM + slant
-  local width = columns * width_of + BAR
-  local height = HEADER + rows * height_of
-  out(("set multiplot; set label 1 %s at screen %.5f, screen %.5f left font 'Sans,14'"):format(gnuplot.quote(spec.title or ""), 20 / width, 1 - 20 / height))
-  if spec.note then
-    out(("set label 2 %s at screen %.5f, screen %.5f right textcolor '#555555'"):format(gnuplot.quote(spec.note), (width - BAR) / width, 1 - 20 / height))
-  end
+  local lines, blocks, size = {}, {}, layout(spec)
+  local function out(text) lines[#lines + 1] = "  " .. text end
+  local low, high = range_of(spec)
+  add_header(out, spec, size)
   for i, panel in ipairs(spec.panels) do
-    local x, y = ((i - 1) % columns) * width_of + left, HEADER + ((i - 1) // columns) * height_of + TOP
-    local w, h = #panel.matrix[1] * cell, #panel.matrix * cell
-    out(("set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen %.5f; set bmargin at screen %.5f"):format(
-      x / width, (x + w) / width, 1 - y / height, 1 - (y + h) / height))
-    if i == #spec.panels then
-      local first = HEADER + TOP
-      out(("set colorbox user origin screen %.5f, screen %.5f size screen %.5f, screen %.5f; set cblabel %s; set format cb '%%g'")
-        :format((width - BAR + 6) / width, 1 - (first + side) / height, 16 / width, side / height, gnuplot.quote(spec.label or "")))
-    end
+    add_margins(out, panel, i, size)
+    if i == #spec.panels then add_bar(out, spec, size) end
     blocks[i] = block(i, panel.matrix)
     add_panel(out, panel, i, low, high, light(spec.diverging, low, high))
     out "unset label"
   end
   out "unset multiplot"
-  return gnuplot.render(base, width, height, table.concat(blocks, "\n"), "  " .. table.concat(lines, "\n  "))
+  return gnuplot.render(base, size.width, size.height, table.concat(blocks, "\n"), table.concat(lines, "\n"))
 end
 
 -- One matrix: plot.heatmap(base, matrix, {title=, label=, xlabel=, ylabel=, rows=, columns=, mark_rows=, mark_columns=, low=, high=}).

@@ -67,6 +67,37 @@ local function draw(grid, s, mark, place_x, place_y)
   end
 end
 
+local function blank_grid(width, height)
+  local grid = {}
+  for r = 1, height do
+    grid[r] = {}
+    for col = 1, width do grid[r][col] = " " end
+  end
+  return grid
+end
+
+-- How the i-th series is drawn: its points, and the dots between them.
+local function mark_of(s, i, color)
+  local letter, dot, rgb = s.dashed and "-" or letters[(i - 1) % #letters + 1], s.dashed and "-" or ".", distinct[(i - 1) % #distinct + 1]
+  return {point = color and paint(letter, rgb) or letter, dot = color and paint(dot, rgb) or dot}
+end
+
+-- The grid's rows with the axis at their left: its least, middle and largest value.
+local function add_rows(lines, grid, low, high)
+  local height = #grid
+  for r = 1, height do
+    local value = low + (height - r) / (height - 1) * (high - low)
+    lines[#lines + 1] = ("%8s |%s"):format((r == 1 or r == height or r == (height + 1) // 2) and ("%.3g"):format(value) or "", table.concat(grid[r]))
+  end
+end
+
+local function add_x_axis(lines, left, right, title, width)
+  local first, last = ("%g"):format(left), ("%g"):format(right)
+  local room = math.max(2, width - #first - #last - #title)
+  lines[#lines + 1] = (" "):rep(9) .. "+" .. ("-"):rep(width)
+  lines[#lines + 1] = (" "):rep(10) .. first .. (" "):rep(room // 2) .. title .. (" "):rep(room - room // 2) .. last
+end
+
 function terminal.lines(series, opts)
   opts = opts or {}
   local color = opts.color
@@ -75,31 +106,16 @@ function terminal.lines(series, opts)
   for i, s in ipairs(series) do xs[i], ys[i] = s.x, s.y end
   local left, right = scale.range(xs)
   local low, high = scale.range(ys, opts.low, opts.high)
-  local grid, keys = {}, {}
-  for r = 1, height do
-    grid[r] = {}
-    for col = 1, width do grid[r][col] = " " end
-  end
+  local grid, keys, lines = blank_grid(width, height), {}, {opts.title}
+  local function place_x(x) return 1 + math.floor((x - left) / (right - left) * (width - 1) + 0.5) end
+  local function place_y(y) return height - math.floor(math.max(0, math.min(1, (y - low) / (high - low))) * (height - 1) + 0.5) end
   for i, s in ipairs(series) do
-    local letter = s.dashed and "-" or letters[(i - 1) % #letters + 1]
-    local rgb = distinct[(i - 1) % #distinct + 1]
-    local mark = {point = color and paint(letter, rgb) or letter, dot = color and paint(s.dashed and "-" or ".", rgb) or (s.dashed and "-" or ".")}
-    draw(grid, s, mark, function(x) return 1 + math.floor((x - left) / (right - left) * (width - 1) + 0.5) end, function(y)
-      local at = math.max(0, math.min(1, (y - low) / (high - low)))
-      return height - math.floor(at * (height - 1) + 0.5)
-    end)
+    local mark = mark_of(s, i, color)
+    draw(grid, s, mark, place_x, place_y)
     if s.name then keys[#keys + 1] = mark.point .. " " .. s.name end
   end
-  local lines = {opts.title}
-  for r = 1, height do
-    local value = low + (height - r) / (height - 1) * (high - low)
-    lines[#lines + 1] = ("%8s |%s"):format((r == 1 or r == height or r == (height + 1) // 2) and ("%.3g"):format(value) or "", table.concat(grid[r]))
-  end
-  local first, last = ("%g"):format(left), ("%g"):format(right)
-  local middle = opts.xlabel or ""
-  local room = math.max(2, width - #first - #last - #middle)
-  lines[#lines + 1] = (" "):rep(9) .. "+" .. ("-"):rep(width)
-  lines[#lines + 1] = (" "):rep(10) .. first .. (" "):rep(room // 2) .. middle .. (" "):rep(room - room // 2) .. last
+  add_rows(lines, grid, low, high)
+  add_x_axis(lines, left, right, opts.xlabel or "", width)
   if #keys > 0 then lines[#lines + 1] = (" "):rep(10) .. table.concat(keys, "   ") end
   return table.concat(lines, "\n") .. "\n"
 end

@@ -47,22 +47,18 @@ end
 
 -- The warnings of all runs, the gravest first; one that is the same word for word of several is one, with their names.
 local function all_warnings(page)
-  local list, known, rank = {}, {}, {error = 1, warning = 2, note = 3}
+  local list, known = {}, {}
   for _, run in ipairs(page.runs) do
-    for _, w in ipairs(warnings(run)) do
+    for _, w in ipairs(warnings.of(run)) do
       local key = w.level .. w.text
       if not known[key] then
-        known[key] = {level = w.level, text = w.text, runs = {}, place = #list}
+        known[key] = {level = w.level, text = w.text, runs = {}}
         list[#list + 1] = known[key]
       end
       table.insert(known[key].runs, run.short)
     end
   end
-  table.sort(list, function(a, b)
-    if rank[a.level] ~= rank[b.level] then return rank[a.level] < rank[b.level] end
-    return a.place < b.place
-  end)
-  return list
+  return warnings.sort(list)
 end
 
 local function warning_list(page)

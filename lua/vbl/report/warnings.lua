@@ -1,10 +1,11 @@
 -- What a reader of a run's numbers must know before the numbers.
---   warnings(run) -> {{level = "error"|"warning"|"note", text = ...}, ...}, the gravest first
+--   warnings.of(run) -> {{level = "error"|"warning"|"note", text = ...}, ...}, the gravest first
+--   warnings.sort(list) -> the list of such, in that order
 local chance = require "vbl.report.chance"
 
 local last = chance.last
 
-local checks = {}
+local warnings, checks = {}, {}
 
 function checks.files(run, add)
   for _, problem in ipairs(run.problems) do add("error", "A file of the run cannot be read: %s", problem) end
@@ -22,36 +23,53 @@ function checks.status(run, add)
   end
 end
 
--- Losses that stand where a model stands that has learnt nothing.
-function checks.chance_levels(run, add)
+-- ---- losses that are where those of a model are that has learnt nothing
+
+local function check_ap(run, add)
   local ap, accuracy = last(run, "loss.ap", "test"), last(run, "accuracy.ap", "test")
   local low, high = last(run, "accuracy.ap.low", "test"), last(run, "accuracy.ap.high", "test")
   if ap and (low and low <= 0.5 and high >= 0.5 or not low and ap > math.log(2) - 0.005) then
     add("warning", "Alignment prediction is at chance: test loss %.4f (ln 2 = 0.6931), accuracy %s.", ap,
         accuracy and low and ("%.4f, interval [%.4f, %.4f] with 0.5 in it"):format(accuracy, low, high) or "not known")
   end
+end
+
+local function check_mlm(run, add)
   local first, mlm
   for _, row in ipairs(run.rows) do
     if row.name == "loss.mlm" and row.split == "test" then first, mlm = first or row, row end
   end
-  if mlm and run.unigram and mlm.value > 0.98 * run.unigram then
+  if not mlm then return end
+  if run.unigram and mlm.value > 0.98 * run.unigram then
     add("warning", "Masked language modelling is no better than word frequencies: test loss %.3f nats, entropy of the training word pieces %.3f.", mlm.value, run.unigram)
-  elseif mlm and first.step < mlm.step and mlm.value > 0.98 * first.value then
+  elseif first.step < mlm.step and mlm.value > 0.98 * first.value then
     add("warning", "Masked language modelling has learnt nothing: test loss %.3f, before training %.3f.", mlm.value, first.value)
   end
   local shuffled = last(run, "loss.mlm_shuffled", "test")
-  if mlm and mlm.step > 0 and shuffled and shuffled < 1.01 * mlm.value then
+  if mlm.step > 0 and shuffled and shuffled < 1.01 * mlm.value then
     add("note", "Masked language modelling does not use the image: test loss %.3f with the images shuffled, %.3f with their own.", shuffled, mlm.value)
   end
+end
+
+local function check_mim(run, add)
   local mim, candidates = last(run, "loss.mim", "test"), last(run, "candidates.mim", "test")
   if mim and candidates and candidates > 1 and mim > 0.98 * math.log(candidates) then
     add("warning", "Masked image modelling is at chance: test loss %.3f, ln %.0f = %.3f.", mim, candidates, math.log(candidates))
   end
+end
+
+local function check_contrastive(run, add)
   local contrastive, level = last(run, "loss.contrastive", "test"), last(run, "chance.contrastive", "test")
   if contrastive and level and level > 0 and contrastive > 0.97 * level then
     add("warning", "The contrastive term is at chance: test loss %.3f, ln of its %.3g candidates %.3f.", contrastive, math.exp(level), level)
   end
 end
+
+function checks.chance_levels(run, add)
+  for _, check in ipairs {check_ap, check_mlm, check_mim, check_contrastive} do check(run, add) end
+end
+
+-- ---- everything else
 
 function checks.predictions(run, add)
   for _, split in ipairs(run:splits()) do
@@ -173,15 +191,24 @@ function checks.checkpoints(run, add)
 end
 
 local order = {"files", "status", "not_finite", "chance_levels", "alarms", "predictions", "chosen", "sizes", "partners", "log", "checkpoints"}
+
+-- The gravest first, else as they come.
 local rank = {error = 1, warning = 2, note = 3}
 
-return function(run)
-  local list = {}
-  local function add(level, format, ...) list[#list + 1] = {level = level, text = format:format(...), place = #list} end
-  for _, name in ipairs(order) do checks[name](run, add) end
+function warnings.sort(list)
+  for place, w in ipairs(list) do w.place = place end
   table.sort(list, function(a, b)
     if rank[a.level] ~= rank[b.level] then return rank[a.level] < rank[b.level] end
     return a.place < b.place
   end)
   return list
 end
+
+function warnings.of(run)
+  local list = {}
+  local function add(level, format, ...) list[#list + 1] = {level = level, text = format:format(...)} end
+  for _, name in ipairs(order) do checks[name](run, add) end
+  return warnings.sort(list)
+end
+
+return warnings

@@ -209,11 +209,23 @@ local function check_heads(model, found)
   end
 end
 
-function weights.load(model, found, opts)
-  check_streams(model, found)
-  local strict, whole = opts.strict ~= false, opts.whole ~= false
-  local r = {whole = whole, matched = 0, missing = {}, encoders_lack = {}, unexpected = {}, differences = {}, unused = {}, paths = {}, files = {},
-             notes = notes.of(found, model)}
+-- The parameters that no file gave: those that were to be there into r.missing, those of the encoders into r.encoders_lack. have: set of those that
+-- files have, whatever their shapes.
+local function note_missing(model, found, have, r)
+  local scope = covered(found)
+  local own = #found.parts == 1 and found.parts[1].families.vilbert
+  for _, p in ipairs(model.list) do
+    if not have[p.name] then
+      local needed = own and r.whole or scope[p.name:match "^[^.]+"] and not optional(p.name)
+      if needed then r.missing[#r.missing + 1] = p.name end
+      local encoder = p.name:find "^bert%." or p.name:find "^vit%."
+      if encoder and not optional(p.name) then r.encoders_lack[#r.encoders_lack + 1] = p.name end
+    end
+  end
+end
+
+-- What each part of the files gives, {{parameter -> names in the file}, ...}; the rest into the report.
+local function plan_parts(model, found, r)
   local taken, have = {}, {}
   for i, part in ipairs(found.parts) do
     r.paths[i] = part.src.path
@@ -226,22 +238,25 @@ function weights.load(model, found, opts)
     for target in pairs(plan.targets) do have[target] = true end
     for _ in pairs(taken[i]) do r.matched = r.matched + 1 end
   end
-  local scope = covered(found)
-  local own = #found.parts == 1 and found.parts[1].families.vilbert
-  for _, p in ipairs(model.list) do
-    local in_scope = own and whole or scope[p.name:match "^[^.]+"] and not optional(p.name)
-    if in_scope and not have[p.name] then r.missing[#r.missing + 1] = p.name end
-    local encoder = p.name:find "^bert%." or p.name:find "^vit%."
-    if encoder and not have[p.name] and not optional(p.name) then r.encoders_lack[#r.encoders_lack + 1] = p.name end
-  end
+  note_missing(model, found, have, r)
   table.sort(r.unexpected)
   table.sort(r.differences)
-  if #r.differences > 0 or r.matched == 0 or strict and (#r.missing > 0 or #r.unexpected > 0) then
-    local hint = strict and #r.differences == 0 and r.matched > 0 and "\n  strict = false takes what matches" or ""
-    error(report.text(r) .. size_hint(model, found) .. hint .. "\n  nothing was loaded", 0)
-  end
+  return taken
+end
+
+local function refuse(model, found, r, strict)
+  local hint = strict and #r.differences == 0 and r.matched > 0 and "\n  strict = false takes what matches" or ""
+  error(report.text(r) .. size_hint(model, found) .. hint .. "\n  nothing was loaded", 0)
+end
+
+function weights.load(model, found, opts)
+  check_streams(model, found)
+  local strict = opts.strict ~= false
+  local r = {whole = opts.whole ~= false, matched = 0, missing = {}, encoders_lack = {}, unexpected = {}, differences = {}, unused = {}, paths = {},
+             files = {}, notes = notes.of(found, model)}
+  local taken, ready = plan_parts(model, found, r), {}
+  if #r.differences > 0 or r.matched == 0 or strict and (#r.missing > 0 or #r.unexpected > 0) then refuse(model, found, r, strict) end
   check_heads(model, found)
-  local ready = {}
   for i, part in ipairs(found.parts) do ready[i] = read_part(model, part.src, taken[i], r) end
   vbl.no_grad(function()
     for _, tensors in ipairs(ready) do
