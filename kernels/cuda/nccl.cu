@@ -73,6 +73,7 @@ vbl_status vbl_cuda_ranks_id(char *id, vbl_error *err) {
 // Which algorithm NCCL takes hangs on sizes and on what lies between the GPUs, not on time; that of a switch that adds up has no order.
 vbl_status vbl_cuda_join_ranks(const char *id, int rank, int size, vbl_error *err) {
   ncclUniqueId given;
+  uncapture("ranks that join");
   if (deterministic()) setenv("NCCL_ALGO", "Ring", 0);
   memcpy(given.internal, id, sizeof given.internal);
   if (joined != nullptr) api().ncclCommDestroy(joined);
@@ -80,7 +81,10 @@ vbl_status vbl_cuda_join_ranks(const char *id, int rank, int size, vbl_error *er
   return check("ncclCommInitRank", api().ncclCommInitRank(&joined, size, given, rank), err);
 }
 
+// Ends what is recorded for a graph: of a recorded sum NCCL makes memory known to the other ranks, whose sum has to be recorded too then, and they meet new sizes,
+// which end a recording, in other steps.
 void vbl_cuda_sum_ranks(vbl_dtype T, void *x, int64_t n, vbl_stream s) {
+  uncapture("a sum over ranks");
   const int result = api().ncclAllReduce(x, x, (size_t)n, T == VBL_F64 ? ncclFloat64 : ncclFloat32, ncclSum, joined, queue(s));
   if (result != ncclSuccess) note_failure(VBL_EDEVICE, api().ncclGetErrorString(result));
 }

@@ -96,6 +96,22 @@ if device ~= "cpu" then
   end)
 end
 
+-- Of the first calls new memory is what ends the recording.
+if device ~= "cpu" then
+  check.group("a sum over the ranks ends what is recorded as a CUDA graph", function()
+    local x, why = vbl.full({5}, dist.rank() + 1):requires_grad_(true), nil
+    for _ = 1, 3 do
+      x.grad = nil
+      why = vbl.cuda_graph(function()
+        x:square():sum():backward()
+        dist.sum_gradients {{tensor = x}}
+      end)
+      check.equal(x.grad:sum():item(), 5 * dist.size() * (dist.size() + 1))
+    end
+    check.equal(why, os.getenv "NCCL_EMU_REFUSES" and "the host waits for the device" or "a sum over ranks")
+  end)
+end
+
 -- A whole step, so that the ranks' weights stay alike, whether they have all images or their own alone.
 check.group("steps", function()
   local j, of_all = job {dropout = 0.1}, job {dropout = 0.1}
