@@ -96,33 +96,45 @@ static __device__ inline void offer_all(const vbl_nearest &s, pile &p, float win
   for (int e = 0; e < N; e++) offer(s, p, window, key[e], first + e * step);
 }
 
-// Four products side by side, -inf past the columns; in one read where they are aligned.
-static __device__ inline void load_four(const float *row, int64_t c, int64_t columns, bool aligned, float *v) {
-  if (aligned && c + 4 <= columns) {
-    const float4 all = *(const float4 *)(row + c);
-    v[0] = all.x, v[1] = all.y, v[2] = all.z, v[3] = all.w;
+// What a lane takes of a row at a time: FOURS times four numbers side by side, a warp's fours beside each other.
+enum { FOURS = 2, SIDE_BY_SIDE = 4 * WARP, STEP = FOURS * SIDE_BY_SIDE };
+
+// The lane's numbers of a row from column c on, -inf past the columns; in reads of four where they are aligned, all of them before one is waited for.
+static __device__ inline void load_fours(const float *row, int64_t c, int64_t columns, bool aligned, float (*v)[4]) {
+  const int64_t left = columns - c - 4 * lane();
+  row += c + 4 * lane();
+  if (aligned && left >= STEP - SIDE_BY_SIDE + 4) {
+    float4 all[FOURS];
+    UNROLL for (int q = 0; q < FOURS; q++) all[q] = *(const float4 *)(row + q * SIDE_BY_SIDE);
+    UNROLL for (int q = 0; q < FOURS; q++) v[q][0] = all[q].x, v[q][1] = all[q].y, v[q][2] = all[q].z, v[q][3] = all[q].w;
   } else {
-    UNROLL for (int e = 0; e < 4; e++) v[e] = c + e < columns ? row[c + e] : -INFINITY;
+    UNROLL for (int q = 0; q < FOURS; q++) {
+      UNROLL for (int e = 0; e < 4; e++) v[q][e] = q * SIDE_BY_SIDE + e < left ? row[q * SIDE_BY_SIDE + e] : -INFINITY;
+    }
   }
 }
 
-// A warp a row, whose next products are on their way while it looks at those before.
-static __global__ void rows_kernel(vbl_nearest s, const float *v, int64_t ld, bool aligned, int64_t i, int64_t rows, int64_t j,
-                                   int64_t columns) {
-  enum { STEP = 4 * WARP };
+// A warp a row, whose next products are on their way while it looks at those before. With two fours a lane 64 registers are enough: four blocks a
+// multiprocessor have 32 KB under way, and the blocks of 8192 rows are two full rounds of 132 multiprocessors. One four left 20 KB, and a second round that was
+// half empty.
+static __global__ void __launch_bounds__(THREADS, 4)
+    rows_kernel(vbl_nearest s, const float *v, int64_t ld, bool aligned, int64_t i, int64_t rows, int64_t j, int64_t columns) {
   for (int64_t r = first_row<WARP>(); r < rows; r += row_step<WARP>()) {
     pile p = pile_of(s, i + r);
     const float window = s.window[i + r];
-    const int64_t itself = i + r - j;  // among the columns
-    float key[4], next[4], plus[4];
+    float now[FOURS][4], next[FOURS][4], plus[FOURS][4];
     __syncwarp();
-    load_four(v + r * ld, 4 * lane(), columns, aligned, next);
+    load_fours(v + r * ld, 0, columns, aligned, next);
     for (int64_t c = 0; c < columns; c += STEP) {
-      const int64_t first = c + 4 * lane();
-      load_four(s.plus + j, first, columns, aligned, plus);
-      UNROLL for (int e = 0; e < 4; e++) key[e] = first + e == itself ? -INFINITY : s.times * next[e] + plus[e];
-      load_four(v + r * ld, first + STEP, columns, aligned, next);
-      offer_all<4>(s, p, window, key, j + first, 1);
+      const int64_t first = c + 4 * lane(), itself = i + r - j - first;
+      load_fours(s.plus + j, c, columns, aligned, plus);
+      UNROLL for (int q = 0; q < FOURS; q++) { UNROLL for (int e = 0; e < 4; e++) now[q][e] = next[q][e]; }
+      load_fours(v + r * ld, c + STEP, columns, aligned, next);
+      UNROLL for (int q = 0; q < FOURS; q++) {
+        float key[4];
+        UNROLL for (int e = 0; e < 4; e++) key[e] = q * SIDE_BY_SIDE + e == itself ? -INFINITY : s.times * now[q][e] + plus[q][e];
+        offer_all<4>(s, p, window, key, j + first + q * SIDE_BY_SIDE, 1);
+      }
     }
     put_back(s, i + r, p);
   }
@@ -265,7 +277,7 @@ void vbl_cuda_nearest_keys(const vbl_nearest *search, int64_t most, int metric, 
 #ifdef __CUDACC__
 enum { BLOCK = 8192, KERNEL_TILE = 1024, BATCH = 1 << 30 };
 #else
-enum { BLOCK = 48, KERNEL_TILE = 32, BATCH = 1 << 15 };  // so few that tests meet several
+enum { BLOCK = 144, KERNEL_TILE = 32, BATCH = 1 << 15 };  // so few that tests meet several, and each path of the kernels
 #endif
 
 const vbl_measure_kernels vbl_cuda_measure_kernels = {
