@@ -127,23 +127,18 @@ static int dist_gather_strings(lua_State *L) {
 }
 
 static int dist_gather_rows(lua_State *L) {
-  vbl_tensor *t = vbl_lua_check_tensor(L, 1);
-  const vbl_backend *device = t->storage->backend;
+  vbl_tensor *t = vbl_lua_check_tensor(L, 1), *all = NULL;
   if (t->ndim < 1) vbl_lua_error(L, "ranks: expected a tensor of rows, got a scalar");
-  const int size = vbl_comm_size();
-  int64_t *counts = lua_newuserdatauv(L, (size_t)size * sizeof *counts, 0), shape[VBL_MAX_DIMS],
-          row = (int64_t)vbl_dtype_size(t->dtype), total = 0;
-  block *all = new_block(L);
-  vbl_tensor *host = vbl_lua_push_host(L, t);
-  for (int d = 1; d < t->ndim; d++) row *= shape[d] = t->shape[d];
-  VBL_LUA_ONCE(L, vbl_comm_gather(vbl_tensor_data(host), t->shape[0] * row, &all->data, counts, &err));
-  for (int i = 0; i < size; i++) total += counts[i];
-  shape[0] = row > 0 ? total / row : 0;
-  vbl_tensor *whole = vbl_lua_new_tensor(L, t->dtype, t->ndim, shape), *moved = NULL;
-  if (total > 0) memcpy(vbl_tensor_data(whole), all->data, (size_t)total);
-  if (device->host) return 1;
-  VBL_LUA_TRY(L, vbl_tensor_to_backend(whole, device, &moved, &err));
-  vbl_lua_push_tensor(L, moved);
+  vbl_error err;
+  vbl_status status = vbl_comm_gather_rows(t, &all, &err);
+  if (status == VBL_ENOMEM) {  // on all ranks
+    double freed = vbl_lua_collect(L);
+    vbl_error of_exchange;
+    if (vbl_comm_max(&freed, 1, &of_exchange) != VBL_OK) vbl_lua_raise(L, &of_exchange);
+    if (freed > 0) status = vbl_comm_gather_rows(t, &all, &err);
+  }
+  if (status != VBL_OK) vbl_lua_raise(L, &err);
+  vbl_lua_push_tensor(L, all);
   return 1;
 }
 
@@ -205,7 +200,7 @@ static const vbl_fn functions[] = {
      "The ranks' rows, in order, without history, on the same device."},
     {"broadcast", dist_broadcast, "broadcast([string]) -> string", "Rank 0's."},
     {"sum_gradients", dist_sum_gradients, "sum_gradients({leaf, ...})", "Each leaf's .grad becomes its sum over the ranks."},
-    {"by_host", dist_by_host, "by_host() -> string or nil", "Why sums of a device's gradients go through the hosts' memory."},
+    {"by_host", dist_by_host, "by_host() -> string or nil", "Why what devices exchange goes through the hosts' memory."},
     {"interrupt", dist_interrupt, "interrupt(signal)", "Notes a signal that another rank got."},
     {"quiet", dist_quiet, "quiet()", "From now on what is printed goes nowhere."},
     {NULL, NULL, NULL, NULL}};

@@ -138,10 +138,12 @@ typedef struct vbl_backend {
   void (*set_deterministic)(bool on);
   // Sums over the devices of several processes, one each (core/comm); NULL: it has none. ranks_id: what the first gives to all, of VBL_RANKS_ID bytes; id NULL:
   // only whether it could. join_ranks: all at once, with the first's id. Both VBL_EDEVICE with the reason. sum_ranks, from then on: x [n], f32 or f64, becomes
-  // the sum over all, when the device comes to it; all call it in the same order, with the same n.
+  // the sum over all, when the device comes to it; all call it in the same order, with the same n. gather_ranks, likewise: all gets the bytes of every rank, in the
+  // ranks' order; bytes (ranks): how many of each.
   vbl_status (*ranks_id)(char *id, vbl_error *err);
   vbl_status (*join_ranks)(const char *id, int rank, int size, vbl_error *err);
   void (*sum_ranks)(vbl_dtype T, void *x, int64_t n, vbl_stream s);
+  void (*gather_ranks)(const void *mine, void *all, const int64_t *bytes, vbl_stream s);
   // kernels/mixed.h: under bf16 products, what passes between them is bf16 too, and weights are read from a rounded copy that is kept until
   // they change. NULL: activations and gradients stay f32.
   const struct vbl_mixed_kernels *mixed;

@@ -3,7 +3,7 @@
 //
 // A rank that fails tells the others, who fail too, in their next call here, with its words: nobody waits for one who has gone.
 // Without a launcher there is one rank, 0, and nothing here does anything.
-// defines: vbl_comm_launched, vbl_comm_describe, vbl_comm_start, vbl_comm_rank, _size, _local_rank, _local_size, _alone; vbl_comm_sum, _max, _gather, _broadcast, _sum_gradients, _by_host; vbl_comm_failed
+// defines: vbl_comm_launched, vbl_comm_describe, vbl_comm_start, vbl_comm_rank, _size, _local_rank, _local_size, _alone; vbl_comm_sum, _max, _gather, _gather_rows, _broadcast, _sum_gradients, _by_host; vbl_comm_failed
 #pragma once
 #include "core/tensor/tensor.h"
 
@@ -32,13 +32,16 @@ vbl_status vbl_comm_max(double *data, int64_t n, vbl_error *err);
 // Every rank's bytes one after the other, in the ranks' order: *all is malloc'ed and the caller's, counts[size] gets how many of each.
 vbl_status vbl_comm_gather(const void *mine, int64_t bytes, void **all, int64_t *counts, vbl_error *err);
 
+// The rows of every rank's t, of one type and width, one rank after the other, on t's device and without history.
+vbl_status vbl_comm_gather_rows(const vbl_tensor *t, vbl_tensor **all, vbl_error *err);
+
 // Rank 0's bytes to all: *data is malloc'ed and the caller's on the others; rank 0 gives its own.
 vbl_status vbl_comm_broadcast(void **data, int64_t *bytes, vbl_error *err);
 
 // The sum over the ranks of each leaf's gradient, in each rank. A leaf that got one on some ranks has one on all then.
 vbl_status vbl_comm_sum_gradients(vbl_tensor *const *leaves, int count, vbl_error *err);
 
-// Why sums of a device's gradients go through the hosts' memory; NULL: they do not, or there was none yet.
+// Why what devices exchange goes through the hosts' memory; NULL: it does not, or there was nothing yet.
 const char *vbl_comm_by_host(void);
 
 // Tells the others that this rank goes no further. Whether its words are for this rank to print: of one failure that all ranks came to, rank 0's are.

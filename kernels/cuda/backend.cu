@@ -44,6 +44,7 @@ static vbl_backend make_table(void) {
   ENTRY(ranks_id);
   ENTRY(join_ranks);
   ENTRY(sum_ranks);
+  ENTRY(gather_ranks);
   ENTRY(copy);
   ENTRY(fill);
   ENTRY(unary);

@@ -29,6 +29,7 @@ void vbl_cuda_describe(char *text, size_t size);
 vbl_status vbl_cuda_ranks_id(char *id, vbl_error *err);
 vbl_status vbl_cuda_join_ranks(const char *id, int rank, int size, vbl_error *err);
 void vbl_cuda_sum_ranks(vbl_dtype T, void *x, int64_t n, vbl_stream s);
+void vbl_cuda_gather_ranks(const void *mine, void *all, const int64_t *bytes, vbl_stream s);
 void vbl_cuda_copy(vbl_dtype from, const void *src, const int64_t *src_stride, vbl_dtype to, void *dst, const int64_t *dst_stride,
                    int ndim, const int64_t *shape, vbl_stream s);
 void vbl_cuda_fill(vbl_dtype T, void *x, int64_t n, double value, vbl_stream s);

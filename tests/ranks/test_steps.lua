@@ -96,6 +96,33 @@ if device ~= "cpu" then
   end)
 end
 
+-- Rank r has r rows of r.
+if device ~= "cpu" then
+  check.group("rows of all ranks, from device to device", function()
+    local r, n = dist.rank(), dist.size()
+    local function check_rows(all, first)
+      check.equal(all:device(), device)
+      check.equal(first, 1 + r * (r - 1) // 2)
+      check.equal(all:shape()[1], n * (n - 1) // 2)
+      local at = 1
+      for rank = 1, n - 1 do
+        check.equal(all:narrow(1, at, rank):to("f32"):sum():item(), rank * rank * 3.0)
+        at = at + rank
+      end
+    end
+    local wide = vbl.full({r, 6}, r)
+    for _, dtype in ipairs {"f32", "bf16", "i32"} do check_rows(dist.gather(wide:narrow(2, 2, 3):to(dtype))) end
+    check_rows(dist.gather(r > 0 and wide:narrow(2, 2, 3) or nil))
+    check_rows(dist.gather(r > 0 and wide:narrow(2, 2, 3) or vbl.zeros(0, 3)))
+    local here = dist.gather(r > 0 and wide:narrow(2, 2, 3) or vbl.zeros(0, 3, {device = "cpu"}))
+    check.equal(here:shape()[1], n * (n - 1) // 2)
+    local stops = vbl.memory().device_stops
+    local all = dist.gather(vbl.full({2, 5}, 1))
+    if not require("vbl.dist.c").by_host() then check.equal(vbl.memory().device_stops, stops) end
+    check.equal(all:sum():item(), 10 * n)
+  end)
+end
+
 -- Of the first calls new memory is what ends the recording.
 if device ~= "cpu" then
   check.group("a sum over the ranks ends what is recorded as a CUDA graph", function()
