@@ -1,7 +1,6 @@
 // Methods of the data set in "vbl.data.c" that say what it is like: statistics of a split, what splits have in common, its records' ids.
 // defines: vbl_lua_data_set_{stats,meetings,split_lines}
 #include <stdlib.h>
-#include <string.h>
 
 #include "bindings/data.h"
 #include "core/data/source_check.h"
@@ -88,9 +87,9 @@ int vbl_lua_data_set_meetings(lua_State *L) {
 static vbl_status add_ids(const vbl_source *s, const vbl_split *split, vbl_bytes *out, vbl_error *err) {
   for (int32_t i = 0; i < split->n; i++) {
     VBL_TRY(s->id(s->self, split->sample[i], out, err));
-    VBL_TRY(vbl_bytes_add(out, "\t", 1, err));
-    VBL_TRY(vbl_bytes_add(out, split->name, strlen(split->name), err));
-    VBL_TRY(vbl_bytes_add(out, "\n", 1, err));
+    VBL_TRY(vbl_bytes_add_text(out, "\t", err));
+    VBL_TRY(vbl_bytes_add_text(out, split->name, err));
+    VBL_TRY(vbl_bytes_add_text(out, "\n", err));
   }
   return VBL_OK;
 }

@@ -1,5 +1,5 @@
 // Growing bytes, whole files, FNV-1a.
-// defines: vbl_bytes_{add,read,free}, vbl_hash_bytes
+// defines: vbl_bytes_{add,add_text,read,free}, vbl_hash_bytes
 #include "core/data/bytes.h"
 
 #include <errno.h>
@@ -27,6 +27,8 @@ vbl_status vbl_bytes_add(vbl_bytes *b, const void *data, size_t n, vbl_error *er
   b->size += n;
   return VBL_OK;
 }
+
+vbl_status vbl_bytes_add_text(vbl_bytes *b, const char *text, vbl_error *err) { return vbl_bytes_add(b, text, strlen(text), err); }
 
 void vbl_bytes_free(vbl_bytes *b) {
   free(b->data);

@@ -1,5 +1,5 @@
 // A growing block of bytes, whole files read into one, and the hash of bytes that keys and data hashes use.
-// defines: vbl_bytes, vbl_bytes_{add,read,free}, vbl_hash_bytes, VBL_HASH_START
+// defines: vbl_bytes, vbl_bytes_{add,add_text,read,free}, vbl_hash_bytes, VBL_HASH_START
 #pragma once
 #include "core/base/status.h"
 
@@ -9,6 +9,7 @@ typedef struct vbl_bytes {
 } vbl_bytes;
 
 vbl_status vbl_bytes_add(vbl_bytes *b, const void *data, size_t n, vbl_error *err);  // appends; VBL_ENOMEM
+vbl_status vbl_bytes_add_text(vbl_bytes *b, const char *text, vbl_error *err);       // the same, without its NUL
 void vbl_bytes_free(vbl_bytes *b);                                                   // leaves it empty
 
 // The whole of a regular file. VBL_EIO names the file and the reason: not there, a folder, more than max_bytes, a failing read.

@@ -112,16 +112,8 @@ vbl_status vbl_records_classes(vbl_records *r, vbl_label_kind kind, const char *
   return VBL_OK;
 }
 
-// The number of a string, which is added when it is new.
-static vbl_status number_of(vbl_vocabulary *names, const char *text, size_t bytes, int32_t *number, vbl_error *err) {
-  *number = vbl_vocabulary_find(names, text, bytes);
-  if (*number >= 0) return VBL_OK;
-  *number = vbl_vocabulary_size(names);
-  return vbl_vocabulary_add(names, text, bytes, err);
-}
-
 vbl_status vbl_records_archive(vbl_records *r, const char *path, int32_t *number, vbl_error *err) {
-  return number_of(r->archives, path, strlen(path), number, err);
+  return vbl_vocabulary_number(r->archives, path, strlen(path), number, err);
 }
 
 int32_t vbl_records_archive_of(const vbl_records *r, const char *id) {
@@ -150,11 +142,9 @@ static vbl_status add_image(vbl_records *r, const vbl_record *record, int32_t *n
     snprintf(joined, sizeof joined, "%s/%s", vbl_vocabulary_token(r->archives, record->archive), record->image);
     name = joined;
   }
-  VBL_TRY(number_of(r->image_name, name, strlen(name), number, err));
-  int32_t room = r->image_room;
+  VBL_TRY(vbl_vocabulary_number(r->image_name, name, strlen(name), number, err));
   if (*number + 1 < vbl_vocabulary_size(r->image_name)) return VBL_OK;  // known
-  VBL_TRY(grow((void **)&r->images, *number, &room, sizeof *r->images, err));
-  r->image_room = room;
+  VBL_TRY(grow((void **)&r->images, *number, &r->image_room, sizeof *r->images, err));
   r->images[*number] = (vbl_stored_image){record->archive, record->offset, record->bytes, false};
   return VBL_OK;
 }
@@ -220,8 +210,8 @@ static vbl_status skip_repeated(vbl_records *r, const char *where, const char *i
 static vbl_status add_good(vbl_records *r, const char *where, const vbl_record *record, const char *text, size_t bytes,
                            vbl_bytes *key, vbl_error *err) {
   const char *split = record->split == NULL || r->options.split != NULL ? "" : record->split;
-  VBL_TRY(vbl_bytes_add(key, split, strlen(split), err));
-  VBL_TRY(vbl_bytes_add(key, "\t", 1, err));
+  VBL_TRY(vbl_bytes_add_text(key, split, err));
+  VBL_TRY(vbl_bytes_add_text(key, "\t", err));
   VBL_TRY(vbl_bytes_add(key, record->id, strlen(record->id) + 1, err));
   int32_t known = vbl_vocabulary_find(r->keys, (const char *)key->data, key->size - 1);
   if (known >= 0 && record->append) return add_text(r, known, text, bytes, err);
@@ -230,7 +220,7 @@ static vbl_status add_good(vbl_records *r, const char *where, const vbl_record *
   VBL_TRY(grow((void **)&r->rows, r->row_count, &r->row_room, sizeof *r->rows, err));
   VBL_TRY(add_image(r, record, &row.image, err));
   VBL_TRY(add_label(r, &record->label, &row, err));
-  if (split[0] != 0) VBL_TRY(number_of(r->split_name, split, strlen(split), &row.split, err));
+  if (split[0] != 0) VBL_TRY(vbl_vocabulary_number(r->split_name, split, strlen(split), &row.split, err));
   VBL_TRY(add_text(r, r->row_count, text, bytes, err));
   VBL_TRY(vbl_vocabulary_add(r->keys, (const char *)key->data, key->size - 1, err));
   r->rows[r->row_count++] = row;

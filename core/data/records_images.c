@@ -22,7 +22,7 @@ static const char *base_of(const vbl_records *r, int32_t image) { return file_of
 
 static vbl_status path_of(const vbl_records *r, int32_t image, vbl_bytes *out, vbl_error *err) {
   const char *name = file_of(r, image), *base = base_of(r, image);
-  VBL_TRY(vbl_bytes_add(out, base, strlen(base), err));
+  VBL_TRY(vbl_bytes_add_text(out, base, err));
   return vbl_bytes_add(out, name, strlen(name) + 1, err);
 }
 

@@ -19,7 +19,7 @@ static vbl_status tokens(const void *self, int32_t sample, int32_t caption, vbl_
 static vbl_status text(const void *self, int32_t sample, int32_t caption, vbl_bytes *out, vbl_error *err) {
   const vbl_records *r = self;
   const char *words = vbl_records_text(r, r->first[sample] + caption);
-  return vbl_bytes_add(out, words, strlen(words), err);
+  return vbl_bytes_add_text(out, words, err);
 }
 
 static uint64_t text_key(const void *self, int32_t sample, int32_t caption) {
@@ -29,7 +29,7 @@ static uint64_t text_key(const void *self, int32_t sample, int32_t caption) {
 
 static vbl_status id(const void *self, int32_t sample, vbl_bytes *out, vbl_error *err) {
   const char *name = vbl_records_id(self, sample);
-  return vbl_bytes_add(out, name, strlen(name), err);
+  return vbl_bytes_add_text(out, name, err);
 }
 
 static uint64_t image_key(const void *self, int32_t sample) {

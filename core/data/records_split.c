@@ -24,10 +24,7 @@ const vbl_split *vbl_source_split(const vbl_source *source, const char *name) {
 }
 
 static vbl_status split_number(vbl_records *r, const char *name, int32_t *number, vbl_error *err) {
-  *number = vbl_vocabulary_find(r->split_name, name, strlen(name));
-  if (*number >= 0) return VBL_OK;
-  *number = vbl_vocabulary_size(r->split_name);
-  return vbl_vocabulary_add(r->split_name, name, strlen(name), err);
+  return vbl_vocabulary_number(r->split_name, name, strlen(name), number, err);
 }
 
 // One line of the split file.
@@ -115,7 +112,7 @@ vbl_status vbl_records_divide(vbl_records *r, vbl_error *err) {
   }
   if (vbl_vocabulary_size(r->split_name) > 0) return note_left_out(r, "splits of the data set's own", err);
   vbl_bytes name = {0};
-  vbl_status status = vbl_bytes_add(&name, r->folder, strlen(r->folder), err);
+  vbl_status status = vbl_bytes_add_text(&name, r->folder, err);
   if (status == VBL_OK) status = vbl_bytes_add(&name, "split.tsv", sizeof "split.tsv", err);
   if (status == VBL_OK)
     status = access((const char *)name.data, F_OK) == 0 ? read_file(r, (const char *)name.data, err) : draw(r, err);

@@ -37,18 +37,16 @@ int vbl_scenes_answer(const vbl_scenes *s, int32_t sample) {
   return first[q.attribute] + value[q.attribute];
 }
 
-static vbl_status add(vbl_bytes *out, const char *text, vbl_error *err) { return vbl_bytes_add(out, text, strlen(text), err); }
-
 // Of two objects the one that is meant: by its place, or by colour and shape where its place is asked for.
 static vbl_status subject(const vbl_scenes *s, const question *q, vbl_bytes *out, vbl_error *err) {
   const char *color = vbl_scenes_answers[q->object.color], *shape = vbl_scenes_answers[VBL_COLORS + q->object.shape],
              *place = vbl_scenes_answers[VBL_COLORS + VBL_SHAPES + VBL_SIZES + q->object.place];
-  if (s->objects == 1) return add(out, "the object", err);
-  const char *by_place[] = {"the object at the ", place, ""}, *by_look[] = {"the ", color, " ", shape};
+  if (s->objects == 1) return vbl_bytes_add_text(out, "the object", err);
+  const char *by_place[] = {"the object at the ", place}, *by_look[] = {"the ", color, " ", shape};
   if (q->attribute != 3)
-    for (int i = 0; i < 2; i++) VBL_TRY(add(out, by_place[i], err));
+    for (int i = 0; i < 2; i++) VBL_TRY(vbl_bytes_add_text(out, by_place[i], err));
   else
-    for (int i = 0; i < 4; i++) VBL_TRY(add(out, by_look[i], err));
+    for (int i = 0; i < 4; i++) VBL_TRY(vbl_bytes_add_text(out, by_look[i], err));
   return VBL_OK;
 }
 
@@ -57,5 +55,5 @@ vbl_status vbl_scenes_question(const vbl_scenes *s, int32_t sample, int32_t phra
   const char *form = forms[q.attribute][phrasing % 2], *hole = strchr(form, '$');
   VBL_TRY(vbl_bytes_add(out, form, (size_t)(hole - form), err));
   VBL_TRY(subject(s, &q, out, err));
-  return add(out, hole + 2, err);
+  return vbl_bytes_add_text(out, hole + 2, err);
 }

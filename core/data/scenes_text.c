@@ -2,7 +2,6 @@
 // defines: vbl_scenes_{text,words,source,source_free}
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/base/philox.h"
 #include "core/data/scenes.h"
@@ -32,8 +31,6 @@ const char *vbl_scenes_words(void) {
          "color shape size object ?";
 }
 
-static vbl_status add(vbl_bytes *out, const char *text, vbl_error *err) { return vbl_bytes_add(out, text, strlen(text), err); }
-
 // How the first object lies to the second: the axis on which they are further apart; vertical where equal.
 static const char *relation(const vbl_object *a, const vbl_object *b) {
   int dx = a->place % 3 - b->place % 3, dy = a->place / 3 - b->place / 3;
@@ -43,7 +40,7 @@ static const char *relation(const vbl_object *a, const vbl_object *b) {
 
 static vbl_status phrase(const vbl_object *o, const char *size, vbl_bytes *out, vbl_error *err) {
   const char *parts[] = {"a ", size, " ", colors[o->color], " ", shapes[o->shape]};
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) VBL_TRY(add(out, parts[i], err));
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) VBL_TRY(vbl_bytes_add_text(out, parts[i], err));
   return VBL_OK;
 }
 
@@ -63,19 +60,19 @@ static vbl_status fill(const char *form, const vbl_scene *scene, const char *con
         status = phrase(b, size[1], out, err);
         break;
       case 'P':
-        status = add(out, places[a->place], err);
+        status = vbl_bytes_add_text(out, places[a->place], err);
         break;
       case 'S':
-        status = add(out, size[0], err);
+        status = vbl_bytes_add_text(out, size[0], err);
         break;
       case 'C':
-        status = add(out, colors[a->color], err);
+        status = vbl_bytes_add_text(out, colors[a->color], err);
         break;
       case 'H':
-        status = add(out, shapes[a->shape], err);
+        status = vbl_bytes_add_text(out, shapes[a->shape], err);
         break;
       default:
-        status = add(out, relation(a, b), err);
+        status = vbl_bytes_add_text(out, relation(a, b), err);
         break;
     }
     VBL_TRY(status);
@@ -145,7 +142,7 @@ static vbl_status source_id(const void *self, int32_t sample, vbl_bytes *out, vb
   (void)self;
   char name[32];
   snprintf(name, sizeof name, "scene-%d", sample);
-  return add(out, name, err);
+  return vbl_bytes_add_text(out, name, err);
 }
 
 vbl_status vbl_scenes_source(const vbl_scenes *s, int32_t samples, int32_t max_tokens, const vbl_vocabulary *v, vbl_source *out,

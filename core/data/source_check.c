@@ -3,7 +3,6 @@
 #include "core/data/source_check.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <utf8proc.h>
 
 #include "core/base/interrupt.h"
@@ -166,6 +165,14 @@ static void hash_images(const vbl_source *s, const int32_t *sample, int32_t n, u
   for (int32_t i = 0; i < n; i++) status[i] = (s->image_hash != NULL ? kept_hash : hash_image)(s, sample[i], &hash[i], &why[i]);
 }
 
+static vbl_status report_unreadable(const vbl_source *s, int32_t sample, const char *why, vbl_bytes *report, vbl_error *err) {
+  VBL_TRY(vbl_bytes_add_text(report, "image of ", err));
+  VBL_TRY(s->id(s->self, sample, report, err));
+  VBL_TRY(vbl_bytes_add_text(report, ": ", err));
+  VBL_TRY(vbl_bytes_add_text(report, why, err));
+  return vbl_bytes_add_text(report, "\n", err);
+}
+
 enum { SLICE = 256 };
 
 static vbl_status mark_images(looking *l, int32_t split, vbl_meetings *out, vbl_error *err) {
@@ -185,11 +192,7 @@ static vbl_status mark_images(looking *l, int32_t split, vbl_meetings *out, vbl_
         continue;
       }
       out->unreadable++;
-      result = vbl_bytes_add(&out->report, "image of ", 9, err);
-      if (result == VBL_OK) result = s->id(s->self, of->sample[i + k], &out->report, err);
-      if (result == VBL_OK) result = vbl_bytes_add(&out->report, ": ", 2, err);
-      if (result == VBL_OK) result = vbl_bytes_add(&out->report, why[k].message, strlen(why[k].message), err);
-      if (result == VBL_OK) result = vbl_bytes_add(&out->report, "\n", 1, err);
+      result = report_unreadable(s, of->sample[i + k], why[k].message, &out->report, err);
     }
   }
   free(why);

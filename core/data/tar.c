@@ -70,10 +70,10 @@ static vbl_status note(vbl_tar *t, vbl_error *err, const char *format, ...) {
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
   t->damaged++;
-  VBL_TRY(vbl_bytes_add(&t->report, t->path, strlen(t->path), err));
-  VBL_TRY(vbl_bytes_add(&t->report, ": ", 2, err));
-  VBL_TRY(vbl_bytes_add(&t->report, line, strlen(line), err));
-  return vbl_bytes_add(&t->report, "\n", 1, err);
+  VBL_TRY(vbl_bytes_add_text(&t->report, t->path, err));
+  VBL_TRY(vbl_bytes_add_text(&t->report, ": ", err));
+  VBL_TRY(vbl_bytes_add_text(&t->report, line, err));
+  return vbl_bytes_add_text(&t->report, "\n", err);
 }
 
 // Bytes [at, at + n) of the file, n <= WINDOW and within the file, as a pointer into the window.
@@ -200,7 +200,7 @@ static vbl_status read_name(vbl_tar *t, const uint8_t *h, vbl_error *err) {
   if (t->name.size == 0) {
     size_t prefix = memcmp(h + MAGIC_AT, "ustar\0", 6) == 0 ? strnlen((const char *)h + PREFIX_AT, PREFIX) : 0;
     if (prefix > 0) VBL_TRY(vbl_bytes_add(&t->name, h + PREFIX_AT, prefix, err));
-    if (prefix > 0) VBL_TRY(vbl_bytes_add(&t->name, "/", 1, err));
+    if (prefix > 0) VBL_TRY(vbl_bytes_add_text(&t->name, "/", err));
     VBL_TRY(vbl_bytes_add(&t->name, h + NAME_AT, strnlen((const char *)h + NAME_AT, NAME), err));
   }
   return vbl_bytes_add(&t->name, "", 1, err);

@@ -110,9 +110,9 @@ vbl_status vbl_detokenize(const vbl_vocabulary *v, const int32_t *id, int32_t n,
       continue;
     const char *token = vbl_vocabulary_token(v, id[i]);
     bool piece = strncmp(token, "##", 2) == 0 && token[2] != 0;
-    if (!piece && !first) VBL_TRY(vbl_bytes_add(out, " ", 1, err));
+    if (!piece && !first) VBL_TRY(vbl_bytes_add_text(out, " ", err));
     if (piece) token += 2;
-    VBL_TRY(vbl_bytes_add(out, token, strlen(token), err));
+    VBL_TRY(vbl_bytes_add_text(out, token, err));
     first = false;
   }
   return VBL_OK;

@@ -246,7 +246,7 @@ static vbl_status add_row(vbl_records *r, work *w, int64_t i, vbl_error *err) {
 
 static vbl_status add_all(vbl_records *r, work *w, vbl_error *err) {
   vbl_bytes folder = {0};
-  vbl_status status = w->o->images[0] == '/' ? VBL_OK : vbl_bytes_add(&folder, r->folder, strlen(r->folder), err);
+  vbl_status status = w->o->images[0] == '/' ? VBL_OK : vbl_bytes_add_text(&folder, r->folder, err);
   if (status == VBL_OK) status = vbl_bytes_add(&folder, w->o->images, strlen(w->o->images) + 1, err);
   if (status == VBL_OK) status = list_names((const char *)folder.data, &w->names, err);
   vbl_bytes_free(&folder);

@@ -1,5 +1,5 @@
 // The vocabulary's table: tokens in one arena, ids by open addressing.
-// defines: vbl_vocabulary_{new,add,finish,load,free,size,token,find,special,longest,duplicates,ordinary,rules,set_rules,use}
+// defines: vbl_special_names, vbl_vocabulary_{new,add,number,finish,load,free,size,token,find,special,longest,duplicates,ordinary,rules,set_rules,use}
 #include "core/data/vocabulary.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ struct vbl_vocabulary {
   vbl_text_rules rules;
 };
 
-static const char *const special_names[VBL_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+const char *const vbl_special_names[VBL_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
 static const char *token_of(const vbl_vocabulary *v, int32_t id) { return (const char *)v->arena.data + v->start[id]; }
 
@@ -94,6 +94,13 @@ vbl_status vbl_vocabulary_add(vbl_vocabulary *v, const char *token, size_t bytes
   return VBL_OK;
 }
 
+vbl_status vbl_vocabulary_number(vbl_vocabulary *v, const char *text, size_t bytes, int32_t *id, vbl_error *err) {
+  *id = vbl_vocabulary_find(v, text, bytes);
+  if (*id >= 0) return VBL_OK;
+  *id = v->size;
+  return vbl_vocabulary_add(v, text, bytes, err);
+}
+
 static vbl_status find_ordinary(vbl_vocabulary *v, vbl_error *err) {
   v->ordinary = malloc((size_t)v->size * sizeof *v->ordinary);
   if (v->ordinary == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory for a vocabulary of %d tokens", v->size);
@@ -108,12 +115,12 @@ static vbl_status find_ordinary(vbl_vocabulary *v, vbl_error *err) {
 
 vbl_status vbl_vocabulary_finish(vbl_vocabulary *v, vbl_error *err) {
   for (int s = 0; s < VBL_SPECIALS; s++) {
-    v->special[s] = vbl_vocabulary_find(v, special_names[s], strlen(special_names[s]));
+    v->special[s] = vbl_vocabulary_find(v, vbl_special_names[s], strlen(vbl_special_names[s]));
     if (v->special[s] < 0)
       return vbl_fail(
           err, VBL_EINVAL,
           "the token %s is missing among its %d tokens; expected [PAD] [UNK] [CLS] [SEP] [MASK] (is this a BERT vocabulary?)",
-          special_names[s], v->size);
+          vbl_special_names[s], v->size);
   }
   return find_ordinary(v, err);
 }

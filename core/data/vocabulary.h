@@ -1,6 +1,6 @@
 // A WordPiece vocabulary: token <-> id, from a file of one token a line or built from texts. Immutable once made, so any
 // number of threads may read it.
-// defines: vbl_vocabulary and what makes, asks and ends it; vbl_special, vbl_tokenizer_kind
+// defines: vbl_vocabulary and what makes, asks and ends it; vbl_special, vbl_special_names, vbl_tokenizer_kind
 #pragma once
 #include "core/data/basic_tokenizer.h"
 
@@ -8,6 +8,7 @@ typedef struct vbl_vocabulary vbl_vocabulary;
 
 // The five tokens that BERT's tasks need; vbl_vocabulary_special gives their ids.
 typedef enum vbl_special { VBL_PAD, VBL_UNK, VBL_CLS, VBL_SEP, VBL_MASK, VBL_SPECIALS } vbl_special;
+extern const char *const vbl_special_names[VBL_SPECIALS];
 
 // PATH.json: a tokenizer.json (Hugging Face) whose model is WordPiece and whose normalizer is BERT's; others are an error. Any other
 // PATH: one token a line, the id is the line number from 0 (BERT's vocab.txt), with the rules of a tokenizer_config.json beside it
@@ -47,3 +48,5 @@ vbl_status vbl_vocabulary_config(vbl_vocabulary *v, const char *text, size_t byt
 vbl_status vbl_vocabulary_new(vbl_vocabulary **out, vbl_error *err);
 vbl_status vbl_vocabulary_add(vbl_vocabulary *v, const char *token, size_t bytes, vbl_error *err);
 vbl_status vbl_vocabulary_finish(vbl_vocabulary *v, vbl_error *err);
+// For those who number strings: the id of `text`, which is added when it is new.
+vbl_status vbl_vocabulary_number(vbl_vocabulary *v, const char *text, size_t bytes, int32_t *id, vbl_error *err);

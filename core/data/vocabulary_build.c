@@ -31,18 +31,15 @@ static void tally_free(tally *t) {
 }
 
 static vbl_status tally_add(tally *t, const char *text, size_t bytes, int64_t times, vbl_error *err) {
-  int32_t id = vbl_vocabulary_find(t->names, text, bytes);
-  if (id < 0) {
-    id = vbl_vocabulary_size(t->names);
-    VBL_TRY(vbl_vocabulary_add(t->names, text, bytes, err));
-    if (id >= t->room) {
-      int32_t room = t->room == 0 ? 1024 : 2 * t->room;
-      int64_t *count = realloc(t->count, (size_t)room * sizeof *count);
-      if (count == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory while counting %d words", room);
-      t->count = count;
-      t->room = room;
-    }
-    t->count[id] = 0;
+  int32_t id;
+  VBL_TRY(vbl_vocabulary_number(t->names, text, bytes, &id, err));
+  if (id >= t->room) {
+    int32_t room = t->room == 0 ? 1024 : 2 * t->room;
+    int64_t *count = realloc(t->count, (size_t)room * sizeof *count);
+    if (count == NULL) return vbl_fail(err, VBL_ENOMEM, "out of memory while counting %d words", room);
+    memset(count + t->room, 0, (size_t)(room - t->room) * sizeof *count);
+    t->count = count;
+    t->room = room;
   }
   t->count[id] += times;
   return VBL_OK;
@@ -79,10 +76,10 @@ static vbl_status count_word(void *self, const char *word, size_t bytes, size_t 
 // Adds `prefix` + text unless it is there already.
 static vbl_status add_once(vbl_vocabulary *v, const char *prefix, const char *text, vbl_error *err) {
   vbl_bytes token = {0};
-  vbl_status status = vbl_bytes_add(&token, prefix, strlen(prefix), err);
-  if (status == VBL_OK) status = vbl_bytes_add(&token, text, strlen(text), err);
-  if (status == VBL_OK && vbl_vocabulary_find(v, (const char *)token.data, token.size) < 0)
-    status = vbl_vocabulary_add(v, (const char *)token.data, token.size, err);
+  int32_t id;
+  vbl_status status = vbl_bytes_add_text(&token, prefix, err);
+  if (status == VBL_OK) status = vbl_bytes_add_text(&token, text, err);
+  if (status == VBL_OK) status = vbl_vocabulary_number(v, (const char *)token.data, token.size, &id, err);
   vbl_bytes_free(&token);
   return status;
 }
@@ -151,13 +148,12 @@ static vbl_status add_words(vbl_vocabulary *v, const counters *c, int limit, int
 
 static vbl_status fill(vbl_vocabulary *v, counters *c, const char *const *texts, size_t n, int limit, int min_count,
                        vbl_error *err) {
-  static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
   VBL_TRY(tally_new(&c->words, err));
   VBL_TRY(tally_new(&c->characters, err));
   for (size_t i = 0; i < n; i++)
     if (vbl_basic_tokenize(texts[i], strlen(texts[i]), &VBL_RULES_BERT, count_word, c, err) != VBL_OK)
       return vbl_context(err, "text %zu", i + 1);
-  for (int i = 0; i < VBL_SPECIALS; i++) VBL_TRY(vbl_vocabulary_add(v, specials[i], strlen(specials[i]), err));
+  for (int s = 0; s < VBL_SPECIALS; s++) VBL_TRY(vbl_vocabulary_add(v, vbl_special_names[s], strlen(vbl_special_names[s]), err));
   VBL_TRY(add_characters(v, c, limit, err));
   VBL_TRY(add_words(v, c, limit, min_count, err));
   return vbl_vocabulary_finish(v, err);

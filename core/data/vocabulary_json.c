@@ -91,9 +91,8 @@ static vbl_status place(const char **tokens, size_t room, const char *token, con
 }
 
 static bool is_special(const char *token) {
-  static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-  for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
-    if (strcmp(token, specials[i]) == 0) return true;
+  for (int s = 0; s < VBL_SPECIALS; s++)
+    if (strcmp(token, vbl_special_names[s]) == 0) return true;
   return false;
 }
 

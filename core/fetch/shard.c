@@ -88,10 +88,7 @@ static vbl_status prepare_rows(vbl_fetch *f, vbl_fetch_shard *s, vbl_error *err)
     const char *at = strstr(row.url, "://") + 3;
     for (; n < sizeof host - 1 && at + n < row.url + row.url_bytes && strchr("/?#", at[n]) == NULL; n++)
       host[n] = (char)(at[n] >= 'A' && at[n] <= 'Z' ? at[n] + 32 : at[n]);
-    s->item[i].host = vbl_vocabulary_find(f->host_names, host, n);
-    if (s->item[i].host >= 0) continue;
-    s->item[i].host = vbl_vocabulary_size(f->host_names);
-    VBL_TRY(vbl_vocabulary_add(f->host_names, host, n, err));
+    VBL_TRY(vbl_vocabulary_number(f->host_names, host, n, &s->item[i].host, err));
   }
   return VBL_OK;
 }

@@ -11,8 +11,6 @@
 #include "core/store/file.h"
 #include "core/store/json.h"
 
-static vbl_status add(vbl_bytes *b, const char *text, vbl_error *err) { return vbl_bytes_add(b, text, strlen(text), err); }
-
 static vbl_status add_quoted(vbl_bytes *b, const char *text, size_t n, vbl_error *err) {
   size_t size = vbl_json_quoted_size(text, n);
   char *quoted = malloc(size + 1);
@@ -31,24 +29,24 @@ static vbl_status make_json(const vbl_fetch_row *row, const char *key, const cha
   } numbers[] = {{"width", 4}, {"height", 5}, {"original_width", 6}, {"original_height", 7}};
   size_t n;
   out->size = 0;
-  VBL_TRY(add(out, "{\n    \"url\": ", err));
+  VBL_TRY(vbl_bytes_add_text(out, "{\n    \"url\": ", err));
   VBL_TRY(add_quoted(out, row->url, row->url_bytes, err));
-  VBL_TRY(add(out, ",\n    \"caption\": ", err));
+  VBL_TRY(vbl_bytes_add_text(out, ",\n    \"caption\": ", err));
   VBL_TRY(add_quoted(out, row->caption, row->caption_bytes, err));
-  VBL_TRY(add(out, ",\n    \"key\": ", err));
+  VBL_TRY(vbl_bytes_add_text(out, ",\n    \"key\": ", err));
   VBL_TRY(add_quoted(out, key, strlen(key), err));
-  VBL_TRY(add(out, ",\n    \"status\": \"success\",\n    \"error_message\": null", err));
+  VBL_TRY(vbl_bytes_add_text(out, ",\n    \"status\": \"success\",\n    \"error_message\": null", err));
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     const char *value = vbl_fetch_column(result, numbers[i].column, &n);
-    VBL_TRY(add(out, ",\n    \"", err));
-    VBL_TRY(add(out, numbers[i].name, err));
-    VBL_TRY(add(out, "\": ", err));
+    VBL_TRY(vbl_bytes_add_text(out, ",\n    \"", err));
+    VBL_TRY(vbl_bytes_add_text(out, numbers[i].name, err));
+    VBL_TRY(vbl_bytes_add_text(out, "\": ", err));
     VBL_TRY(vbl_bytes_add(out, value, n, err));
   }
-  VBL_TRY(add(out, ",\n    \"sha256\": ", err));
+  VBL_TRY(vbl_bytes_add_text(out, ",\n    \"sha256\": ", err));
   const char *sha = vbl_fetch_column(result, VBL_FETCH_SHA, &n);
   VBL_TRY(add_quoted(out, sha, n, err));
-  return add(out, "\n}", err);
+  return vbl_bytes_add_text(out, "\n}", err);
 }
 
 static vbl_status add_members(const vbl_fetch *f, const vbl_fetch_shard *s, int32_t i, vbl_atomic_file *tar, vbl_bytes *json,
@@ -97,11 +95,11 @@ static vbl_status write_status(const vbl_fetch *f, const vbl_fetch_shard *s, vbl
     vbl_fetch_row row;
     vbl_fetch_table_row(&f->table, f->o.columns, s->first + i, &row);
     snprintf(number, sizeof number, "%lld\t%05lld%04d\t", (long long)s->first + i + 1, (long long)s->number, i);
-    status = add(&lines, number, err);
+    status = vbl_bytes_add_text(&lines, number, err);
     if (status == VBL_OK) status = vbl_bytes_add(&lines, row.url, row.url_bytes, err);
-    if (status == VBL_OK) status = add(&lines, "\t", err);
-    if (status == VBL_OK) status = add(&lines, s->item[i].result, err);
-    if (status == VBL_OK) status = add(&lines, "\n", err);
+    if (status == VBL_OK) status = vbl_bytes_add_text(&lines, "\t", err);
+    if (status == VBL_OK) status = vbl_bytes_add_text(&lines, s->item[i].result, err);
+    if (status == VBL_OK) status = vbl_bytes_add_text(&lines, "\n", err);
   }
   vbl_fetch_work_path(f, s->number, ".tsv", path);
   if (status == VBL_OK) status = vbl_atomic_write(path, lines.data, lines.size, err);
