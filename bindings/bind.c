@@ -1,5 +1,5 @@
 // Errors, options and the registration of functions, for every binding file.
-// defines: vbl_lua_register, vbl_lua_document, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
+// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_set_*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #include "bindings/bind.h"
 
 #include <ctype.h>
@@ -15,10 +15,8 @@ void vbl_lua_document(lua_State *L, const char *module, const char *name, const 
   else
     lua_pushfstring(L, module[length - 1] == ':' ? "%s%s" : "%s.%s", module, name);
   lua_createtable(L, 0, 2);
-  lua_pushstring(L, signature);
-  lua_setfield(L, -2, "signature");
-  lua_pushstring(L, help);
-  lua_setfield(L, -2, "help");
+  vbl_lua_set_string(L, "signature", signature);
+  vbl_lua_set_string(L, "help", help);
   lua_rawset(L, -3);
   lua_pop(L, 1);
 }
@@ -27,8 +25,40 @@ void vbl_lua_register(lua_State *L, const char *module, const vbl_fn *rows) {
   for (; rows->name != NULL; rows++) {
     lua_pushcfunction(L, rows->fn);
     lua_setfield(L, -2, rows->name);
-    vbl_lua_document(L, module, rows->name, rows->signature, rows->help);
+    if (module != NULL) vbl_lua_document(L, module, rows->name, rows->signature, rows->help);
   }
+}
+
+void vbl_lua_class(lua_State *L, const char *meta, const char *module, const vbl_fn *methods, lua_CFunction end) {
+  luaL_newmetatable(L, meta);
+  lua_newtable(L);
+  vbl_lua_register(L, module, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, end);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, end);
+  lua_setfield(L, -2, "__close");
+  lua_pop(L, 1);
+}
+
+void vbl_lua_set_integer(lua_State *L, const char *field, int64_t value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, field);
+}
+
+void vbl_lua_set_number(lua_State *L, const char *field, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, field);
+}
+
+void vbl_lua_set_bool(lua_State *L, const char *field, bool value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, field);
+}
+
+void vbl_lua_set_string(lua_State *L, const char *field, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, field);
 }
 
 // Pushes "script.lua:12: ", or "" where no Lua function is running.

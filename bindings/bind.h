@@ -1,6 +1,6 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
-// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY,
+// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_set_*, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY,
 //          VBL_LUA_ONCE, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
@@ -17,12 +17,15 @@ typedef struct vbl_fn {
   const char *help;
 } vbl_fn;
 
-// Sets each row as a field of the table at the stack's top and documents it. The array ends with a NULL name.
+// Sets each row as a field of the table at the stack's top and documents it, unless `module` is NULL. The array ends with a NULL name.
 void vbl_lua_register(lua_State *L, const char *module, const vbl_fn *rows);
 // Registry table of help: [full name] = {signature=, help=}. Full names: "vbl.zeros" (module ""), "tensor:sum" (module
 // "tensor:", methods), else "module.name". Lua code adds rows of its own with vbl.document(full_name, signature, help).
 #define VBL_LUA_HELP "vbl.help"
 void vbl_lua_document(lua_State *L, const char *module, const char *name, const char *signature, const char *help);
+// A class of userdata: its methods, which are documented under `module` ("records:"; NULL: nowhere), and `end` for __gc and __close,
+// which may be called again on what it ended.
+void vbl_lua_class(lua_State *L, const char *meta, const char *module, const vbl_fn *methods, lua_CFunction end);
 
 // Raises err as a Lua error with the script's line before it: the first frame that is no C function and no module of vbl's own
 // (chunk name "=vbl..."), else the first Lua frame. Free what you hold first.
@@ -70,6 +73,12 @@ const char *vbl_lua_opt_string(lua_State *L, int arg, const char *field,
 int vbl_lua_opt_choice(lua_State *L, int arg, const char *field, const char *const *choices, int fallback);
 // Error for a key of the table that is not among `known` (NULL-terminated), naming the nearest.
 void vbl_lua_check_keys(lua_State *L, int arg, const char *const *known);
+
+// A field of the table at the stack's top.
+void vbl_lua_set_integer(lua_State *L, const char *field, int64_t value);
+void vbl_lua_set_number(lua_State *L, const char *field, double value);
+void vbl_lua_set_bool(lua_State *L, const char *field, bool value);
+void vbl_lua_set_string(lua_State *L, const char *field, const char *value);  // NULL: leaves it absent
 
 // The modules in C; each leaves its table on the stack (lua_CFunction for luaL_requiref). The first is vbl itself.
 int vbl_open_tensor(lua_State *L);      // bindings/tensor*.c:  vbl.zeros ..., tensor methods, scope, no_grad, backward

@@ -210,8 +210,7 @@ static int set_counts(lua_State *L) {
                                          : c->text_count}};
   lua_newtable(L);
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-    lua_pushinteger(L, counts[i].value);
-    lua_setfield(L, -2, counts[i].name);
+    vbl_lua_set_integer(L, counts[i].name, counts[i].value);
   }
   return 1;
 }

@@ -12,27 +12,21 @@ static const vbl_split *check_split(lua_State *L, int arg, const vbl_source *s) 
   return split;
 }
 
-static void set_integer(lua_State *L, const char *name, int64_t value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, name);
-}
-
 int vbl_lua_data_set_stats(lua_State *L) {
   const vbl_source *s = vbl_lua_check_data_set(L, 1)->source;
   const vbl_split *split = check_split(L, 2, s);
   vbl_split_stats stats;
   VBL_LUA_TRY(L, vbl_source_stats(s, split, &stats, &err));
   lua_newtable(L);
-  set_integer(L, "samples", split->n);
-  set_integer(L, "texts", stats.texts);
-  set_integer(L, "median", stats.tokens_median);
-  set_integer(L, "p99", stats.tokens_p99);
-  set_integer(L, "most", stats.tokens_most);
-  set_integer(L, "repeated", stats.repeated_texts);
-  set_integer(L, "labelled", stats.labelled);
-  set_integer(L, "unlabelled", stats.unlabelled);
-  lua_pushnumber(L, stats.tokens_mean);
-  lua_setfield(L, -2, "mean");
+  vbl_lua_set_integer(L, "samples", split->n);
+  vbl_lua_set_integer(L, "texts", stats.texts);
+  vbl_lua_set_integer(L, "median", stats.tokens_median);
+  vbl_lua_set_integer(L, "p99", stats.tokens_p99);
+  vbl_lua_set_integer(L, "most", stats.tokens_most);
+  vbl_lua_set_integer(L, "repeated", stats.repeated_texts);
+  vbl_lua_set_integer(L, "labelled", stats.labelled);
+  vbl_lua_set_integer(L, "unlabelled", stats.unlabelled);
+  vbl_lua_set_number(L, "mean", stats.tokens_mean);
   if (stats.class_samples != NULL) {
     lua_newtable(L);
     for (int32_t i = 0; i < s->classes; i++) {
@@ -64,20 +58,17 @@ int vbl_lua_data_set_meetings(lua_State *L) {
   for (int32_t i = 0; i < found.n; i++) {
     const vbl_meeting *m = &found.list[i];
     lua_createtable(L, 0, 6);
-    lua_pushstring(L, signs[m->sign]);
-    lua_setfield(L, -2, "sign");
-    lua_pushstring(L, m->a->name);
-    lua_setfield(L, -2, "a");
-    lua_pushstring(L, m->b->name);
-    lua_setfield(L, -2, "b");
-    set_integer(L, "count", m->count);
+    vbl_lua_set_string(L, "sign", signs[m->sign]);
+    vbl_lua_set_string(L, "a", m->a->name);
+    vbl_lua_set_string(L, "b", m->b->name);
+    vbl_lua_set_integer(L, "count", m->count);
     set_id(L, s, "id_a", m->sample_a);
     set_id(L, s, "id_b", m->sample_b);
     lua_rawseti(L, -2, i + 1);
   }
   lua_createtable(L, 0, 5);
-  for (int k = 0; k < VBL_SIGNS; k++) set_integer(L, signs[k], found.repeated[k]);
-  set_integer(L, "unreadable", found.unreadable);
+  for (int k = 0; k < VBL_SIGNS; k++) vbl_lua_set_integer(L, signs[k], found.repeated[k]);
+  vbl_lua_set_integer(L, "unreadable", found.unreadable);
   lua_pushlstring(L, (const char *)found.report.data, found.report.size);
   lua_setfield(L, -2, "report");
   vbl_meetings_free(&found);

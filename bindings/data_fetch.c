@@ -28,8 +28,7 @@ static int fetch_step(lua_State *L) {
     int64_t value;
   } rows[] = {{"rows", p.rows}, {"done", p.done}, {"good", p.good}, {"active", p.active}, {"bytes", p.bytes}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    lua_pushinteger(L, rows[i].value);
-    lua_setfield(L, -2, rows[i].name);
+    vbl_lua_set_integer(L, rows[i].name, rows[i].value);
   }
   return 2;
 }
@@ -69,14 +68,4 @@ static const vbl_fn methods[] = {
     {"release", fetch_release, "download:release()", "Ends the transfers; what is done stays for the next run."},
     {NULL, NULL, NULL, NULL}};
 
-void vbl_lua_data_fetch(lua_State *L) {
-  luaL_newmetatable(L, FETCH_META);
-  lua_newtable(L);
-  vbl_lua_register(L, "download:", methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, fetch_release);
-  lua_setfield(L, -2, "__gc");
-  lua_pushcfunction(L, fetch_release);
-  lua_setfield(L, -2, "__close");
-  lua_pop(L, 1);
-}
+void vbl_lua_data_fetch(lua_State *L) { vbl_lua_class(L, FETCH_META, "download:", methods, fetch_release); }

@@ -137,14 +137,4 @@ static const vbl_fn methods[] = {
     {"release", packer_release, "packer:release()", "Stops; shards that are whole stay."},
     {NULL, NULL, NULL, NULL}};
 
-void vbl_lua_data_pack(lua_State *L) {
-  luaL_newmetatable(L, PACKER_META);
-  lua_newtable(L);
-  vbl_lua_register(L, "packer:", methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, packer_release);
-  lua_setfield(L, -2, "__gc");
-  lua_pushcfunction(L, packer_release);
-  lua_setfield(L, -2, "__close");
-  lua_pop(L, 1);
-}
+void vbl_lua_data_pack(lua_State *L) { vbl_lua_class(L, PACKER_META, "packer:", methods, packer_release); }

@@ -299,20 +299,8 @@ static const vbl_fn functions[] = {
     {"tar", open_tar, "tar(path) -> tar archive", "An archive, member by member; damaged ones are skipped and noted."},
     {NULL, NULL, NULL, NULL}};
 
-static void metatable(lua_State *L, const char *name, const vbl_fn *methods, lua_CFunction gc) {
-  char module[32];
-  snprintf(module, sizeof module, "%s:", name);
-  luaL_newmetatable(L, name);
-  lua_newtable(L);
-  vbl_lua_register(L, module, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
-}
-
 void vbl_lua_data_records(lua_State *L) {
-  metatable(L, BUILDER_META, builder_methods, builder_gc);
-  metatable(L, TAR_META, tar_methods, tar_gc);
+  vbl_lua_class(L, BUILDER_META, "records:", builder_methods, builder_gc);
+  vbl_lua_class(L, TAR_META, "tar archive:", tar_methods, tar_gc);
   vbl_lua_register(L, "data", functions);
 }

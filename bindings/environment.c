@@ -12,23 +12,17 @@ static void device_counts(lua_State *L) {
   vbl_lua_set_device_memory(L, opened, "device_");
   if (opened->counts == NULL) return;
   opened->counts(&allocations, &stops);
-  lua_pushinteger(L, (lua_Integer)allocations);
-  lua_setfield(L, -2, "device_allocations");
-  lua_pushinteger(L, (lua_Integer)stops);
-  lua_setfield(L, -2, "device_stops");
+  vbl_lua_set_integer(L, "device_allocations", allocations);
+  vbl_lua_set_integer(L, "device_stops", stops);
 }
 
 static int memory(lua_State *L) {
   vbl_memory_stats stats = vbl_memory();
   lua_createtable(L, 0, 6);
-  lua_pushinteger(L, (lua_Integer)stats.live);
-  lua_setfield(L, -2, "live");
-  lua_pushinteger(L, (lua_Integer)stats.cached);
-  lua_setfield(L, -2, "cached");
-  lua_pushinteger(L, (lua_Integer)stats.peak);
-  lua_setfield(L, -2, "peak");
-  lua_pushinteger(L, (lua_Integer)stats.allocations);
-  lua_setfield(L, -2, "allocations");
+  vbl_lua_set_integer(L, "live", stats.live);
+  vbl_lua_set_integer(L, "cached", stats.cached);
+  vbl_lua_set_integer(L, "peak", stats.peak);
+  vbl_lua_set_integer(L, "allocations", stats.allocations);
   device_counts(L);
   return 1;
 }
@@ -59,21 +53,16 @@ static int devices(lua_State *L) {
   const vbl_backend *cpu = vbl_cpu_backend();
   lua_createtable(L, 1, 0);
   lua_createtable(L, 0, 3);
-  lua_pushstring(L, cpu->name);
-  lua_setfield(L, -2, "name");
-  lua_pushstring(L, cpu->isa);
-  lua_setfield(L, -2, "isa");
-  lua_pushinteger(L, vbl_threads());
-  lua_setfield(L, -2, "threads");
+  vbl_lua_set_string(L, "name", cpu->name);
+  vbl_lua_set_string(L, "isa", cpu->isa);
+  vbl_lua_set_integer(L, "threads", vbl_threads());
   lua_rawseti(L, -2, 1);
   const vbl_backend *cuda = NULL;
   vbl_error err;
   if (vbl_backend_open("cuda", &cuda, &err) == VBL_OK) {
     lua_createtable(L, 0, 2);
-    lua_pushstring(L, cuda->name);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, cuda->isa);
-    lua_setfield(L, -2, "isa");
+    vbl_lua_set_string(L, "name", cuda->name);
+    vbl_lua_set_string(L, "isa", cuda->isa);
     lua_pushcfunction(L, describe_device);
     lua_setfield(L, -2, "describe");
     lua_rawseti(L, -2, 2);
@@ -86,10 +75,8 @@ static int devices(lua_State *L) {
 static int document(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, VBL_LUA_HELP);
   lua_createtable(L, 0, 2);
-  lua_pushstring(L, luaL_checkstring(L, 2));
-  lua_setfield(L, -2, "signature");
-  lua_pushstring(L, luaL_checkstring(L, 3));
-  lua_setfield(L, -2, "help");
+  vbl_lua_set_string(L, "signature", luaL_checkstring(L, 2));
+  vbl_lua_set_string(L, "help", luaL_checkstring(L, 3));
   lua_setfield(L, -2, luaL_checkstring(L, 1));
   return 0;
 }

@@ -68,14 +68,11 @@ static void push_cpu_model(lua_State *L) {
 
 static int machine_cpu(lua_State *L) {
   lua_createtable(L, 0, 4);
-  lua_pushstring(L, vbl_cpu_backend()->isa);
-  lua_setfield(L, -2, "isa");
-  lua_pushinteger(L, sysconf(_SC_NPROCESSORS_ONLN));
-  lua_setfield(L, -2, "cores");
+  vbl_lua_set_string(L, "isa", vbl_cpu_backend()->isa);
+  vbl_lua_set_integer(L, "cores", sysconf(_SC_NPROCESSORS_ONLN));
   push_cpu_model(L);
   lua_setfield(L, -2, "model");
-  lua_pushboolean(L, vbl_cpu_bf16_native());
-  lua_setfield(L, -2, "bf16");
+  vbl_lua_set_bool(L, "bf16", vbl_cpu_bf16_native());
   return 1;
 }
 
@@ -91,16 +88,13 @@ static int machine_libraries(lua_State *L) {
   const dnnl_version_t *dnnl = dnnl_version();
   lua_pushfstring(L, "%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch);
   lua_setfield(L, -2, "onednn");
-  lua_pushstring(L, utf8proc_version());
-  lua_setfield(L, -2, "utf8proc");
+  vbl_lua_set_string(L, "utf8proc", utf8proc_version());
   const char *core = NULL;
   vbl_error err;
   if (vbl_lapack_open(&core, &err) == VBL_OK) {
-    lua_pushstring(L, core);
-    lua_setfield(L, -2, "openblas_core");
+    vbl_lua_set_string(L, "openblas_core", core);
   } else {
-    lua_pushstring(L, err.message);
-    lua_setfield(L, -2, "openblas_error");
+    vbl_lua_set_string(L, "openblas_error", err.message);
   }
   return 1;
 }

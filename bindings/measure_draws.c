@@ -155,22 +155,16 @@ static int l_traits(lua_State *L) {
   const vbl_measure_traits *traits = vbl_measure_traits_of(row->fn, &o);
   double best = vbl_measure_best(row->fn, &o);
   lua_createtable(L, 0, 5);
-  lua_pushstring(L, kinds[traits->null]);
-  lua_setfield(L, -2, "null");
-  lua_pushboolean(L, traits->symmetric);
-  lua_setfield(L, -2, "symmetric");
-  lua_pushboolean(L, vbl_measure_is_distance(row->fn, &o));
-  lua_setfield(L, -2, "distance");
-  lua_pushinteger(L, row->matrices);
-  lua_setfield(L, -2, "matrices");
+  vbl_lua_set_string(L, "null", kinds[traits->null]);
+  vbl_lua_set_bool(L, "symmetric", traits->symmetric);
+  vbl_lua_set_bool(L, "distance", vbl_measure_is_distance(row->fn, &o));
+  vbl_lua_set_integer(L, "matrices", row->matrices);
   if (!isnan(best)) {
-    lua_pushnumber(L, best);
-    lua_setfield(L, -2, "best");
+    vbl_lua_set_number(L, "best", best);
   }
   lua_newtable(L);
   for (const vbl_measure_option *option = row->options; option->key != NULL; option++) {
-    lua_pushboolean(L, true);
-    lua_setfield(L, -2, option->key);
+    vbl_lua_set_bool(L, option->key, true);
   }
   lua_setfield(L, -2, "options");
   return 1;

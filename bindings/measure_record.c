@@ -6,19 +6,7 @@
 
 static void set_count(lua_State *L, const char *field, int64_t value) {
   if (value < 0) return;
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, field);
-}
-
-static void set_text(lua_State *L, const char *field, const char *value) {
-  if (value == NULL) return;
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, field);
-}
-
-static void set_number(lua_State *L, const char *field, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, field);
+  vbl_lua_set_integer(L, field, value);
 }
 
 static void set_warnings(lua_State *L, unsigned warnings) {
@@ -33,8 +21,8 @@ static void set_warnings(lua_State *L, unsigned warnings) {
 
 void vbl_lua_push_record(lua_State *L, const vbl_measure_result *r) {
   lua_newtable(L);
-  set_number(L, "value", r->value);
-  set_text(L, "status", vbl_measure_status_name(r->status));
+  vbl_lua_set_number(L, "value", r->value);
+  vbl_lua_set_string(L, "status", vbl_measure_status_name(r->status));
   set_count(L, "n", r->n);
   set_count(L, "dx", r->dx);
   set_count(L, "dy", r->dy);
@@ -45,10 +33,10 @@ void vbl_lua_push_record(lua_State *L, const vbl_measure_result *r) {
   set_count(L, "duplicates_y", r->duplicates_y);
   set_count(L, "ties", r->ties);
   set_count(L, "skipped", r->skipped);
-  set_text(L, "preprocessing", r->preprocessing);
-  set_text(L, "metric", r->metric);
-  if (!isnan(r->chance)) set_number(L, "chance", r->chance);
-  if (!isnan(r->chance)) set_text(L, "chance_source", r->chance_source);
-  for (int i = 0; i < r->extras; i++) set_number(L, r->extra[i].name, r->extra[i].value);
+  vbl_lua_set_string(L, "preprocessing", r->preprocessing);
+  vbl_lua_set_string(L, "metric", r->metric);
+  if (!isnan(r->chance)) vbl_lua_set_number(L, "chance", r->chance);
+  if (!isnan(r->chance)) vbl_lua_set_string(L, "chance_source", r->chance_source);
+  for (int i = 0; i < r->extras; i++) vbl_lua_set_number(L, r->extra[i].name, r->extra[i].value);
   set_warnings(L, r->warnings);
 }

@@ -72,16 +72,6 @@ const int64_t *vbl_lua_classes(lua_State *L, const vbl_values *x, int64_t *class
   return out;
 }
 
-static void set_number(lua_State *L, const char *key, double v) {
-  lua_pushnumber(L, v);
-  lua_setfield(L, -2, key);
-}
-
-static void set_integer(lua_State *L, const char *key, int64_t v) {
-  lua_pushinteger(L, v);
-  lua_setfield(L, -2, key);
-}
-
 typedef vbl_status ranking_fn(const double *, const uint8_t *, int64_t, double *, vbl_error *);
 
 static int ranking(lua_State *L, ranking_fn *fn) {
@@ -95,11 +85,10 @@ static int ranking(lua_State *L, ranking_fn *fn) {
   for (int64_t i = 0; i < score.n; i++) ones += positive[i];
   lua_pushnumber(L, v);
   lua_createtable(L, 0, 4);
-  set_number(L, "value", v);
-  set_integer(L, "n", score.n);
-  set_integer(L, "positives", ones);
-  lua_pushstring(L, isnan(v) ? "ONE_CLASS" : "OK");
-  lua_setfield(L, -2, "status");
+  vbl_lua_set_number(L, "value", v);
+  vbl_lua_set_integer(L, "n", score.n);
+  vbl_lua_set_integer(L, "positives", ones);
+  vbl_lua_set_string(L, "status", isnan(v) ? "ONE_CLASS" : "OK");
   return 2;
 }
 
@@ -126,19 +115,19 @@ static void push_f1(lua_State *L, const vbl_counts *counts, int64_t classes) {
   vbl_f1 f;
   vbl_f1_averages(counts, classes, &f);
   lua_createtable(L, 0, 8);
-  set_number(L, "micro", f.micro);
-  set_number(L, "macro", f.macro);
-  set_number(L, "weighted", f.weighted);
-  set_integer(L, "classes", classes);
-  set_integer(L, "no_truth", f.no_truth);
-  set_integer(L, "undefined", f.undefined);
+  vbl_lua_set_number(L, "micro", f.micro);
+  vbl_lua_set_number(L, "macro", f.macro);
+  vbl_lua_set_number(L, "weighted", f.weighted);
+  vbl_lua_set_integer(L, "classes", classes);
+  vbl_lua_set_integer(L, "no_truth", f.no_truth);
+  vbl_lua_set_integer(L, "undefined", f.undefined);
   lua_createtable(L, (int)classes, 0);
   for (int64_t c = 0; c < classes; c++) {
     lua_createtable(L, 0, 4);
-    set_number(L, "f1", vbl_f1_of(counts[c]));
-    set_integer(L, "hit", counts[c].hit);
-    set_integer(L, "predicted", counts[c].predicted);
-    set_integer(L, "truth", counts[c].truth);
+    vbl_lua_set_number(L, "f1", vbl_f1_of(counts[c]));
+    vbl_lua_set_integer(L, "hit", counts[c].hit);
+    vbl_lua_set_integer(L, "predicted", counts[c].predicted);
+    vbl_lua_set_integer(L, "truth", counts[c].truth);
     lua_rawseti(L, -2, c + 1);
   }
   lua_setfield(L, -2, "per_class");
@@ -167,8 +156,8 @@ static int l_f1(lua_State *L) {
   else
     vbl_count_classes(p, t, truth.n, classes, counts);
   push_f1(L, counts, classes);
-  if (truth.classes > 0) set_number(L, "samples", vbl_f1_samples(pf, tf, truth.n, classes));
-  set_integer(L, "n", truth.n);
+  if (truth.classes > 0) vbl_lua_set_number(L, "samples", vbl_f1_samples(pf, tf, truth.n, classes));
+  vbl_lua_set_integer(L, "n", truth.n);
   lua_getfield(L, -1, "macro");
   lua_insert(L, -2);
   return 2;
@@ -186,8 +175,8 @@ static int l_accuracy(lua_State *L) {
   }
   lua_pushnumber(L, (double)right / (double)truth.n);
   lua_createtable(L, 0, 2);
-  set_integer(L, "right", right);
-  set_integer(L, "n", truth.n);
+  vbl_lua_set_integer(L, "right", right);
+  vbl_lua_set_integer(L, "n", truth.n);
   return 2;
 }
 

@@ -158,4 +158,4 @@ const vbl_fn vbl_resample_rows[] = {
      "predictions of each sample changed places with probability 1/2 (paired permutation)."},
     {NULL, NULL, NULL, NULL}};
 
-void vbl_lua_weighted_class(lua_State *L) { vbl_lua_class(L, WEIGHTED_META, weighted_methods, weighted_gc); }
+void vbl_lua_weighted_class(lua_State *L) { vbl_lua_class(L, WEIGHTED_META, NULL, weighted_methods, weighted_gc); }

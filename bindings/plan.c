@@ -49,28 +49,18 @@ void vbl_lua_set_device_memory(lua_State *L, const vbl_backend *device, const ch
   }
 }
 
-static void set_number(lua_State *L, const char *name, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, name);
-}
-
 // A row's sums over its calls.
 static void push_work(lua_State *L, const vbl_work *w) {
   const double calls = (double)w->calls;
   lua_createtable(L, 0, 8);
-  lua_pushstring(L, w->kernel);
-  lua_setfield(L, -2, "kernel");
-  lua_pushstring(L, w->op == NULL ? "" : w->op);
-  lua_setfield(L, -2, "op");
-  lua_pushboolean(L, w->backward);
-  lua_setfield(L, -2, "backward");
-  lua_pushinteger(L, (lua_Integer)w->calls);
-  lua_setfield(L, -2, "calls");
-  lua_pushinteger(L, (lua_Integer)w->calls * w->launches);
-  lua_setfield(L, -2, "launches");
-  set_number(L, "flops", calls * w->flops);
-  set_number(L, "read", calls * w->read);
-  set_number(L, "written", calls * w->written);
+  vbl_lua_set_string(L, "kernel", w->kernel);
+  vbl_lua_set_string(L, "op", w->op == NULL ? "" : w->op);
+  vbl_lua_set_bool(L, "backward", w->backward);
+  vbl_lua_set_integer(L, "calls", w->calls);
+  vbl_lua_set_integer(L, "launches", (lua_Integer)w->calls * w->launches);
+  vbl_lua_set_number(L, "flops", calls * w->flops);
+  vbl_lua_set_number(L, "read", calls * w->read);
+  vbl_lua_set_number(L, "written", calls * w->written);
 }
 
 static void set_kernels(lua_State *L) {

@@ -122,15 +122,11 @@ vbl_measure_options vbl_lua_plugin_defaults(const vbl_measure_row *row) {
   return o;
 }
 
-static void set_flag(lua_State *L, const char *name, unsigned on) {
-  lua_pushboolean(L, on != 0);
-  lua_setfield(L, -2, name);
-}
+static void set_flag(lua_State *L, const char *name, unsigned on) { vbl_lua_set_bool(L, name, on != 0); }
 
 static void set_number(lua_State *L, const char *name, double value) {
   if (isnan(value)) return;
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, name);
+  vbl_lua_set_number(L, name, value);
 }
 
 static int l_plugins(lua_State *L) {

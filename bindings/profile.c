@@ -35,22 +35,15 @@ static int by_time(const void *a, const void *b) {
   return tx < ty ? 1 : tx > ty ? -1 : strcmp(x->name, y->name);
 }
 
-static void set_number(lua_State *L, const char *name, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, name);
-}
-
 static void push_row(lua_State *L, const vbl_profile_row *row, double total) {
   lua_createtable(L, 0, 7);
-  lua_pushstring(L, row->name);
-  lua_setfield(L, -2, "name");
-  lua_pushinteger(L, (lua_Integer)row->calls);
-  lua_setfield(L, -2, "calls");
-  set_number(L, "forward", row->forward);
-  set_number(L, "backward", row->backward);
-  set_number(L, "seconds", row->forward + row->backward);
-  set_number(L, "share", total > 0 ? (row->forward + row->backward) / total : 0);
-  set_number(L, "flops", row->flops);
+  vbl_lua_set_string(L, "name", row->name);
+  vbl_lua_set_integer(L, "calls", row->calls);
+  vbl_lua_set_number(L, "forward", row->forward);
+  vbl_lua_set_number(L, "backward", row->backward);
+  vbl_lua_set_number(L, "seconds", row->forward + row->backward);
+  vbl_lua_set_number(L, "share", total > 0 ? (row->forward + row->backward) / total : 0);
+  vbl_lua_set_number(L, "flops", row->flops);
 }
 
 static double number_field(lua_State *L, const char *name) {
@@ -111,9 +104,8 @@ static void push_profile(lua_State *L, double total) {
   sorted[count] = (vbl_profile_row){.name = "rest", .forward = total > covered ? total - covered : 0};
   qsort(sorted, (size_t)count + 1, sizeof *sorted, by_time);
   lua_createtable(L, count + 1, 3);
-  set_number(L, "seconds", total);
-  lua_pushstring(L, vbl_profile_clock());
-  lua_setfield(L, -2, "clock");
+  vbl_lua_set_number(L, "seconds", total);
+  vbl_lua_set_string(L, "clock", vbl_profile_clock());
   lua_createtable(L, 0, count + 1);
   for (int i = 0; i <= count; i++) {
     push_row(L, &sorted[i], total);

@@ -1,6 +1,6 @@
 // "vbl.store.c": files that appear whole, checksums, files that grow line by line, folders replaced at once. Paths are strings.
 // Errors of files are raised with path and the system's reason.
-// defines: vbl_open_store, vbl_lua_own, vbl_lua_disown, vbl_lua_class
+// defines: vbl_open_store, vbl_lua_own, vbl_lua_disown
 #include "bindings/store.h"
 
 #include <errno.h>
@@ -313,24 +313,9 @@ static const vbl_fn rows[] = {
     {"crc32c", crc32c_text, "crc32c(text[, crc]) -> integer", "Castagnoli, as in TFRecord files."},
     {NULL, NULL, NULL, NULL}};
 
-void vbl_lua_class(lua_State *L, const char *meta, const vbl_fn *methods, lua_CFunction end) {
-  luaL_newmetatable(L, meta);
-  lua_newtable(L);
-  for (const vbl_fn *m = methods; m->name; m++) {
-    lua_pushcfunction(L, m->fn);
-    lua_setfield(L, -2, m->name);
-  }
-  lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, end);
-  lua_setfield(L, -2, "__gc");
-  lua_pushcfunction(L, end);
-  lua_setfield(L, -2, "__close");
-  lua_pop(L, 1);
-}
-
 int vbl_open_store(lua_State *L) {
-  vbl_lua_class(L, APPEND_META, append_methods, append_close);
-  vbl_lua_class(L, FOLDER_META, folder_methods, folder_abort);
+  vbl_lua_class(L, APPEND_META, NULL, append_methods, append_close);
+  vbl_lua_class(L, FOLDER_META, NULL, folder_methods, folder_abort);
   vbl_lua_database_class(L);
   lua_newtable(L);
   vbl_lua_register(L, "vbl.store.c", rows);

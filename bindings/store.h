@@ -1,5 +1,5 @@
 // What the bindings of core/store share.
-// defines: vbl_lua_own, vbl_lua_disown, vbl_lua_class, vbl_lua_database_class, vbl_json_rows, vbl_array_rows, vbl_copy_rows, vbl_database_rows
+// defines: vbl_lua_own, vbl_lua_disown, vbl_lua_database_class, vbl_json_rows, vbl_array_rows, vbl_copy_rows, vbl_database_rows
 #pragma once
 #include "bindings/bind.h"
 
@@ -8,8 +8,6 @@
 void *vbl_lua_own(lua_State *L, size_t size, void (*end)(void *));
 void vbl_lua_disown(lua_State *L, int index);  // ends it now
 
-// A class of userdata: its methods, and `end` (idempotent) for __gc and __close.
-void vbl_lua_class(lua_State *L, const char *meta, const vbl_fn *methods, lua_CFunction end);
 void vbl_lua_database_class(lua_State *L);  // bindings/store_database.c
 
 extern const vbl_fn vbl_json_rows[];      // bindings/store_json.c

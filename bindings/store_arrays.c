@@ -82,8 +82,7 @@ static const char *const file_dtypes[VBL_FILE_DTYPES] = {"f32", "f64",  "bf16", 
 static void push_metadata(lua_State *L, const vbl_safetensors *f) {
   lua_createtable(L, 0, (int)f->pairs);
   for (int64_t i = 0; i < f->pairs; i++) {
-    lua_pushstring(L, f->metadata[i].value);
-    lua_setfield(L, -2, f->metadata[i].key);
+    vbl_lua_set_string(L, f->metadata[i].key, f->metadata[i].value);
   }
 }
 
@@ -96,8 +95,7 @@ static int safetensors_header(lua_State *L) {
   for (int64_t i = 0; i < f->count; i++) {
     const vbl_safetensors_entry *e = &f->entries[i];
     lua_createtable(L, 0, 2);
-    lua_pushstring(L, file_dtypes[e->dtype]);
-    lua_setfield(L, -2, "dtype");
+    vbl_lua_set_string(L, "dtype", file_dtypes[e->dtype]);
     lua_createtable(L, e->ndim, 0);
     for (int d = 0; d < e->ndim; d++) {
       lua_pushinteger(L, e->shape[d]);

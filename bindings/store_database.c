@@ -103,4 +103,4 @@ const vbl_fn vbl_database_rows[] = {
      "Opens or makes an SQLite file: database:run(sql, ...), :close(). Waits 5 s for another process's lock."},
     {NULL, NULL, NULL, NULL}};
 
-void vbl_lua_database_class(lua_State *L) { vbl_lua_class(L, DATABASE_META, methods, database_close); }
+void vbl_lua_database_class(lua_State *L) { vbl_lua_class(L, DATABASE_META, NULL, methods, database_close); }

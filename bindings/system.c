@@ -142,12 +142,9 @@ static int system_stat(lua_State *L) {
   struct stat s;
   if (stat(path, &s) != 0) return luaL_fileresult(L, 0, path);
   lua_createtable(L, 0, 4);
-  lua_pushstring(L, S_ISDIR(s.st_mode) ? "directory" : S_ISREG(s.st_mode) ? "file" : "other");
-  lua_setfield(L, -2, "type");
-  lua_pushinteger(L, s.st_size);
-  lua_setfield(L, -2, "size");
-  lua_pushnumber(L, (double)s.st_mtim.tv_sec + 1e-9 * (double)s.st_mtim.tv_nsec);
-  lua_setfield(L, -2, "mtime");
+  vbl_lua_set_string(L, "type", S_ISDIR(s.st_mode) ? "directory" : S_ISREG(s.st_mode) ? "file" : "other");
+  vbl_lua_set_integer(L, "size", s.st_size);
+  vbl_lua_set_number(L, "mtime", (double)s.st_mtim.tv_sec + 1e-9 * (double)s.st_mtim.tv_nsec);
   lua_pushfstring(L, "%I:%I", (LUAI_UACINT)s.st_dev, (LUAI_UACINT)s.st_ino);
   lua_setfield(L, -2, "id");
   return 1;

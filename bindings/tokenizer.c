@@ -78,11 +78,9 @@ int vbl_lua_rules(lua_State *L, const vbl_vocabulary *v) {
                {"fast", rules->fast}};
   lua_newtable(L);
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-    lua_pushboolean(L, flags[i].value);
-    lua_setfield(L, -2, flags[i].name);
+    vbl_lua_set_bool(L, flags[i].name, flags[i].value);
   }
-  lua_pushinteger(L, rules->max_chars);
-  lua_setfield(L, -2, "max_chars");
+  vbl_lua_set_integer(L, "max_chars", rules->max_chars);
   return 1;
 }
 
