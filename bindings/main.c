@@ -65,13 +65,13 @@ static void put_message(const char *text) {
 // Lua's own message when memory is refused has neither a place nor a size: that of its last resort, made at its start.
 static int fail(lua_State *L) {
   const char *message = lua_tostring(L, -1);
-  if (!vbl_comm_failed(message != NULL ? message : "an error that is no string"))
-    ;
-  else if (message != NULL && strcmp(message, "not enough memory") == 0)
+  if (message == NULL) message = "an error that is no string";
+  bool ours = vbl_comm_failed(message);
+  if (ours && strcmp(message, "not enough memory") == 0)
     fprintf(stderr, "vbl: not enough memory for the interpreter (its objects hold %.1f MiB, tensors %.1f MiB)\n",
             (double)lua_gc(L, LUA_GCCOUNT) / 1024, (double)vbl_memory().live / 0x1p20);
-  else
-    put_message(message != NULL ? message : "an error that is no string");
+  else if (ours)
+    put_message(message);
   lua_pop(L, 1);
   return EXIT_FAILURE;
 }

@@ -247,9 +247,7 @@ vbl_status vbl_utf8_check(const char *text, size_t bytes, vbl_error *err) {
   if (is_ascii(text, bytes)) return VBL_OK;
   for (size_t at = 0; at < bytes;) {
     utf8proc_int32_t c;
-    utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
-    if (used <= 0) return vbl_fail(err, VBL_EINVAL, "invalid UTF-8 at byte offset %zu (byte 0x%02X)", at, (unsigned char)text[at]);
-    at += (size_t)used;
+    VBL_TRY(next_char(text, bytes, &at, &c, err));
   }
   return VBL_OK;
 }

@@ -168,14 +168,9 @@ static vbl_status forward(vbl_call *c, vbl_error *err) {
 // With s = q k' / t: dloss/dt = -<ds, s> / t = -<dq, q> / t, because dq = ds k / t.
 static vbl_status temperature_backward(vbl_call *c, const vbl_real *r, const vbl_tensor *q, const vbl_tensor *dq, vbl_error *err) {
   vbl_tensor *product, *sum, *dt;
-  const int64_t n = vbl_tensor_numel(q);
   bool accumulate;
   VBL_TRY(vbl_ew_binary(c, r, VBL_MUL, dq, q, 2, q->shape, &product, err));
-  VBL_TRY(vbl_temp_real(c, r, 0, NULL, &sum, err));
-  if (n > 0)
-    r->be->reduce(VBL_SUM, vbl_tensor_data(product), vbl_tensor_data(sum), NULL, 1, n, 1, NULL);
-  else
-    vbl_zero(r, sum);
+  VBL_TRY(vbl_total(c, r, product, &sum, err));
   VBL_TRY(vbl_grad_target(c, 2, &dt, &accumulate, err));
   r->be->scale_add(-1 / c->attrs.v[0], vbl_tensor_data(sum), accumulate ? 1 : 0, vbl_tensor_data(dt), 1, NULL);
   return VBL_OK;

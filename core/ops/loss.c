@@ -1,17 +1,22 @@
 // Losses over labels: cross-entropy and binary cross-entropy with logits.
-// defines: vbl_op_cross_entropy, vbl_op_bce_with_logits, vbl_loss_rows, vbl_loss_sum
+// defines: vbl_op_cross_entropy, vbl_op_bce_with_logits, vbl_total, vbl_loss_rows, vbl_loss_sum
 #include "core/ops/loss.h"
 
 #include <inttypes.h>
 
-vbl_status vbl_loss_sum(vbl_call *c, const vbl_real *r, const vbl_tensor *x, double divisor, vbl_error *err) {
-  vbl_tensor *sum, *loss;
-  VBL_TRY(vbl_temp_real(c, r, 0, NULL, &sum, err));
+vbl_status vbl_total(vbl_call *c, const vbl_real *r, const vbl_tensor *x, vbl_tensor **sum, vbl_error *err) {
+  VBL_TRY(vbl_temp_real(c, r, 0, NULL, sum, err));
   const int64_t n = vbl_tensor_numel(x);
   if (n > 0)
-    r->be->reduce(VBL_SUM, vbl_tensor_data(x), vbl_tensor_data(sum), NULL, 1, n, 1, NULL);
+    r->be->reduce(VBL_SUM, vbl_tensor_data(x), vbl_tensor_data(*sum), NULL, 1, n, 1, NULL);
   else
-    vbl_zero(r, sum);
+    vbl_zero(r, *sum);
+  return VBL_OK;
+}
+
+vbl_status vbl_loss_sum(vbl_call *c, const vbl_real *r, const vbl_tensor *x, double divisor, vbl_error *err) {
+  vbl_tensor *sum, *loss;
+  VBL_TRY(vbl_total(c, r, x, &sum, err));
   VBL_TRY(vbl_out_real(c, r, 0, 0, NULL, &loss, err));
   r->be->scale_add(divisor > 0 ? 1 / divisor : 0, vbl_tensor_data(sum), 0, vbl_tensor_data(loss), 1, NULL);
   return VBL_OK;

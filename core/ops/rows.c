@@ -101,9 +101,9 @@ static vbl_status text_backward(vbl_call *c, vbl_tensor *const *grad, vbl_error 
   VBL_TRY(scatter_to(c, &r, 2, dy, c->saved[0], err));
   VBL_TRY(scatter_to(c, &r, 3, dy, c->saved[1], err));
   if (!c->needs_grad[4]) return VBL_OK;
-  vbl_tensor *dtype;
-  VBL_TRY(vbl_grad_zeroed(c, &r, 4, &dtype, err));
-  r.be->column_sum(vbl_tensor_data(dy), vbl_tensor_data(dtype), true, dy->shape[0], dy->shape[1], NULL);
+  vbl_tensor *d_types;
+  VBL_TRY(vbl_grad_zeroed(c, &r, 4, &d_types, err));
+  r.be->column_sum(vbl_tensor_data(dy), vbl_tensor_data(d_types), true, dy->shape[0], dy->shape[1], NULL);
   return VBL_OK;
 }
 
