@@ -274,10 +274,10 @@ static bool run_block(search *s, int64_t bi, int64_t bj, float *v) {
 
 // Pair q of blocks, diagonal by diagonal: neighbours in time then seldom want the same lock.
 static vbl_status run_pair(search *s, int64_t q, float *v, vbl_error *err) {
-  int64_t apart = 0;
+  int64_t apart, block;
   VBL_TRY(vbl_interrupt_check(err));
-  while (q >= s->blocks - apart) q -= s->blocks - apart++;
-  if (v == NULL || !run_block(s, q, q + apart, v))
+  vbl_pair(q, s->blocks, &apart, &block);
+  if (v == NULL || !run_block(s, block, block + apart, v))
     return vbl_fail(err, VBL_ENOMEM, "neighbour lists of %lld rows: out of memory", (long long)s->n);
   return VBL_OK;
 }

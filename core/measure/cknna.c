@@ -27,12 +27,6 @@ typedef struct mask {
 
 static double kernel(const vbl_prepared *p, int64_t i, int64_t j) { return vbl_dot(p->unit + i * p->d, p->unit + j * p->d, p->d); }
 
-static bool listed(const vbl_knn *list, int64_t i, int32_t j) {
-  for (int64_t r = 0; r < list->k; r++)
-    if (list->index[i * list->k + r] == j) return true;
-  return false;
-}
-
 // The kernels of X and Y at list a, (n, k), from a device; *values NULL where the rows are measured here. The caller frees *values.
 static vbl_status device_kernels(const vbl_knn *a, const vbl_prepared *x, const vbl_prepared *y, double **values, vbl_error *err) {
   *values = NULL;
@@ -53,7 +47,7 @@ static vbl_status mask_make(const vbl_knn *a, const vbl_knn *b, const vbl_prepar
   for (int64_t i = 0; i < a->n; i++)
     for (int64_t r = 0; r < a->k; r++) {
       int32_t j = a->index[i * a->k + r];
-      if (!listed(b, i, j)) continue;
+      if (!vbl_listed(b, i, j)) continue;
       const double *both = values != NULL ? values + i * a->k + r : NULL;
       double k = both != NULL ? both[0] : kernel(x, i, j);
       double l = both != NULL ? both[a->n * a->k] : x == y ? k : kernel(y, i, j);

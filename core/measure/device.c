@@ -138,12 +138,6 @@ vbl_status vbl_device_together(vbl_prepared *x, vbl_prepared *y, vbl_error *err)
   return vbl_device_pull(y, err);
 }
 
-static double total(const double *parts) {
-  double sum = 0;
-  for (int q = 0; q < VBL_SUM_PARTS; q++) sum += parts[q];
-  return sum;
-}
-
 vbl_status vbl_device_squared(const vbl_prepared *x, const vbl_prepared *y, double *out, vbl_error *err) {
   const vbl_backend *b = x->device->b;
   const vbl_features f = vbl_device_centred(x), g = vbl_device_centred(y);
@@ -160,7 +154,7 @@ vbl_status vbl_device_squared(const vbl_prepared *x, const vbl_prepared *y, doub
   }
   b->free(c, 0);
   b->free(sums, 0);
-  *out = total(parts);
+  *out = vbl_device_total(parts);
   return status;
 }
 
@@ -185,7 +179,7 @@ static vbl_status add_tiles(vbl_prepared *const *m, int64_t count, int64_t tile,
 static void collect(int64_t count, const double *sums, double *out) {
   for (int64_t a = 0; a < count; a++)
     for (int64_t b = a; b < count; b++) {
-      const double sum = total(sums + (a * count + b) * VBL_SUM_PARTS);
+      const double sum = vbl_device_total(sums + (a * count + b) * VBL_SUM_PARTS);
       out[a * count + b] = out[b * count + a] = sum;
     }
 }

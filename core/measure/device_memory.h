@@ -1,5 +1,5 @@
-// Memory of a device for one call. Inside core/measure only.
-// defines: vbl_device_take
+// Memory of a device for one call, and sums that it leaves in parts. Inside core/measure only.
+// defines: vbl_device_take, vbl_device_total
 #pragma once
 #include "kernels/measure.h"
 
@@ -10,4 +10,11 @@ static inline vbl_status vbl_device_take(const vbl_backend *b, size_t bytes, con
   return vbl_fail(err, VBL_ENOMEM,
                   "%s: %s: out of memory for %.1f MB; measure on the host (X:to \"cpu\"), or free what else lies there", what,
                   b->name, (double)bytes * 1e-6);
+}
+
+// The sum whose parts a device left.
+static inline double vbl_device_total(const double parts[VBL_SUM_PARTS]) {
+  double sum = 0;
+  for (int q = 0; q < VBL_SUM_PARTS; q++) sum += parts[q];
+  return sum;
 }

@@ -107,11 +107,7 @@ static void dot(const batch *t, int at, const double *u, const double *v, int64_
 static vbl_status fetch(const batch *t, int dots, vbl_error *err) {
   t->b->to_host(t->host, t->sums, sizeof(double) * (size_t)(dots * t->count * VBL_SUM_PARTS), NULL);
   VBL_TRY(t->b->sync(NULL, err));
-  for (int64_t i = 0; i < dots * t->count; i++) {
-    double sum = 0;
-    for (int q = 0; q < VBL_SUM_PARTS; q++) sum += t->host[i * VBL_SUM_PARTS + q];
-    t->host[i] = sum;
-  }
+  for (int64_t i = 0; i < dots * t->count; i++) t->host[i] = vbl_device_total(t->host + i * VBL_SUM_PARTS);
   return VBL_OK;
 }
 

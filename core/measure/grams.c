@@ -80,9 +80,9 @@ static double tile_product(const grams *g, const work *w, int64_t a, int64_t b, 
 }
 
 static void add_tile(const grams *g, const work *w, int64_t q, double *sum) {
-  int64_t row = 0, across = (g->n + TILE - 1) / TILE;
-  while (q >= across - row) q -= across - row++;
-  int64_t i = row * TILE, j = (row + q) * TILE;
+  int64_t line, place;
+  vbl_pair(q, (g->n + TILE - 1) / TILE, &line, &place);
+  int64_t i = line * TILE, j = (line + place) * TILE;
   int64_t rows = g->n - i < TILE ? g->n - i : TILE, columns = g->n - j < TILE ? g->n - j : TILE;
   for (int64_t a = 0; a < g->count; a++) kernel_tile(g, w, a, i, rows, j, columns);
   for (int64_t a = 0; a < g->count; a++)

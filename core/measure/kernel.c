@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/measure/lapack.h"
+#include "core/measure/parallel.h"
 #include "core/measure/result.h"
 #include "core/measure/stats.h"
 #include "kernels/cpu/cpu.h"
@@ -28,14 +29,6 @@ static vbl_status share_equal_rows(const vbl_prepared *p, double *k, vbl_error *
   return status;
 }
 
-// Block q of those on and above the diagonal: from row *i, column *j.
-static void upper_block(int64_t q, int64_t blocks, int64_t *i, int64_t *j) {
-  int64_t row = 0;
-  while (q >= blocks - row) q -= blocks - row++;
-  *i = row * BLOCK;
-  *j = (row + q) * BLOCK;
-}
-
 // Copies the block's part above the diagonal to below it, by pieces small enough for both to stay in the cache.
 static void mirror_block(int64_t i, int64_t i_end, int64_t j, int64_t j_end, double *k, int64_t n) {
   enum { PIECE = 16 };
@@ -53,8 +46,9 @@ static void fill_blocks(double *k, int64_t n, block_fn *fill, const void *contex
   int64_t blocks = (n + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(dynamic)
   for (int64_t q = 0; q < blocks * (blocks + 1) / 2; q++) {
-    int64_t i, j;
-    upper_block(q, blocks, &i, &j);
+    int64_t line, place;
+    vbl_pair(q, blocks, &line, &place);
+    int64_t i = line * BLOCK, j = (line + place) * BLOCK;
     int64_t i_end = i + BLOCK < n ? i + BLOCK : n, j_end = j + BLOCK < n ? j + BLOCK : n;
     fill(context, i, i_end, j, j_end, k, n);
     if (mirror) mirror_block(i, i_end, j, j_end, k, n);

@@ -14,8 +14,6 @@ typedef struct workspace {
   double *text, *vision, *cosine;  // (t, d), (p, d), (t, p)
 } workspace;
 
-typedef vbl_token_totals totals;
-
 // Unit rows of sample b's valid tokens into out; their number, or -1 when a number is NaN or Inf.
 static int64_t unit_tokens(const vbl_tokens *x, int64_t b, bool skip_cls, double *out) {
   int64_t length = x->lengths != NULL ? x->lengths[b] : x->t, rows = 0;
@@ -32,7 +30,7 @@ static int64_t unit_tokens(const vbl_tokens *x, int64_t b, bool skip_cls, double
   return rows;
 }
 
-static void add_sample(const double *cosine, int64_t t, int64_t p, totals *sum) {
+static void add_sample(const double *cosine, int64_t t, int64_t p, vbl_token_totals *sum) {
   double tp = 0, pt = 0;
   for (int64_t i = 0; i < t; i++) {
     double best = -INFINITY;
@@ -50,7 +48,7 @@ static void add_sample(const double *cosine, int64_t t, int64_t p, totals *sum) 
 }
 
 static void one_sample(const vbl_tokens *text, int64_t bt, const vbl_tokens *vision, int64_t bv, bool skip_cls, const workspace *w,
-                       totals *sum) {
+                       vbl_token_totals *sum) {
   int64_t t = unit_tokens(text, bt, skip_cls, w->text), p = unit_tokens(vision, bv, skip_cls, w->vision);
   if (t < 0 && sum->bad_text < 0) sum->bad_text = bt;
   if (p < 0 && sum->bad_vision < 0) sum->bad_vision = bv;
@@ -70,13 +68,13 @@ static bool workspace_make(const vbl_tokens *text, const vbl_tokens *vision, wor
 enum { BLOCK = 16 };
 
 static vbl_status host_totals(const vbl_tokens *text, const vbl_tokens *vision, bool skip_cls, const vbl_token_pairs *pairs,
-                              totals *sum, vbl_error *err) {
+                              vbl_token_totals *sum, vbl_error *err) {
   const int64_t step = pairs->step, shift = pairs->shift, count = pairs->count;
   int64_t blocks = (count + BLOCK - 1) / BLOCK;
   bool failed = false;
-  totals *parts = malloc(sizeof *parts * (size_t)blocks);
+  vbl_token_totals *parts = malloc(sizeof *parts * (size_t)blocks);
   if (parts == NULL) return vbl_fail(err, VBL_ENOMEM, "max_sim: out of memory");
-  for (int64_t q = 0; q < blocks; q++) parts[q] = (totals){.bad_text = -1, .bad_vision = -1};
+  for (int64_t q = 0; q < blocks; q++) parts[q] = (vbl_token_totals){.bad_text = -1, .bad_vision = -1};
 #pragma omp parallel reduction(|| : failed)
   {
     workspace w = {0};
@@ -89,7 +87,7 @@ static vbl_status host_totals(const vbl_tokens *text, const vbl_tokens *vision, 
     free(w.vision);
     free(w.cosine);
   }
-  *sum = (totals){.bad_text = -1, .bad_vision = -1};
+  *sum = (vbl_token_totals){.bad_text = -1, .bad_vision = -1};
   for (int64_t q = 0; q < blocks; q++) {
     sum->tp += parts[q].tp;
     sum->pt += parts[q].pt;
@@ -103,7 +101,7 @@ static vbl_status host_totals(const vbl_tokens *text, const vbl_tokens *vision, 
 }
 
 static vbl_status run(const vbl_tokens *text, const vbl_tokens *vision, bool skip_cls, int64_t step, int64_t shift, int64_t count,
-                      totals *sum, vbl_error *err) {
+                      vbl_token_totals *sum, vbl_error *err) {
   const vbl_token_pairs pairs = {step, shift, count};
   if (text->device != NULL)
     VBL_TRY(vbl_device_tokens(text, vision, skip_cls, &pairs, sum, err));
@@ -136,7 +134,8 @@ static vbl_status start(const vbl_tokens *text, const vbl_tokens *vision, bool s
   return VBL_OK;
 }
 
-static vbl_status finish(vbl_measure_result *r, double sum, const totals *all, double shifted, const totals *chance) {
+static vbl_status finish(vbl_measure_result *r, double sum, const vbl_token_totals *all, double shifted,
+                         const vbl_token_totals *chance) {
   r->skipped = r->n - all->samples;
   if (r->skipped > 0) r->warnings |= VBL_WARN_ROWS_SKIPPED;
   if (all->samples == 0) return vbl_undefined(r, VBL_MEASURE_NOTHING_VALID);
@@ -150,7 +149,7 @@ static vbl_status finish(vbl_measure_result *r, double sum, const totals *all, d
 vbl_status vbl_max_sim(const vbl_tokens *text, const vbl_tokens *vision, bool skip_cls, vbl_measure_result *tp,
                        vbl_measure_result *pt, vbl_error *err) {
   enum { CHANCE_SAMPLES = 128 };
-  totals all, chance = {0};
+  vbl_token_totals all, chance = {0};
   VBL_TRY(check_tokens(text, "text", err));
   VBL_TRY(check_tokens(vision, "vision", err));
   VBL_TRY(start(text, vision, skip_cls, tp, err));

@@ -7,17 +7,11 @@
 #include "core/measure/neighbours.h"
 #include "core/measure/result.h"
 
-static bool has(const vbl_knn *list, int64_t i, int32_t j) {
-  for (int64_t r = 0; r < list->k; r++)
-    if (list->index[i * list->k + r] == j) return true;
-  return false;
-}
-
 // <A, B'>: pairs with j among i's neighbours in a and i among j's in b.
 static int64_t reciprocal(const vbl_knn *a, const vbl_knn *b) {
   int64_t count = 0;
   for (int64_t i = 0; i < a->n; i++)
-    for (int64_t r = 0; r < a->k; r++) count += has(b, a->index[i * a->k + r], (int32_t)i);
+    for (int64_t r = 0; r < a->k; r++) count += vbl_listed(b, a->index[i * a->k + r], (int32_t)i);
   return count;
 }
 
@@ -46,7 +40,7 @@ vbl_status vbl_cycle_knn(vbl_prepared *x, vbl_prepared *y, const vbl_measure_opt
   if (!ready) return VBL_OK;
   for (int64_t i = 0; i < nb.n; i++) {
     bool found = false;
-    for (int64_t s = 0; s < nb.k && !found; s++) found = has(nb.x, nb.y->index[i * nb.k + s], (int32_t)i);
+    for (int64_t s = 0; s < nb.k && !found; s++) found = vbl_listed(nb.x, nb.y->index[i * nb.k + s], (int32_t)i);
     count += found;
   }
   r->chance = 1 - pow(1 - (double)nb.k / (double)(nb.n - 1), (double)nb.k);
@@ -142,7 +136,7 @@ static double second_order_row(const vbl_neighbours *nb, const vbl_prepared *x, 
   for (int64_t s = 0; s < 2 * nb->k; s++) {
     const vbl_knn *list = s < nb->k ? nb->x : nb->y;
     int32_t j = list->index[i * nb->k + s % nb->k];
-    if (s >= nb->k && has(nb->x, i, j)) continue;
+    if (s >= nb->k && vbl_listed(nb->x, i, j)) continue;
     double a = distance(x, list->metric, i, j), b = distance(y, list->metric, i, j);
     aa += a * a;
     bb += b * b;
