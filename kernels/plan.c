@@ -211,7 +211,7 @@ void vbl_plan_start(bool gpu, size_t limit) {
   count.open = true;
   count.gpu = gpu;
   count.scarce = false;
-  count.least = gpu ? VBL_BLOCK_LEAST : 64;
+  count.least = gpu ? VBL_BLOCK_LEAST : VBL_BLOCK_LEAST_CPU;
   count.now = (vbl_device_memory){.limit = limit};
   count.first = count.met = count.next;
 }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
+#include "kernels/blocks.h"
 #include "kernels/cpu/cpu.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -14,7 +15,8 @@
 #define REUSE 1
 #endif
 
-enum { ALIGNMENT = 64, STEPS = 8, CLASSES = 64 * STEPS };
+enum { ALIGNMENT = 64 };
+_Static_assert(VBL_BLOCK_LEAST_CPU % ALIGNMENT == 0, "blocks are aligned");
 static const size_t huge_page = (size_t)2 << 20;
 
 typedef struct block {
@@ -22,29 +24,9 @@ typedef struct block {
 } block;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static block *free_list[CLASSES];
+static block *free_list[VBL_BLOCK_CLASSES];
 static vbl_memory_stats stats;
 static size_t most;  // live bytes at their highest since the start
-
-// The class of a request and, through *capacity, the bytes of its blocks: 64 * (8 + step) * 2^octave / 8, from 64 bytes up.
-// Requests to 512 bytes are multiples of 64.
-static int size_class(size_t bytes, size_t *capacity) {
-  const size_t units = bytes <= ALIGNMENT ? 1 : (bytes + ALIGNMENT - 1) / ALIGNMENT;
-  if (units <= STEPS) {
-    *capacity = units * ALIGNMENT;
-    return (int)units - 1;
-  }
-  const int octave = 63 - __builtin_clzll(units - 1) - 3;  // units - 1 lies in [8, 16) * 2^octave
-  const size_t step = (units - 1) >> octave;               // 8 .. 15
-  *capacity = ((step + 1) << octave) * ALIGNMENT;
-  return (octave + 1) * STEPS + (int)(step - STEPS);
-}
-
-// The capacity of a class's blocks: size_class backwards.
-static size_t class_capacity(int c) {
-  if (c < STEPS) return ((size_t)c + 1) * ALIGNMENT;
-  return (((size_t)(c % STEPS) + STEPS + 1) << (c / STEPS - 1)) * ALIGNMENT;
-}
 
 // More than there is, swap counted: where the kernel promises memory that it does not have, the first to fill it would end the process.
 static bool past_the_machine(size_t capacity) {
@@ -83,11 +65,11 @@ static void to_system(void *p, size_t capacity) {
 
 // The lock is held.
 static void give_back(void) {
-  for (int c = 0; c < CLASSES; c++) {
+  for (int c = 0; c < VBL_BLOCK_CLASSES; c++) {
     while (free_list[c]) {
       block *b = free_list[c];
       free_list[c] = b->next;
-      to_system(b, class_capacity(c));
+      to_system(b, vbl_block_of_class(c, VBL_BLOCK_LEAST_CPU));
     }
   }
   stats.cached = 0;
@@ -99,8 +81,8 @@ static void give_back(void) {
 static void make_room(size_t wanted) {
   const size_t top = stats.live + wanted > most ? stats.live + wanted : most;
   const size_t limit = top + top / 4;
-  for (int c = CLASSES - 1; c >= 0 && stats.live + stats.cached + wanted > limit; c--) {
-    const size_t capacity = class_capacity(c);
+  for (int c = VBL_BLOCK_CLASSES - 1; c >= 0 && stats.live + stats.cached + wanted > limit; c--) {
+    const size_t capacity = vbl_block_of_class(c, VBL_BLOCK_LEAST_CPU);
     while (free_list[c] && stats.live + stats.cached + wanted > limit) {
       block *b = free_list[c];
       free_list[c] = b->next;
@@ -112,8 +94,8 @@ static void make_room(size_t wanted) {
 
 void *vbl_cpu_alloc(size_t bytes) {
   if (bytes > PTRDIFF_MAX / 2) return NULL;
-  size_t capacity;
-  const int c = size_class(bytes, &capacity);
+  const size_t capacity = vbl_block_size(bytes, VBL_BLOCK_LEAST_CPU);
+  const int c = vbl_block_class(capacity, VBL_BLOCK_LEAST_CPU);
   pthread_mutex_lock(&lock);
   void *p = free_list[c];
   if (p) {
@@ -139,8 +121,8 @@ void *vbl_cpu_alloc(size_t bytes) {
 
 void vbl_cpu_free(void *p, size_t bytes) {
   if (!p) return;
-  size_t capacity;
-  const int c = size_class(bytes, &capacity);
+  const size_t capacity = vbl_block_size(bytes, VBL_BLOCK_LEAST_CPU);
+  const int c = vbl_block_class(capacity, VBL_BLOCK_LEAST_CPU);
   pthread_mutex_lock(&lock);
   stats.live -= capacity;
   if (REUSE) {

@@ -1,7 +1,7 @@
 // What the CPU backend's files share that does not depend on the instruction set: memory, and the record of a failure.
 //
-// alloc gives 64-byte aligned blocks. A freed block goes to a free list of its size class (8 classes per power of two, so at
-// most 1/8 is wasted) and is handed out again without touching the system: a training step whose sizes repeat makes no page
+// alloc gives 64-byte aligned blocks. A freed block goes to a free list of its size (kernels/blocks.h: at most an eighth more
+// than asked for) and is handed out again without touching the system: a training step whose sizes repeat makes no page
 // faults. When the system refuses, the free lists are given back and the request is tried once more. Thread-safe. Under
 // AddressSanitizer every block comes from and goes to the system, so that a use after free is seen.
 // defines: vbl_cpu_alloc, vbl_cpu_free, vbl_cpu_alloc_*, vbl_cpu_fail, vbl_cpu_sync, vbl_cpu_bf16_native, vbl_cpu_backend_named

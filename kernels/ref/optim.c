@@ -3,8 +3,9 @@
 // AdamW (Loshchilov, Hutter 2019, arXiv 1711.05101, algorithm 2), in the order of torch.optim.AdamW:
 //   w -= lr * decay * w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   w -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
-// SGD, as torch.optim.SGD without dampening or Nesterov:  g += decay * w;  buf = momentum * buf + g (the first time g);  w -= lr *
-// buf defines: vbl_ref_adamw, vbl_ref_sgd
+// SGD, as torch.optim.SGD without dampening or Nesterov:
+//   g += decay * w;  buf = momentum * buf + g (the first time g);  w -= lr * buf
+// defines: vbl_ref_adamw, vbl_ref_sgd
 #include <math.h>
 
 #include "kernels/ref/ref.h"

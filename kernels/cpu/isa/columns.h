@@ -1,4 +1,4 @@
-// Sums over the rows of [N,D] matrices, in vbl_row_chunks(N) partial sums that are added in order.
+// Sums over the rows of [N,D] matrices, in vbl_cpu_chunks(N) partial sums that are added in order.
 // defines: vbl_columns, vbl_columns_begin, vbl_columns_partial, vbl_columns_end, vbl_columns_free
 #pragma once
 #include <string.h>
@@ -13,7 +13,7 @@ typedef struct vbl_columns {
 // `sums` matrices are summed side by side (0: only the chunks are wanted). False when there is no memory, which is then
 // recorded for sync.
 static inline bool vbl_columns_begin(vbl_columns *c, int64_t N, int64_t D, int64_t sums) {
-  *c = (vbl_columns){.D = D, .chunks = vbl_row_chunks(N), .sums = sums};
+  *c = (vbl_columns){.D = D, .chunks = vbl_cpu_chunks(N), .sums = sums};
   if (sums == 0) return true;
   const size_t bytes = (size_t)(sums * c->chunks * D) * sizeof(float);
   c->partial = vbl_cpu_alloc(bytes);

@@ -1,6 +1,6 @@
 // What every file that is compiled once per instruction set shares: mangled names, the list of kernels, and how loops are
 // split over threads. VBL_ISA is baseline, avx2 or avx512 (a -D of the build).
-// defines: VBL_K, VBL_KERNELS, VBL_GRAIN, VBL_LANES, vbl_row_chunks, vbl_min64
+// defines: VBL_K, VBL_KERNELS, VBL_GRAIN, VBL_LANES, VBL_MAX_CHUNKS, vbl_cpu_chunks, vbl_chunk_start, vbl_min64
 #pragma once
 #include "kernels/cpu/cpu.h"
 
@@ -46,5 +46,5 @@ static inline int64_t vbl_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 // Sums over rows are taken in chunks of rows whose number depends on N alone; the chunks' partial sums are then added in
 // order. So the result is the same for every number of threads, and rounding errors grow with N / 64 + 64 and not with N.
 enum { VBL_MAX_CHUNKS = 64 };
-static inline int64_t vbl_row_chunks(int64_t N) { return N < 32 ? 1 : vbl_min64((N + 31) / 32, VBL_MAX_CHUNKS); }
+static inline int64_t vbl_cpu_chunks(int64_t N) { return N < 32 ? 1 : vbl_min64((N + 31) / 32, VBL_MAX_CHUNKS); }
 static inline int64_t vbl_chunk_start(int64_t N, int64_t chunks, int64_t i) { return N * i / chunks; }
