@@ -1,11 +1,13 @@
 // Errors, options and the registration of functions, for every binding file.
-// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_set_*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
+// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_set_*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #include "bindings/bind.h"
 
 #include <ctype.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <string.h>
+
+#define OWNED_META "vbl.owned"
 
 void vbl_lua_document(lua_State *L, const char *module, const char *name, const char *signature, const char *help) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, VBL_LUA_HELP);
@@ -39,6 +41,34 @@ void vbl_lua_class(lua_State *L, const char *meta, const char *module, const vbl
   lua_pushcfunction(L, end);
   lua_setfield(L, -2, "__close");
   lua_pop(L, 1);
+}
+
+typedef struct owned {
+  void (*end)(void *);
+  _Alignas(16) char memory[];
+} owned;
+
+void vbl_lua_disown(lua_State *L, int index) {
+  owned *o = lua_touserdata(L, index);
+  if (o->end) o->end(o->memory);
+  o->end = NULL;
+}
+
+static int end_owned(lua_State *L) {
+  vbl_lua_disown(L, 1);
+  return 0;
+}
+
+void *vbl_lua_own(lua_State *L, size_t size, void (*end)(void *)) {
+  owned *o = lua_newuserdatauv(L, sizeof *o + size, 0);
+  memset(o, 0, sizeof *o + size);
+  if (luaL_newmetatable(L, OWNED_META)) {
+    lua_pushcfunction(L, end_owned);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  o->end = end;
+  return o->memory;
 }
 
 void vbl_lua_set_integer(lua_State *L, const char *field, int64_t value) {

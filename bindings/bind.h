@@ -1,6 +1,6 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
-// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_set_*, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY,
+// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_set_*, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY,
 //          VBL_LUA_ONCE, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
@@ -73,6 +73,11 @@ const char *vbl_lua_opt_string(lua_State *L, int arg, const char *field,
 int vbl_lua_opt_choice(lua_State *L, int arg, const char *field, const char *const *choices, int fallback);
 // Error for a key of the table that is not among `known` (NULL-terminated), naming the nearest.
 void vbl_lua_check_keys(lua_State *L, int arg, const char *const *known);
+
+// Pushes zeroed memory of `size` bytes that `end` empties, once, when it is collected, closed or freed by the caller with
+// vbl_lua_disown: so an error raised by Lua between making and ending a resource leaks nothing. `end` must accept zeroed memory.
+void *vbl_lua_own(lua_State *L, size_t size, void (*end)(void *));
+void vbl_lua_disown(lua_State *L, int index);  // ends it now
 
 // A field of the table at the stack's top.
 void vbl_lua_set_integer(lua_State *L, const char *field, int64_t value);

@@ -21,24 +21,7 @@ static int l_singular_values(lua_State *L) {
   return 1;
 }
 
-// A block of C memory that Lua frees, so that an error between here and there leaks nothing.
-static int free_block(lua_State *L) {
-  double **block = lua_touserdata(L, 1);
-  free(*block);
-  *block = NULL;
-  return 0;
-}
-
-static double **push_block(lua_State *L) {
-  double **block = lua_newuserdatauv(L, sizeof *block, 0);
-  *block = NULL;
-  if (luaL_newmetatable(L, "vbl.measure.block")) {
-    lua_pushcfunction(L, free_block);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
-  return block;
-}
+static void end_numbers(void *p) { free(*(double **)p); }
 
 static int l_canonical_correlations(lua_State *L) {
   lua_settop(L, 2);
@@ -48,7 +31,7 @@ static int l_canonical_correlations(lua_State *L) {
   o.on_host = 1;  // the vectors are read below
   VBL_LUA_TRY(L, vbl_cca(x, y, &o, &r, &err));
   if (r.status != VBL_MEASURE_OK) return vbl_lua_error(L, "canonical_correlations: %s", vbl_measure_status_name(r.status));
-  double **rho = push_block(L);
+  double **rho = vbl_lua_own(L, sizeof *rho, end_numbers);
   VBL_LUA_TRY(L, vbl_canonical_correlations(x, y, r.dims_x, r.dims_y, rho, &err));
   push_numbers(L, *rho, r.dims_x < r.dims_y ? r.dims_x : r.dims_y);
   return 1;

@@ -1,6 +1,6 @@
 // "vbl.store.c": files that appear whole, checksums, files that grow line by line, folders replaced at once. Paths are strings.
 // Errors of files are raised with path and the system's reason.
-// defines: vbl_open_store, vbl_lua_own, vbl_lua_disown
+// defines: vbl_open_store, vbl_end_file_bytes
 #include "bindings/store.h"
 
 #include <errno.h>
@@ -14,45 +14,14 @@
 #include "core/store/file.h"
 #include "core/store/hash.h"
 
-#define OWNED_META  "vbl.store.owned"
 #define APPEND_META "vbl.store.append"
 #define FOLDER_META "vbl.store.folder"
 
-typedef struct owned {
-  void (*end)(void *);
-  _Alignas(16) char memory[];
-} owned;
-
-static int end_owned(lua_State *L) {
-  owned *o = lua_touserdata(L, 1);
-  if (o->end) o->end(o->memory);
-  o->end = NULL;
-  return 0;
-}
-
-void *vbl_lua_own(lua_State *L, size_t size, void (*end)(void *)) {
-  owned *o = lua_newuserdatauv(L, sizeof *o + size, 0);
-  memset(o, 0, sizeof *o + size);
-  if (luaL_newmetatable(L, OWNED_META)) {
-    lua_pushcfunction(L, end_owned);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
-  o->end = end;
-  return o->memory;
-}
-
-void vbl_lua_disown(lua_State *L, int index) {
-  owned *o = lua_touserdata(L, index);
-  if (o->end) o->end(o->memory);
-  o->end = NULL;
-}
-
-static void end_bytes(void *b) { vbl_file_bytes_free(b); }
+void vbl_end_file_bytes(void *b) { vbl_file_bytes_free(b); }
 
 static int read_file(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  vbl_file_bytes *b = vbl_lua_own(L, sizeof *b, end_bytes);
+  vbl_file_bytes *b = vbl_lua_own(L, sizeof *b, vbl_end_file_bytes);
   VBL_LUA_TRY(L, vbl_file_read(path, b, &err));
   lua_pushlstring(L, b->data, b->size);
   vbl_lua_disown(L, -2);

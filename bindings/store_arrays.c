@@ -147,12 +147,11 @@ static void push_npy(lua_State *L, const vbl_file_bytes *b, const char *where) {
   VBL_LUA_TRY(L, vbl_npy_read(&a, vbl_tensor_data(t), where, &err));
 }
 
-static void end_bytes(void *b) { vbl_file_bytes_free(b); }
 static void end_npz(void *z) { vbl_npz_close(z); }
 
 static int npy_load(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  vbl_file_bytes *b = vbl_lua_own(L, sizeof *b, end_bytes);
+  vbl_file_bytes *b = vbl_lua_own(L, sizeof *b, vbl_end_file_bytes);
   VBL_LUA_TRY(L, vbl_file_read(path, b, &err));
   push_npy(L, b, path);
   vbl_lua_disown(L, -2);

@@ -70,9 +70,6 @@ int vbl_lua_check_shape(lua_State *L, int arg, bool minus_one, int64_t shape[VBL
 void vbl_lua_push_element(lua_State *L, const vbl_tensor *t, const int64_t *index);
 void vbl_lua_push_table(lua_State *L, const vbl_tensor *t, int depth, int64_t *index);
 
-// Elements of contiguous memory as doubles and back; integers must be in range.
-double vbl_read_element(vbl_dtype dtype, const void *data, int64_t i);
-void vbl_write_element(vbl_dtype dtype, void *data, int64_t i, double value);
 bool vbl_fits_dtype(vbl_dtype dtype, double value);  // an integer dtype holds it exactly; real ones hold all
 
 // Starts a scope, or switches recording, until the running C function returns or raises (a to-be-closed guard on its stack).

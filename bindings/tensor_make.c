@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "kernels/ref/ref.h"
+
 const vbl_backend *vbl_lua_backend(vbl_dtype dtype) {
   // f64 is computed with by the reference backend, which shares the host's memory.
   return dtype == VBL_F64 ? vbl_reference_backend() : vbl_cpu_backend();
@@ -128,7 +130,7 @@ static int make_eye(lua_State *L) {
   vbl_make_options options = vbl_lua_make_options(L, 2, VBL_F32);
   vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 2, (int64_t[]){n, n});
   VBL_LUA_TRY(L, vbl_tensor_fill(t, 0, &err));
-  for (int64_t i = 0; i < n; i++) vbl_write_element(t->dtype, vbl_tensor_data(t), i * (n + 1), 1);
+  for (int64_t i = 0; i < n; i++) vbl_ref_store(t->dtype, vbl_tensor_data(t), i * (n + 1), 1);
   return vbl_lua_made(L, t, &options);
 }
 
@@ -140,7 +142,7 @@ static int sequence(lua_State *L, int options_at, double start, double step, int
     double value = i == n - 1 && !isnan(last) ? last : start + (double)i * step;
     if (!vbl_fits_dtype(t->dtype, value))
       vbl_lua_error(L, "element %I is %f, no %s", (LUAI_UACINT)(i + 1), value, vbl_dtype_name(t->dtype));
-    vbl_write_element(t->dtype, vbl_tensor_data(t), i, value);
+    vbl_ref_store(t->dtype, vbl_tensor_data(t), i, value);
   }
   return vbl_lua_made(L, t, &options);
 }

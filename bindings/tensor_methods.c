@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bindings/tensor_inplace.h"
+#include "kernels/ref/ref.h"
 
 // "{2, 3}": what print makes of a shape.
 static int shape_text(lua_State *L) {
@@ -180,7 +181,7 @@ static int method_nonfinite(lua_State *L) {
   if (t->dtype == VBL_F32 || t->dtype == VBL_F64)
     count = t->storage->backend->count_nonfinite(vbl_tensor_data(t), n, NULL);
   else
-    for (int64_t i = 0; i < n; i++) count += !isfinite(vbl_read_element(t->dtype, vbl_tensor_data(t), i));
+    for (int64_t i = 0; i < n; i++) count += !isfinite(vbl_ref_load(t->dtype, vbl_tensor_data(t), i));
   lua_pushinteger(L, count);
   return 1;
 }
@@ -199,7 +200,7 @@ static int method_allclose(lua_State *L) {
   b = vbl_lua_push_host(L, b);
   bool close = true;
   for (int64_t i = 0, n = vbl_tensor_numel(a); i < n; i++) {
-    double x = vbl_read_element(a->dtype, vbl_tensor_data(a), i), y = vbl_read_element(b->dtype, vbl_tensor_data(b), i);
+    double x = vbl_ref_load(a->dtype, vbl_tensor_data(a), i), y = vbl_ref_load(b->dtype, vbl_tensor_data(b), i);
     double distance = x == y ? 0 : fabs(x - y);  // equal infinities
     if (!(distance <= atol + rtol * fabs(y)) || (isinf(y) && x != y)) close = false;
     if (!(distance <= worst)) worst = distance;

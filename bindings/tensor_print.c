@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "bindings/tensor.h"
+#include "kernels/ref/ref.h"
 
 enum { FULL = 64, CORNER_ROWS = 6, CORNER_COLUMNS = 8 };
 
@@ -68,7 +69,7 @@ static void add_statistics(luaL_Buffer *text, const vbl_tensor *flat) {
   int64_t n = vbl_tensor_numel(flat), finite = 0, nan = 0;
   const void *data = vbl_tensor_data(flat);
   for (int64_t i = 0; i < n; i++) {
-    double x = vbl_read_element(flat->dtype, data, i);
+    double x = vbl_ref_load(flat->dtype, data, i);
     if (isfinite(x)) {
       sum += x;
       finite++;
@@ -78,7 +79,7 @@ static void add_statistics(luaL_Buffer *text, const vbl_tensor *flat) {
   }
   double mean = finite > 0 ? sum / (double)finite : 0;
   for (int64_t i = 0; i < n; i++) {
-    double x = vbl_read_element(flat->dtype, data, i);
+    double x = vbl_ref_load(flat->dtype, data, i);
     if (isfinite(x)) squares += (x - mean) * (x - mean);
   }
   char line[128];

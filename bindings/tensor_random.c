@@ -5,6 +5,7 @@
 
 #include "bindings/tensor_make.h"
 #include "core/base/philox.h"
+#include "kernels/ref/ref.h"
 
 typedef struct drawing {
   vbl_philox_key key;
@@ -53,7 +54,7 @@ static int make_rand(lua_State *L) {
   vbl_u32x4 r = {{0}};
   for (int64_t i = 0; i < n; i++) {
     if (i % 4 == 0) r = block_of(&d, (uint64_t)i / 4);
-    vbl_write_element(t->dtype, vbl_tensor_data(t), i, unit(t->dtype, r.v[i % 4]));
+    vbl_ref_store(t->dtype, vbl_tensor_data(t), i, unit(t->dtype, r.v[i % 4]));
   }
   return vbl_lua_made(L, t, &options);
 }
@@ -77,7 +78,7 @@ static int make_randn(lua_State *L) {
   double z[4] = {0};
   for (int64_t i = 0; i < n; i++) {
     if (i % 4 == 0) normals(block_of(&d, (uint64_t)i / 4), z);
-    vbl_write_element(t->dtype, vbl_tensor_data(t), i, z[i % 4]);
+    vbl_ref_store(t->dtype, vbl_tensor_data(t), i, z[i % 4]);
   }
   return vbl_lua_made(L, t, &options);
 }
@@ -95,8 +96,7 @@ static int make_randint(lua_State *L) {
   drawing d = next_draw(L);
   int64_t n = vbl_tensor_numel(t);
   for (int64_t i = 0; i < n; i++)
-    vbl_write_element(t->dtype, vbl_tensor_data(t), i,
-                      (double)(low + (int64_t)below(bits64(&d, (uint64_t)i), (uint64_t)(high - low))));
+    vbl_ref_store(t->dtype, vbl_tensor_data(t), i, (double)(low + (int64_t)below(bits64(&d, (uint64_t)i), (uint64_t)(high - low))));
   return vbl_lua_made(L, t, &options);
 }
 
@@ -109,12 +109,12 @@ static int make_randperm(lua_State *L) {
   vbl_tensor *t = vbl_lua_new_tensor(L, options.dtype, 1, &n);
   drawing d = next_draw(L);
   void *data = vbl_tensor_data(t);
-  for (int64_t i = 0; i < n; i++) vbl_write_element(t->dtype, data, i, (double)i);
+  for (int64_t i = 0; i < n; i++) vbl_ref_store(t->dtype, data, i, (double)i);
   for (int64_t i = n - 1; i > 0; i--) {
     int64_t j = (int64_t)below(bits64(&d, (uint64_t)i), (uint64_t)i + 1);
-    double a = vbl_read_element(t->dtype, data, i), b = vbl_read_element(t->dtype, data, j);
-    vbl_write_element(t->dtype, data, i, b);
-    vbl_write_element(t->dtype, data, j, a);
+    double a = vbl_ref_load(t->dtype, data, i), b = vbl_ref_load(t->dtype, data, j);
+    vbl_ref_store(t->dtype, data, i, b);
+    vbl_ref_store(t->dtype, data, j, a);
   }
   return vbl_lua_made(L, t, &options);
 }

@@ -1,6 +1,7 @@
 // Nested Lua tables to tensors and back.
 // defines: vbl_make_tensor, vbl_lua_push_element, vbl_lua_push_table
 #include "bindings/tensor_make.h"
+#include "kernels/ref/ref.h"
 
 typedef struct reading {
   vbl_tensor *t;
@@ -42,7 +43,7 @@ static void read_number(lua_State *L, reading *r, int depth) {
     const char *text = luaL_tolstring(L, -1, NULL);
     vbl_lua_error(L, "tensor: %s: %s is no %s", push_path(L, r, depth), text, vbl_dtype_name(dtype));
   }
-  vbl_write_element(dtype, vbl_tensor_data(r->t), r->at++, value);
+  vbl_ref_store(dtype, vbl_tensor_data(r->t), r->at++, value);
 }
 
 // Reads the value at the stack's top, at `depth`.

@@ -3,6 +3,7 @@
 // defines: vbl_transfer_methods
 #include "bindings/tensor.h"
 #include "core/tensor/branch.h"
+#include "kernels/ref/ref.h"
 
 #define READING_META "reading"
 
@@ -21,7 +22,7 @@ static int reading_wait(lua_State *L) {
   if (what != NULL) {
     r->r = NULL;
     if (r->backend->read(what, &element, &err) != VBL_OK) vbl_lua_raise(L, &err);
-    r->value = vbl_read_element(r->dtype, &element, 0);
+    r->value = vbl_ref_load(r->dtype, &element, 0);
   }
   lua_pushnumber(L, r->value);
   return 1;

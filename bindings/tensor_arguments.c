@@ -1,8 +1,7 @@
-// Single elements and arguments: doubles in and out of any dtype, dims and sizes from Lua.
-// defines: vbl_read_element, vbl_write_element, vbl_fits_dtype, vbl_lua_check_dim, vbl_lua_check_shape, vbl_lua_check_dtype,
+// Arguments: what a dtype holds, dims, sizes, dtypes and devices from Lua.
+// defines: vbl_fits_dtype, vbl_lua_check_dim, vbl_lua_check_shape, vbl_lua_check_dtype,
 // vbl_lua_check_device, vbl_lua_push_host
 #include <math.h>
-#include <string.h>
 
 #include "bindings/tensor.h"
 
@@ -10,55 +9,6 @@ bool vbl_fits_dtype(vbl_dtype dtype, double value) {
   if (vbl_is_real(dtype)) return true;
   if (value != floor(value)) return false;  // also NaN
   return dtype == VBL_U8 ? value >= 0 && value <= 255 : value >= INT32_MIN && value <= INT32_MAX;
-}
-
-static float from_bf16(uint16_t bits) {
-  uint32_t wide = (uint32_t)bits << 16;
-  float value;
-  memcpy(&value, &wide, sizeof value);
-  return value;
-}
-
-// Round to nearest, ties to even; a NaN stays one.
-static uint16_t to_bf16(float value) {
-  uint32_t wide;
-  memcpy(&wide, &value, sizeof wide);
-  if (isnan(value)) return (uint16_t)(wide >> 16) | 0x40;
-  return (uint16_t)((wide + 0x7FFF + ((wide >> 16) & 1)) >> 16);
-}
-
-double vbl_read_element(vbl_dtype dtype, const void *data, int64_t i) {
-  switch (dtype) {
-    case VBL_F32:
-      return ((const float *)data)[i];
-    case VBL_F64:
-      return ((const double *)data)[i];
-    case VBL_BF16:
-      return from_bf16(((const uint16_t *)data)[i]);
-    case VBL_I32:
-      return ((const int32_t *)data)[i];
-    default:
-      return ((const uint8_t *)data)[i];
-  }
-}
-
-void vbl_write_element(vbl_dtype dtype, void *data, int64_t i, double value) {
-  switch (dtype) {
-    case VBL_F32:
-      ((float *)data)[i] = (float)value;
-      break;
-    case VBL_F64:
-      ((double *)data)[i] = value;
-      break;
-    case VBL_BF16:
-      ((uint16_t *)data)[i] = to_bf16((float)value);
-      break;
-    case VBL_I32:
-      ((int32_t *)data)[i] = (int32_t)value;
-      break;
-    default:
-      ((uint8_t *)data)[i] = (uint8_t)value;
-  }
 }
 
 vbl_dtype vbl_lua_check_dtype(lua_State *L, const char *name) {
