@@ -259,6 +259,11 @@ check.group("what a file says of its model and decides its outputs", function()
   local unknown = with("num_heads", nil)
   unknown.model_args.num_heads, unknown.architecture = nil, "vit_giant_patch14_224"
   check.error(of(unknown, "vit_timm"), "its number of heads is not known")
+  check.error(of({architecture = false, pretrained_cfg = 3}, "vit_timm"), "no architecture in it, which timm's configs have")
+  local own, all = vbl.models.vilbert({preset = "tiny", vocab = 40}):parameters(), {}
+  for i, p in ipairs(own) do all[i] = p.name end
+  vbl.save(at .. "/own.safetensors", own, {names = all, metadata = {vilbert = "3"}})
+  check.error(function() model_of {weights = at .. "/own.safetensors"} end, "own.safetensors: metadata: expected the config of a model, got 3")
   -- Files of doubles, and a decoder whose bias is another than the one beside it.
   local tensors = vbl.load(folder .. "/vit_timm/model.safetensors")
   for name, t in pairs(tensors) do tensors[name] = t:to "f64" end
@@ -305,6 +310,11 @@ check.group("preprocessor_config.json", function()
   check.equal(plain.mean[1] .. " " .. plain.std[1], "0 1")
   check.error(function() read {rescale_factor = 1.0} end, "rescale_factor = 1; expected 1/255")
   check.ok(read {rescale_factor = 1 / 255})
+  -- Sizes that are no numbers say nothing of the crop.
+  check.equal(read({do_center_crop = true, size = {height = "x"}, crop_size = 224}).crop_pct, 1)
+  check.equal(read({do_center_crop = true, size = 256, crop_size = {1}}).crop_pct, 1)
+  store.write_atomic(at .. "/preprocessor_config.json", "3")
+  check.error(function() preprocess.of({folder = at, path = at .. "/model.safetensors"}, {hf_vit = "vit."}) end, "preprocessor_config.json: expected an object, got 3")
   os.execute("rm -r " .. at)
 end)
 

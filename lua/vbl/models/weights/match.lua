@@ -72,7 +72,7 @@ local function other_classifier(model, part, plan, r)
   end
   local theirs = part.families.vilbert and (sizes.of_config(part.src, part.families) or {}).classifier
   local ours, other = model.config.classifier.classes, theirs and theirs.classes
-  if plan.targets["classifier.fc2.weight"] and ours and other and not match.same(ours, other) then
+  if plan.targets["classifier.fc2.weight"] and ours and type(other) == "table" and not match.same(ours, other) then
     notes["classifier.fc2.weight"] = ("classifier: the file's has the classes %s, this one %s; it stays as it was made"):format(first_names(other), first_names(ours))
   end
   return notes

@@ -29,8 +29,17 @@ local function of_timm(config, path)
           interpolation = interpolation, other_interpolation = other, from = path}
 end
 
+-- A side in pixels, as a number or in an object under one of the names; nil of what is neither.
+local function pixels(value, ...)
+  for _, name in ipairs {...} do
+    if type(value) == "table" and value[name] ~= nil then value = value[name] end
+  end
+  return type(value) == "number" and value > 0 and value or nil
+end
+
 local function of_hugging_face(path)
   local cfg = store.load(path)
+  if type(cfg) ~= "table" then error(("%s: expected an object, got %s"):format(path, tostring(cfg)), 0) end
   local scale = cfg.rescale_factor
   if type(scale) == "number" and math.abs(scale * 255 - 1) > 1e-3 then
     error(("%s: rescale_factor = %g; expected 1/255: images here are divided by 255 before mean and std"):format(path, scale), 0)
@@ -38,8 +47,7 @@ local function of_hugging_face(path)
   if cfg.do_normalize == false then cfg.image_mean, cfg.image_std = {0, 0, 0}, {1, 1, 1} end
   if not three(cfg.image_mean) or not three(cfg.image_std) then return nil end
   local crop = cfg.do_center_crop and "center" or "squash"
-  local short = type(cfg.size) == "table" and (cfg.size.shortest_edge or cfg.size.height) or math.type(cfg.size) == "integer" and cfg.size
-  local side = type(cfg.crop_size) == "table" and cfg.crop_size.height or cfg.crop_size
+  local short, side = pixels(cfg.size, "shortest_edge", "height"), pixels(cfg.crop_size, "height")
   local interpolation, other = known(filters[cfg.resample or 2] or "bilinear")
   return {mean = cfg.image_mean, std = cfg.image_std, crop = crop, crop_pct = crop == "center" and short and side and side / short or 1,
           interpolation = interpolation, other_interpolation = other, from = path}

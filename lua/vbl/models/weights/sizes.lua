@@ -70,7 +70,7 @@ end
 
 local function timm(src, families)
   local config = src.config
-  local name = config.architecture or config.pretrained_cfg and config.pretrained_cfg.architecture
+  local name = config.architecture or type(config.pretrained_cfg) == "table" and config.pretrained_cfg.architecture
   if type(name) ~= "string" then refuse(src, "no architecture in it, which timm's configs have") end
   local size = name:match "^vit_(%a+)_patch%d+" or name:match "^deit_(%a+)_patch%d+" or name:match "^deit3_(%a+)_patch%d+"
   local args = type(config.model_args) == "table" and config.model_args or {}
@@ -88,6 +88,7 @@ local function vilbert(src)
   local text = src.metadata.vilbert
   local config = text and c.json_decode(text, {where = src.path .. ": metadata"}) or src.config and src.config.model_type == "vilbert" and src.config
   if not config then return nil end
+  if type(config) ~= "table" then error(("%s: metadata: expected the config of a model, got %s"):format(src.path, text), 0) end
   local known, s = require("vbl.models.vilbert_config").schema, {}
   for key, value in pairs(config) do
     if known[key] and key ~= "weights" and key ~= "preset" then s[key] = value end
