@@ -263,6 +263,9 @@ check.group("what a file says of its model and decides its outputs", function()
   local own, all = vbl.models.vilbert({preset = "tiny", vocab = 40}):parameters(), {}
   for i, p in ipairs(own) do all[i] = p.name end
   vbl.save(at .. "/own.safetensors", own, {names = all, metadata = {vilbert = "3"}})
+  -- A model of a million layers is not made to be told that the file has four.
+  vbl.save(at .. "/many.safetensors", own, {names = all, metadata = {vilbert = '{"preset":"tiny","dim":128,"layers":1000000,"vocab":40}'}})
+  check.error(function() model_of {weights = at .. "/many.safetensors"} end, "many.safetensors: its config says layers = 1000000 and its tensors 4")
   check.error(function() model_of {weights = at .. "/own.safetensors"} end, "own.safetensors: metadata: expected the config of a model, got 3")
   -- Files of doubles, and a decoder whose bias is another than the one beside it.
   local tensors = vbl.load(folder .. "/vit_timm/model.safetensors")

@@ -37,6 +37,17 @@ local function wanted_sizes(part)
   return s
 end
 
+-- A config that says more than its file holds would make a model of any size, before a tensor is looked at.
+local function check_sizes(part)
+  local held = sizes.of_shapes(part.src, part.families)
+  for _, name in ipairs {"dim", "layers", "mlp", "vocab", "max_positions"} do
+    local says = part.sizes and part.sizes[name]
+    if math.type(says) == "integer" and held[name] and says > held[name] and held[name] > 0 then
+      error(("%s: its config says %s = %d and its tensors %d"):format(part.src.path, name, says, held[name]), 0)
+    end
+  end
+end
+
 local function open_part(path, want, key)
   local src = source.open(path)
   local ok, families = pcall(names.families, src.shapes)
@@ -49,6 +60,7 @@ local function open_part(path, want, key)
   if key and not has[key] then error(("%s: given as %s weights, and holds none (%s)"):format(src.path, key, key == "text" and "no BERT" or "no ViT"), 0) end
   local part = {src = src, families = families, want = want}
   part.sizes = sizes.of_config(src, families)
+  check_sizes(part)
   part.wanted = wanted_sizes(part)
   if has.vision and want.vision then part.preprocess = preprocess.of(src, families) end
   if has.text and want.text then part.vocabulary = source.beside(src, "tokenizer.json") or source.beside(src, "vocab.txt") end
