@@ -33,6 +33,8 @@ check.group("analyse: a run, then one of its checkpoints", function()
     end
   end
   trainer.expect(1, script("analyse", {run .. "/checkpoints/epoch-9"}), "no checkpoint 'epoch-9'")
+  local few = select(2, trainer.expect(1, script("analyse", {run, "samples=3"}), "samples = 3); at least 8 are needed"))
+  check.ok(not few:find("traceback", 1, true), few)
   -- Independent encoders have to be whole: what a file lacks would be the run's own.
   local small = {"epochs=false", "samples=16", "tokens=0", "null=0", "measures={\"cka\"}", "maps={\"cka\"}"}
   local whole, part = vbl.load(run .. "/checkpoints/last/model.safetensors"), {}

@@ -11,6 +11,7 @@ local vbl = require "vbl"
 local cache = require "vbl.analysis.cache"
 local mismatch = require "vbl.data.mismatch"
 local taps = require "vbl.models.taps"
+local usage = require "vbl.usage"
 local with_defaults = require "vbl.with_defaults"
 
 local features = {}
@@ -164,8 +165,7 @@ local defaults = {samples = 256, batch = 64, partners = {"matched", "mismatched"
 local function checked_size(split, opts)
   local n = math.min(opts.samples, split:size())
   if n < 8 then
-    error(string.format("analysis: the probe set has %d pair%s (%d held out, samples = %d); at least 8 are needed", n, n == 1 and "" or "s", split:size(),
-                        opts.samples), 0)
+    usage(("analysis: the probe set has %d pair%s (%d held out, samples = %d); at least 8 are needed"):format(n, n == 1 and "" or "s", split:size(), opts.samples))
   end
   if opts.train then check_apart(split, n, opts.train) end
   return n

@@ -157,6 +157,7 @@ local function build(config, parts, dry)
   local kind = parts.kind or require "vbl.train.pretraining"
   local self = {kind = kind, config = checks.complete(kind.name, config)}
   config = self.config
+  mix.check(config.mix or {})
   job.set_deterministic(config.deterministic)
   vbl.manual_seed(config.flags.seed)
   local model_config, from = data_and_model_config(self, parts)

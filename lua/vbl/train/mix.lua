@@ -27,7 +27,8 @@ local choices = {
   weighting = {"fixed", "uncertainty", "gradient"},
 }
 
-local function check_options(opts)
+-- opts: {how=, weighting=}, the config's key mix; raises for what is none.
+function mix.check(opts)
   for key, value in pairs(opts) do
     local list = choices[key]
     if not list then error(string.format("config: mix: unknown key '%s'%s", tostring(key), nearest.hint(key, choices)), 0) end
@@ -44,11 +45,10 @@ local function joined(a, b)
   return table.move(b, 1, #b, #a + 1, list)
 end
 
--- opts: {how=, weighting=}. mix.list: the leaves of "uncertainty", mix.log_variance.<task>: they are the training's, not the model's, whose weights others
--- load. mix.parameters: what the optimizer updates, the model's parameters and then those.
+-- opts: as of mix.check. self.list: the leaves of "uncertainty", mix.log_variance.<task>: they are the training's, not the model's, whose weights others
+-- load. self.parameters: what the optimizer updates, the model's parameters and then those.
 function mix.new(tasks, model, opts, seed)
   local self = setmetatable({tasks = tasks, model = model, list = {}, how = opts.how or "joint", weighting = opts.weighting or "fixed", seed = seed}, Mix)
-  check_options(opts)
   if self.weighting == "uncertainty" then
     self.log_variance = {}
     for i, task in ipairs(tasks) do
