@@ -10,6 +10,7 @@
 local figure = require "vbl.plot.figure"
 local gate = require "vbl.analysis.gate"
 local known = require "vbl.known"
+local merged = require "vbl.merged"
 local sheet = require "vbl.analysis.sheet"
 local statistics = require "vbl.statistics"
 local titles = require "vbl.plot.titles"
@@ -34,8 +35,7 @@ local function take(x, order, n)
 end
 
 local function with_k(opts, k)
-  local all = {k = k}
-  for key, value in pairs(opts) do all[key] = value end
+  local all = merged({k = k}, opts)
   return next(all) and all or nil
 end
 

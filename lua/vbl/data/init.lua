@@ -10,6 +10,7 @@
 local about = require "vbl.data.about"
 local c = require "vbl.data.c"
 local find = require "vbl.data.find"
+local merged = require "vbl.merged"
 local nearest = require "vbl.nearest"
 local packed = require "vbl.data.packed"
 local store = require "vbl.store.c"
@@ -94,10 +95,7 @@ Data.__index = Data
 
 -- A packed set knows its options; what is given must agree.
 local function open_packed(name, folder, given)
-  local o, layers = {}, {getmetatable(given) and getmetatable(given).__index or {}, given}
-  for _, layer in ipairs(layers) do
-    for key, value in pairs(layer) do o[key] = value end
-  end
+  local o = merged((getmetatable(given) or {}).__index, given)
   local set, manifest = packed.open(folder, o)
   return setmetatable({name = name, image = manifest.image, patch = o.patch or 16, seed = o.seed or 0, mean = channels("mean", o.mean),
                        std = channels("std", o.std), views = {}, set = set, tokenizer = set, reader = packed, path = folder,

@@ -1,6 +1,7 @@
 -- Packed data sets: what `vbl data pack` writes and vbl.data.open("packed:FOLDER") reads (or the path of the manifest.json in it).
 -- docs/packing.md describes the folder: manifest.json, vocab.txt, tokenizer_config.json, shard-00000.vbl ...
 local c = require "vbl.data.c"
+local merged = require "vbl.merged"
 local nearest = require "vbl.nearest"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
@@ -23,10 +24,9 @@ end
 local function plan(data, given)
   local n, kind, classes = data.set:counts(), data:labels()
   local m = {format = FORMAT, version = VERSION, source = data.name, hash = data:hash(), image = data.image, max_tokens = n.max_tokens,
-             samples = n.samples, captions = n.captions, labels = kind or "none", classes = classes or store.json_decode "[]", splits = data:splits(), options = {},
+             samples = n.samples, captions = n.captions, labels = kind or "none", classes = classes or store.json_decode "[]", splits = data:splits(),
              bad_records = n.bad_records, absent = n.absent, bad_images = n.bad_images, truncated = n.truncated, notes = data.set:notes(),
-             max_bad = data.set:allowed_bad()}
-  for key, value in pairs(given) do m.options[key] = value end
+             max_bad = data.set:allowed_bad(), options = merged(given)}
   return m
 end
 
@@ -122,9 +122,7 @@ local free = {patch = true, seed = true, mean = true, std = true, max_bad = true
 -- -> set, manifest. given: options, of which those that were packed must be equal.
 function packed.open(folder, given)
   local m = read_manifest(folder)
-  local fixed = {image = m.image, max_tokens = m.max_tokens}
-  for key, value in pairs(m.options) do fixed[key] = value end
-  fixed.crop, fixed.crop_pct, fixed.interpolation = fixed.crop or "center", fixed.crop_pct or 1, fixed.interpolation or "bicubic"
+  local fixed = merged({image = m.image, max_tokens = m.max_tokens, crop = "center", crop_pct = 1, interpolation = "bicubic"}, m.options)
   for key, value in pairs(given) do
     if not free[key] and fixed[key] ~= value then
       if fixed[key] == nil and not ({vocabulary = 1, tokenizer = 1, vocabulary_limit = 1, split = 1, test_fraction = 1})[key] then

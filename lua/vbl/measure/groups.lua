@@ -6,6 +6,7 @@
 --   groups.remark(labels)    what a table without a chance level says of it; "" where there is one
 --   groups.folds(labels, count, seed, shares) -> list of the fold, from 0, of each row: whole groups, drawn by the seed, each to the fold that lacks most
 --                              rows of its share (equal ones by default)
+local merged = require "vbl.merged"
 local statistics = require "vbl.statistics"
 local vbl = require "vbl"
 
@@ -50,8 +51,7 @@ end
 
 function groups.options(name, options, labels)
   if not labels then return options end
-  local out = {}
-  for key, value in pairs(options) do out[key] = value end
+  local out = merged(options)
   if name == "retrieval" and out.groups == nil then out.groups = labels end
   if name == "ridge_r2_cv" and out.assignment == nil then out.assignment = groups.folds(labels, out.folds or 5, out.seed or 0) end
   return out

@@ -1,6 +1,7 @@
 -- What report, report_layers and matrix read: options, checked, and names of measures.
 local c = require "vbl.measure.c"
 local groups = require "vbl.measure.groups"
+local merged = require "vbl.merged"
 local with_defaults = require "vbl.with_defaults"
 
 local settings = {}
@@ -53,8 +54,7 @@ end
 
 -- The entry's own options, with report's k where the measure has one and the entry gives none; and the measure's traits.
 function settings.resolve(entry, x, k)
-  local options = {}
-  for key, value in pairs(entry.opts) do options[key] = value end
+  local options = merged(entry.opts)
   local traits = c.traits(entry.name, x, options)
   if k and traits.options.k and options.k == nil then
     options.k = k

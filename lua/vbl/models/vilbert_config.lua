@@ -1,6 +1,7 @@
 -- The configuration of a two-stream model: presets, named co-attention placements, and the checks that turn a table as a
 -- researcher writes it into a complete one, or into an error that names the key.
 local heads = require "vbl.models.heads"
+local merged = require "vbl.merged"
 local nearest = require "vbl.nearest"
 
 local config = {}
@@ -202,10 +203,9 @@ local check_fusion = {interleaved = check_interleaved, stacked = check_stacked, 
 -- given: the user's table -> a new, complete one.
 function config.resolve(given)
   check_types(given)
-  local c = {}
-  for key, row in pairs(config.schema) do c[key] = row[2] end
-  for key, value in pairs(config.presets[given.preset or "tiny"]) do c[key] = value end
-  for key, value in pairs(given) do c[key] = value end
+  local defaults = {}
+  for key, row in pairs(config.schema) do defaults[key] = row[2] end
+  local c = merged(defaults, config.presets[given.preset or "tiny"], given)
   check_sizes(c)
   check_channels(c)
   check_fusion[c.fusion](c)

@@ -16,6 +16,7 @@ local figures = require "vbl.report.comparison_figures"
 local figure = require "vbl.plot.figure"
 local layers = require "vbl.analysis.layers"
 local listed = require "vbl.report.comparison_sheets"
+local merged = require "vbl.merged"
 local metric_names = require "vbl.metric_names"
 local nearest = require "vbl.nearest"
 local results = require "vbl.report.table"
@@ -115,8 +116,7 @@ local function add_correlation(self, rows, measures, seed)
 end
 
 local function new(groups, opts)
-  local given = {}
-  for key, value in pairs(opts or {}) do given[key] = value end
+  local given = merged(opts)
   local measures = given.measures
   given.measures = nil
   Comparison.check(measures)

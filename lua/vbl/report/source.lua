@@ -10,6 +10,7 @@
 --   source.read(path, {job = the run's job, where it is at hand; false: without the data}) -> run
 local c = require "vbl.store.c"
 local chance = require "vbl.report.chance"
+local merged = require "vbl.merged"
 local record = require "vbl.runs.record"
 local scores = require "vbl.report.scores"
 local series = require "vbl.runs.series"
@@ -80,8 +81,7 @@ end
 
 -- The job that the run was, from its config; the model is counted, not made.
 local function job_of(run)
-  local config = {}
-  for key, value in pairs(run.config) do config[key] = value end
+  local config = merged(run.config)
   config.flags, config.seed = {seed = run.config.seed or 0, device = "cpu"}, nil
   return require("vbl.train").job(config, {kind = require("vbl.train.kinds").of(run.path)}, true)
 end

@@ -11,6 +11,7 @@
 -- checkpoints that are whole.
 local c = require "vbl.store.c"
 local difference = require "vbl.difference"
+local merged = require "vbl.merged"
 local sorted_keys = require "vbl.sorted_keys"
 local system = require "vbl.system.c"
 local trimmed = require "vbl.trimmed"
@@ -31,7 +32,7 @@ function checkpoint.place(path)
 end
 
 local function write_parts(path, kind, parts, offsets)
-  local files, state = {}, {}
+  local files, state = {}, merged(parts.state)
   for _, name in ipairs(sorted_keys(parts)) do
     local part, file = parts[name], name .. ".safetensors"
     if name ~= "state" then
@@ -39,7 +40,6 @@ local function write_parts(path, kind, parts, offsets)
       files[file] = {size = size, crc32 = crc}
     end
   end
-  for key, value in pairs(parts.state) do state[key] = value end
   local fingerprint = state.fingerprint
   state.fingerprint = nil
   local record = {kind = kind, files = files, offsets = offsets, fingerprint = fingerprint or {}, state = state}

@@ -23,6 +23,7 @@ local checkpoint = require "vbl.runs.checkpoint"
 local config_values = require "vbl.config.values"
 local console = require "vbl.runs.console"
 local events = require "vbl.runs.events"
+local merged = require "vbl.merged"
 local metrics = require "vbl.runs.metrics"
 local system = require "vbl.system.c"
 local trimmed = require "vbl.trimmed"
@@ -76,11 +77,8 @@ end
 
 -- The config as plain values: its keys without the flags, and the seed, which is one of them.
 local function plain_config(config)
-  local copy = {}
-  for key, value in pairs(config) do
-    if key ~= "flags" then copy[key] = value end
-  end
-  if config.flags then copy.seed = config.flags.seed end
+  local copy = merged(config, config.flags and {seed = config.flags.seed})
+  copy.flags = nil
   return copy
 end
 
@@ -94,8 +92,7 @@ local function manifest_text(given)
   local cpu = system.cpu()
   local manifest = {created = os.date "%Y-%m-%d %H:%M:%S", vbl = require("vbl").version, isa = cpu.isa, cpu = cpu.model, system = system.uname(),
                     threads = system.threads(), build = ("%08x"):format(c.crc32_file "/proc/self/exe"), libraries = libraries()}
-  for key, value in pairs(given or {}) do manifest[key] = value end
-  return c.json_encode(manifest, {indent = 2})
+  return c.json_encode(merged(manifest, given), {indent = 2})
 end
 
 local function write_files(path, config, opts)
@@ -155,10 +152,7 @@ function Run:progress(text) self.screen.progress(text) end
 
 function Run:metric(row)
   local time = system.time()
-  local line = {}
-  for key, value in pairs(row) do line[key] = value end
-  line.time = math.floor(time)
-  append(self, "metrics.jsonl", metrics.line(line))
+  append(self, "metrics.jsonl", metrics.line(merged(row, {time = math.floor(time)})))
   self.last_step = row.step
   local tag = row.split and row.split .. "/" .. row.name or row.name
   append(self, EVENTS, events.scalar(time, row.step, tag, row.value))

@@ -12,6 +12,7 @@
 --   prune.check(pruner) -> the pruner with its defaults; raises for one that is none
 --   prune.decide(pruner, run, others) -> why it stops, or nil
 --     run {{at=, point=}, ...}, rising, the last one new; others: one such list a trial
+local merged = require "vbl.merged"
 local nearest = require "vbl.nearest"
 local pareto = require "vbl.sweep.pareto"
 local statistics = require "vbl.statistics"
@@ -31,8 +32,7 @@ function prune.check(given)
   local kind = type(given) == "table" and given[1]
   local defaults = kinds[kind]
   if not defaults then fail("sweep: pruner: expected \"median\" or \"halving\", got %s%s", tostring(kind), nearest.hint(tostring(kind), kinds)) end
-  local pruner = {kind = kind}
-  for key, value in pairs(defaults) do pruner[key] = value end
+  local pruner = merged(defaults, {kind = kind})
   for key, value in pairs(given) do
     if key ~= 1 then
       if defaults[key] == nil then fail("sweep: pruner: %s has no option '%s'%s", kind, tostring(key), nearest.hint(tostring(key), defaults)) end

@@ -5,6 +5,7 @@
 --     objectives.svg, .png  several objectives: every finished trial, the first objective against the second, and the Pareto front;
 --                           one: the trials in their order and the best so far
 local figure = require "vbl.plot.figure"
+local merged = require "vbl.merged"
 local store = require "vbl.store"
 local values = require "vbl.config.values"
 
@@ -50,25 +51,20 @@ local function points_of(trials, x, y)
   return s
 end
 
-local function named(s, fields)
-  for key, value in pairs(fields) do s[key] = value end
-  return s
-end
-
 local function against_cost(self, first, second)
   local function x(t) return t.values[second.name] end
   local function y(t) return t.values[first.name] end
   local front = {table.unpack(self.best)}
   table.sort(front, function(a, b) return x(a) < x(b) end)
   return {xlabel = second.name, ylabel = first.name, margin = 0.05, series = {
-    named(points_of(self.trials, x, y), {name = "trials", points = true, color = 6}),
-    named(points_of(front, x, y), {name = ("Pareto front (%d)"):format(#front), color = 2}),
+    merged(points_of(self.trials, x, y), {name = "trials", points = true, color = 6}),
+    merged(points_of(front, x, y), {name = ("Pareto front (%d)"):format(#front), color = 2}),
   }}
 end
 
 local function over_trials(self, first)
   local sofar = {name = "best so far", x = {}, y = {}, color = 2}
-  local all = named(points_of(self.trials, function(t) return t.number end, function(t) return t.values[first.name] end), {name = "trials", points = true, color = 6})
+  local all = merged(points_of(self.trials, function(t) return t.number end, function(t) return t.values[first.name] end), {name = "trials", points = true, color = 6})
   for i, y in ipairs(all.y) do
     local last = sofar.y[i - 1] or y
     sofar.x[i], sofar.y[i] = all.x[i], first.direction == "max" and math.max(last, y) or math.min(last, y)

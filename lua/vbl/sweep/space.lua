@@ -15,6 +15,7 @@
 --   space.grid(dims, constants, most) -> list of all configs, in a fixed order, or nil and why not
 --   space.text(dim) -> the dimension as it was written
 --   space.values(dim) -> the dimension's values on a grid, or nil and what is missing
+local merged = require "vbl.merged"
 local nearest = require "vbl.nearest"
 local sorted_keys = require "vbl.sorted_keys"
 local subset = require "vbl.sweep.subset"
@@ -147,9 +148,7 @@ function space.read(given)
   for key, item in pairs(given) do
     if type(key) ~= "string" then fail("sweep: space: expected config keys such as lr or ['model.depth'], got %s", values.show(key)) end
     if getmetatable(item) == Dimension then
-      local plain = {key = key}
-      for name, value in pairs(item) do plain[name] = value end
-      dims[key] = plain
+      dims[key] = merged(item, {key = key})
     else
       constants[key] = item
     end
@@ -164,14 +163,8 @@ end
 -- A dimension whose parent is itself absent is absent.
 function space.active(dim, config) return not dim.when or config[dim.when.key] ~= nil and one_of(config[dim.when.key], dim.when.values) end
 
-local function copy(t)
-  local result = {}
-  for key, value in pairs(t) do result[key] = value end
-  return result
-end
-
 function space.draw(dims, constants, pick)
-  local config = copy(constants)
+  local config = merged(constants)
   for _, dim in ipairs(dims) do
     if space.active(dim, config) then config[dim.key] = pick(dim) end
   end
@@ -224,13 +217,11 @@ function space.grid(dims, constants, most)
       extend(i + 1, config)
     else
       for _, value in ipairs(all[i]) do
-        local more = copy(config)
-        more[dims[i].key] = value
-        extend(i + 1, more)
+        extend(i + 1, merged(config, {[dims[i].key] = value}))
       end
     end
   end
-  extend(1, copy(constants))
+  extend(1, merged(constants))
   return list
 end
 

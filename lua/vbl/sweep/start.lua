@@ -6,6 +6,7 @@
 --   start.new(given)      what vbl.sweep{...} does: begins the sweep, or goes on with it where the file is run with --resume FOLDER
 --   start.resume(folder, words)      vbl sweep resume: runs the sweep's file again, which has to say the same
 local c = require "vbl.store.c"
+local merged = require "vbl.merged"
 local read_config = require "vbl.config"
 local dist = require "vbl.dist"
 local journal_of = require "vbl.sweep.journal"
@@ -62,10 +63,7 @@ end
 -- what was asked for last, which a resume without a word does not take back.
 local function budget_of(state, given, said)
   if not resuming.trials then return said ~= state.said and said or state.budget end
-  local asked = {}
-  for key, value in pairs(given) do asked[key] = value end
-  asked.trials = resuming.trials
-  return spec.read(asked).trials
+  return spec.read(merged(given, {trials = resuming.trials})).trials
 end
 
 local function go_on(folder, definition, given)
@@ -115,8 +113,7 @@ end
 -- --resume FOLDER; keys: jobs, trials.
 local function with_flags(given)
   local flags = given.config and given.config.flags
-  local all = {}
-  for key, value in pairs(given) do all[key] = value end
+  local all = merged(given)
   all.config = nil
   if not flags then
     local own = read_config({}, {[""] = {jobs = {nil, "workers on this machine", type = "number"}, trials = {nil, "how many configurations", type = "number"}}})

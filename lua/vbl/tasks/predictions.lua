@@ -9,6 +9,7 @@
 --   p:known_rows(), p:resample(draw) -> predictions of some rows
 --   p:write(path, header)     SPLIT.jsonl: the header, then {"id", "label", "scores"} a line, in the split's order; binary and multilabel: {"logits"} too
 local labels = require "vbl.tasks.labels"
+local merged = require "vbl.merged"
 local random = require "vbl.data.c"
 local store = require "vbl.store.c"
 local vbl = require "vbl"
@@ -136,9 +137,7 @@ end
 
 -- The header's `null` where it has no thresholds.
 function predictions.header(header)
-  local copy = {thresholds = store.null}
-  for key, value in pairs(header) do copy[key] = value end
-  return store.json_encode(copy, {order = {"task", "split", "data_split", "kind", "classes", "thresholds", "checkpoint"}}) .. "\n"
+  return store.json_encode(merged({thresholds = store.null}, header), {order = {"task", "split", "data_split", "kind", "classes", "thresholds", "checkpoint"}}) .. "\n"
 end
 
 function Predictions:write(path, header)

@@ -5,6 +5,7 @@ local baselines = require "vbl.train.baselines"
 local checks = require "vbl.train.checks"
 local downstream = require "vbl.tasks.downstream"
 local final = require "vbl.train.final"
+local merged = require "vbl.merged"
 local metric_names = require "vbl.metric_names"
 local predict = require "vbl.train.predict"
 local probe = require "vbl.train.probe"
@@ -32,11 +33,7 @@ function finetuning.begin(job)
   if config.from ~= "" and not config.flags.weights then job.start, config.from = start.weights(config.from) end
   local row = config.task ~= "auto" and downstream.row(config.task) or config.data == "scenes" and downstream.row "scenes"
   if config.data ~= "scenes" then return config.captions end
-  local given = {seed = SCENES_SEED}
-  for _, layer in ipairs {row.scenes or {}, config.scenes} do
-    for key, value in pairs(layer) do given[key] = value end
-  end
-  return given
+  return merged({seed = SCENES_SEED}, row.scenes, config.scenes)
 end
 
 -- A split that says nothing of a task cannot choose its best epoch.
@@ -91,9 +88,8 @@ function finetuning.model(job, c)
   local config, task = job.config, job.tasks[1]
   c.heads = c.heads or {}
   if task.outputs then
-    local head = {hidden = 512, fusion = "concat", dropout = 0.1, outputs = task.outputs, classes = #task.classes > 0 and task.classes or nil}
-    for key, value in pairs(config.head) do head[key] = value end
-    c.classifier = head
+    local classes = #task.classes > 0 and task.classes or nil
+    c.classifier = merged({hidden = 512, fusion = "concat", dropout = 0.1, outputs = task.outputs, classes = classes}, config.head)
   elseif config.baseline == "text" or config.baseline == "image" then
     error(("config: baseline: task %s compares two streams; it has no %s-only baseline"):format(task.name, config.baseline), 0)
   end

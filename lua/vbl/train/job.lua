@@ -17,6 +17,7 @@
 --   kind.score(job, found) -> {metric=, value=, score=}     the larger the score, the better the epoch
 --   kind.finish(job, run, s)                    after the last step
 --   kind.values(job, s) -> name -> value        for result.json
+local merged = require "vbl.merged"
 local vbl = require "vbl"
 local checked = require "vbl.tasks.checked"
 local checks = require "vbl.train.checks"
@@ -75,9 +76,8 @@ end
 
 -- The model's config as far as the user and the weights' files say it, and the data set that fits it.
 local function data_and_model_config(self, parts)
-  local config, model_config = self.config, {}
-  local given = self.kind.begin(self, parts)
-  for k, v in pairs(config.model) do model_config[k] = v end
+  local config = self.config
+  local given, model_config = self.kind.begin(self, parts), merged(config.model)
   model_config.preset, model_config.weights = job.preset_of(config), config.flags.weights or self.start or model_config.weights
   local preset = require("vbl.models.vilbert_config").presets[model_config.preset]
   local from = pretrained.of(model_config)

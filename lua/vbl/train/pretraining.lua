@@ -2,6 +2,7 @@
 -- corruption of the held-out pairs, and the layer analysis.
 local averages = require "vbl.train.averages"
 local evaluate = require "vbl.train.evaluate"
+local merged = require "vbl.merged"
 local nearest = require "vbl.nearest"
 local probe = require "vbl.train.probe"
 local rates = require "vbl.train.rates"
@@ -12,19 +13,11 @@ local tasks = require "vbl.tasks"
 
 local pretraining = {name = "pretrain", keep_epochs = true}
 
-local function copy_of(t)
-  local copy = {}
-  for key, value in pairs(t) do copy[key] = value end
-  return copy
-end
-
 -- ap.head = "auto" said: on photographs the similarity head is above chance after one epoch from scratch. Into copies, the tables are the user's.
 local function choose_head(config)
   local ap = config.tasks.ap
   if type(ap) ~= "table" or ap.head ~= "auto" then return end
-  config.tasks = copy_of(config.tasks)
-  config.tasks.ap = copy_of(ap)
-  config.tasks.ap.head = config.data == "scenes" and "concat" or "similarity"
+  config.tasks = merged(config.tasks, {ap = merged(ap, {head = config.data == "scenes" and "concat" or "similarity"})})
 end
 
 local function task_list(config)

@@ -6,6 +6,7 @@
 --     runs go to flags.out, named NAME-sSEED-HASH, HASH being of the config
 --     opts {by = "KEY", the label that makes the groups, name =, jobs = 1: runs at a time, each with that share of the threads, and what
 --     vbl.report.comparison takes: title, baseline, measures, ...}; flags.out/NAME.md, .tex, .csv, its figures and NAME.html
+local merged = require "vbl.merged"
 local vbl = require "vbl"
 local cells_of = require "vbl.train.study_cell"
 local check = require "vbl.train.study_check"
@@ -52,8 +53,7 @@ local function plan(cells, flags)
 end
 
 local function publish(cells, flags, opts)
-  local given, out = {}, ("%s/%s"):format(flags.out, opts.name)
-  for key, value in pairs(opts) do given[key] = value end
+  local given, out = merged(opts), ("%s/%s"):format(flags.out, opts.name)
   given.by, given.name, given.jobs = nil, nil, nil
   local comparison = vbl.report.comparison(groups_of(cells, opts.by), given)
   store.make_folder((out:match "^(.*)/" or "."))

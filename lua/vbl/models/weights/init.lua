@@ -7,6 +7,7 @@
 -- All is checked before anything is copied. strict: the encoders that the files speak of must be whole, and every tensor of a file must have
 -- its place (or be known to have none, as a classifier). whole: every parameter of the model must be there.
 local match = require "vbl.models.weights.match"
+local merged = require "vbl.merged"
 local names = require "vbl.models.weights.names"
 local nearest = require "vbl.nearest"
 local notes = require "vbl.models.weights.notes"
@@ -113,8 +114,7 @@ end
 
 function Found:config(given)
   local s, from = self:sizes()
-  local c = {}
-  for key, value in pairs(given) do c[key] = value end
+  local c = merged(given)
   for _, key in ipairs(fixed) do
     if c[key] ~= nil and s[key] ~= nil and c[key] ~= s[key] then
       error(("weights: %s has %s = %s, and the model's config says %s: set %s = %s or leave the key out"):format(
