@@ -118,7 +118,7 @@ check.group("show", function()
   says({"show", killed}, 0, "last (damaged)", "warning: checkpoint last: model.safetensors is missing")
   says({"show"}, 1, "expected one RUN")
   says({"shwo"}, 1, "did you mean 'show'")
-  says({"show", killed, "--csw"}, 1, "unknown flag '--csw', did you mean 'csv'")
+  says({"show", killed, "--csw"}, 1, "unknown flag '--csw', did you mean '--csv'")
 end)
 
 check.group("notes and tags", function()

@@ -227,7 +227,7 @@ check.group("mistakes", function()
   says(0, {}, "usage: vbl why RUN RUN")
   says(1, {whole}, "why: expected two runs")
   says(1, {whole, "nothing", "--out", files.path}, "no run 'nothing'")
-  says(1, {"--bad", whole}, "unknown or incomplete flag '--bad'")
+  says(1, {"--bad", whole}, "why: unknown flag '--bad' (there is --out DIR)")
 end)
 
 files:remove()

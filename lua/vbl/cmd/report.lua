@@ -2,6 +2,7 @@
 -- folder, or the id, the name or a part of the name of one in runs/.
 local usage = require "vbl.usage"
 local vbl = require "vbl"
+local words = require "vbl.words"
 
 local help = [[
 usage: vbl report RUN... [--out FILE.html]     one offline page of a run (RUN/report.html), or of several in the same charts (report.html)]]
@@ -14,20 +15,8 @@ end
 
 return function(first, ...)
   if first == "help" or first == "--help" then return print(help) end
-  local runs, out, words = {}, nil, {first, ...}
-  local i = 1
-  while i <= #words do
-    local flag, value = words[i]:match "^(%-%-[^=]*)=?(.*)$"
-    if not flag then
-      runs[#runs + 1] = folder_of(words[i])
-    elseif flag == "--out" then
-      if value == "" then i, value = i + 1, words[i + 1] end
-      out = value or usage "report: --out: expected a file after it"
-    else
-      usage(("report: unknown flag '%s' (there is --out FILE.html)"):format(words[i]))
-    end
-    i = i + 1
-  end
+  local runs, _, flags = words.parse("report", {first, ...}, {out = "FILE.html"})
   if #runs == 0 then usage(help) end
-  print(vbl.report.html(runs, {out = out or #runs > 1 and "report.html" or nil}))
+  for i, word in ipairs(runs) do runs[i] = folder_of(word) end
+  print(vbl.report.html(runs, {out = flags.out or #runs > 1 and "report.html" or nil}))
 end

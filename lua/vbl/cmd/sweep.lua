@@ -6,6 +6,7 @@ local nearest = require "vbl.nearest"
 local system = require "vbl.system.c"
 local trimmed = require "vbl.trimmed"
 local usage = require "vbl.usage"
+local words = require "vbl.words"
 
 local help = [[
 usage: vbl sweep FILE [key=value ...] [flags]               begins the sweep that a Lua file says (the same as vbl FILE)
@@ -31,41 +32,25 @@ function run.status(folder, more)
   if not ok then print(("(trials.tsv and the figure were not written: %s)"):format(usage.strip(tostring(message)))) end
 end
 
-local function count(key, text)
-  local n = math.tointeger(tonumber(text))
-  if not n or n < 1 then usage(("sweep resume: %s: expected a whole number from 1, got '%s'"):format(key, text)) end
-  return n
-end
-
 function run.resume(folder, ...)
-  local opts = {}
-  for _, word in ipairs {...} do
-    local key, text = word:match "^(%a+)=(.*)$"
-    if word == "--retry" then
-      opts.retry = true
-    elseif key == "jobs" or key == "trials" then
-      opts[key] = count(key, text)
-    else
-      usage(("sweep resume: expected jobs=N, trials=N or --retry, got '%s'"):format(word))
+  folder = folder_of("resume", folder)
+  local more, options, flags = words.parse("sweep resume", {...}, {retry = ""}, true)
+  for key, n in pairs(options) do
+    if key ~= "jobs" and key ~= "trials" then
+      more[#more + 1] = ("%s=%s"):format(key, n)
+    elseif math.type(n) ~= "integer" or n < 1 then
+      usage(("sweep resume: %s: expected a whole number from 1, got '%s'"):format(key, n))
     end
   end
-  require("vbl.sweep.start").resume(folder_of("resume", folder), opts)
+  if #more > 0 then usage(("sweep resume: expected jobs=N, trials=N or --retry, got '%s'"):format(more[1])) end
+  require("vbl.sweep.start").resume(folder, {retry = flags.retry, jobs = options.jobs, trials = options.trials})
 end
 
 function run.worker(folder, ...)
-  local opts, words, i = {print = print}, {...}, 1
-  while i <= #words do
-    if words[i] == "--no-wait" then
-      opts.wait = false
-    elseif words[i] == "--device" and words[i + 1] then
-      i = i + 1
-      opts.device = words[i]
-    else
-      usage(("sweep worker: expected --device D or --no-wait, got '%s'"):format(words[i]))
-    end
-    i = i + 1
-  end
   folder = folder_of("worker", folder)
+  local more, _, flags = words.parse("sweep worker", {...}, {device = "D", ["no-wait"] = ""})
+  if #more > 0 then usage(("sweep worker: expected --device D or --no-wait, got '%s'"):format(more[1])) end
+  local opts = {print = print, device = flags.device, wait = not flags["no-wait"]}
   return require("vbl.sweep.worker").run(folder:find "^/" and folder or assert(system.cwd()) .. "/" .. folder, opts)
 end
 

@@ -2,29 +2,11 @@
 local usage = require "vbl.usage"
 local vbl = require "vbl"
 local visible = require "vbl.visible"
+local words = require "vbl.words"
 
 local function print(text) io.write(visible(text), "\n") end
 
 local help = "usage: vbl why RUN RUN [--out DIR]     the first step at which two runs' numbers differ, and what can have done that"
-
-local function words_of(...)
-  local words, out, list = {}, "runs", {...}
-  local i = 1
-  while i <= #list do
-    local value = list[i]:match "^%-%-out=(.+)$"
-    if list[i] == "--out" then i, value = i + 1, list[i + 1] end
-    if value then
-      out = value
-    elseif list[i]:find "^%-" then
-      usage(("why: unknown or incomplete flag '%s' (there is --out DIR)\n%s"):format(list[i], help))
-    else
-      words[#words + 1] = list[i]
-    end
-    i = i + 1
-  end
-  if #words ~= 2 then usage("why: expected two runs\n" .. help) end
-  return words, out
-end
 
 local function relative(x, y)
   if x ~= x or y ~= y then return "" end
@@ -95,8 +77,9 @@ local unclear = [[
 cause: not clear. By what is known of them none of the keys above begins to act here; look at them first all the same]]
 
 local function run(...)
-  local words, out = words_of(...)
-  local a, b = vbl.runs.open(vbl.runs.find(words[1], out)), vbl.runs.open(vbl.runs.find(words[2], out))
+  local names, _, flags = words.parse("why", {...}, {out = "DIR"})
+  if #names ~= 2 then usage("why: expected two runs\n" .. help) end
+  local a, b = vbl.runs.open(vbl.runs.find(names[1], flags.out)), vbl.runs.open(vbl.runs.find(names[2], flags.out))
   local found = vbl.runs.why(a, b)
   print(("A %s\nB %s\n"):format(a, b))
   print_ends(found.diff.metrics)
