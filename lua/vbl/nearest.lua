@@ -1,5 +1,5 @@
--- "Did you mean": what another library's name is here, else the known word nearest to a misspelt one, by edit distance, where two letters in the wrong
--- order are one mistake (the optimal string alignment distance).
+-- "Did you mean": our name for what other libraries call otherwise, else the known word that is nearest to a misspelt one. Nearest by edit distance, two
+-- letters in the wrong order being one mistake (the optimal string alignment distance).
 local nearest = {}
 
 local function distance(a, b)

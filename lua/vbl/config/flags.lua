@@ -1,5 +1,5 @@
--- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning; trains: only where a run is made; writes: there, and
--- in a script that makes none where its operands say what the flag means to it (vbl.config).
+-- The flags that every experiment has. Each row: name, the value's kind (nil: a switch), meaning. trains: the flag is only for scripts that make a run.
+-- writes: for these, and for a script that makes none but says beside its operands what the flag means to it (vbl.config).
 -- flags.typed(name, value) -> the flag as it is typed, "--seed 3"; nil where there is none of that name
 -- flags.parse(words, i, into, fail, otherwise) -> next i    reads words[i], a flag, into the table; fail(message) raises; otherwise: what is
 --                                                       said of an unknown flag that is near to none

@@ -26,7 +26,7 @@ local function first_of(row, names)
   end
 end
 
--- Marks the fields of a row that nothing reads, those of another name for what was found among them.
+-- Marks the fields of a row that nothing reads. A second name for something that was found under another (caption beside text) is one of them.
 local function mark_unread(row, unread)
   local read = {id = true, split = true}
   for _, names in ipairs {image_names, text_names, label_names} do read[first_of(row, names) or ""] = true end

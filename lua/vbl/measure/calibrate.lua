@@ -7,7 +7,8 @@ local statistics = require "vbl.statistics"
 
 local calibrate = {}
 
--- A permutation that changes nothing gives the observed value back, by other sums: equal within this much of the largest of the values counts as equal.
+-- A permutation that changes nothing gives the observed value back, but for rounding, as it sums in another order: values count as equal within this share
+-- of the largest of them.
 local SAME = 1e-9
 
 local function largest(value, list)
@@ -68,7 +69,8 @@ end
 -- sqrt(m / (n - m)), which is 1 for m = n/2 (the delete-d jackknife, Shao and Wu 1989; sqrt(m/n) belongs to m much smaller than n and
 -- would make the interval of half-samples too short by sqrt 2). Rows drawn *with* replacement are never used: copies of a row are each
 -- other's neighbours and add to the diagonal. nil for fewer than 10 defined draws.
--- The value is in its interval: where all but a few subsets agree (copies of the same rows: 1 on 99 of 100), the few move the mean past both quantiles.
+-- The value is always in its interval: where all but a few subsets agree (copies of the same rows: 1 on 99 of 100), the few would move the mean past both
+-- quantiles.
 function calibrate.interval(value, values, n, m, alpha)
   local draws = finite(values)
   if value ~= value or #draws < 10 or m >= n then return nil end

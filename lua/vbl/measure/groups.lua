@@ -1,4 +1,4 @@
--- Rows that show one thing, as the captions of one image do: what measures have to know of them.
+-- Groups of rows that show the same thing, as the captions of one image do, and what measures have to know of them.
 --   groups.read(labels, n) -> list of n labels; nil where each row is alone (nor are there any for nil and false)
 --   groups.options(name, options, labels) -> the options, with what the measure has for such rows where the caller gave none: every row of a group is
 --                              a right answer (retrieval); a group is in one fold whole (ridge_r2_cv)

@@ -62,7 +62,8 @@ local function part_of(out, from, n, T, opts)
   return part
 end
 
--- Those that read the text alone, both streams, the images alone: the samples of which a stream is read follow each other. Sorted by place among equals.
+-- Sorts passes that read the text alone to the front and those that read the images alone to the back, each kind in its order: the samples whose text is
+-- read are then neighbours, and so are those whose images are.
 local ORDER = {text = 1, vision = 3}
 local function by_what_is_read(group)
   for i, member in ipairs(group) do member.place = i + (ORDER[member.opts.reads] or 2) * #group end

@@ -36,9 +36,9 @@ function streams.close(s, ctx)
   end
 end
 
--- The parts, functions (s, other), of both streams, between two points where they meet: a part reads of the other what was there at the first. The
--- images' come first: they are most of the work, and the backward pass, in the other order, has the text's under way before them. A caller's
--- function that attends is called in the order of the parts.
+-- Calls the parts, functions (s, other), for both streams between two points where these meet: a part may read only what the other stream had at the first
+-- point. The images go first: they are most of the work, and the backward pass, in the opposite order, then has the text under way before them. Where the
+-- caller attends by a function of its own it is called in the order of the parts.
 function streams.both(t, v, ctx, parts)
   local function all(s, other)
     for _, part in ipairs(parts) do part(s, other) end

@@ -30,8 +30,8 @@ local function components(name)
   return list
 end
 
--- The name as a pattern of the glob's form, which a mistake in the glob is told by: * in its places, the rest the name's. A * at an end stands for any
--- number of components. Nil where the name is shorter, or longer with no * at an end.
+-- What the glob would have to be to fit the name: the name's components, with * where the glob (its components: parts) has it. A misspelt glob is told by
+-- the nearest of these. A * at an end stands for any number of components; nil where the name cannot fit, by its length.
 local function in_form(parts, name)
   local own, n = components(name), #parts
   local from = parts[1] == "*" and #own - n or 0

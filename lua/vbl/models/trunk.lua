@@ -33,7 +33,7 @@ local function may_share(model, requests)
   return true
 end
 
--- A pass that goes through the layers twice begins both ways with the trunk.
+-- Whether a pass goes through the layers twice, with and without co-attention. Both ways begin with the trunk.
 local function goes_twice(model, opts) return opts and opts.unimodal and opts.fuse ~= false and model.config.fusion == "interleaved" and #model.blocks > 0 end
 
 local function text_keys(batch)
@@ -51,7 +51,7 @@ local function image_keys(batch)
   return keys
 end
 
--- The samples whose keys differ: array of {request, sample}, and for each request the numbers in it of its samples.
+-- The samples whose keys differ, an array of {request, sample}; for each request the places of its samples in that array; how many samples there are in all.
 local function different(requests, keys_of)
   local found, numbers, seen, total = {}, {}, {}, 0
   for i, request in ipairs(requests) do
@@ -132,7 +132,7 @@ local function texts_taken(rows, samples, lay)
   return gathered(rows, index)
 end
 
--- An image's rows are as many as every other's: they go as one wide row.
+-- All images have as many rows, so those of an image are gathered as one wide row.
 local function images_taken(rows, samples, lay)
   if in_order(samples, lay.B) then return rows end
   local index, D = {}, rows:size(2)

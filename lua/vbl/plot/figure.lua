@@ -24,7 +24,7 @@ local LEGEND_MOST = 10
 
 local distinct = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}
 
--- The next place of the palette that no series asks for; where all are asked for, simply the next.
+-- Returns a function that gives the palette's places one after the other: those that no series asks for; where all are asked for, all of them.
 local function free_places(panels)
   local asked, free, at = {}, {}, 0
   for _, panel in ipairs(panels) do

@@ -1,6 +1,6 @@
--- short_names(runs): run.short of each as legends, columns and warnings of a page call it. No two are equal while anything tells the runs apart.
--- Without what all names begin with ("fusion_study-late-seed0" and "...-seed1" are seed0 and seed1); runs of one name, as those of a script are, have
--- their seed behind it, or, where that is equal too, their id, or their folder. Where all have one name that alone is their name.
+-- short_names(runs): sets run.short of each, what legends, columns and warnings of a page call it. No two are equal while anything tells the runs apart.
+-- What all names begin with is left out ("fusion_study-late-seed0" and "...-seed1" become seed0 and seed1). Runs of one name, as those of one script are,
+-- get their seed behind it; where seeds are equal too, their id, or else their folder. Where all runs have one name, it is left out and only that is shown.
 local function strip(runs)
   local first, same = runs[1].short, #runs > 1 and #runs[1].short or 0
   for _, run in ipairs(runs) do

@@ -14,7 +14,7 @@ local system = require "vbl.system.c"
 -- (Means of the tasks' norms over an epoch are over the steps that log_every takes.)
 local function number_of(name) return name:find "^[%w_]+%.loss%." or name:find "%.lr$" or name:find "%.grad_norm$" or name:find "^step%.norm%." end
 
--- What is read first of one step: the rate, losses, norms, then all else, the layer analysis last.
+-- The order in which the numbers of one step are told: the rate, losses, norms, then all else, the layer analysis last.
 local function rank(name)
   for i, pattern in ipairs {"%.lr$", "%.loss%.", "norm", "^[^p]"} do
     if name:find(pattern) then return i end
@@ -27,8 +27,8 @@ local function by_rank(x, y)
   return i < j or i == j and x.name < y.name
 end
 
--- The rows that say whether more than rounding differs: neighbours that change places and the like move other numbers far. Where nothing else
--- differs, those.
+-- The rows that say whether more than rounding differs. Of other numbers rounding alone can move some far, where two neighbours change places, say; they
+-- count only where nothing else differs.
 local function telling(rows)
   local list = {}
   for _, row in ipairs(rows) do
@@ -98,7 +98,7 @@ local function excluded(cause, first, low, high)
   if cause.moment > high then return "acts later" end
 end
 
--- A table that is empty in one run and has keys in the other is told by those keys.
+-- Whether the row is of a table that is empty in one run and has keys in the other: the rows of those keys say it.
 local function told_by_keys(row, rows)
   for _, other in ipairs(rows) do
     if (row[2] == "{}" or row[3] == "{}") and other[1]:sub(1, #row[1] + 1) == row[1] .. "." then return true end

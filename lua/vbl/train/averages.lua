@@ -7,7 +7,7 @@ local held_out = require "vbl.train.held_out"
 
 local averages = {}
 
--- {sum of the steps, steps, sum of squares} is what checkpoints held when each step counted as 1: these steps then weigh as much as the first that joins them.
+-- Checkpoints once held {sum of the steps, steps, sum of squares}, each step counting as 1. Such steps get the weight of the first step that joins them.
 local function weighted(t, weight)
   if not t or not t[1] then return t end
   return {sum = t[1] * weight, count = t[2] * weight, squares = (t[3] or 0) * weight, batches = t[2]}

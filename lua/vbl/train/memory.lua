@@ -21,7 +21,7 @@ local STEPS = 3
 -- The share of a GPU that is planned with: small blocks and the libraries' working memory are not counted.
 local PLANNED = 0.95
 
--- A model of the same sizes whose parameters are where new tensors go, with nothing in them.
+-- A model of the same sizes whose parameters are on the device of new tensors, with nothing in them.
 local function twin_of(model)
   local config = {}
   for key, value in pairs(model.config) do
@@ -34,7 +34,8 @@ local function twin_of(model)
   return twin
 end
 
--- Parameters that a script gave its model are held by its modules and tasks too, so it is they that are where new tensors go until this is closed.
+-- Parameters that a script added to its model are held by its modules and tasks too, so no twin can stand for them: until the result is closed they are
+-- themselves moved to the device of new tensors.
 local function lend_own(model)
   local lent = {}
   for i = model.built + 1, #model.list do
@@ -47,7 +48,8 @@ local function lend_own(model)
   end})
 end
 
--- The tasks without what they do to the images' pixels; but what would be changed is a copy, so that no task has it in common with another.
+-- The tasks without augmentation, which would look at pixels that are not there. Where a task would augment the images they are still copied, so that it
+-- shares them with no other task, as in a real step.
 local function tasks_of(job)
   local list = {}
   for i, task in ipairs(job.tasks) do
@@ -75,7 +77,7 @@ local function twin_job(job, micro, at_once)
   return twin
 end
 
--- The batch of a step of the first epoch, its images of no content.
+-- The batch of a step of the first epoch, its images without content.
 local function batch_of(job, order, step)
   local index, size = {}, job.model.config.image
   for i = 1, math.min(job.config.batch, #order) do index[i] = order[((step - 1) * job.config.batch + i - 1) % #order + 1] end
@@ -93,7 +95,7 @@ local function kinds_of(job)
   return kinds_by_job[job]
 end
 
--- The first n steps of each kind, the last of those that there are again where they are fewer.
+-- Takes the first n steps of each kind; where there are fewer, the last one again.
 local function take_steps(job, kinds, n, micro, at_once)
   local _ <close> = lend_own(job.model)
   local twin, order = twin_job(job, micro, at_once), job.train:order(job.config.flags.seed, 1)

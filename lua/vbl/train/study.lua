@@ -1,9 +1,9 @@
 -- A study: several runs of one script, each made once, then compared. Started again, it keeps the runs that are finished, goes on with those
 -- that were stopped, and makes those that are missing; a run whose config was changed is another run. None begins where one would be refused.
 --   study.run(cells, flags, opts) -> vbl.report.comparison, saved and on a page; nil with --plan
---     cells: {{name =, seed =, kind = "finetune"|"pretrain", config = table, labels = {KEY = value}, after = cell}, ...}; config may be a
---     function that returns the table, which leans on the record of `after`, a cell made before it; flags: those of the script's config;
---     runs go to flags.out, named NAME-sSEED-HASH, HASH being of the config
+--     cells: {{name =, seed =, kind = "finetune"|"pretrain", config = table, labels = {KEY = value}, after = cell}, ...}. A cell with `after` waits for
+--     that cell, and its config may be a function that makes the table from that cell's record. flags: those of the script's config; runs go to
+--     flags.out, named NAME-sSEED-HASH, HASH being of the config
 --     opts {by = "KEY", the label that makes the groups, name =, jobs = 1: runs at a time, each with that share of the threads, and what
 --     vbl.report.comparison takes: title, baseline, measures, ...}; flags.out/NAME.md, .tex, .csv, its figures and NAME.html
 local merged = require "vbl.merged"

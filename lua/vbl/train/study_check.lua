@@ -1,6 +1,6 @@
 -- Whether a study's runs can begin, asked before the first of them does: a value that no run takes would fail one after the other. Each config that
--- is still to be made is asked once, whatever its seeds, by the --plan of its run, which trains nothing. What leans on a run that is not finished
--- yet cannot be asked: its weights are not there.
+-- is still to be made is asked once, whatever its seeds, by the --plan of its run, which trains nothing. A cell that waits for a run that is
+-- not finished (`after`) cannot be asked: the weights are not there.
 --   study_check(cells, flags)     raises what the first config that is refused is told
 local cells_of = require "vbl.train.study_cell"
 local store = require "vbl.store.c"

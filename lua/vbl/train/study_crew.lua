@@ -1,5 +1,5 @@
--- Makes the runs of a study, some at a time, each a process (vbl.train.study_cell). A run that fails takes no other with it, but for those
--- that lean on it; Ctrl-C lets those that run save a checkpoint, and whatever ends this process ends them.
+-- Makes the runs of a study, some at a time, each a process (vbl.train.study_cell). A run that fails takes no other with it but those that wait for it
+-- (`after`); Ctrl-C lets the processes save a checkpoint, and whatever ends this process ends them.
 --   crew.run(cells, flags, jobs) -> cells that failed, each with its message in cell.failure
 local cells_of = require "vbl.train.study_cell"
 local console = require "vbl.runs.console"
@@ -55,7 +55,7 @@ function Crew:ended(i, code)
   self.screen.line(("   %s: FAILED: %s%s"):format(title(self, i), one.failure, one.output and " (" .. one.output .. ")" or ""))
 end
 
--- Those that may begin: not before what they lean on.
+-- The number of a cell that may begin: one whose `after` is done. One whose `after` failed has failed too.
 function Crew:next()
   for i, one in ipairs(self.cells) do
     if not one.state then

@@ -32,7 +32,7 @@ local level_of = {
   end,
 }
 
--- The mean over the samples of a view of ln of their batch's size.
+-- ln of the size of a sample's batch, in the mean over the samples of a view.
 local function ln_of_batches(size, batch)
   local rest = size % batch
   return ((size - rest) * math.log(batch) + (rest > 0 and rest * math.log(rest) or 0)) / size
@@ -55,7 +55,8 @@ local function level(name, source, job)
   return source.values["chance." .. name], "the task's own level"
 end
 
--- "0.6935 of the steps, 0.6930 in eval mode, 0.6940 test", and what the level is; nil where one of the losses is below it, or nothing is known.
+-- The losses as text ("0.6935 +- 0.0012 over the epoch's steps, ...") and what the level is; nil where one of the losses is below the level, or none of
+-- this is known.
 local function at_chance(job, name, sources)
   local parts, what = {}, nil
   for _, source in ipairs(sources) do
