@@ -18,6 +18,7 @@
 --   kind.finish(job, run, s)                    after the last step
 --   kind.values(job, s) -> name -> value        for result.json
 local merged = require "vbl.merged"
+local updates = require "vbl.train.updates"
 local vbl = require "vbl"
 local checked = require "vbl.tasks.checked"
 local checks = require "vbl.train.checks"
@@ -129,19 +130,6 @@ local function plan_steps(self)
   if self.micro and config.tasks_together then config.tasks_together = self.at_once and "yes" or "no" end
 end
 
-function job.optimizer(self)
-  local config = self.config
-  return vbl.optim.adamw(self.mix.parameters, {
-    lr = config.lr, betas = config.betas, eps = 1e-8, weight_decay = config.weight_decay, clip = config.clip, lr_scale = self.lr_scale,
-  })
-end
-
--- The average of the weights that is evaluated in their place; nil: none.
-function job.average(self)
-  local decay = self.config.ema or 0
-  return decay > 0 and vbl.optim.ema(self.model.list, decay) or nil
-end
-
 local switched = false  -- whether it was a job that switched vbl.deterministic on
 
 -- What a job's config switches on holds until the next job; what a script has switched on by itself stays.
@@ -186,8 +174,8 @@ local function build(config, parts, dry)
   if dry or parts.frozen then return self end
   self.mix = mix.new(self.tasks, self.model, config.mix or {}, config.flags.seed)
   self.mix.at_once = self.at_once
-  self.optimizer = job.optimizer(self)
-  self.average = job.average(self)
+  self.optimizer = updates.optimizer(self)
+  self.average = updates.average(self)
   collectgarbage()  -- what drawing the parameters left behind
   return self
 end

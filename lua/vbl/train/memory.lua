@@ -12,6 +12,7 @@ local dist = require "vbl.dist"
 local mix = require "vbl.train.mix"
 local own_images = require "vbl.data.own_images"
 local step_of = require "vbl.train.step"
+local updates = require "vbl.train.updates"
 local vbl = require "vbl"
 
 local memory = {}
@@ -71,9 +72,7 @@ local function twin_job(job, micro, at_once)
   local twin = setmetatable({model = twin_of(job.model), micro = micro, tasks = tasks_of(job)}, {__index = job})
   twin.mix = mix_of(job, twin.tasks, twin.model)
   twin.mix.at_once = at_once
-  local job_of = require "vbl.train.job"
-  twin.optimizer = job_of.optimizer(twin)
-  twin.average = job_of.average(twin)
+  twin.optimizer, twin.average = updates.optimizer(twin), updates.average(twin)
   return twin
 end
 
