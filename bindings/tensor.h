@@ -66,7 +66,7 @@ int vbl_lua_check_dim(lua_State *L, int arg, int ndim);
 // Sizes from `arg` on: numbers, or one table of them; minus_one allows one -1. Returns how many, *next the argument after.
 int vbl_lua_check_shape(lua_State *L, int arg, bool minus_one, int64_t shape[VBL_MAX_DIMS], int *next);
 
-// Pushes one element as a Lua number (an integer for i32 and u8), or all below `index[0..depth)` as nested tables.
+// Pushes one element as a Lua number (an integer for i32 and u8), or all of a host's tensor below `index[0..depth)` as nested tables.
 void vbl_lua_push_element(lua_State *L, const vbl_tensor *t, const int64_t *index);
 void vbl_lua_push_table(lua_State *L, const vbl_tensor *t, int depth, int64_t *index);
 

@@ -82,14 +82,35 @@ int vbl_make_tensor(lua_State *L) {
   return vbl_lua_made(L, r.t, &options);
 }
 
+static void push_number(lua_State *L, vbl_dtype dtype, double value) {
+  if (vbl_is_real(dtype))
+    lua_pushnumber(L, value);
+  else
+    lua_pushinteger(L, (lua_Integer)value);
+}
+
 void vbl_lua_push_element(lua_State *L, const vbl_tensor *t, const int64_t *index) {
   double value = vbl_tensor_get(t, index);
   // What failed on a device since the last check would otherwise be read as a number.
   if (!t->storage->backend->host) VBL_LUA_TRY(L, t->storage->backend->sync(NULL, &err));
-  if (vbl_is_real(t->dtype))
-    lua_pushnumber(L, value);
-  else
-    lua_pushinteger(L, (lua_Integer)value);
+  push_number(L, t->dtype, value);
+}
+
+enum { AT_ONCE = 256 };
+
+// Along the last dim many elements are converted by one call: a call each takes ten times as long.
+static void push_row(lua_State *L, const vbl_tensor *t, int64_t *index) {
+  const int last = t->ndim - 1;
+  double values[AT_ONCE];
+  for (int64_t first = 0; first < t->shape[last]; first += AT_ONCE) {
+    const int64_t n = t->shape[last] - first < AT_ONCE ? t->shape[last] - first : AT_ONCE;
+    index[last] = first;
+    vbl_tensor_get_row(t, index, n, values);
+    for (int64_t i = 0; i < n; i++) {
+      push_number(L, t->dtype, values[i]);
+      lua_rawseti(L, -2, first + i + 1);
+    }
+  }
 }
 
 void vbl_lua_push_table(lua_State *L, const vbl_tensor *t, int depth, int64_t *index) {
@@ -99,6 +120,10 @@ void vbl_lua_push_table(lua_State *L, const vbl_tensor *t, int depth, int64_t *i
   }
   luaL_checkstack(L, 2, "nested tables");
   lua_createtable(L, t->shape[depth] < INT32_MAX ? (int)t->shape[depth] : 0, 0);
+  if (depth == t->ndim - 1) {
+    push_row(L, t, index);
+    return;
+  }
   for (index[depth] = 0; index[depth] < t->shape[depth]; index[depth]++) {
     vbl_lua_push_table(L, t, depth + 1, index);
     lua_rawseti(L, -2, index[depth] + 1);

@@ -1,5 +1,5 @@
 // Moving elements: copies between strides and dtypes, fills, single elements.
-// defines: vbl_tensor_copy, vbl_tensor_to_backend, vbl_tensor_send, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_set
+// defines: vbl_tensor_copy, vbl_tensor_to_backend, vbl_tensor_send, vbl_tensor_fill, vbl_tensor_contiguous, vbl_tensor_to_dtype, vbl_tensor_get, vbl_tensor_get_row, vbl_tensor_set
 #include <stdlib.h>
 
 #include "core/tensor/branch.h"
@@ -185,6 +185,12 @@ double vbl_tensor_get(const vbl_tensor *t, const int64_t *index) {
   }
   host_kernels(t)->copy(t->dtype, at, no_stride, VBL_F64, &value, no_stride, 0, no_stride, NULL);
   return value;
+}
+
+void vbl_tensor_get_row(const vbl_tensor *t, const int64_t *index, int64_t n, double *values) {
+  const int64_t stride = t->stride[t->ndim - 1], one = 1;
+  const char *at = (const char *)t->storage->data + element_at(t, index) * (int64_t)vbl_dtype_size(t->dtype);
+  host_kernels(t)->copy(t->dtype, at, &stride, VBL_F64, values, &one, 1, &n, NULL);
 }
 
 void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value) {

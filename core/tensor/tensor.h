@@ -107,6 +107,8 @@ bool vbl_tensor_same_shape(const vbl_tensor *a, const vbl_tensor *b);
 void *vbl_tensor_data(const vbl_tensor *t);
 // One element as double, by indices. NaN-safe; bounds are the caller's duty.
 double vbl_tensor_get(const vbl_tensor *t, const int64_t *index);
+// n elements from there on, along the last dim of a tensor on the host.
+void vbl_tensor_get_row(const vbl_tensor *t, const int64_t *index, int64_t n, double *values);
 void vbl_tensor_set(vbl_tensor *t, const int64_t *index, double value);
 
 // "[64, 197, 768]" into buf; returns buf.

@@ -4,6 +4,25 @@ local vbl = require "vbl"
 
 local function list(t) return table.concat(t:reshape(-1):totable(), " ") end
 
+check.group("totable of long and strided rows", function()
+  local x = vbl.rand(3, 600) * 250
+  for _, dtype in ipairs {"f32", "f64", "bf16", "i32", "u8"} do
+    for _, t in ipairs {x:to(dtype), x:to(dtype):narrow(2, 5, 300), x:to(dtype):transpose(1, 2), x:to(dtype):narrow(1, 2, 1)} do
+      local rows, wrong = t:totable(), 0
+      for i = 1, t:size(1) do
+        for j = 1, t:size(2) do
+          local v = rows[i][j]
+          if v ~= t[i][j] or math.type(v) ~= math.type(t[i][j]) then wrong = wrong + 1 end
+        end
+      end
+      check.equal(wrong, 0)
+    end
+  end
+  check.equal(#x:expand(2, 3, 600):totable()[2][3], 600)
+  check.equal(#vbl.zeros(3, 0):totable(), 3)
+  check.equal(#vbl.zeros(3, 0):totable()[1], 0)
+end)
+
 check.group("constructors", function()
   local t = vbl.tensor {{1, 2, 3}, {4, 5, 6}}
   check.equal(table.concat(t:shape(), ","), "2,3")
