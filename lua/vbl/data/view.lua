@@ -77,7 +77,7 @@ end
 
 function Loader:next()
   local at = self.last - self.handle:waiting() + 1
-  local epoch, ranges = table.unpack(self.queue[at], 1, 2)
+  local epoch, ranges = table.unpack(self.queue[at] or {}, 1, 2)  -- without one the handle says so
   self.queue[at] = nil
   return batch_of(epoch, ranges, self.handle:next())
 end
