@@ -136,10 +136,10 @@ typedef struct vbl_backend {
   void (*memory)(vbl_device_memory *m, bool reset);  // reset: the peaks start again at what is there now. NULL on the CPU.
   // on: only what gives the same bits in every process on one device, nothing chosen by its time. NULL: there is nothing else.
   void (*set_deterministic)(bool on);
-  // Sums over the devices of several processes, one each (core/comm); NULL: it has none. ranks_id: what the first gives to all, of VBL_RANKS_ID bytes; id NULL:
-  // only whether it could. join_ranks: all at once, with the first's id. Both VBL_EDEVICE with the reason. sum_ranks, from then on: x [n], f32 or f64, becomes
-  // the sum over all, when the device comes to it; all call it in the same order, with the same n. gather_ranks, likewise: all gets the bytes of every rank, in the
-  // ranks' order; bytes (ranks): how many of each.
+  // Sums over the devices of several processes, one each (core/comm); NULL: it has none. ranks_id: what the first gives to all, of VBL_RANKS_ID bytes; id
+  // NULL: only whether it could. join_ranks: all at once, with the first's id. Both VBL_EDEVICE with the reason. sum_ranks, from then on: x [n], f32 or
+  // f64, becomes the sum over all, when the device comes to it; all call it in the same order, with the same n. gather_ranks, likewise: `all` gets the
+  // bytes of every rank, in the ranks' order; bytes (ranks): how many of each.
   vbl_status (*ranks_id)(char *id, vbl_error *err);
   vbl_status (*join_ranks)(const char *id, int rank, int size, vbl_error *err);
   void (*sum_ranks)(vbl_dtype T, void *x, int64_t n, vbl_stream s);

@@ -1,5 +1,5 @@
-// Sums over several processes' GPUs, and each one's bytes to all, by NCCL, from one's memory to another's. The library is opened when a run has several ranks; what is used of it has been
-// the same since its version 2.
+// Sums over several processes' GPUs, and each one's bytes to all, by NCCL, from one's memory to another's. The library is opened when a run has several
+// ranks; what is used of it has been the same since its version 2.2.
 // defines: vbl_cuda_ranks_id, vbl_cuda_join_ranks, vbl_cuda_sum_ranks, vbl_cuda_gather_ranks
 #include <dlfcn.h>
 #include <stdio.h>
@@ -89,8 +89,8 @@ vbl_status vbl_cuda_join_ranks(const char *id, int rank, int size, vbl_error *er
   return check("ncclCommInitRank", api().ncclCommInitRank(&joined, size, given, rank), err);
 }
 
-// Both end what is recorded for a graph: of what is recorded NCCL makes the memory known to the other ranks, which have to record it too then, and they meet new
-// sizes, which end a recording, in other steps.
+// Both end what is recorded for a graph: of what is recorded NCCL makes the memory known to the other ranks, which have to record it too then, and they
+// meet new sizes, which end a recording, in other steps.
 void vbl_cuda_sum_ranks(vbl_dtype T, void *x, int64_t n, vbl_stream s) {
   uncapture("a sum over ranks");
   const int result = api().ncclAllReduce(x, x, (size_t)n, T == VBL_F64 ? ncclFloat64 : ncclFloat32, ncclSum, joined, queue(s));

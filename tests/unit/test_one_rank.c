@@ -1,4 +1,5 @@
-// What ranks add up and gather by their devices, with one rank: that the library which does it is found, and called as it wants to be. Several ranks: tests/ranks.
+// What ranks add up and gather by their devices, with one rank: that the library which does it is found, and called as it wants to be. Several ranks:
+// tests/ranks.
 #include <stdlib.h>
 
 #include "kernels/kernels.h"
