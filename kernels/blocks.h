@@ -1,6 +1,7 @@
 // How backends divide things, for those who do it and for the counting backend: sizes of memory blocks, rounded up to 8 to 16 steps an
 // octave, so that requests of nearly one size meet the same free blocks; a device's chunks of rows whose sums are added up.
-// defines: VBL_BLOCK_*, vbl_block_size, vbl_block_class, vbl_block_of_class, vbl_row_chunks, VBL_NORM_WIDEST, vbl_norm_chunks
+// defines: VBL_BLOCK_*, vbl_block_size, vbl_block_class, vbl_block_of_class, vbl_row_chunks, VBL_NORM_WIDEST, vbl_norm_chunks,
+//          VBL_SCATTER_COMPARED
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -31,3 +32,6 @@ static inline int64_t vbl_row_chunks(int64_t N) { return N < 64 ? 1 : N / 32 < 1
 // the blocks then: two a multiprocessor of the largest device, 16 rows and more each.
 enum { VBL_NORM_WIDEST = 1024 };
 static inline int64_t vbl_norm_chunks(int64_t N) { return N < 32 ? 1 : N / 16 < 264 ? N / 16 : 264; }
+
+// Rows that are added by their indices: up to so many a device compares the indices with each other; of more it counts first how often each one comes.
+enum { VBL_SCATTER_COMPARED = 1024 };

@@ -206,8 +206,13 @@ static void count_gather_rows(const void *x, const int32_t *index, void *y, int6
   if (n * D > 0) add("gather_rows", F32 * different(index, n) * (double)D + I32 * (double)n, F32 * times(n, D));
 }
 static void count_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s) {
-  const double touched = n * D > 0 ? F32 * different(index, n) * (double)D : 0;
-  if (n * D > 0) add("scatter_add_rows", F32 * times(n, D) + I32 * (double)n + touched, touched);
+  if (n * D == 0) return;
+  const double touched = F32 * different(index, n) * (double)D, of = 2 * I32 * (double)rows;
+  const bool counted = n > VBL_SCATTER_COMPARED;
+  vbl_plan_scratch(1, (size_t[]){counted ? (size_t)of : 0});
+  if (counted) add("fill", 0, of);
+  if (counted) add("scatter_add_rows counting", I32 * (double)n, 2 * I32 * (double)n);
+  add("scatter_add_rows", F32 * times(n, D) + I32 * (double)n + touched, touched);
 }
 static void count_text_embedding(const int32_t *ids, const int32_t *pos, const void *word, const void *position, const void *type,
                                  void *y, int64_t n, int64_t D, vbl_stream s) {

@@ -2,6 +2,7 @@
 // defines: vbl_cuda_gather_rows, vbl_cuda_scatter_add_rows, vbl_cuda_text_embedding, vbl_cuda_patchify, vbl_cuda_vit_assemble
 #include <initializer_list>
 
+#include "kernels/blocks.h"
 #include "kernels/cuda/backend.h"
 
 using namespace vbl_cuda;
@@ -91,9 +92,27 @@ static __device__ void find_equal(const int32_t *index, int32_t to, int64_t firs
   __syncthreads();
 }
 
+// Of each row of y: how many of n indices are it, and n less the first of those; 0: none. Integers, so the order in which they come does not matter.
+struct tally {
+  int32_t count, before_end;
+};
+static __global__ void tally_kernel(const int32_t *index, int64_t n, tally *of) {
+  VBL_EACH(i, n) {
+    if (index[i] < 0) continue;
+    atomicAdd(&of[index[i]].count, 1);
+    atomicMax(&of[index[i]].before_end, (int32_t)(n - i));
+  }
+}
+
+// A row that is the only one of its index.
+static __device__ void add_row(const float *x, float *sums, int64_t D) {
+  for (int64_t c = (int64_t)blockIdx.y * THREADS + threadIdx.x; c < D; c += (int64_t)gridDim.y * THREADS) sums[c] += x[c];
+}
+
 // The rows x[first + at] added in their order to a row of sums, a thread SIDE columns at a time, DEEP rows on their way at once. blockIdx.y: which columns.
 enum { SIDE = 3, DEEP = 8 };
 static __device__ void add_matches(const float *x, const matches &m, float *sums, int64_t D) {
+  if (m.count == 0) return;
   for (int64_t c = (int64_t)blockIdx.y * SIDE * THREADS + threadIdx.x; c < D; c += (int64_t)gridDim.y * SIDE * THREADS) {
     float total[SIDE], v[DEEP][SIDE];
     VBL_UNROLL
@@ -117,25 +136,39 @@ static __device__ void add_matches(const float *x, const matches &m, float *sums
   }
 }
 
-// A block a source row. The first of the rows with one index adds them all, in their order: no atomics, and the same sums every time. A word
-// that is in every sample is one block's work, so that its rows are read many at a time. n^2 / SCAN rounds of comparisons, from cache.
-static __global__ void scatter_kernel(const float *x, const int32_t *index, float *y, int64_t n, int64_t D) {
+// A block a source row. The first of the rows with one index adds them all, in their order: no atomic sums, and the same ones every time. A word that is in
+// every sample is one block's work, so that its rows are read many at a time. `of` says which rows are first, and how many follow; without it, of few rows,
+// each is compared with those before it, and all behind it with it.
+static __global__ void scatter_kernel(const float *x, const int32_t *index, const tally *of, float *y, int64_t n, int64_t D) {
   VBL_SHARED(matches, found, [1]);
   for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     const int32_t to = index[i];
-    if (to < 0 || any_equal(index, to, i)) continue;
-    for (int64_t first = i; first < n; first += SCAN) {
+    if (to < 0 || (of != nullptr ? n - of[to].before_end != i : any_equal(index, to, i))) continue;
+    int64_t left = of != nullptr ? of[to].count : n;
+    if (left == 1) {
+      add_row(x + i * D, y + to * D, D);
+      continue;
+    }
+    for (int64_t first = i; first < n && left > 0; first += SCAN) {
       find_equal(index, to, first, n, found);
       add_matches(x + first * D, *found, y + to * D, D);
+      left -= found->count;
     }
   }
 }
 
+static void scatter(const float *x, const int32_t *index, const tally *of, float *y, int64_t n, int64_t D, vbl_stream s) {
+  VBL_LAUNCH(scatter_kernel, pieces_grid(blocks_for(n, 1), D, SIDE * THREADS), THREADS, s, x, index, of, y, n, D);
+}
+
 void vbl_cuda_scatter_add_rows(const void *x, const int32_t *index, void *y, int64_t n, int64_t D, int64_t rows, vbl_stream s) {
-  (void)rows;
   if (n * D == 0) return;
-  VBL_LAUNCH(scatter_kernel, pieces_grid(blocks_for(n, 1), D, SIDE * THREADS), THREADS, s, (const float *)x, index, (float *)y, n,
-             D);
+  if (n <= VBL_SCATTER_COMPARED) return scatter((const float *)x, index, nullptr, (float *)y, n, D, s);
+  const scratch of((size_t)rows * sizeof(tally), s);
+  if (of.p == nullptr) return;
+  vbl_cuda_fill(VBL_I32, of.p, 2 * rows, 0, s);
+  VBL_LAUNCH(tally_kernel, blocks_for(n), THREADS, s, index, n, (tally *)of.p);
+  scatter((const float *)x, index, (const tally *)of.p, (float *)y, n, D, s);
 }
 
 template <class V>

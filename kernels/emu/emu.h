@@ -199,6 +199,13 @@ static inline unsigned __ballot_sync(unsigned mask, int predicate, VBL_EMU_HERE)
   return bits;
 }
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int atomicAdd(int *at, int v) { return __atomic_fetch_add(at, v, __ATOMIC_RELAXED); }
+static inline int atomicMax(int *at, int v) {
+  int old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (old < v && !__atomic_compare_exchange_n(at, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return old;
+}
 template <class T>
 static inline void __stwb(T *p, const T &value) {
   *p = value;

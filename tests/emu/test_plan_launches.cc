@@ -147,6 +147,7 @@ static void rows_and_losses(const vbl_backend *gpu) {
     static const double one[3] = {1, 1, 1};
     b->gather_rows(m.f(0), m.index, m.f(1), 8, 4, nullptr);
     b->scatter_add_rows(m.f(0), m.index, m.f(1), 8, 4, 4, nullptr);
+    b->scatter_add_rows(m.f(0), m.index, m.f(1), 1100, 1, 4, nullptr);
     b->text_embedding(m.index, m.index, m.f(0), m.f(1), m.f(2), m.f(3), 8, 4, nullptr);
     b->patchify(VBL_U8, m.at(0), one, one, nullptr, m.f(1), 1, 8, 8, 4, nullptr);
     b->vit_assemble(m.f(0), m.f(1), m.f(2), m.f(3), 2, 4, 8, nullptr);
