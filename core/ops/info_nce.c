@@ -7,7 +7,7 @@
 
 // The scores of N queries against M keys are never all in memory: so many of them at a time, recomputed in backward. On a device more, since
 // each time all keys are read, and fewer rows would not fill it.
-enum { CHUNK = 1 << 22, DEVICE_CHUNK = 1 << 25 };
+enum { CHUNK = 1 << 22, DEVICE_CHUNK = 1 << 26 };
 
 // q and k for products. Under bf16 on a device they are rounded once for all, q divided by the temperature, which its gradient then is at last.
 typedef struct operands {
