@@ -202,14 +202,13 @@ static void read_bandwidth(lua_State *L, int arg, vbl_measure_options *o) {
 }
 
 // [m, d] unit directions; they stay on the stack as a prepared matrix.
-static void read_directions(lua_State *L, int arg, int64_t d, vbl_measure_options *o) {
+static void read_directions(lua_State *L, int arg, vbl_measure_options *o) {
   if (lua_getfield(L, arg, "directions") == LUA_TNIL) return;
   vbl_prepared *p = vbl_lua_matrix(L, lua_gettop(L), "directions");
   VBL_LUA_TRY(L, vbl_prepared_rows(p, &err));
-  if (p->d != d)
-    vbl_lua_error(L, "directions: expected [m, %I], got [%I, %I]", (LUAI_UACINT)d, (LUAI_UACINT)p->n, (LUAI_UACINT)p->d);
   o->directions = p->raw;
   o->projections = p->n;
+  o->directions_d = p->d;
 }
 
 static void read_option(lua_State *L, int arg, const vbl_measure_option *option, const vbl_prepared *x, vbl_measure_options *o) {
@@ -235,7 +234,7 @@ static void read_option(lua_State *L, int arg, const vbl_measure_option *option,
       *(const int64_t **)at = vbl_lua_integers(L, arg, key, x->n);
       break;
     case OPTION_DIRECTIONS:
-      read_directions(L, arg, x->d, o);
+      read_directions(L, arg, o);
       break;
   }
 }

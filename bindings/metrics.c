@@ -61,6 +61,7 @@ const uint8_t *vbl_lua_flags(lua_State *L, const vbl_values *x) {
 
 const int64_t *vbl_lua_classes(lua_State *L, const vbl_values *x, int64_t *classes) {
   enum { MOST = 1000000 };
+  if (*classes > MOST) vbl_lua_error(L, "%s: %I classes, expected at most %d", x->what, (LUAI_UACINT)*classes, MOST);
   int64_t *out = lua_newuserdatauv(L, sizeof *out * (size_t)x->n, 0);
   for (int64_t i = 0; i < x->n; i++) {
     if (x->v[i] != floor(x->v[i]) || x->v[i] < 0 || x->v[i] >= MOST)

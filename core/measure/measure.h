@@ -74,7 +74,8 @@ typedef struct vbl_measure_options {
   double p;                                   // wasserstein, > 0
   int64_t projections;                        // sliced_wasserstein
   int64_t seed;                               // draws of sliced_wasserstein and ridge_r2_cv
-  const double *directions;                   // sliced_wasserstein: (projections, d) unit rows instead of drawn ones; NULL = drawn
+  const double *directions;                   // sliced_wasserstein: (projections, directions_d) unit rows; NULL = drawn
+  int64_t directions_d;                       // must be the matrices' d
   int raw_distances;                          // gw_identity: 1 = distances as they are, 0 = divided by their mean
   double alpha;                               // alignment, > 0
   double t;                                   // uniformity, > 0

@@ -179,8 +179,11 @@ vbl_status vbl_sliced_wasserstein(vbl_prepared *x, vbl_prepared *y, const vbl_me
                                   vbl_error *err) {
   double *drawn = NULL, mean = 0;
   VBL_TRY(vbl_begin_pair("sliced_wasserstein", x, y, 1, r, err));
-  if (o->projections < 1)
-    return vbl_fail(err, VBL_EINVAL, "sliced_wasserstein: projections = %lld: expected 1 or more", (long long)o->projections);
+  if (o->projections < 1 || o->projections > 1000000)
+    return vbl_fail(err, VBL_EINVAL, "sliced_wasserstein: projections = %lld: expected 1 to 10^6", (long long)o->projections);
+  if (o->directions != NULL && o->directions_d != x->d)
+    return vbl_fail(err, VBL_EINVAL, "sliced_wasserstein: directions: expected [m, %lld], got [%lld, %lld]", (long long)x->d,
+                    (long long)o->projections, (long long)o->directions_d);
   r->metric = "euclidean";
   if (!vbl_same_space(r)) return VBL_OK;
   vbl_extra(r, "projections", (double)o->projections);

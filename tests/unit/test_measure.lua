@@ -49,6 +49,13 @@ check.group("one space, one matrix", function()
                  {"sinkhorn", 2.552870611850, {eps = 0.5, form = "cost"}}}
   for _, c in ipairs(cases) do check.near(measure[c[1]](X, Y6, c[3]), c[2], 1e-9) end
   check.near(measure.sliced_wasserstein(X, Y6, {directions = vbl.eye(6)}), 0.276631190904, 1e-9)
+  check.error(function() measure.sliced_wasserstein(X, Y6, {directions = vbl.eye(5)}) end, "expected [m, 6], got [5, 5]")
+  -- 2^61 projections of six columns are as many bytes as none, modulo 2^64.
+  check.error(function() measure.sliced_wasserstein(X, Y6, {projections = 1 << 61}) end, "expected 1 to 10^6")
+  -- In a table each pair has the columns that it has, not those of the first.
+  local c = require "vbl.measure.c"
+  local narrow, wide = c.prepare(X), c.prepare(vbl.randn(X:size(1), 500))
+  check.error(function() c.table("sliced_wasserstein", {narrow, wide}, {narrow, wide}, {directions = vbl.eye(6)}) end, "expected [m, 500], got [6, 6]")
   local one = {{"uniformity", -2.321424481542}, {"effective_rank", 4.963924938566}, {"effective_rank", 4.070404673005, {of = "eigenvalue"}},
                {"participation_ratio", 3.695036960606}, {"stable_rank", 2.832533478520}, {"pca_dims", 4}, {"twonn", 0.925849459561},
                {"twonn", 0.829390712595, {fit = "linear"}}}

@@ -196,7 +196,7 @@ static void test_transport(void) {
   CHECK_NEAR(extra(&r, "cost"), 2.552870611850, 1e-9);
   CHECK_NEAR(extra(&r, "dual"), 3.418814881109, 1e-9);
   o.directions = axes;
-  o.projections = FX;
+  o.projections = o.directions_d = FX;
   CHECK_NEAR(XY6(vbl_sliced_wasserstein, o).value, 0.276631190904, 1e-9);
   o.raw_distances = 1;
   CHECK_NEAR(XY(vbl_gw_identity, o).value, 1.474651896803, 1e-9);

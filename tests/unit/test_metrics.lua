@@ -82,6 +82,9 @@ check.group("VQA and intervals", function()
 end)
 
 check.group("what is refused", function()
+  -- 2^61 counts are as many bytes as none, modulo 2^64.
+  check.error(function() metrics.f1({0, 1}, {0, 1}, {classes = 1 << 61}) end, "2305843009213693952 classes, expected at most 1000000")
+  check.error(function() require("vbl.metrics.c").weighted("f1_macro", {0, 1}, {0, 1}, 1 << 61) end, "expected at most 1000000")
   check.error(function() metrics.auroc({1, 2, 3}, {0, 1}) end, "3 x 1 against 2 x 1")
   check.error(function() metrics.auroc({1, 0 / 0}, {0, 1}) end, "scores: element 2 is NaN")
   check.error(function() metrics.auroc({1, 2}, {0, 2}) end, "labels: element 2 is 2", "0 or 1")
