@@ -1,5 +1,5 @@
 // Errors, options and the registration of functions, for every binding file.
-// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_set_*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
+// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_push_numbers, vbl_lua_set_*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #include "bindings/bind.h"
 
 #include <ctype.h>
@@ -69,6 +69,15 @@ void *vbl_lua_own(lua_State *L, size_t size, void (*end)(void *)) {
   lua_setmetatable(L, -2);
   o->end = end;
   return o->memory;
+}
+
+int vbl_lua_push_numbers(lua_State *L, const double *numbers, int64_t count) {
+  lua_createtable(L, count < INT_MAX ? (int)count : 0, 0);
+  for (int64_t i = 0; i < count; i++) {
+    lua_pushnumber(L, numbers[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
 }
 
 void vbl_lua_set_integer(lua_State *L, const char *field, int64_t value) {

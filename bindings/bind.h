@@ -1,7 +1,8 @@
 // What every binding file shares: tensors as userdata, errors raised once and last, options read with a check, and the one
 // table per module that is its API (argument checks, `?help`, completion and the LuaLS stubs read the same rows).
-// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_set_*, vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY,
-//          VBL_LUA_ONCE, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
+// defines: vbl_fn, vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_push_numbers, vbl_lua_set_*,
+//          vbl_lua_*tensor*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, VBL_LUA_TRY, VBL_LUA_ONCE, vbl_lua_check_{int,keys},
+//          vbl_lua_nearest, vbl_lua_opt_*
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>
@@ -79,6 +80,7 @@ void vbl_lua_check_keys(lua_State *L, int arg, const char *const *known);
 void *vbl_lua_own(lua_State *L, size_t size, void (*end)(void *));
 void vbl_lua_disown(lua_State *L, int index);  // ends it now
 
+int vbl_lua_push_numbers(lua_State *L, const double *numbers, int64_t count);  // a list of them; returns 1
 // A field of the table at the stack's top.
 void vbl_lua_set_integer(lua_State *L, const char *field, int64_t value);
 void vbl_lua_set_number(lua_State *L, const char *field, double value);

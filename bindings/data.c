@@ -185,33 +185,22 @@ static int set_late(lua_State *L) {
 
 static int set_counts(lua_State *L) {
   vbl_lua_data_set *d = vbl_lua_check_data_set(L, 1);
-  const vbl_records *c = d->records;
+  const vbl_records *r = d->records;
   const vbl_packed *p = d->packed;
-  const struct {
-    const char *name;
-    int64_t value;
-  } counts[] = {{"samples", d->source->samples},
-                {"bad_records", p != NULL   ? p->bad_records
-                                : c == NULL ? 0
-                                            : c->bad_records},
-                {"absent", p != NULL   ? p->absent
-                           : c == NULL ? 0
-                                       : c->absent},
-                {"bad_images", (p != NULL   ? p->bad_images
-                                : c == NULL ? 0
-                                            : c->bad_images) +
-                                   d->bad.count},
-                {"max_tokens", d->source->max_tokens},
-                {"truncated", p != NULL   ? p->truncated
-                              : c == NULL ? 0
-                                          : c->truncated},
-                {"captions", p != NULL   ? p->texts
-                             : c == NULL ? (int64_t)d->source->samples * VBL_SCENE_CAPTIONS
-                                         : c->text_count}};
+  int64_t bad_records = 0, absent = 0, bad_images = 0, truncated = 0, captions = (int64_t)d->source->samples * VBL_SCENE_CAPTIONS;
+  if (r != NULL)
+    bad_records = r->bad_records, absent = r->absent, bad_images = r->bad_images, truncated = r->truncated,
+    captions = r->text_count;
+  if (p != NULL)
+    bad_records = p->bad_records, absent = p->absent, bad_images = p->bad_images, truncated = p->truncated, captions = p->texts;
   lua_newtable(L);
-  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-    vbl_lua_set_integer(L, counts[i].name, counts[i].value);
-  }
+  vbl_lua_set_integer(L, "samples", d->source->samples);
+  vbl_lua_set_integer(L, "bad_records", bad_records);
+  vbl_lua_set_integer(L, "absent", absent);
+  vbl_lua_set_integer(L, "bad_images", bad_images + d->bad.count);
+  vbl_lua_set_integer(L, "max_tokens", d->source->max_tokens);
+  vbl_lua_set_integer(L, "truncated", truncated);
+  vbl_lua_set_integer(L, "captions", captions);
   return 1;
 }
 

@@ -23,13 +23,11 @@ static int fetch_step(lua_State *L) {
   if (vbl_fetch_step(*f, luaL_checknumber(L, 2), &finished, &p, &err) != VBL_OK) return vbl_lua_raise(L, &err);
   lua_pushboolean(L, finished);
   lua_createtable(L, 0, 5);
-  const struct {
-    const char *name;
-    int64_t value;
-  } rows[] = {{"rows", p.rows}, {"done", p.done}, {"good", p.good}, {"active", p.active}, {"bytes", p.bytes}};
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    vbl_lua_set_integer(L, rows[i].name, rows[i].value);
-  }
+  vbl_lua_set_integer(L, "rows", p.rows);
+  vbl_lua_set_integer(L, "done", p.done);
+  vbl_lua_set_integer(L, "good", p.good);
+  vbl_lua_set_integer(L, "active", p.active);
+  vbl_lua_set_integer(L, "bytes", p.bytes);
   return 2;
 }
 

@@ -27,15 +27,6 @@ static void check_one_or_two(lua_State *L, const vbl_measure_row *row, int arg) 
     vbl_lua_error(L, "%s is a measure of one matrix: expected nil in Y's place", row->name);
 }
 
-// Pushes `values` as a list of numbers.
-static void push_numbers(lua_State *L, const double *values, int64_t count) {
-  lua_createtable(L, (int)count, 0);
-  for (int64_t i = 0; i < count; i++) {
-    lua_pushnumber(L, values[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-}
-
 static void *buffer(lua_State *L, int64_t count, size_t size) {
   return lua_newuserdatauv(L, size * (size_t)(count > 0 ? count : 1), 0);
 }
@@ -69,7 +60,7 @@ static int l_null(lua_State *L) {
   vbl_status status = vbl_null_values(row->fn, x, y, &o, &blocks, draws, seed, values, &err);
   vbl_blocks_free(&blocks);
   if (status != VBL_OK) return vbl_lua_raise(L, &err);
-  push_numbers(L, values, draws);
+  vbl_lua_push_numbers(L, values, draws);
   lua_pushinteger(L, fixed);
   return 2;
 }
@@ -94,7 +85,7 @@ static int l_subsample(lua_State *L) {
   vbl_status status = vbl_subset_values(row->fn, x, y, &o, &blocks, m, draws, seed, values, rows, &err);
   vbl_blocks_free(&blocks);
   if (status != VBL_OK) return vbl_lua_raise(L, &err);
-  push_numbers(L, values, draws);
+  vbl_lua_push_numbers(L, values, draws);
   for (int64_t b = 0; b < draws; b++) mean += (double)rows[b];
   lua_pushnumber(L, mean / (double)draws);
   return 2;
@@ -159,13 +150,9 @@ static int l_traits(lua_State *L) {
   vbl_lua_set_bool(L, "symmetric", traits->symmetric);
   vbl_lua_set_bool(L, "distance", vbl_measure_is_distance(row->fn, &o));
   vbl_lua_set_integer(L, "matrices", row->matrices);
-  if (!isnan(best)) {
-    vbl_lua_set_number(L, "best", best);
-  }
+  if (!isnan(best)) vbl_lua_set_number(L, "best", best);
   lua_newtable(L);
-  for (const vbl_measure_option *option = row->options; option->key != NULL; option++) {
-    vbl_lua_set_bool(L, option->key, true);
-  }
+  for (const vbl_measure_option *option = row->options; option->key != NULL; option++) vbl_lua_set_bool(L, option->key, true);
   lua_setfield(L, -2, "options");
   return 1;
 }

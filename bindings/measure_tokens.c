@@ -73,11 +73,7 @@ static int l_attention_entropy(lua_State *L) {
   VBL_LUA_TRY(L, vbl_attention_entropy(&a, heads, &r, &err));
   lua_pushnumber(L, r.value);
   vbl_lua_push_record(L, &r);
-  lua_createtable(L, (int)a.heads, 0);
-  for (int64_t h = 0; h < a.heads; h++) {
-    lua_pushnumber(L, heads[h]);
-    lua_rawseti(L, -2, h + 1);
-  }
+  vbl_lua_push_numbers(L, heads, a.heads);
   lua_setfield(L, -2, "heads");
   return 2;
 }

@@ -105,14 +105,6 @@ static void check_draws(lua_State *L, int64_t *draws, uint32_t *seed) {
   *seed = (uint32_t)s;
 }
 
-static void push_numbers(lua_State *L, const double *v, int64_t n) {
-  lua_createtable(L, (int)n, 0);
-  for (int64_t i = 0; i < n; i++) {
-    lua_pushnumber(L, v[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-}
-
 static int l_bootstrap(lua_State *L) {
   int64_t count, draws;
   uint32_t seed;
@@ -122,7 +114,7 @@ static int l_bootstrap(lua_State *L) {
   VBL_LUA_TRY(L, vbl_bootstrap_scores(sets, count, draws, seed, values, &err));
   lua_createtable(L, (int)count, 0);
   for (int64_t s = 0; s < count; s++) {
-    push_numbers(L, values + s * draws, draws);
+    vbl_lua_push_numbers(L, values + s * draws, draws);
     lua_rawseti(L, -2, s + 1);
   }
   return 1;
@@ -136,7 +128,7 @@ static int l_exchange(lua_State *L) {
   if (sets[0]->n % 2 != 0) return vbl_lua_error(L, "sets of %I samples; expected those of two models", (LUAI_UACINT)sets[0]->n);
   double *values = lua_newuserdatauv(L, sizeof *values * (size_t)draws, 0);
   VBL_LUA_TRY(L, vbl_exchange_scores(sets, count, draws, seed, values, &err));
-  push_numbers(L, values, draws);
+  vbl_lua_push_numbers(L, values, draws);
   return 1;
 }
 

@@ -1,5 +1,5 @@
 // "vbl.optim.c": the optimizers of core/optim. Scripts use vbl.optim (lua/vbl/optim), which adds names and defaults.
-// defines: vbl_open_optim; vbl_lua_check_optimizer, vbl_lua_push_numbers, vbl_optimizer_method_step
+// defines: vbl_open_optim; vbl_lua_check_optimizer, vbl_optimizer_method_step
 #include "bindings/optim.h"
 
 #define OPTIMIZER_META "optimizer"
@@ -144,15 +144,6 @@ int vbl_optimizer_method_step(lua_State *L) {
   double lr = luaL_checknumber(L, 2), norm = 0;
   VBL_LUA_TRY(L, vbl_optimizer_step(o, lr, &norm, &err));
   lua_pushnumber(L, norm);
-  return 1;
-}
-
-int vbl_lua_push_numbers(lua_State *L, const double *numbers, int count) {
-  lua_createtable(L, count, 0);
-  for (int i = 0; i < count; i++) {
-    lua_pushnumber(L, numbers[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
   return 1;
 }
 

@@ -69,17 +69,11 @@ int vbl_lua_token_id(lua_State *L, const vbl_vocabulary *v) {
 
 int vbl_lua_rules(lua_State *L, const vbl_vocabulary *v) {
   const vbl_text_rules *rules = vbl_vocabulary_rules(v);
-  const struct {
-    const char *name;
-    bool value;
-  } flags[] = {{"lower_case", rules->lower_case},
-               {"strip_accents", rules->strip_accents},
-               {"split_cjk", rules->split_cjk},
-               {"fast", rules->fast}};
   lua_newtable(L);
-  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-    vbl_lua_set_bool(L, flags[i].name, flags[i].value);
-  }
+  vbl_lua_set_bool(L, "lower_case", rules->lower_case);
+  vbl_lua_set_bool(L, "strip_accents", rules->strip_accents);
+  vbl_lua_set_bool(L, "split_cjk", rules->split_cjk);
+  vbl_lua_set_bool(L, "fast", rules->fast);
   vbl_lua_set_integer(L, "max_chars", rules->max_chars);
   return 1;
 }

@@ -160,7 +160,7 @@ vbl_status vbl_packer_wait(vbl_packer *p, double seconds, bool *finished, int64_
   int64_t end = now.tv_sec * 1000000000LL + now.tv_nsec + (int64_t)(seconds * 1e9);
   pthread_mutex_lock(&p->mutex);
   // In steps of 50 ms, looking for Ctrl-C.
-  while (p->running > 0 && status == VBL_OK) {
+  while (p->running > 0) {
     status = vbl_interrupt_check(err);
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t t = now.tv_sec * 1000000000LL + now.tv_nsec;
