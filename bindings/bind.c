@@ -1,5 +1,6 @@
 // Errors, options and the registration of functions, for every binding file.
-// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_push_numbers, vbl_lua_set_*, vbl_lua_raise, vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
+// defines: vbl_lua_register, vbl_lua_document, vbl_lua_class, vbl_lua_{own,disown}, vbl_lua_push_numbers, vbl_lua_set_*, vbl_lua_raise,
+// vbl_lua_error, vbl_lua_collect, vbl_lua_check_{int,keys}, vbl_lua_nearest, vbl_lua_opt_*
 #include "bindings/bind.h"
 
 #include <ctype.h>
