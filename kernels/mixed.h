@@ -29,6 +29,9 @@ typedef struct vbl_mixed_kernels {
   // y = dropout(x) (+ residual, f32, where not NULL).
   void (*dropout_add)(vbl_dtype x_type, const void *x, const void *residual, const vbl_dropout *drop, vbl_dtype y_type, void *y,
                       int64_t N, int64_t D, vbl_stream s);
+  // As cross_entropy_backward of kernels.h; dx bf16, not x.
+  void (*cross_entropy_backward)(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                 double scale, void *dx, int64_t N, int64_t V, vbl_stream s);
   // y = alpha x + beta y (beta 0: y is not read)
   void (*scale_add)(double alpha, vbl_dtype x_type, const void *x, double beta, vbl_dtype y_type, void *y, int64_t n, vbl_stream s);
 } vbl_mixed_kernels;

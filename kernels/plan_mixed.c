@@ -71,6 +71,11 @@ static void dropout_add(vbl_dtype x_type, const void *x, const void *residual, c
     add(named(x_type == VBL_BF16 || y_type == VBL_BF16, "dropout_add", "dropout_add bf16"),
         (size_of(x_type) + (residual != NULL ? F32 : 0)) * n + rows_of(drop, N), size_of(y_type) * n);
 }
+static void cross_entropy_backward(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                   double scale, void *dx, int64_t N, int64_t V, vbl_stream s) {
+  const double by_row = (I32 + F32 + (dloss != NULL ? F32 : 0)) * (double)N;
+  if (N * V > 0) add("cross_entropy_backward bf16", F32 * times(N, V) + by_row, BF16 * times(N, V));
+}
 static void scale_add(double alpha, vbl_dtype x_type, const void *x, double beta, vbl_dtype y_type, void *y, int64_t n,
                       vbl_stream s) {
   add(named(x_type == VBL_BF16 || y_type == VBL_BF16, "scale_add", "scale_add bf16"),
@@ -78,4 +83,5 @@ static void scale_add(double alpha, vbl_dtype x_type, const void *x, double beta
 }
 
 const vbl_mixed_kernels vbl_plan_mixed = {
-    gemm, gelu, gelu_backward, column_sum, layer_norm, residual_norm, layer_norm_backward, dropout_add, scale_add};
+    gemm,     gelu, gelu_backward, column_sum, layer_norm, residual_norm, layer_norm_backward, dropout_add, cross_entropy_backward,
+    scale_add};

@@ -4,6 +4,7 @@
 
 #include "core/ops/loss.h"
 #include "core/ops/product.h"
+#include "kernels/mixed.h"
 
 // The scores of N queries against M keys are never all in memory: so many of them at a time, recomputed in backward. On a device more, since
 // each time all keys are read, and fewer rows would not fill it.
@@ -89,12 +90,13 @@ static void direction_forward(const vbl_real *r, const direction *d, vbl_tensor 
   }
 }
 
-// The gradient of the scores as the products take it.
-static const void *slope_of(const vbl_real *r, const direction *d, int64_t rows) {
-  const int64_t one = 1, n = rows * d->m;
-  if (!d->rounded) return vbl_tensor_data(d->scores);
-  r->be->copy(VBL_F32, vbl_tensor_data(d->scores), &one, VBL_BF16, vbl_tensor_data(d->slope), &one, 1, &n, NULL);
-  return vbl_tensor_data(d->slope);
+// The gradient of the scores of rows from .. from + rows, as the products take it.
+static const void *slope_of(const vbl_real *r, const direction *d, int64_t from, int64_t rows, const vbl_tensor *lse,
+                            const vbl_tensor *dloss, double scale) {
+  void *s = vbl_tensor_data(d->scores), *to = d->rounded ? vbl_tensor_data(d->slope) : s;
+  (d->rounded ? r->mixed->cross_entropy_backward : r->be->cross_entropy_backward)(s, vbl_at(d->label, from), -1, vbl_at(lse, from),
+                                                                                  vbl_at(dloss, from), scale, to, rows, d->m, NULL);
+  return to;
 }
 
 // da (+)= ds b / temperature, db (+)= ds' a / temperature, where ds is the gradient of the scores (rounded: without the temperature in b or a).
@@ -104,10 +106,8 @@ static void direction_backward(const vbl_real *r, const direction *d, const vbl_
   if (!add && db != NULL && d->n == 0) vbl_zero(r, db);
   for (int64_t i = 0; i < d->n; i += d->chunk) {
     const int64_t rows = d->n - i < d->chunk ? d->n - i : d->chunk;
-    void *s = vbl_tensor_data(d->scores);
     scores(r, d, i, rows);
-    r->be->cross_entropy_backward(s, vbl_at(d->label, i), -1, vbl_at(lse, i), vbl_at(dloss, i), scale, s, rows, d->m, NULL);
-    const void *ds = slope_of(r, d, rows);
+    const void *ds = slope_of(r, d, i, rows, lse, dloss, scale);
     if (da != NULL)
       product(r, d, false, false, rows, d->D, d->m, ds, d->m, vbl_tensor_data(d->b), d->D, add, vbl_at(da, i * d->D), d->D);
     if (db != NULL)

@@ -12,8 +12,15 @@
 using namespace vbl_cuda;
 
 const vbl_mixed_kernels vbl_cuda_mixed_kernels = {
-    vbl_cuda_mixed_gemm,       vbl_cuda_mixed_gelu,          vbl_cuda_mixed_gelu_backward,       vbl_cuda_mixed_column_sum,
-    vbl_cuda_mixed_layer_norm, vbl_cuda_mixed_residual_norm, vbl_cuda_mixed_layer_norm_backward, vbl_cuda_mixed_dropout_add,
+    vbl_cuda_mixed_gemm,
+    vbl_cuda_mixed_gelu,
+    vbl_cuda_mixed_gelu_backward,
+    vbl_cuda_mixed_column_sum,
+    vbl_cuda_mixed_layer_norm,
+    vbl_cuda_mixed_residual_norm,
+    vbl_cuda_mixed_layer_norm_backward,
+    vbl_cuda_mixed_dropout_add,
+    vbl_cuda_mixed_cross_entropy_backward,
     vbl_cuda_mixed_scale_add,
 };
 

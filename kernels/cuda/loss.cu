@@ -1,9 +1,10 @@
 // Softmax, cross-entropy and row normalisation, with their backward. A warp a row, or a block where rows are long.
 // defines: vbl_cuda_softmax, vbl_cuda_softmax_backward, vbl_cuda_cross_entropy, vbl_cuda_cross_entropy_backward,
-//          vbl_cuda_normalize_rows, vbl_cuda_normalize_rows_backward
+//          vbl_cuda_mixed_cross_entropy_backward, vbl_cuda_normalize_rows, vbl_cuda_normalize_rows_backward
 #include <initializer_list>
 
-#include "kernels/cuda/backend.h"
+#include "kernels/cuda/mixed.h"
+#include "kernels/cuda/numbers.h"
 
 using namespace vbl_cuda;
 
@@ -52,6 +53,16 @@ static __device__ void map_row(const float *x, float *y, int64_t V, int64_t befo
         float4 v = four_at(x + j);
         v.x = f(j, v.x), v.y = f(j + 1, v.y), v.z = f(j + 2, v.z), v.w = f(j + 3, v.w);
         __stwb((float4 *)(y + j), v);
+      });
+}
+// The same, rounded.
+template <int G, class F>
+static __device__ void map_row(const float *x, bf16 *y, int64_t V, int64_t before, F f) {
+  each_in_row<G>(
+      V, before, [&](int64_t j) { store(y + j, (float)f(j, x[j])); },
+      [&](int64_t j) {
+        const float4 v = four_at(x + j);
+        __stwb((rounded_quad *)(y + j), rounded_quad{pack(f(j, v.x), f(j + 1, v.y)), pack(f(j + 2, v.z), f(j + 3, v.w))});
       });
 }
 // The same with two, x and z.
@@ -151,10 +162,9 @@ static __global__ void cross_entropy_kernel(const float *x, const int32_t *label
   }
 }
 
-template <int G>
-static __global__ void cross_entropy_backward_kernel(const float *x, const int32_t *label, int32_t ignore, const float *lse,
-                                                     const float *dloss, float scale, float *dx, int64_t N, int64_t V,
-                                                     bool together) {
+template <int G, class Y>
+static __device__ void each_slope(const float *x, const int32_t *label, int32_t ignore, const float *lse, const float *dloss,
+                                  float scale, Y *dx, int64_t N, int64_t V, bool together) {
   EACH_ROW(i, N) {
     const float *row = x + i * V, l = lse[i];
     const int64_t before = before_fours(row, V, together), right = label[i];
@@ -163,6 +173,17 @@ static __global__ void cross_entropy_backward_kernel(const float *x, const int32
     map_row<G>(row, dx + i * V, V, before,
                [&](int64_t j, float v) { return ignored ? 0 : (expf(v - l) - (float)(j == right)) * factor; });
   }
+}
+template <int G>
+static __global__ void cross_entropy_backward_kernel(const float *x, const int32_t *label, int32_t ignore, const float *lse,
+                                                     const float *dloss, float scale, float *dx, int64_t N, int64_t V,
+                                                     bool together) {
+  each_slope<G>(x, label, ignore, lse, dloss, scale, dx, N, V, together);
+}
+template <int G>
+static __global__ void rounded_backward_kernel(const float *x, const int32_t *label, int32_t ignore, const float *lse,
+                                               const float *dloss, float scale, bf16 *dx, int64_t N, int64_t V, bool together) {
+  each_slope<G>(x, label, ignore, lse, dloss, scale, dx, N, V, together);
 }
 
 void vbl_cuda_cross_entropy(const void *x, const int32_t *label, int32_t ignore, void *loss, void *lse, int64_t N, int64_t V,
@@ -174,6 +195,13 @@ void vbl_cuda_cross_entropy_backward(const void *x, const int32_t *label, int32_
                                      double scale, void *dx, int64_t N, int64_t V, vbl_stream s) {
   LAUNCH_ROWS(cross_entropy_backward_kernel, N, V, s, (const float *)x, label, ignore, (const float *)lse, (const float *)dloss,
               (float)scale, (float *)dx, N, V, are_together({x, dx}));
+}
+
+// Fours of dx, 8 bytes each, lie as those of x do.
+void vbl_cuda_mixed_cross_entropy_backward(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                           double scale, void *dx, int64_t N, int64_t V, vbl_stream s) {
+  LAUNCH_ROWS(rounded_backward_kernel, N, V, s, (const float *)x, label, ignore, (const float *)lse, (const float *)dloss,
+              (float)scale, (bf16 *)dx, N, V, (uintptr_t)x % 16 == 0 && (uintptr_t)dx % 8 == 0);
 }
 
 // norm keeps |x| itself, also where it is below eps.

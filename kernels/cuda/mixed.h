@@ -23,6 +23,8 @@ void vbl_cuda_mixed_layer_norm_backward(const void *x, const void *mean, const v
                                         void *dgamma, void *dbeta, bool accumulate, int64_t N, int64_t D, vbl_stream s);
 void vbl_cuda_mixed_dropout_add(vbl_dtype x_type, const void *x, const void *residual, const vbl_dropout *drop, vbl_dtype y_type,
                                 void *y, int64_t N, int64_t D, vbl_stream s);
+void vbl_cuda_mixed_cross_entropy_backward(const void *x, const int32_t *label, int32_t ignore, const void *lse, const void *dloss,
+                                           double scale, void *dx, int64_t N, int64_t V, vbl_stream s);
 void vbl_cuda_mixed_scale_add(double alpha, vbl_dtype x_type, const void *x, double beta, vbl_dtype y_type, void *y, int64_t n,
                               vbl_stream s);
 

@@ -1,5 +1,5 @@
 // Numbers of every dtype in kernels: loads, stores with their roundings, GELU.
-// defines: vbl_cuda::{bf16, load, store, chunk, pack, reciprocal, normal_cdf, gelu_erf, gelu_slope}
+// defines: vbl_cuda::{bf16, load, store, chunk, rounded_quad, pack, reciprocal, normal_cdf, gelu_erf, gelu_slope}
 #pragma once
 #include "kernels/cuda/cuda.h"
 
@@ -35,6 +35,15 @@ static __device__ inline void store(bf16 *to, double v) { store(to, (float)v); }
 struct alignas(16) chunk {
   uint32_t pair[4];
 };
+
+// Four of them.
+#ifdef __CUDACC__
+typedef uint2 rounded_quad;
+#else
+struct alignas(8) rounded_quad {
+  uint32_t x, y;
+};
+#endif
 
 // Two numbers, rounded to nearest even.
 static __device__ inline uint32_t pack(float low, float high) {

@@ -120,10 +120,6 @@ static __device__ bool quads(const piece &p, const stretch &c) {
   return wide % 16 == 0 && (p.narrow == nullptr || (uintptr_t)(p.narrow + c.first) % 8 == 0);
 }
 
-struct alignas(8) rounded_quad {
-  uint32_t pair[2];
-};
-
 // Four elements: four reads of 16 bytes on their way at once.
 static __device__ void adamw_quad(const piece &p, int64_t i, const adamw_step &a) {
   float4 w = *(const float4 *)(p.w + i), m = *(const float4 *)(p.m + i), v = *(const float4 *)(p.v + i);
@@ -135,7 +131,7 @@ static __device__ void adamw_quad(const piece &p, int64_t i, const adamw_step &a
   *(float4 *)(p.w + i) = w;
   *(float4 *)(p.m + i) = m;
   *(float4 *)(p.v + i) = v;
-  if (p.narrow != nullptr) *(rounded_quad *)(p.narrow + i) = {{pack(w.x, w.y), pack(w.z, w.w)}};
+  if (p.narrow != nullptr) *(rounded_quad *)(p.narrow + i) = {pack(w.x, w.y), pack(w.z, w.w)};
 }
 
 static __global__ void pieces_kernel(const piece *pieces, const stretch *stretches, int count, const float *scale,

@@ -57,6 +57,7 @@ static void all_free(void) {
 
 static const vbl_dtype types[] = {VBL_F32, VBL_BF16};
 // Rows that stay in three spans of registers, in four, and in none; whole parts and not. Chunks of rows: one and more.
+static const bool bools[] = {false, true};
 static const int64_t widths[] = {1, 7, 64, 100, 768, 1001, 1024, 1300, 2048}, counts[] = {1, 5, 70};
 #define EACH(array, v)                                                     \
   for (size_t v##_i = 0; v##_i < sizeof(array) / sizeof *(array); v##_i++) \
@@ -192,6 +193,22 @@ static void sums(void) {
   }
 }
 
+// Rows around what a warp and a block take, of lengths that are and are not whole fours; labels that count and that do not.
+static void cross_entropy(void) {
+  EACH(widths, V) EACH(counts, N) EACH(bools, weighted) {
+    const both x = drawn(N * V, -3, 3), lse = empty(N), loss = empty(N), dloss = drawn(N, -1, 1), dx = empty(N * V);
+    int32_t *label = shared_new((size_t)N * sizeof *label);
+    for (int64_t i = 0; i < N; i++) label[i] = i % 4 == 3 ? -1 : (int32_t)(i * 13 % V);
+    ref->cross_entropy(x.p.d, label, -1, loss.p.d, lse.p.d, N, V, NULL);
+    for (int64_t i = 0; i < N; i++) lse.p.f[i] = (float)lse.p.d[i];
+    mixed->cross_entropy_backward(x.p.f, label, -1, lse.p.f, weighted ? dloss.p.f : NULL, 0.5, dx.h, N, V, NULL);
+    ref->cross_entropy_backward(x.p.d, label, -1, lse.p.d, weighted ? dloss.p.d : NULL, 0.5, dx.p.d, N, V, NULL);
+    check("cross_entropy_backward", dx, VBL_BF16, 32 * u, 16 * u);
+    shared_free(label);
+    all_free();
+  }
+}
+
 // A column block of a wider matrix plus a dense one, as the gradient of a slice takes it.
 static void binary(void) {
   const both a = drawn(6 * 20, -1, 1), b = drawn(6 * 8, -1, 1), y = empty(6 * 8);
@@ -211,6 +228,7 @@ int main(void) {
   each_backend("norm", norm);
   each_backend("norm_backward", norm_backward);
   each_backend("sums", sums);
+  each_backend("cross_entropy", cross_entropy);
   each_backend("binary", binary);
   return check_done();
 }

@@ -138,6 +138,7 @@ static void mixed(const vbl_backend *gpu) {
       k->layer_norm_backward(m.f(0), m.f(1), m.f(2), m.f(3), x, m.f(4), nullptr, m.f(5), nullptr, maybe, sums, sums, false, 70, 8,
                              nullptr);
       k->dropout_add(x, m.f(0), nullptr, nullptr, y, m.f(1), 6, 8, nullptr);
+      k->cross_entropy_backward(m.f(0), m.index, -1, m.f(1), nullptr, 1, m.f(2), 3, 5, nullptr);
       k->scale_add(1, x, m.f(0), 1, y, m.f(1), 5, nullptr);
     });
 }
