@@ -224,8 +224,7 @@ static int json_encode(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 2);
   vbl_lua_check_keys(L, 2, known);
-  writer w = {
-      .L = L, .indent = vbl_lua_opt_int(L, 2, "indent", -1), .nan_strings = vbl_lua_opt_choice(L, 2, "nan", nans, 0) == 1};
+  writer w = {.L = L, .indent = vbl_lua_opt_int(L, 2, "indent", -1), .nan_strings = vbl_lua_opt_choice(L, 2, "nan", nans, 0) == 1};
   if (lua_istable(L, 2) && lua_getfield(L, 2, "order") == LUA_TTABLE) w.order = lua_gettop(L);
   w.data = vbl_lua_own(L, sizeof *w.data, end_text);
   int text = lua_gettop(L);
