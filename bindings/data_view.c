@@ -397,7 +397,7 @@ static int view_loader(lua_State *L) {
   view *w = check_view(L);
   lua_settop(L, 2);
   vbl_lua_check_keys(L, 2, known);
-  int threads = (int)vbl_lua_opt_integer(L, 2, "threads", 2), ahead = (int)vbl_lua_opt_integer(L, 2, "ahead", 4);
+  int threads = vbl_lua_opt_int(L, 2, "threads", 2), ahead = vbl_lua_opt_int(L, 2, "ahead", 4);
   loader *l = lua_newuserdatauv(L, sizeof *l, 1);
   *l = (loader){NULL, w};
   luaL_setmetatable(L, LOADER_META);

@@ -78,8 +78,14 @@ static vbl_status open_cuda(int device, const vbl_backend **out, vbl_error *err)
   return *out != NULL ? VBL_OK : vbl_fail(err, VBL_EDEVICE, "%s", message);
 }
 
+// The number behind "cuda:"; -1: it is none.
+static int numbered(const char *name) {
+  const char *number = strncmp(name, "cuda:", 5) == 0 ? name + 5 : "";
+  const size_t digits = strspn(number, "0123456789");
+  return digits >= 1 && digits <= 4 && number[digits] == '\0' ? atoi(number) : -1;
+}
+
 vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error *err) {
-  int device = 0, used = 0;
   if (strcmp(name, "cpu") == 0) {
     *out = vbl_cpu_backend();
     return VBL_OK;
@@ -92,7 +98,7 @@ vbl_status vbl_backend_open(const char *name, const vbl_backend **out, vbl_error
     *out = opened;
     return VBL_OK;
   }
-  if (strcmp(name, "cuda") == 0 || (sscanf(name, "cuda:%d%n", &device, &used) == 1 && name[used] == '\0'))
-    return open_cuda(device, out, err);
+  const int device = strcmp(name, "cuda") == 0 ? 0 : numbered(name);
+  if (device >= 0) return open_cuda(device, out, err);
   return vbl_fail(err, VBL_EINVAL, "no device '%s' (cpu, cuda, or cuda:N)", name);
 }

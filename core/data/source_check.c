@@ -191,6 +191,10 @@ static vbl_status mark_images(looking *l, int32_t split, vbl_meetings *out, vbl_
         result = add_mark(l, hash[k], split, of->sample[i + k], err);
         continue;
       }
+      if (status[k] == VBL_ENOMEM || status[k] == VBL_EINTERRUPT) {
+        result = vbl_fail(err, status[k], "%s", why[k].message);
+        continue;
+      }
       out->unreadable++;
       result = report_unreadable(s, of->sample[i + k], why[k].message, &out->report, err);
     }

@@ -77,6 +77,7 @@ check.group("order and loader", function()
     return list
   end
   local one, many = batches {threads = 1, ahead = 1}, batches {threads = 4, ahead = 3}
+  check.error(function() train:loader {threads = 2 ^ 32 + 1} end, "expected 1 to 256")
   for k = 1, 6 do
     check.equal(one[k].epoch, k)
     check.equal(one[k].index[2], order[k + 50])

@@ -69,7 +69,9 @@ check.group("what is refused", function()
   check.error(function() vbl.zeros(2, {dtype = "f64", device = "cuda"}) end, "cuda:0 does not compute in f64", "f32")
   check.error(function() return vbl.zeros(2) + vbl.zeros(2, {device = "cuda"}) end, "cuda:0", "cpu")
   check.error(function() vbl.zeros(2):to "cuda:3" end, "cuda:3")
-  check.error(function() vbl.zeros(2):to "cuda:x" end, "no device 'cuda:x'")
+  for _, name in ipairs {"cuda:x", "cuda:", "cuda:-1", "cuda:1x", "cuda:4294967296"} do
+    check.error(function() vbl.zeros(2):to(name) end, ("no device '%s'"):format(name))
+  end
   local w = vbl.ones(2, {requires_grad = true})
   check.error(function() return (w * 2):to "cuda" end, "move the leaves")
   local big = vbl.tensor({16777217}, {dtype = "i32", device = "cuda"})
