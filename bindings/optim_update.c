@@ -47,7 +47,7 @@ static int method_queue(lua_State *L) {
 static vbl_optimizer *take_back(lua_State *L) {
   vbl_optimizer *o = vbl_lua_check_optimizer(L);
   const vbl_update *u = check_update(L, 2);
-  luaL_argcheck(L, vbl_update_leaves(u) == o->count, 2, "expected an update of this optimizer");
+  luaL_argcheck(L, vbl_update_is_of(u, o), 2, "expected an update of this optimizer");
   vbl_optimizer_take_back(o, u);
   return o;
 }

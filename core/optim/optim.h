@@ -57,6 +57,7 @@ bool vbl_optimizer_queues(const vbl_optimizer *o);  // whether it can: AdamW on 
 vbl_status vbl_optimizer_queue(vbl_optimizer *o, double lr, vbl_update **out, vbl_error *err);
 vbl_status vbl_optimizer_step_queued(vbl_optimizer *o, double lr, double *norm, vbl_error *err);  // vbl_optimizer_step so
 vbl_status vbl_update_wait(vbl_update *u, double *norm, vbl_error *err);
+bool vbl_update_is_of(const vbl_update *u, const vbl_optimizer *o);
 int vbl_update_leaves(const vbl_update *u);
 void vbl_update_norms(const vbl_update *u, double *norms);  // of each leaf, as vbl_optimizer_norms; after wait
 void vbl_update_free(vbl_update *u);                        // NULL is allowed

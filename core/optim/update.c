@@ -8,6 +8,7 @@
 #include "core/tensor/branch.h"
 
 struct vbl_update {
+  const vbl_optimizer *of;
   const vbl_backend *backend;
   vbl_reading *reading;  // NULL once it was waited for, or where no leaf took part
   int count, pieces;     // leaves; of these, that took part
@@ -64,6 +65,7 @@ static vbl_status queue(vbl_optimizer *o, vbl_update *u, double lr, vbl_error *e
   u->before = malloc((size_t)o->count * sizeof *u->before);
   u->found = calloc((size_t)o->count + 1, sizeof *u->found);
   if (u->trained == NULL || u->before == NULL || u->found == NULL) return vbl_fail(err, VBL_ENOMEM, "optimizer: out of memory");
+  u->of = o;
   u->count = o->count;
   for (int i = 0; i < o->count; i++) {
     u->before[i] = o->leaves[i].t;
@@ -103,6 +105,8 @@ vbl_status vbl_update_wait(vbl_update *u, double *norm, vbl_error *err) {
   *norm = u->found[0];
   return VBL_OK;
 }
+
+bool vbl_update_is_of(const vbl_update *u, const vbl_optimizer *o) { return u->of == o; }
 
 int vbl_update_leaves(const vbl_update *u) { return u->count; }
 

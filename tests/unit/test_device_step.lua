@@ -107,7 +107,9 @@ check.group("a gradient that is not finite, found out when the next step is queu
   check.equal(optimizer:state().steps[1], 2)
   _, update = step(1 / 0)
   check.error(function() optimizer:refuse(update) end, "gradient of w has 3 NaN or Inf values; no weight was changed")
-  check.error(function() vbl.optim.adamw({{name = "w", tensor = w}}):take_back(update) end, "expected an update of this optimizer")
+  for _, leaves in ipairs {{{name = "w", tensor = w}}, {{name = "w", tensor = w}, {name = "other", tensor = vbl.ones(2, {requires_grad = true})}}} do
+    check.error(function() vbl.optim.adamw(leaves):take_back(update) end, "expected an update of this optimizer")
+  end
   vbl.set_device "cpu"
 end)
 
