@@ -9,6 +9,7 @@
 -- the thesis's way: a fused vector has already seen its partner, so the pair gives itself away.
 -- augment = {...}: of the training images (vbl.data.augment); the test sees them as they are.
 local vbl = require "vbl"
+local contrast = require "vbl.tasks.contrast"
 local readout = require "vbl.models.readout"
 local tasks = require "vbl.tasks"
 local augment = require "vbl.data.augment"
@@ -84,14 +85,16 @@ function Ap:forward(model, work, lo, hi, pass)
           stats = {["loss.ap"] = {loss, 0}, ["accuracy.ap"] = {right, #y}}}
 end
 
-function Ap:join(keys, model)
+Ap.joins_own = true
+
+function Ap:join(keys, model, own)
   local c = self.contrastive
   local q, temperature = keys[1], c.temperature
   if c.learnable then
     temperature = model.heads.log_temperature:exp():reshape()
     if temperature:device() ~= "cpu" then q, temperature = q / temperature, 1 end  -- info_nce would wait for it
   end
-  local loss = F.info_nce(q, keys[2], {temperature = temperature, symmetric = true})
+  local loss = contrast(q, keys[2], {temperature = temperature, symmetric = true}, own)
   return loss * c.weight, {["loss.contrastive"] = loss, ["chance.contrastive"] = math.log(keys[1]:size(1))}
 end
 

@@ -2,7 +2,7 @@
 --   checked.list(tasks, batch)                             raises where one is no task, or two have one name. batch: the samples of a step
 --   checked.prepare(task, data, batch, key) -> work        what the task's function gives, or an error that says what it has to give
 --   checked.forward(task, model, work, lo, hi, pass) -> {loss=, keys=, stats=}
---   checked.join(task, keys, model) -> loss, name -> number or tensor
+--   checked.join(task, keys, model[, own]) -> loss, name -> number or tensor
 local sorted_keys = require "vbl.sorted_keys"
 
 local checked = {}
@@ -27,6 +27,7 @@ local fields = {
   check = {"a function check(self, model, data)", is_function},
   weight = {"a number of at least 0, or a function(step, total_steps)", function(w) return is_function(w) or is_number(w) and w >= 0 and w < math.huge end},
   batch = {"how many of a step's samples the task takes", is_number},
+  joins_own = {"true or false", function(value) return type(value) == "boolean" end},
   all_images = {"true or false", function(value) return type(value) == "boolean" end},
   passes = {"a whole number from 1 to 2048", function(n) return math.type(n) == "integer" and n >= 1 and n <= 2048 end},
 }
@@ -141,8 +142,8 @@ function checked.forward(task, model, work, lo, hi, pass)
   return out
 end
 
-function checked.join(task, keys, model)
-  local loss, values = task:join(keys, model)
+function checked.join(task, keys, model, own)
+  local loss, values = task:join(keys, model, own)
   loss = scalar(task, "join", loss)
   if values ~= nil and type(values) ~= "table" then fail(task, "join has to return {name = number} behind its loss, got %s", show(values)) end
   for name, value in pairs(values or {}) do

@@ -12,7 +12,10 @@
 --                                                 parts of the batch, make the terms that need the whole batch. stats: name -> {sum, count};
 --                                                 a sum is a number, or a tensor of one element: then no device is waited for. Of a task
 --                                                 named NAME loss.NAME is what a run tells; chance.NAME is the loss of a model that knows nothing.
---   task:join(keys, model) -> loss, {name -> number or tensor}    those terms (InfoNCE) from the joined keys; absent where there are none.
+--   task:join(keys, model, own) -> loss, {name -> number or tensor}    those terms (InfoNCE) from the joined keys; absent where there are none. A task that
+--                                                 says joins_own = true gets `own` where there are several ranks, {first =, count =} of this one's rows, and gives
+--                                                 its share (vbl.tasks.contrast): the losses, and the values that are tensors, are added up over the ranks; numbers
+--                                                 are alike on all. Else each rank joins all.
 --   task:check(model, data)                       raises where the task cannot be trained with them; may be absent
 -- What a task is and what its functions return is checked (vbl.tasks.checked): a mistake is a sentence that names the task.
 -- With these the trainer accumulates micro-batches to exactly the big batch's gradient, contrastive terms included.

@@ -10,6 +10,7 @@
 --                         of one is to match patch i of the other; colours and blur are each view's own.
 local vbl = require "vbl"
 local tasks = require "vbl.tasks"
+local contrast = require "vbl.tasks.contrast"
 local augment = require "vbl.data.augment"
 local F = require "vbl.nn.functional"
 
@@ -76,8 +77,10 @@ function Mim:forward(model, work, lo, hi, pass)
   return {keys = {tokens(out[1]), tokens(out[2])}, stats = {}}
 end
 
-function Mim:join(keys)
-  local loss = F.info_nce(keys[1], keys[2], {temperature = self.temperature})
+Mim.joins_own = true
+
+function Mim:join(keys, _, own)
+  local loss = contrast(keys[1], keys[2], {temperature = self.temperature}, own)
   return loss, {["loss.mim"] = loss, ["candidates.mim"] = keys[2]:size(1)}
 end
 

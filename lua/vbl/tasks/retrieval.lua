@@ -4,6 +4,7 @@
 -- Of the samples of a batch that show one image only the first takes part in the loss: the others are no negatives of it. (A fused vector has already
 -- seen its partner: with it every pair would find itself.)
 --   retrieval.new{name =} -> a task
+local contrast = require "vbl.tasks.contrast"
 local predictions = require "vbl.tasks.predictions"
 local store = require "vbl.store.c"
 local tasks = require "vbl.tasks"
@@ -40,8 +41,10 @@ function Task:forward(model, work, lo, hi, pass)
   return {keys = {F.gather_rows(vectors[1], rows), F.gather_rows(vectors[2], rows)}, vectors = vectors, stats = {}}
 end
 
-function Task:join(keys)
-  local loss = F.info_nce(keys[1], keys[2], {temperature = self.temperature, symmetric = true})
+Task.joins_own = true
+
+function Task:join(keys, _, own)
+  local loss = contrast(keys[1], keys[2], {temperature = self.temperature, symmetric = true}, own)
   return loss, {["loss." .. self.name] = loss, ["chance." .. self.name] = math.log(keys[1]:size(1))}
 end
 

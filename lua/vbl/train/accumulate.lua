@@ -104,13 +104,24 @@ local function leaves_of(columns)
   return keys, first
 end
 
--- The loss of keys, which goes back to them. Each rank has all of it, and a parameter in it gets its share of the sum over the ranks.
-local function join(model, e, keys, result)
+-- Of several ranks each joins its own rows, where the task can; of another task all, each rank.
+local function joins_own(task) return dist.size() > 1 and task.joins_own end
+
+-- The loss of keys, which goes back to them. part: {loss =, stats =} of this rank, which are added up, joined: of all. A task that joins all on each rank
+-- gives the gradient as often as there are ranks: a parameter in it gets its share.
+local function join(model, e, keys, own, part, joined)
   if not keys[1] then return end
-  local joined, values = checked.join(e.task, keys, model)
-  add_values(result.stats, values)
-  result.loss = result.loss + later.of(joined, e.scale)
-  if e.scale then (joined * (e.scale / dist.size())):backward() end
+  local shared = joins_own(e.task)
+  local loss, values = checked.join(e.task, keys, model, shared and own or nil)
+  for name, v in pairs(values or {}) do add_values((shared and type(v) ~= "number" and part or joined).stats, {[name] = v}) end
+  local result = shared and part or joined
+  result.loss = result.loss + later.of(loss, e.scale)
+  if not e.scale then return end
+  (loss * (shared and e.scale or e.scale / dist.size())):backward()
+  if not shared then return end
+  local leaves = {}
+  for j, k in ipairs(keys) do leaves[j] = {tensor = k} end
+  dist.sum_gradients(leaves)
 end
 
 -- Where an entry's part goes back from: its share of the loss, and its keys, with their slice of the joined keys' gradient, which begins at `row`. -> that
@@ -124,7 +135,7 @@ local function add_roots(roots, seeds, e, out, keys, row)
   for j, k in ipairs(out.keys or {}) do
     if keys[j].grad and k.requires_grad then
       local slice = keys[j].grad:narrow(1, row, k:size(1))
-      roots[#roots + 1], seeds[#seeds + 1] = k, dist.size() > 1 and slice * dist.size() or slice
+      roots[#roots + 1], seeds[#seeds + 1] = k, dist.size() > 1 and not joins_own(e.task) and slice * dist.size() or slice
     end
   end
   if out.loss or out.keys then return loss, #roots > before end
@@ -147,12 +158,15 @@ local function whole(model, entries)
   end)
 end
 
+-- How many rows a list of columns has.
+local function height(columns) return columns and columns[1] and columns[1]:size(1) or 0 end
+
 -- An entry's keys joined with the other ranks'. -> what came of that, of this rank's samples, the joined keys, its first row in them
 local function meet(model, e, out)
-  local joined, part, keys, row = {loss = 0, stats = {}}, {stats = {}}, {}, 1
+  local joined, part, keys, row = {loss = 0, stats = {}}, {loss = 0, stats = {}}, {}, 1
   if e.task.join then
     keys, row = leaves_of(out.keys or {})
-    join(model, e, keys, joined)
+    join(model, e, keys, {first = row, count = height(out.keys)}, part, joined)
   end
   add_stats(part.stats, out.stats or {})
   return joined, part, keys, row
@@ -164,7 +178,8 @@ local function whole_share(model, entries)
   local parts = together.in_turn(model, calls_of(entries), function(i, out)
     local part, keys, row
     joined[i], part, keys, row = meet(model, entries[i], out)
-    part.loss, part.trained = part_back(entries[i], out, keys, row)
+    local loss, trained = part_back(entries[i], out, keys, row)
+    part.loss, part.trained = part.loss + (loss or 0), trained
     return part
   end)
   return whole_batch(entries, parts, joined)
@@ -189,10 +204,10 @@ local function each_part(entries, micro, fn)
   end
 end
 
--- First runs: of each entry whose task joins keys these, of all parts, as leaves; this rank's first row; and how many rows each part gave:
--- columns, rows, counts.
+-- First runs: of each entry whose task joins keys these, of all parts, as leaves; which rows are this rank's, {first =, count =}; and how many rows each part
+-- gave: columns, own, counts.
 local function collect_keys(model, entries, micro)
-  local columns, rows, counts, joining = {}, {}, {}, {}
+  local columns, own, counts, joining = {}, {}, {}, {}
   for i, e in ipairs(entries) do
     columns[i], counts[i] = {}, {}
     if e.task.join then joining[#joining + 1] = setmetatable({at = i}, {__index = e}) end
@@ -201,7 +216,7 @@ local function collect_keys(model, entries, micro)
     local found = vbl.scope(vbl.no_grad, together.in_turn, model, calls_of(some, from, micro), function(_, out) return out.keys or {} end)
     for k, keys in ipairs(found) do
       local i = some[k].at
-      table.insert(counts[i], keys[1] and keys[1]:size(1) or 0)
+      table.insert(counts[i], height(keys))
       for j, part in ipairs(keys) do
         columns[i][j] = columns[i][j] or {}
         table.insert(columns[i][j], part)
@@ -210,18 +225,19 @@ local function collect_keys(model, entries, micro)
   end)
   for i, list in ipairs(columns) do
     for j, parts in ipairs(list) do list[j] = vbl.cat(parts, 1) end
-    rows[i] = 1
-    if entries[i].task.join then columns[i], rows[i] = leaves_of(list) end
+    own[i] = {first = 1, count = height(list)}
+    if entries[i].task.join then columns[i], own[i].first = leaves_of(list) end
   end
-  return columns, rows, counts
+  return columns, own, counts
 end
 
 local function split(model, entries, micro)
   local parts, joined = {}, {}
-  local keys, rows, counts = collect_keys(model, entries, micro)
+  local keys, own, counts = collect_keys(model, entries, micro)
+  local rows = {}
   for i, e in ipairs(entries) do
-    parts[i], joined[i] = {loss = 0, stats = {}}, {loss = 0, stats = {}}
-    join(model, e, keys[i], joined[i])
+    parts[i], joined[i], rows[i] = {loss = 0, stats = {}}, {loss = 0, stats = {}}, own[i].first
+    join(model, e, keys[i], own[i], parts[i], joined[i])
   end
   each_part(entries, micro, function(some, places, from)
     vbl.scope(together.in_turn, model, calls_of(some, from, micro), function(k, out)
@@ -261,7 +277,8 @@ local function together_share(model, entries)
   for i, out in ipairs(together.forward(model, calls_of(entries))) do
     local keys, row
     joined[i], parts[i], keys, row = meet(model, entries[i], out)
-    parts[i].loss, parts[i].trained = add_roots(roots, seeds, entries[i], out, keys, row)
+    local loss, trained = add_roots(roots, seeds, entries[i], out, keys, row)
+    parts[i].loss, parts[i].trained = parts[i].loss + (loss or 0), trained
   end
   if #roots > 0 then vbl.backward(roots, seeds) end
   return whole_batch(entries, parts, joined)
