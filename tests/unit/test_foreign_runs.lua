@@ -67,6 +67,29 @@ check.group("a table of an analysis", function()
   files:write("runs/good/analysis/layers.json", '{"title":"t","columns":["a"],"rows":true}')
   local said, code = says("report", out .. "/good")
   check.ok(code == 0 and c.read_file(out .. "/good/report.html"):find("layers.json.rows: expected a list, got true", 1, true), said)
+  local function page(name, rows, columns, ...)
+    files:write("runs/good/analysis/" .. name .. ".json", ('{"title":"t","columns":%s,"rows":%s}'):format(columns or '["a","b","r","c","cka"]', rows))
+    local text, exit = says("report", out .. "/good")
+    local html = c.read_file(out .. "/good/report.html")
+    check.ok(exit == 0 and not text:find "attempt", text)
+    for _, part in ipairs {...} do check.ok(html:find(part, 1, true), part) end
+    c.remove(out .. "/good/analysis/" .. name .. ".json")
+  end
+  page("layers", '[[1,2,"x"],[null,3,[]]]', '["a","a_lo","a_hi"]', "layers.json.rows.2.3: expected a text or a number, got a table")
+  page("layers", '[[1,2,"x"]]', '["a","a_lo","a_hi"]')
+  for _, row in ipairs {'"matched","text - vision","x",0,1', '"matched","text - vision",100000000,0,1', '"matched","text - vision",0', 'null,null,0,0,1'} do
+    page("matrix-cka", "[[" .. row .. "]]", nil, "matrix-cka.json.rows.1: expected a map&#39;s row")
+  end
+  page("evolution-matrix-cka", '[[1,"matched",0,0,1],[2,"matched",0,5,1]]')  -- a map with holes
+end)
+
+check.group("layers that would need room without end", function()
+  local path = out .. "/good/metrics.jsonl"
+  local before = c.read_file(path)
+  c.write_atomic(path, before .. '{"step":1,"epoch":1,"split":"probe.matched","name":"layer.300000000.cka","value":0.5,"time":1}\n')
+  local said, code = says("report", out .. "/good")
+  check.ok(code == 0 and c.read_file(out .. "/good/report.html"):find("name: expected a layer below 1000", 1, true), said)
+  c.write_atomic(path, before)
 end)
 
 check.group("what would be waited for, or never ends, is no file", function()

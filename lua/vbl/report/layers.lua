@@ -114,26 +114,27 @@ end
 
 -- ---- layer x layer
 
-local function cells(sheet, first, matrices)
-  for _, row in ipairs(sheet.rows) do
-    local key = first(row)
-    if key then
-      local i, j, v = row[#row - 2] + 1, row[#row - 1] + 1, row[#row]
-      matrices[key] = matrices[key] or {}
-      matrices[key][i] = matrices[key][i] or {}
-      matrices[key][i][j] = type(v) == "number" and v or NAN
-    end
-  end
-  return matrices
-end
-
-local function empty_like(matrix)
+local function empty(n, m)
   local made = {}
-  for i, row in ipairs(matrix) do
+  for i = 1, n do
     made[i] = {}
-    for j in ipairs(row) do made[i][j] = NAN end
+    for j = 1, m do made[i][j] = NAN end
   end
   return made
+end
+
+local function empty_like(matrix) return empty(#matrix, #matrix[1]) end
+
+-- The sheet's matrices by key_of(row); a cell that no row has is NaN.
+local function cells(sheet, key_of)
+  local matrices, n, m = {}, 0, 0
+  for _, row in ipairs(sheet.rows) do n, m = math.max(n, row[3] + 1), math.max(m, row[4] + 1) end
+  for _, row in ipairs(sheet.rows) do
+    local key, v = key_of(row), row[5]
+    matrices[key] = matrices[key] or empty(n, m)
+    matrices[key][row[3] + 1][row[4] + 1] = type(v) == "number" and v or NAN
+  end
+  return matrices
 end
 
 -- Of a measure without a known end (a distance): the largest value.
@@ -160,7 +161,7 @@ end
 
 -- Text against vision at every epoch.
 local function add_evolution(list, run, many, sheet, epochs)
-  local found = cells(sheet, function(row) return row[2] .. " " .. row[1] end, {})
+  local found = cells(sheet, function(row) return row[2] .. " " .. row[1] end)
   for _, partner in ipairs(partners) do
     local any
     for _, epoch in ipairs(epochs) do any = any or found[partner[1] .. " " .. epoch] end
@@ -174,7 +175,7 @@ end
 
 -- The blocks of one checkpoint: those within a stream; text against vision too where no evolution has it.
 local function add_blocks(list, run, many, sheet, has_evolution)
-  local found = cells(sheet, function(row) return row[1] .. " " .. row[2] end, {})
+  local found = cells(sheet, function(row) return row[1] .. " " .. row[2] end)
   for _, block in ipairs {"text - vision", "text - text", "vision - vision"} do
     for _, partner in ipairs(partners) do
       local matrix = found[partner[1] .. " " .. block]

@@ -83,7 +83,7 @@ local function body_of(sheet)
     for k, column in ipairs(columns) do
       local v, low, high = table.unpack(sheet.rows[i], column.at, column.at + 2)
       rows[i][k] = shown(v)
-      if column.interval and type(low) == "number" then
+      if column.interval and type(low) == "number" and type(high) == "number" then
         rows[i][k] = markup.raw(text(shown(v)) .. " " .. e("small", nil, ("[%.3f, %.3f]"):format(low, high)))
       end
       numeric[k] = numeric[k] or type(v) == "number"

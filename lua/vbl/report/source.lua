@@ -11,6 +11,7 @@
 local c = require "vbl.store.c"
 local chance = require "vbl.report.chance"
 local merged = require "vbl.merged"
+local metrics = require "vbl.runs.metrics"
 local record = require "vbl.runs.record"
 local scores = require "vbl.report.scores"
 local series = require "vbl.runs.series"
@@ -30,12 +31,29 @@ end
 
 local function read_text(path) return system.exists(path) and c.read_file(path) or "" end
 
-local sheet = {title = "string", note = "string", columns = {each = "string"}, rows = {each = {each = "any"}}}
+local sheet = {title = "string", note = "string", columns = {each = "string"}, rows = {each = {each = "any"}}, low = "number", high = "number", chance = "number"}
 local pairs_of_attention = {pairs = {each = {}}}
 
-local function read_sheet(path, form)
+local function is_place(v) return math.type(v) == "integer" and v >= 0 and v < metrics.MOST_LAYERS end
+
+local function is_key(v) return type(v) == "string" or type(v) == "number" end
+
+-- A map's rows are {partner and block, or epoch and partner, row, column, value}.
+local function check_rows(value, path, is_map)
+  for i, row in ipairs(value.rows or {}) do
+    for j, cell in pairs(row) do
+      if type(cell) == "table" then error(("%s.rows.%d.%d: expected a text or a number, got a table"):format(path, i, j), 0) end
+    end
+    if is_map and not (#row == 5 and #value.columns == 5 and is_key(row[1]) and is_key(row[2]) and is_place(row[3]) and is_place(row[4])) then
+      error(("%s.rows.%d: expected a map's row, two names, the numbers of two layers below %d, and a value"):format(path, i, metrics.MOST_LAYERS), 0)
+    end
+  end
+end
+
+local function read_sheet(path, name)
   local value = c.json_decode(c.read_file(path), {where = path, nan = "string"})
-  shape.check(value, form, path)
+  shape.check(value, name == "attention" and pairs_of_attention or sheet, path)
+  if name ~= "attention" and value.columns then check_rows(value, path, name:find "matrix%-" ~= nil) end
   return value
 end
 
@@ -44,7 +62,7 @@ local function read_sheets(run)
   local folder = run.path .. "/analysis"
   for _, file in ipairs(system.list(folder) or {}) do
     local name = file:match "^([^.].*)%.json$"
-    local value = name and try(run, nil, read_sheet, folder .. "/" .. file, name == "attention" and pairs_of_attention or sheet)
+    local value = name and try(run, nil, read_sheet, folder .. "/" .. file, name)
     if name == "attention" then
       run.attention = value and value.pairs and value
     elseif value and value.columns and value.rows then

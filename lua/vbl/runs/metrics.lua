@@ -4,7 +4,7 @@
 --
 --   metrics.line{step=, epoch=, split=, name=, value=, time=} -> the line with its end
 --   metrics.read(path) -> array of those tables, numbers as numbers; a last line without its end (a killed writer) is left out. A line that is
---     none raises, with its place
+--     none raises, with its place; so does a layer's number from metrics.MOST_LAYERS on
 --   metrics.alarms(path) -> the same of warnings.jsonl: {step=, epoch=, kind=, text=}
 --   metrics.without_time(text) -> the text without the times, to compare two runs
 local c = require "vbl.store.c"
@@ -44,7 +44,19 @@ local function lines_of(path, form, needed)
   return rows
 end
 
-function metrics.read(path) return lines_of(path, metric, {"step", "name", "value"}) end
+-- Who draws the layers makes room for as many as the largest number says.
+metrics.MOST_LAYERS = 1000
+
+function metrics.read(path)
+  local rows = lines_of(path, metric, {"step", "name", "value"})
+  for number, row in ipairs(rows) do
+    local layer = row.name:match "^layer%.(%d+)%."
+    if layer and tonumber(layer) >= metrics.MOST_LAYERS then
+      error(("%s:%d: name: expected a layer below %d, got %q"):format(path, number, metrics.MOST_LAYERS, row.name), 0)
+    end
+  end
+  return rows
+end
 
 function metrics.alarms(path) return lines_of(path, alarm, {"kind", "text"}) end
 
