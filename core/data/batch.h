@@ -48,11 +48,11 @@ typedef struct vbl_making {
   int32_t caption;
   bool with_images, some;  // some: not of all samples
   int32_t pictures;        // M
-  int32_t *row;      // (B) which of the M images is the sample's; -1: none
-  int32_t *tokens;   // (B, max_tokens)
-  int32_t *lengths;  // (B)
-  uint8_t *images;   // (M, 3, S, S) or NULL
-  vbl_bytes *bad;    // (B) failures of item b: sample number (4 bytes), reason with its NUL, and again
+  int32_t *row;            // (B) which of the M images is the sample's; -1: none
+  int32_t *tokens;         // (B, max_tokens)
+  int32_t *lengths;        // (B)
+  uint8_t *images;         // (M, 3, S, S) or NULL
+  vbl_bytes *bad;          // (B) failures of item b: sample number (4 bytes), reason with its NUL, and again
 } vbl_making;
 
 vbl_status vbl_making_new(const vbl_view *view, const vbl_request *request, vbl_making *m, vbl_error *err);  // checks, copies
