@@ -1,6 +1,6 @@
 -- Workloads as processes of their own under tests/faults (libvbl_faults.so): a chosen call fails, or the process dies there, and what it then
 -- says and leaves is judged.
---   faults.folder                        a fresh folder in memory, removed by faults.finish()
+--   faults.folder                        a fresh folder (fresh_folder.lua)
 --   faults.run(words, {plan=, input=, caller=, durable=}) -> {code=, out=, err=, fired=, note=, count = class -> calls, hung=}
 --     plan: VBL_FAULTS (tests/faults/faults.h); input: a file as standard input; durable: "FOLDER:SHADOW"
 --   faults.workloads.NAME() -> {name=, words=, input=, begin(), whole() -> nil or what differs, again() -> nil or what went wrong}
@@ -24,9 +24,7 @@ local system = require "vbl.system.c"
 io.stdout:setvbuf "line"
 local faults = {workloads = {}}
 
-local root = os.execute "test -w /dev/shm" and "/dev/shm" or os.getenv "TMPDIR" or "/tmp"
-faults.folder = root .. "/vbl-test-faults-" .. system.pid()
-store.make_folder(faults.folder)
+faults.folder = require "fresh_folder" "faults"
 faults.tools = system.executable():match "^(.*)/"
 faults.disk = faults.folder .. "/disk"  -- what a power cut strikes
 store.make_folder(faults.disk)
@@ -520,9 +518,6 @@ function faults.kills(w, number, seed)
   return counts
 end
 
-function faults.finish()
-  store.remove(faults.folder)
-  check.done()
-end
+faults.finish = check.done
 
 return faults

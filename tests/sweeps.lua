@@ -1,6 +1,6 @@
 -- Sweeps as processes, for tests. The experiment is a quadratic with the form of a training: epochs, metrics, checkpoints, a result; it can be
 -- told to do harm at a chosen moment.
---   sweeps.folder                       a fresh folder, removed by sweeps.finish()
+--   sweeps.folder                       a fresh folder (fresh_folder.lua)
 --   sweeps.toy                          the path of the experiment: x, y, kind, epochs, pause (seconds an epoch), harm ("WHAT EPOCH")
 --   sweeps.write(name, text) -> path
 --   sweeps.file(name, text) -> path     a sweep's file: `text` are the fields of vbl.sweep{...} beside name, experiment and folder
@@ -16,10 +16,7 @@ local system = require "vbl.system.c"
 
 local sweeps = {}
 
--- In memory where there is such a place: every entry and every checkpoint waits for the disk.
-local root = os.execute "test -w /dev/shm" and "/dev/shm" or os.getenv "TMPDIR" or "/tmp"
-sweeps.folder = root .. "/vbl-test-sweep-" .. system.pid()
-c.make_folder(sweeps.folder)
+sweeps.folder = require "fresh_folder" "sweep"
 
 function sweeps.write(name, text)
   local path = sweeps.folder .. "/" .. name
@@ -153,9 +150,6 @@ function sweeps.processes(folder)
   return list
 end
 
-function sweeps.finish()
-  c.remove(sweeps.folder)
-  check.done()
-end
+sweeps.finish = check.done
 
 return sweeps

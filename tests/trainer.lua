@@ -1,5 +1,5 @@
 -- Runs of the trainer as processes of their own, for tests: a tiny experiment that can be hit by a signal at a chosen moment.
---   trainer.folder                       a fresh folder, removed by trainer.finish()
+--   trainer.folder                       a fresh folder (fresh_folder.lua)
 --   trainer.script                       the path of the experiment; its config can be changed by key=value
 --   trainer.finetune                     that of one that fine-tunes (words: {trainer.finetune, ..., script = true})
 --   trainer.run{word, ..., env = {K = V}, kill_after = seconds, limit = "ulimit -f 8;", looks = true, launcher = {word, ...}} -> output (both streams),
@@ -17,10 +17,7 @@ local c = require "vbl.store.c"
 
 local trainer = {}
 
--- In memory where there is such a place: every checkpoint waits for the disk.
-local root = os.execute "test -w /dev/shm" and "/dev/shm" or os.getenv "TMPDIR" or "/tmp"
-trainer.folder = root .. "/vbl-test-train-" .. system.pid()
-c.make_folder(trainer.folder)
+trainer.folder = require "fresh_folder" "train"
 
 local moments = [[
 local vbl = require "vbl"
@@ -194,9 +191,6 @@ function trainer.same(a, b, kinds)
   end
 end
 
-function trainer.finish()
-  c.remove(trainer.folder)
-  check.done()
-end
+trainer.finish = check.done
 
 return trainer

@@ -4,8 +4,7 @@ local check = require "check"
 local store = require "vbl.store.c"
 local system = require "vbl.system.c"
 
-local folder = (os.getenv "TMPDIR" or "/tmp") .. "/vbl-test-pack-kills-" .. system.pid()
-store.make_folder(folder)
+local folder = require "fresh_folder" "pack-kills"
 
 local function files(path)
   local all = {}
@@ -43,5 +42,4 @@ check.group("ten kills", function()
   check.equal(files(folder .. "/killed"), files(folder .. "/undisturbed"))
 end)
 
-store.remove(folder)
 check.done()

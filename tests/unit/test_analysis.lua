@@ -2,12 +2,10 @@
 local vbl = require "vbl"
 local check = require "check"
 local c = require "vbl.store.c"
-local system = require "vbl.system.c"
 local statistics = require "vbl.statistics"
 local analysis = vbl.analysis
 
-local root = "/tmp/vbl-test-analysis-" .. system.pid()
-c.make_folder(root)
+local root = require "fresh_folder" "analysis"
 
 vbl.manual_seed(3)
 local data = vbl.data.open("scenes", {train = 40, test = 40, image = 64, patch = 16})
@@ -405,5 +403,4 @@ check.group("principal components", function()
   check.equal(#s.rows, 50)
 end)
 
-c.remove(root)
 check.done()

@@ -8,8 +8,7 @@ local system = require "vbl.system.c"
 
 if not gnuplot.available() then check.skip "gnuplot is not installed" end
 
-local root = "/tmp/vbl-test-plot-" .. system.pid()
-c.make_folder(root)
+local root = require "fresh_folder" "plot"
 
 -- Width and height as a PNG's header says; the last chunk is there.
 local function png_size(path)
@@ -164,5 +163,4 @@ check.group("a program apart: the terminal's Ctrl-C is not for it", function()
   check.ok(group {"sh", "-c", script, apart = true} ~= own)
 end)
 
-c.remove(root)
 check.done()

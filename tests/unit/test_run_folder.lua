@@ -8,8 +8,7 @@ local events = require "vbl.runs.events"
 local folder = require "vbl.runs.folder"
 local metrics = require "vbl.runs.metrics"
 
-local root = "/tmp/vbl-test-runs-" .. system.pid()
-c.make_folder(root)
+local root = require "fresh_folder" "runs"
 
 local function quiet(run)
   run.screen = console.new {write = function() end, width = function() end, clock = function() return 0 end}
@@ -288,5 +287,4 @@ check.group("console", function()
   check.equal(flush(), "plain\n")
 end)
 
-c.remove(root)
 check.done()

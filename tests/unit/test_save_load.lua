@@ -3,10 +3,8 @@ local check = require "check"
 local vbl = require "vbl"
 local c = require "vbl.store.c"
 local store = require "vbl.store"
-local system = require "vbl.system.c"
 
-local root = "/tmp/vbl-test-save-" .. system.pid()
-c.make_folder(root)
+local root = require "fresh_folder" "save"
 local function at(name) return root .. "/" .. name end
 
 local function equal_tensors(a, b)
@@ -114,5 +112,4 @@ check.group("files that grow", function()
   check.error(function() full:write "x" end, "/dev/full", "No space left")
 end)
 
-c.remove(root)
 check.done()
