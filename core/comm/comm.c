@@ -218,11 +218,9 @@ typedef enum exchange { SUM_F32 = 1, SUM_F64, MAX, GATHER, BROADCAST } exchange;
 // Before each exchange: that it is the same one on all ranks. Of others MPI would take one's bytes for another's, or wait for ever. n: elements, where
 // all have to give as many.
 static vbl_status all_make(exchange kind, int64_t n, vbl_error *err) {
-  const double mine[] = {(double)kind, -(double)kind, (double)n, -(double)n};
-  double most[4];
-  memcpy(most, mine, sizeof most);
+  double most[] = {(double)kind, -(double)kind, (double)n, -(double)n};
   VBL_TRY(max_of(most, 4, err));
-  if (memcmp(most, mine, sizeof most) == 0) return VBL_OK;
+  if (most[0] == -most[1] && most[2] == -most[3]) return VBL_OK;  // the largest is the smallest
   return vbl_fail(err, VBL_EDEVICE,
                   "the ranks have come apart: they exchange different things (all have to make the same calls, in the same order, "
                   "with lists of one length)");
