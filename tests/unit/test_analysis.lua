@@ -337,6 +337,7 @@ check.group("stability: shuffled rows follow the chance laws", function()
   for _, row in ipairs(analysis.stability(wide, {"cca"}, {n = {64, 96}, draws = 2}).rows) do check.equal(row[9], "") end
   check.error(function() analysis.stability({{name = "a", x = x, y = y}}, {"cka"}, {n = {512}}) end, "n = 512", "16 to 256")
   check.error(function() analysis.stability({{name = "a", x = x, y = y}}, {"cka"}, {n = {64}, draws = 0}) end, "test_analysis.lua:", "stability: draws: expected a number of subsets, from 1, got 0")
+  check.error(function() analysis.stability({{name = "a", x = x, y = y}}, {"cka"}, {n = {}, k = {}}) end, "no number of items or neighbours")
 end)
 
 check.group("probing", function()

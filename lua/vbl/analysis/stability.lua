@@ -134,6 +134,7 @@ end
 
 local function check_steps(opts, N)
   if math.type(opts.draws) ~= "integer" or opts.draws < 1 then error(("stability: draws: expected a number of subsets, from 1, got %s"):format(tostring(opts.draws)), 3) end
+  if #opts.n + #opts.k == 0 then error(("stability: no number of items or neighbours to compute at; there are %d items"):format(N), 3) end
   for _, n in ipairs(opts.n) do
     if n < 16 or n > N then error(("stability: n = %s: expected 16 to %d, the number of items"):format(tostring(n), N), 3) end
   end
