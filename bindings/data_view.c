@@ -151,7 +151,7 @@ static int view_order(lua_State *L) {
 
 static void push_copy(lua_State *L, vbl_dtype dtype, int ndim, const int64_t *shape, const void *data) {
   vbl_tensor *t = vbl_lua_new_tensor(L, dtype, ndim, shape);
-  memcpy(vbl_tensor_data(t), data, (size_t)vbl_tensor_numel(t) * vbl_dtype_size(dtype));
+  if (vbl_tensor_numel(t) > 0) memcpy(vbl_tensor_data(t), data, (size_t)vbl_tensor_numel(t) * vbl_dtype_size(dtype));
 }
 
 static int push_fields(lua_State *L) {
