@@ -35,10 +35,14 @@ local function shuffle_images(split, batch, work)
   return setmetatable({batch = moved}, {__index = work})
 end
 
--- Samples first .. first + count - 1. Of several ranks each has its share's images, and those that its captions meet when they are moved on.
-local function batch_of(tasks, split, first, count)
-  local shares, index, by = {{dist.share(count)}}, {}, nil
-  if dist.size() > 1 then
+-- Whether a task is evaluated with other images too.
+local function is_shuffled(task, plain) return not plain and task.name == "mlm" end
+
+-- Samples first .. first + count - 1. Of several ranks each has its share's images, and those that its captions meet where they are moved on.
+local function batch_of(tasks, split, first, count, plain)
+  local shares, index, by, moves = {{dist.share(count)}}, {}, nil, false
+  for _, task in ipairs(tasks) do moves = moves or is_shuffled(task, plain) end
+  if moves and dist.size() > 1 then
     for i = 1, count do index[i] = first + i - 1 end
     by = mismatch.distance(split, index)
     for _, place in ipairs(by and shares[1][1] <= shares[1][2] and places(count, by) or {}) do shares[#shares + 1] = place end
@@ -74,7 +78,7 @@ local function works_of(tasks, split, batch, key, plain)
     local work = checked.prepare(task, split, batch, key)
     local weight = work.count or work.n
     also(task, work, function(total, stats) add(total, nil, stats, weight) end)
-    local shuffled = not plain and task.name == "mlm" and shuffle_images(split, batch, work)
+    local shuffled = is_shuffled(task, plain) and shuffle_images(split, batch, work)
     if shuffled then also(task, shuffled, function(total, stats) add(total, "_shuffled", stats, weight) end) end
     for _, of in ipairs(not plain and task.name == "ap" and split.data.name == "scenes" and one_attribute(split, batch, key.seed) or {}) do
       also(task, of, function(total, stats) add(total, nil, {["accuracy.ap_one_attribute"] = stats["accuracy.ap"]}, weight) end)
@@ -102,7 +106,7 @@ function evaluate.run(model, tasks, split, opts)
       if opts.safe_point then opts.safe_point() end
       vbl.scope(function()
         local count = math.min(opts.batch, (opts.starts and split:size() or n) - first + 1)
-        local batch = batch_of(tasks, split, first, count)
+        local batch = batch_of(tasks, split, first, count, opts.plain)
         local key = {seed = opts.seed, step = held_out.STEP - first, epoch = 0, test = true}
         local entries = works_of(tasks, split, batch, key, opts.plain)
         for i, r in ipairs(accumulate.evaluate(model, entries, opts.micro)) do entries[i].put(total, r.stats) end
